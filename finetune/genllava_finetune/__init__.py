@@ -1,0 +1,1 @@
+"""Everything that makes the GenLLaVA model: data, training and evaluation."""
