@@ -1,0 +1,91 @@
+"""Dialogues with their truth: what the user says and sees, what the assistant should do, and how to score it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from genllava_finetune.shapes.plan import write_plan
+from genllava_finetune.shapes.scene import Scene
+
+Task = Literal["I2T", "T2I", "I2I"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One segment of an assistant turn.
+
+    Attributes:
+        text: the answer ([I2T]) or the plan ([T2I]; [I2I] with its `image K: ` prefix).
+        source: number of the picture an edit works on (pictures of a dialogue count from 1).
+        target: what the drawn picture shows; None for answers.
+    """
+
+    task: Task
+    text: str
+    source: int | None = None
+    target: Scene | None = None
+
+
+def answer(text: str) -> Step:
+    return Step("I2T", text)
+
+
+def generation(target: Scene) -> Step:
+    return Step("T2I", write_plan(target), target=target)
+
+
+def edit(source: int, target: Scene) -> Step:
+    return Step("I2I", f"image {source}: {write_plan(target)}", source=source, target=target)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCheck:
+    """An answer is right when, normalised, it is one of `accepted`."""
+
+    accepted: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SceneCheck:
+    """A generated picture is right when `holds` is true of what it shows. `tags` name what was asked (GenEval's)."""
+
+    holds: Callable[[Scene], bool]
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EditCheck:
+    """An edit is right when the change was made and everything else was kept; both look at what the result shows."""
+
+    changed: Callable[[Scene], bool]
+    preserved: Callable[[Scene], bool]
+    operations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeclineCheck:
+    """Right when the assistant answers in words and draws nothing (outside the domain, or a false premise)."""
+
+    reason: Literal["outside", "false_premise", "ambiguous"]
+
+
+Check = AnswerCheck | SceneCheck | EditCheck | DeclineCheck
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One exchange. `family` names the kind of request, `form` the sentence form it was built from."""
+
+    user: str
+    steps: tuple[Step, ...]
+    check: Check
+    family: str
+    form: str
+    images: tuple[Scene, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    turns: tuple[Turn, ...]
