@@ -1,0 +1,1 @@
+"""The command line of GenLLaVA (`genllava_agent.cli`). Importing this package loads nothing heavy."""
