@@ -147,11 +147,11 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Draw the picture that PROMPT describes."""
-    from genllava_agent.inputs import check_device, check_model, check_request, finite
+    from genllava_agent.inputs import check_device, check_model, check_request
     from genllava_agent.outputs import check_picture_output
 
     check_request(prompt, "prompt")
-    options = _given(seed=seed, num_inference_steps=steps, guidance_scale=finite(guidance))
+    options = _given(seed=seed, num_inference_steps=steps, guidance_scale=guidance)
     check_model(model)
     check_device(device)
     target = check_picture_output(output)
@@ -182,15 +182,15 @@ def edit(
     as_json: AsJson = False,
 ) -> None:
     """Change the picture in the file IMAGE as INSTRUCTION says."""
-    from genllava_agent.inputs import check_device, check_model, check_request, finite, read_picture
+    from genllava_agent.inputs import check_device, check_model, check_request, read_picture
     from genllava_agent.outputs import check_picture_output
 
     check_request(instruction, "instruction")
     options = _given(
         seed=seed,
         num_inference_steps=steps,
-        guidance_scale=finite(guidance),
-        image_guidance_scale=finite(image_guidance),
+        guidance_scale=guidance,
+        image_guidance_scale=image_guidance,
     )
     check_model(model)
     check_device(device)

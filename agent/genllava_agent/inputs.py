@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import stat
 from pathlib import Path
@@ -100,17 +99,6 @@ def check_device(device: str | None) -> str | None:
     if device is not None and not _DEVICE.fullmatch(device):
         raise InvalidRequest(f"unknown device {device!r}: cpu, cuda, cuda:1, mps or xpu")
     return device
-
-
-def finite(value: float | None) -> float | None:
-    """A number option that is a number; comparisons with a range let `nan` through.
-
-    Raises:
-        InvalidRequest: nan or infinite.
-    """
-    if value is not None and not math.isfinite(value):
-        raise InvalidRequest(f"{value} is not a usable number here")
-    return value
 
 
 def _why(error: OSError | ValueError) -> str:

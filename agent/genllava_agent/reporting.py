@@ -23,13 +23,14 @@ INTERRUPTED: Final = 130
 TRACEBACK_VARIABLE: Final = "GENLLAVA_TRACEBACK"
 """Environment variable that, when set, has unexpected errors print their traceback before the one line."""
 
-_LONGEST_LINE: Final = 400
+_LINE_START: Final = 240
+_LINE_END: Final = 160
 
 
 def one_line(message: str) -> str:
-    """`message` without line breaks and control characters, cut to a length that still reads."""
+    """`message` without line breaks and control characters; a long one keeps its beginning and its end."""
     line = " ".join("".join(c if c.isprintable() else " " for c in message).split())
-    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
+    return line if len(line) <= _LINE_START + _LINE_END else f"{line[:_LINE_START]} … {line[-_LINE_END:]}"
 
 
 def stop(message: str, code: int) -> NoReturn:
