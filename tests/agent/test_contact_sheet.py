@@ -1,0 +1,57 @@
+"""The contact sheet: everything is on it, inside its borders, and no word is lost."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFont
+
+from genllava_agent.contact_sheet import (
+    COLUMNS,
+    SIDE,
+    ListTile,
+    PictureTile,
+    Section,
+    SpokenTile,
+    contact_sheet,
+    wrap,
+)
+
+FONT = ImageFont.load_default(16)
+
+
+@given(text=st.text(st.characters(codec="latin-1"), max_size=300), width=st.integers(30, 400))
+@settings(max_examples=60, deadline=None)
+def test_wrapping_keeps_every_character_and_the_width(text: str, width: int) -> None:
+    lines = wrap(text, FONT, width)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    assert all(FONT.getlength(line) <= width or len(line) == 1 for line in lines)
+
+
+def test_all_pictures_are_on_the_sheet() -> None:
+    colors = [(220 - 10 * k, 20 + 5 * k, 30 * k) for k in range(2 * COLUMNS - 1)]
+    tiles = tuple(
+        PictureTile(Image.new("RGB", (9, 9), color), f"number {k}") for k, color in enumerate(colors)
+    )
+    pixels = np.asarray(contact_sheet([Section("Colours", tiles)])).reshape(-1, 3)
+    for color in colors:
+        assert (pixels == color).all(axis=1).sum() >= SIDE * SIDE * 0.95
+
+
+def test_the_sheet_grows_with_its_words_and_leaves_its_border_clean() -> None:
+    picture = PictureTile(Image.new("L", (300, 20)), "wide", "a word " * 60)
+    short = contact_sheet([Section("One", (picture, SpokenTile("no " * 500, "asked")))])
+    pairs = tuple((f"question {k}?", "answer " * 90) for k in range(9))
+    long = contact_sheet([Section("One", (picture,)), Section("Two", (picture, ListTile(pairs)))])
+    assert long.height > short.height
+    for sheet in (short, long):
+        frame = np.asarray(sheet)
+        edges = np.concatenate(
+            [frame[:12].reshape(-1, 3), frame[-12:].reshape(-1, 3), frame[:, -12:].reshape(-1, 3)]
+        )
+        assert (edges == frame[0, 0]).all()
+
+
+def test_an_empty_sheet_is_still_a_picture() -> None:
+    assert contact_sheet([]).width > COLUMNS * SIDE
