@@ -1,0 +1,196 @@
+"""Part 4: the image decoder, a small Stable Diffusion that draws plans, from nothing or from a source picture.
+
+One eight-by-eight UNet does both, InstructPix2Pix style (arXiv 2211.09800): its input channels are the noisy latents and
+the latents of the source picture, zeros for plain generation. It learns the velocity of rectified flow (arXiv 2209.03003).
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from diffusers import AutoencoderTiny, FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import CLIPTextModel, PreTrainedTokenizerFast
+
+from genllava_finetune.shapes.augment import draw_pair
+from genllava_finetune.shapes.editing import sample_edit
+from genllava_finetune.shapes.plan import write_plan
+from genllava_finetune.shapes.render import render_array
+from genllava_finetune.shapes.scene import Scene
+from genllava_finetune.shapes.splits import sample_scene
+from genllava_finetune.train.autoencoder import LATENT_CHANNELS
+from genllava_finetune.train.part import Batch, Part
+from genllava_finetune.train.pictures import contact_sheet, to_pixels, to_uint8
+from genllava_finetune.train.text_encoder import WIDTH, tokenize_plans
+
+GRID: Final = 8
+DROP_PLAN: Final = 0.08
+DROP_SOURCE: Final = 0.05
+CALM: Final = 0.35
+"""Generated objects sit closer to the middle of their cells than drawn ones: their jitter is scaled by this."""
+
+UNET: Final = {
+    "sample_size": GRID,
+    "in_channels": 2 * LATENT_CHANNELS,
+    "out_channels": LATENT_CHANNELS,
+    "block_out_channels": (192, 192),
+    "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+    "layers_per_block": 1,
+    "cross_attention_dim": WIDTH,
+    "attention_head_dim": (3, 3),  # diffusers reads this as the number of heads
+    "norm_num_groups": 16,
+}
+SCHEDULER: Final = {"num_train_timesteps": 1000, "shift": 1.0}
+
+
+def flow_pair(latents: Tensor, noise: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """Noisy latents at `sigma` [B] (1 is pure noise) and the velocity to learn, both [B, C, H, W]."""
+    s = sigma[:, None, None, None]
+    return (1 - s) * latents + s * noise, noise - latents
+
+
+def draw_sigma(count: int) -> Tensor:
+    """[B] noise levels: half uniform, half logit-normal around 0.7, where objects get their place and shape."""
+    uniform = torch.rand(count)
+    return torch.where(torch.rand(count) < 0.5, uniform, torch.sigmoid(torch.randn(count) + 0.8))
+
+
+def region_weight(source: Tensor, target: Tensor, edited: Tensor) -> Tensor:
+    """[B, 1, H, W] weights of the latent error: what an edit changes counts more than what it keeps.
+
+    Args:
+        source, target: latents [B, C, H, W].
+        edited: [B] whether the sample is an edit; plain generation is weighted evenly.
+    """
+    change = (source - target).abs().mean(1, keepdim=True)
+    moved = (change > 0.5 * change.amax((2, 3), keepdim=True).clamp(min=0.05)).float()
+    weight = 1 + 3 * F.max_pool2d(moved, 3, 1, 1)
+    weight = weight / weight.mean((2, 3), keepdim=True)
+    return torch.where(edited[:, None, None, None], weight, torch.ones_like(weight))
+
+
+class DenoisingLoss(nn.Module):
+    """Flow matching through the UNet on latents of the frozen autoencoder."""
+
+    def __init__(self, vae: AutoencoderTiny, text_encoder: CLIPTextModel) -> None:
+        super().__init__()
+        self.vae = vae.requires_grad_(False)
+        self.text_encoder = text_encoder.requires_grad_(False)
+        self.unet = UNet2DConditionModel(**UNET).to(memory_format=torch.channels_last)
+
+    def forward(self, source: Tensor, target: Tensor, edited: Tensor, input_ids: Tensor) -> dict[str, Tensor]:
+        """`source`, `target` [B, 3, 128, 128]; `edited` [B] bool; `input_ids` [B, 48]."""
+        with torch.no_grad():
+            latents = self.vae.encode(torch.cat([target, source[edited]])).latents.float()
+            target_latents, source_latents = latents[: len(target)], torch.zeros_like(latents[: len(target)])
+            source_latents[edited] = latents[len(target) :]
+            states = self.text_encoder(input_ids=input_ids).last_hidden_state
+        keep = edited & (torch.rand(len(target)) >= DROP_SOURCE)
+        seen = source_latents * keep[:, None, None, None]
+        sigma = draw_sigma(len(target))
+        noisy, velocity = flow_pair(target_latents, torch.randn_like(target_latents), sigma)
+        prediction = self.unet(torch.cat([noisy, seen], 1), sigma * 1000, states).sample.float()
+        weight = region_weight(source_latents, target_latents, edited)
+        error = ((prediction - velocity).square() * weight).mean((1, 2, 3))
+        one = error.new_tensor(1.0)
+        return {
+            "loss": error.mean(),
+            "generation": error[~edited].mean() if (~edited).any() else one,
+            "edit": error[edited].mean() if edited.any() else one,
+        }
+
+
+def calm(scene: Scene, factor: float = CALM) -> Scene:
+    """The scene with its jitter scaled down."""
+    things = tuple(replace(t, dx=round(t.dx * factor), dy=round(t.dy * factor)) for t in scene.things)
+    return Scene(scene.background, things)
+
+
+class ImageDecoder(Part):
+    name = "image_decoder"
+
+    def build(self) -> nn.Module:
+        vae = AutoencoderTiny.from_pretrained(self.needs("autoencoder")).eval().to(memory_format=torch.channels_last)
+        text = self.needs("text_encoder")
+        self.tokenizer = PreTrainedTokenizerFast.from_pretrained(text / "tokenizer")
+        return DenoisingLoss(vae, CLIPTextModel.from_pretrained(text / "text_encoder").eval())
+
+    def pair(self, rng: random.Random) -> tuple[Scene | None, Scene]:
+        """A source (None for generation) and a target, both of the training split."""
+        if rng.random() < 0.5:
+            scene = sample_scene(rng, "train")
+            edit = sample_edit(rng, scene, 1, "train", "train")
+            if edit is not None and edit.steps[0].target is not None:
+                return scene, edit.steps[0].target
+        return None, calm(sample_scene(rng, "train"))
+
+    def batch(self, step: int) -> Batch:
+        rng = random.Random(f"{self.name}:{self.seed}:{step}")
+        sources: list[NDArray[np.uint8]] = []
+        targets: list[NDArray[np.uint8]] = []
+        edited, plans = [], []
+        for _ in range(self.recipe.batch_size):
+            source, target = self.pair(rng)
+            before, after = draw_edit(rng, source, target)
+            sources.append(before)
+            targets.append(after)
+            edited.append(source is not None)
+            plans.append("" if rng.random() < DROP_PLAN else write_plan(target))
+        return {
+            "source": to_pixels(sources),
+            "target": to_pixels(targets),
+            "edited": torch.tensor(edited),
+            "input_ids": tokenize_plans(self.tokenizer, plans),
+        }
+
+    def export(self, module: nn.Module, folder: Path) -> None:
+        assert isinstance(module, DenoisingLoss)
+        module.unet.save_pretrained(folder / "unet")
+        FlowMatchEulerDiscreteScheduler(**SCHEDULER).save_pretrained(folder / "scheduler")
+
+    @torch.no_grad()
+    def sample(self, module: nn.Module) -> Image.Image:
+        """Three rows: sources (black for generation), what the plan asks for, what the decoder drew."""
+        assert isinstance(module, DenoisingLoss)
+        rng = random.Random("image decoder sample")
+        pairs = [self.pair(rng) for _ in range(12)]
+        sources = [np.zeros((128, 128, 3), np.uint8) if s is None else render_array(s) for s, _ in pairs]
+        targets = [render_array(t) for _, t in pairs]
+        edited = torch.tensor([s is not None for s, _ in pairs])
+        ids = tokenize_plans(self.tokenizer, [write_plan(t) for _, t in pairs])
+        drawn = sample_latents(module, to_pixels(sources), edited, ids, steps=16)
+        return contact_sheet([np.stack(sources), np.stack(targets), to_uint8(module.vae.decode(drawn).sample)])
+
+
+def draw_edit(
+    rng: random.Random, source: Scene | None, target: Scene
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Pixels before and after: now and then in the manner of a drawing made elsewhere, kept by the edit."""
+    if source is None:
+        after = render_array(target)
+        return after, after
+    if rng.random() < 0.3:
+        return draw_pair(rng, source, target)
+    return render_array(source), render_array(target)
+
+
+@torch.no_grad()
+def sample_latents(module: DenoisingLoss, source: Tensor, edited: Tensor, ids: Tensor, steps: int) -> Tensor:
+    """Plain Euler sampling without guidance, to watch training; the pipeline has the real loop."""
+    states = module.text_encoder(input_ids=ids).last_hidden_state
+    seen = module.vae.encode(source).latents * edited[:, None, None, None]
+    latents = torch.randn(seen.shape, generator=torch.Generator().manual_seed(0))
+    sigmas = torch.linspace(1, 0, steps + 1)
+    for now, then in zip(sigmas[:-1], sigmas[1:], strict=True):
+        velocity = module.unet(torch.cat([latents, seen], 1), now * 1000, states).sample
+        latents = latents + (then - now) * velocity
+    return latents
