@@ -40,6 +40,7 @@ EVERYTHING: Final = Intent(
     "phrase.everything", ["everything", "all (of|) the {nouns}", "all {nouns}", "all of them", "(every|each) {noun}", "them all"]
 )
 
+ORDINAL: Final = ("zeroth", "first", "second", "third", "fourth")
 _PREPOSITIONS: Final = tuple(
     ("at", "on") if position in ("left", "right") else ("at", "in") if "left" in position or "right" in position
     else ("in", "at") if position == "center" else ("at",) for position in CELLS
@@ -55,6 +56,19 @@ def inner(forms: Forms) -> Forms:
 def place_words(rng: random.Random, cell: int) -> dict[str, str]:
     """Words for the slots `{at}` and `{position}`."""
     return {"at": rng.choice(_PREPOSITIONS[cell]), "position": say(rng, CELLS[cell])}
+
+
+def the_picture(rng: random.Random, number: int) -> str:
+    """A picture by its number: `image 2`, `the second picture`."""
+    noun = say(rng, "picture")
+    draw = rng.random()
+    if draw < 0.4:
+        return f"{noun} {number}"
+    if draw < 0.5:
+        return f"{noun} {rng.choice(('number ', 'no. '))}{number}"
+    if draw < 0.6:
+        return f"{noun} {NUMBER[number]}"
+    return f"the {ORDINAL[number]} {noun}"
 
 
 def _adjectives(rng: random.Random, what: Description) -> str:

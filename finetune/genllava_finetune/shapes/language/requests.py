@@ -37,7 +37,7 @@ DRAW: Final = Intent(
         "{picture} that (has|shows|contains) {things}",
         "(i want|draw|make|give me) a {picture} that (has|shows|contains) {things}",
         "the {picture} should (show|have|contain) {things}",
-        "there should be {things} in the (new|) {picture}",
+        "there should be {things} in (the|a) new {picture}",
         "on a (empty|blank|new|fresh) (canvas|page), (draw|put|paint|place) {things}",
         "start (a new|another) {picture} with {things}",
     ],
