@@ -71,7 +71,14 @@ class DeclineCheck:
     reason: Literal["outside", "false_premise", "ambiguous"]
 
 
-Check = AnswerCheck | SceneCheck | EditCheck | DeclineCheck
+@dataclass(frozen=True, slots=True)
+class StepsCheck:
+    """Several things asked in one turn: one check for each step, in order."""
+
+    checks: tuple[AnswerCheck | SceneCheck | EditCheck | DeclineCheck, ...]
+
+
+Check = AnswerCheck | SceneCheck | EditCheck | DeclineCheck | StepsCheck
 
 
 @dataclass(frozen=True, slots=True)

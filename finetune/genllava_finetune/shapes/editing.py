@@ -23,6 +23,7 @@ from genllava_finetune.shapes.edits import (
     Swap,
     apply_all,
 )
+from genllava_finetune.shapes.impossible import sample_impossible_edit as sample_impossible_edit
 from genllava_finetune.shapes.language.grammar import Forms, add_noise, fill
 from genllava_finetune.shapes.language.instructions import IN_PICTURE, JOINED
 from genllava_finetune.shapes.language.noun_phrases import inner, the_picture
@@ -82,7 +83,10 @@ def _followed(what: Description, scene: Scene, operation: Operation) -> Descript
     if new is None:
         return what
     return Description(
-        what.shape and new.shape, what.color and new.color, what.size and new.size, None if what.cell is None else new.cell
+        what.shape and new.shape,
+        what.color and new.color,
+        what.size and new.size,
+        None if what.cell is None else new.cell,
     )
 
 
@@ -129,7 +133,9 @@ def _propose(
     return None if second is None else (first, second)
 
 
-def _kinds(rng: random.Random, heldout: HeldOutEdit | None, kinds: Sequence[str] | None) -> tuple[tuple[str, ...], bool]:
+def _kinds(
+    rng: random.Random, heldout: HeldOutEdit | None, kinds: Sequence[str] | None
+) -> tuple[tuple[str, ...], bool]:
     """The operations to try, and whether a single one of them must ask for a withheld attribute."""
     if kinds is not None:
         return tuple(kinds), heldout == "edit_combo" and len(kinds) == 1
@@ -216,7 +222,9 @@ def _say(
         text = fill(form, {"one": texts[0], "other": texts[1]})
     else:
         instruction = proposals[0].instruction
-        form = (instruction.short if short or named else instruction.all).draw(rng, "train" if named and forms == "held_out" else forms)
+        form = (instruction.short if short or named else instruction.all).draw(
+            rng, "train" if named and forms == "held_out" else forms
+        )
         text = fill(form, proposals[0].words)
     if named is not None:
         form = IN_PICTURE.draw(rng, forms)

@@ -12,9 +12,26 @@ from genllava_finetune.shapes.description import Description
 from genllava_finetune.shapes.dialogue import SceneCheck, Turn, generation
 from genllava_finetune.shapes.language.grammar import Forms, Intent, add_noise, fill
 from genllava_finetune.shapes.language.noun_phrases import inner, some_things
-from genllava_finetune.shapes.language.requests import DRAW, NO_SHAPES, NONE_OF_THEM, NOT, ON_BACKGROUND, RELATED
+from genllava_finetune.shapes.language.requests import (
+    DRAW,
+    NO_SHAPES,
+    NONE_OF_THEM,
+    NOT,
+    ON_BACKGROUND,
+    RELATED,
+)
 from genllava_finetune.shapes.language.words import PLURAL, say
-from genllava_finetune.shapes.scene import BACKGROUNDS, CELLS, COLORS, MAX_OBJECTS, SHAPES, SIZES, Scene, Thing, place
+from genllava_finetune.shapes.scene import (
+    BACKGROUNDS,
+    CELLS,
+    COLORS,
+    MAX_OBJECTS,
+    SHAPES,
+    SIZES,
+    Scene,
+    Thing,
+    place,
+)
 from genllava_finetune.shapes.specification import RELATIONS, Ask, Relation, RelationName, Specification
 from genllava_finetune.shapes.splits import (
     HELD_OUT_COUNT,
@@ -43,7 +60,12 @@ _CELL_PAIRS: Final[dict[str, list[tuple[int, int]]]] = {
         (a, b)
         for a, b in itertools.permutations(range(len(CELLS)), 2)
         for _ in range(3 if (a // 3 == b // 3 or a % 3 == b % 3) else 1)
-        if {"left": a % 3 < b % 3, "right": a % 3 > b % 3, "above": a // 3 < b // 3, "below": a // 3 > b // 3}[name]
+        if {
+            "left": a % 3 < b % 3,
+            "right": a % 3 > b % 3,
+            "above": a // 3 < b // 3,
+            "below": a // 3 > b // 3,
+        }[name]
     ]
     for name in RELATIONS
 }
@@ -70,7 +92,9 @@ def sample_specification(rng: random.Random, kind: Kind | None = None) -> Specif
     return Specification(asks, background)
 
 
-def _what(rng: random.Random, shape: float, color: float, size: float, cell: int | None = None) -> Description:
+def _what(
+    rng: random.Random, shape: float, color: float, size: float, cell: int | None = None
+) -> Description:
     """A description that names shape, colour and size with the given probabilities."""
     form = rng.choice(SHAPES) if rng.random() < shape else None
     shade = None
@@ -98,7 +122,8 @@ def _relation(rng: random.Random, heldout: bool = False) -> Specification:
         name = next(known for known in RELATIONS if known == relation)
         size = 0.15
         whats = [
-            replace(_what(rng, 0, 0, size), color=color, shape=rng.choice(ALLOWED_SHAPES[color])) for color in (one, other)
+            replace(_what(rng, 0, 0, size), color=color, shape=rng.choice(ALLOWED_SHAPES[color]))
+            for color in (one, other)
         ]
     else:
         color = 0.85 if rng.random() < 0.8 else 0
@@ -123,7 +148,9 @@ def _negation(rng: random.Random) -> Specification:
     return Specification((Ask(what, count),), background, without=without)
 
 
-def complete(rng: random.Random, spec: Specification, pairs: frozenset[tuple[str, str]] = HELD_OUT_PAIRS) -> Scene:
+def complete(
+    rng: random.Random, spec: Specification, pairs: frozenset[tuple[str, str]] = HELD_OUT_PAIRS
+) -> Scene:
     """A random scene that keeps to `spec`; what is not named is free, except the pairs of shape and colour in `pairs`."""
     whats = [ask.what for ask in spec.asks for _ in range(ask.count)]
     taken = {what.cell for what in whats if what.cell is not None}
@@ -138,7 +165,11 @@ def complete(rng: random.Random, spec: Specification, pairs: frozenset[tuple[str
 
 
 def _thing(
-    rng: random.Random, what: Description, cell: int, without: Description | None, pairs: frozenset[tuple[str, str]]
+    rng: random.Random,
+    what: Description,
+    cell: int,
+    without: Description | None,
+    pairs: frozenset[tuple[str, str]],
 ) -> Thing:
     for _ in range(100):
         shape = what.shape or rng.choice(SHAPES)
@@ -217,7 +248,9 @@ def _say_things(rng: random.Random, spec: Specification, forms: Forms, bare: boo
     bare = bare and spec.without is None and spec.relation is None
     alone = len(spec.asks) == 1
     lead = not bare and rng.random() < 0.15
-    phrases = [some_things(rng, ask.what, ask.count, forms, bare=bare, alone=alone, lead=lead) for ask in spec.asks]
+    phrases = [
+        some_things(rng, ask.what, ask.count, forms, bare=bare, alone=alone, lead=lead) for ask in spec.asks
+    ]
     if spec.relation is not None:
         words = {"first": phrases[0], "second": phrases[1]}
         return fill(RELATED[spec.relation.name].draw(rng, inner(forms)), words)

@@ -28,7 +28,17 @@ from genllava_finetune.shapes.language.grammar import Forms
 from genllava_finetune.shapes.language.instructions import Instruction
 from genllava_finetune.shapes.language.noun_phrases import a_thing, all_things, place_words, the_thing
 from genllava_finetune.shapes.language.words import PLURAL, say
-from genllava_finetune.shapes.scene import BACKGROUNDS, CELLS, COLORS, MAX_OBJECTS, SHAPES, SIZES, Scene, Thing, place
+from genllava_finetune.shapes.scene import (
+    BACKGROUNDS,
+    CELLS,
+    COLORS,
+    MAX_OBJECTS,
+    SHAPES,
+    SIZES,
+    Scene,
+    Thing,
+    place,
+)
 from genllava_finetune.shapes.splits import HELD_OUT_EDITS, HELD_OUT_PAIRS
 
 OPERATIONS: Final = ("add", "remove", "recolor", "resize", "move", "replace", "swap", "background")
@@ -90,7 +100,9 @@ def describe_uniquely(rng: random.Random, scene: Scene, thing: Thing) -> Descrip
     return subset(thing, ("shape", "cell"))
 
 
-def _one(rng: random.Random, scene: Scene, context: Context, fits: Callable[[Thing], bool] | None = None) -> tuple[Reference, str] | None:
+def _one(
+    rng: random.Random, scene: Scene, context: Context, fits: Callable[[Thing], bool] | None = None
+) -> tuple[Reference, str] | None:
     """One object, and what to call it."""
     if context.focus is not None and len(context.focus.select(scene)) == 1 and rng.random() < 0.7:
         (thing,) = context.focus.select(scene)
@@ -109,7 +121,9 @@ def _several(rng: random.Random, scene: Scene, context: Context) -> tuple[Refere
     what = Description()
     if rng.random() < 0.7:
         name = rng.choices(("shape", "color", "size"), (5, 2, 2))[0]
-        shared = [t for t in scene.things if sum(getattr(o, name) == getattr(t, name) for o in scene.things) > 1]
+        shared = [
+            t for t in scene.things if sum(getattr(o, name) == getattr(t, name) for o in scene.things) > 1
+        ]
         if not shared:
             return None
         what = subset(rng.choice(shared), (name,))
@@ -118,7 +132,9 @@ def _several(rng: random.Random, scene: Scene, context: Context) -> tuple[Refere
     return Reference(what, every=True), all_things(rng, what, context.forms)
 
 
-def _some(rng: random.Random, scene: Scene, context: Context, fits: Callable[[Thing], bool] | None = None) -> tuple[Reference, str] | None:
+def _some(
+    rng: random.Random, scene: Scene, context: Context, fits: Callable[[Thing], bool] | None = None
+) -> tuple[Reference, str] | None:
     if len(scene.things) > 1 and rng.random() < 0.2:
         return _several(rng, scene, context)
     return _one(rng, scene, context, fits)
@@ -126,7 +142,13 @@ def _some(rng: random.Random, scene: Scene, context: Context, fits: Callable[[Th
 
 def object_words(rng: random.Random, phrase: str) -> dict[str, str]:
     """Words for the slots `{it}`, `{its}` and those every instruction may use."""
-    its = "its" if phrase == "it" else f"{phrase}'" if phrase.endswith("s") and phrase != "cross" else f"{phrase}'s"
+    its = (
+        "its"
+        if phrase == "it"
+        else f"{phrase}'"
+        if phrase.endswith("s") and phrase != "cross"
+        else f"{phrase}'s"
+    )
     if phrase.endswith("cross"):
         its = f"{phrase}'s"
     return common_words(rng) | {"it": phrase, "its": its}
@@ -151,7 +173,9 @@ def recolor(rng: random.Random, scene: Scene, context: Context) -> Proposal | No
     if not options:
         return None
     color = rng.choice(options)
-    return Proposal(Recolor(found[0], color), instructions.RECOLOR, object_words(rng, found[1]) | {"color": color})
+    return Proposal(
+        Recolor(found[0], color), instructions.RECOLOR, object_words(rng, found[1]) | {"color": color}
+    )
 
 
 def resize(rng: random.Random, scene: Scene, context: Context) -> Proposal | None:
@@ -170,7 +194,9 @@ def replace_shape(rng: random.Random, scene: Scene, context: Context) -> Proposa
     things = found[0].what.select(scene)
     color = rng.choice(COLORS) if rng.random() < 0.3 else None
     options = context.choices("replace", SHAPES)
-    options = [s for s in options if all((s, color or t.color) not in context.pairs and t.shape != s for t in things)]
+    options = [
+        s for s in options if all((s, color or t.color) not in context.pairs and t.shape != s for t in things)
+    ]
     if not options:
         return None
     shape = rng.choice(options)
@@ -251,7 +277,9 @@ def background(rng: random.Random, scene: Scene, context: Context) -> Proposal |
     if not options:
         return None
     color = rng.choice(options)
-    return Proposal(Background(color), instructions.BACKGROUND, common_words(rng) | {"color": say(rng, color)})
+    return Proposal(
+        Background(color), instructions.BACKGROUND, common_words(rng) | {"color": say(rng, color)}
+    )
 
 
 PROPOSE: Final[Mapping[str, Callable[[random.Random, Scene, Context], Proposal | None]]] = {

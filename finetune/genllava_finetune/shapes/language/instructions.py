@@ -58,7 +58,7 @@ RESIZE: Final[dict[str, Instruction]] = {
         "resize",
         [
             "make {it} (bigger|larger|big|large)",
-            "(enlarge|grow|scale up|blow up|expand) {it}",
+            "(enlarge|grow|scale up|expand) {it}",
             "increase (the size of {it}|{its} size)",
             "(change|set) (the size of {it}|{its} size) to (large|big)",
             "turn {it} into a (large|big) one",
@@ -129,7 +129,11 @@ REPLACE_ALL: Final = Instruction(
         "(swap|exchange) {it} for {new}",
         "put {new} (in place of|instead of) {it}",
     ],
-    ["i want {new} (instead of|in place of) {it}", "{new} instead of {it}(, please|)", "i want {it} to (be|become) {new}"],
+    [
+        "i want {new} (instead of|in place of) {it}",
+        "{new} instead of {it}(, please|)",
+        "i want {it} to (be|become) {new}",
+    ],
 )
 
 REMOVE: Final = Instruction(
@@ -184,7 +188,11 @@ SHIFT: Final = Instruction(
         "(move|shift|push|slide) {it} (one step|one place|a step|a bit|a little) {way}",
         "(move|shift) {it} {way} by one",
     ],
-    ["{it} should (be|go|move) (further|more) {way}", "i want {it} (further|more) {way}", "{it} (one step|a bit) {way}(, please|)"],
+    [
+        "{it} should (be|go|move) (further|more) {way}",
+        "i want {it} (further|more) {way}",
+        "{it} (one step|a bit) {way}(, please|)",
+    ],
 )
 WAYS: Final = {
     "left": ("left", "to the left"),
@@ -313,3 +321,62 @@ IN_PICTURE: Final = Intent(
         "look at {picture}(:|,) {request}",
     ],
 )
+
+STEPS: Final = Intent(
+    "steps",
+    [
+        "{one}, then {other}",
+        "{one} and then {other}",
+        "{one}. {other}",
+        "{one}. then {other}",
+        "(first|first,) {one}, (then|and then|after that|next) {other}",
+        "{one} and {other}",
+        "{one}; {other}",
+        "{one}(,|.) (after that|afterwards|next|finally) {other}",
+        "{one}, and {other}",
+        "1. {one} 2. {other}",
+        "a: {one}, b: {other}",
+        "(two|2) things: {one}, then {other}",
+        "(please|can you|could you) {one} and then {other}",
+        "(i want two things:|step one:) {one}, (step two:|and then) {other}",
+        "{one}(.|,) (once|when) (that is|that's|you are) done, {other}",
+        "(start with this:|begin with this:) {one}. (then|and then) {other}",
+    ],
+)
+"""Two requests in one message: a new picture and what to change in it."""
+
+STEPS_TELL: Final = Intent(
+    "steps.tell",
+    [
+        "{one}, then tell me: {other}",
+        "{one} and (tell me|say|answer): {other}",
+        "{one}. {other}?",
+        "{one}. (now|so|and|and now|then) {other}?",
+        "{one}, (then answer|then say|and tell me)(:|,) {other}",
+        "(first|first,) {one}, then (tell me|answer)(:|,) {other}",
+        "{one} and then {other}?",
+        "{one}; {other}?",
+        "{one}. (after that|afterwards|next|finally)(,|:) {other}?",
+        "1. {one} 2. {other}",
+        "(please|can you|could you) {one}. {other}?",
+        "{one}(.|,) (once|when) (that is|that's|you are) done, {other}?",
+        "{one}. (i also want to know|i'd like to know|i want to know)(:|,) {other}",
+    ],
+)
+"""Two requests in one message: a question comes second."""
+
+STEPS_AFTER_QUESTION: Final = Intent(
+    "steps.after_question",
+    [
+        "{one}? {other}",
+        "{one}? (then|now|and|and then|and now|also|next) {other}",
+        "(first tell me|tell me first|first)(:|,) {one}? (then|and then|after that) {other}",
+        "{one}? (after that|afterwards|when you know,|once you know,) {other}",
+        "(answer this|tell me this|tell me): {one}. (then|and then|now) {other}",
+        "1. {one} 2. {other}",
+        "{one}, (then|and then|after that) {other}",
+        "(i want to know|i'd like to know)(:|,) {one}? (then|and then|now) {other}",
+        "(two|2) things: {one}? (and|then|also) {other}",
+    ],
+)
+"""Two requests in one message: a question comes first."""

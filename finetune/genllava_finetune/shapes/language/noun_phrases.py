@@ -11,33 +11,51 @@ from genllava_finetune.shapes.language.words import NUMBER, PLURAL, say
 from genllava_finetune.shapes.scene import CELLS
 
 A_THING: Final = Intent("phrase.a", ["a {np}", "a {np}", "(a|one) {np}"])
-A_PLAIN_THING: Final = Intent("phrase.something", ["something", "(a|one|some) {noun}", "something", "a {noun}"])
-A_THING_SAID_AFTER: Final = Intent("phrase.a_after", ["a {noun} (that is|which is|that's) {predicate}", "a {noun}, {predicate}"])
+A_PLAIN_THING: Final = Intent(
+    "phrase.something", ["something", "(a|one|some) {noun}", "something", "a {noun}"]
+)
+A_THING_SAID_AFTER: Final = Intent(
+    "phrase.a_after", ["a {noun} (that is|which is|that's) {predicate}", "a {noun}, {predicate}"]
+)
 A_COLORED_THING: Final = Intent(
-    "phrase.a_colored", ["a {noun} (that is|which is|that's) {predicate}", "a {noun}, {predicate}", "a {sized} in {color}"]
+    "phrase.a_colored",
+    ["a {noun} (that is|which is|that's) {predicate}", "a {noun}, {predicate}", "a {sized} in {color}"],
 )
 AT_PLACE: Final = Intent(
     "phrase.at", ["{thing} {at} the {position}", "{thing} {at} the {position}", "{thing}(,|) {position}",
                   "{thing} (placed|located|sitting|that is) {at} the {position}"]
 )  # fmt: skip
 PLACE_FIRST: Final = Intent("phrase.place_first", ["{at} the {position}(,|) {thing}"])
-BARE_AT_PLACE: Final = Intent("phrase.bare_at", ["{thing}, {position}", "{thing} {position}", "{thing} {at} the {position}"])
+BARE_AT_PLACE: Final = Intent(
+    "phrase.bare_at", ["{thing}, {position}", "{thing} {position}", "{thing} {at} the {position}"]
+)
 BARE_THING: Final = Intent("phrase.bare", ["{np}", "{noun}, {predicate}", "{np}"])
 MANY: Final = Intent("phrase.many", ["{number} {nps}", "{number} {nps}", "{digit} {nps}"])
-MANY_SAID_AFTER: Final = Intent("phrase.many_after", ["{number} {nouns} (that are|which are|all) {predicate}"])
+MANY_SAID_AFTER: Final = Intent(
+    "phrase.many_after", ["{number} {nouns} (that are|which are|all) {predicate}"]
+)
 
 THE_THING: Final = Intent("phrase.the", ["the {np}", "the {np}", "(the|that) {np}"])
 THE_THING_SAID_AFTER: Final = Intent("phrase.the_after", ["the {noun} (that is|which is|that's) {predicate}"])
 THE_THING_AT: Final = Intent(
-    "phrase.the_at", ["the {np} {at} the {position}", "the {np} (that is|which is|that's) {at} the {position}"]
+    "phrase.the_at",
+    ["the {np} {at} the {position}", "the {np} (that is|which is|that's) {at} the {position}"],
 )
 THE_CORNER_THING: Final = Intent("phrase.the_corner", ["the {place} {np}", "the {np} {at} the {position}"])
 IT: Final = Intent("phrase.it", ["it", "it", "the (shape|object|thing)"])
 ALL_THINGS: Final = Intent(
-    "phrase.all", ["all {nps}", "all (of|) the {nps}", "the {nps}", "(every|each) {np}", "every (one|single one) of the {nps}"]
+    "phrase.all",
+    [
+        "all {nps}",
+        "all (of|) the {nps}",
+        "the {nps}",
+        "(every|each) {np}",
+        "every (one|single one) of the {nps}",
+    ],
 )
 EVERYTHING: Final = Intent(
-    "phrase.everything", ["everything", "all (of|) the {nouns}", "all {nouns}", "all of them", "(every|each) {noun}", "them all"]
+    "phrase.everything",
+    ["everything", "all (of|) the {nouns}", "all {nouns}", "all of them", "(every|each) {noun}", "them all"],
 )
 
 ORDINAL: Final = ("zeroth", "first", "second", "third", "fourth")
@@ -87,7 +105,13 @@ def _join(*words: str) -> str:
 
 
 def a_thing(
-    rng: random.Random, what: Description, forms: Forms, *, bare: bool = False, alone: bool = True, lead: bool = False
+    rng: random.Random,
+    what: Description,
+    forms: Forms,
+    *,
+    bare: bool = False,
+    alone: bool = True,
+    lead: bool = False,
 ) -> str:
     """One new object: `a large red circle at the top`.
 
