@@ -1,0 +1,114 @@
+"""The generation head: from hidden states at the visual queries to the image decoder's conditioning."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+from genllava.errors import InvalidRequest
+
+Kind = Literal["encoder", "qformer", "paper", "linear"]
+INIT_STD: Final = 0.02
+
+
+class GenerationHead(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is not typed
+    """Maps [B, N, D] hidden states to [B, L, C] prompt embeddings.
+
+    `query_embeds` [N, D] are the learnt inputs of the language model at the visual queries; they live here so
+    that the language model stays a stock one. `null_embeds` [1, L, C] is the conditioning of guidance's
+    unconditional branch.
+
+    Args:
+        kind: `encoder`: a bidirectional transformer over the projected states and L learnt output tokens.
+            `qformer`: L learnt queries that attend to each other and to the states.
+            `paper`: an encoder-decoder on states plus query embeddings (GenLLaVA, arXiv 2406.11262, after
+            GILL's mapper, arXiv 2305.17216); `num_layers` counts for either half.
+            `linear`: one linear map, a baseline; L must equal N.
+        num_queries, input_dim: N and D.
+        output_length, output_dim: L and C, those of the decoder's cross-attention.
+        hidden_dim, num_layers, num_heads: size of the transformer; unused by `linear`.
+
+    Raises:
+        InvalidRequest: an unknown kind, or `linear` with L other than N.
+    """
+
+    @register_to_config  # type: ignore[untyped-decorator]
+    def __init__(
+        self,
+        kind: Kind = "encoder",
+        num_queries: int = 16,
+        input_dim: int = 256,
+        output_length: int = 48,
+        output_dim: int = 128,
+        hidden_dim: int = 256,
+        num_layers: int = 4,
+        num_heads: int = 4,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.kind: Kind = kind
+        self.query_embeds = nn.Parameter(torch.randn(num_queries, input_dim) * INIT_STD)
+        self.register_buffer("null_embeds", torch.zeros(1, output_length, output_dim))
+        self.null_embeds: Tensor
+        if kind == "linear":
+            if output_length != num_queries:
+                raise InvalidRequest(
+                    "a linear head gives one output per query: output_length must be num_queries"
+                )
+            self.project_out = nn.Linear(input_dim, output_dim)
+            return
+        self.project_in = nn.Linear(input_dim, hidden_dim)
+        self.output_tokens = nn.Parameter(torch.randn(output_length, hidden_dim) * INIT_STD)
+        self.position_embeds = nn.Parameter(torch.randn(num_queries, hidden_dim) * INIT_STD)
+        encoders = num_layers if kind in ("encoder", "paper") else 0
+        decoders = num_layers if kind in ("qformer", "paper") else 0
+        if encoders + decoders == 0:
+            raise InvalidRequest(f"unknown or empty generation head: kind {kind!r}, {num_layers} layers")
+        layer: dict[str, Any] = {
+            "d_model": hidden_dim,
+            "nhead": num_heads,
+            "dim_feedforward": 4 * hidden_dim,
+            "dropout": 0.0,
+            "activation": "gelu",
+            "batch_first": True,
+            "norm_first": True,
+        }
+        self.encoder = nn.ModuleList(nn.TransformerEncoderLayer(**layer) for _ in range(encoders))
+        self.decoder = nn.ModuleList(nn.TransformerDecoderLayer(**layer) for _ in range(decoders))
+        self.norm = nn.LayerNorm(hidden_dim)
+        self.project_out = nn.Linear(hidden_dim, output_dim)
+
+    def forward(self, hidden_states: Tensor, query_embeds: Tensor | None = None) -> Tensor:
+        """Prompt embeddings [B, L, C].
+
+        Args:
+            hidden_states: [B, N, D], last layer after the final norm, at the visual queries.
+            query_embeds: [N, D] or [B, N, D], what was put in there, if not this head's own; only `paper`
+                reads it.
+
+        Raises:
+            InvalidRequest: a wrong shape.
+        """
+        if hidden_states.shape[1:] != self.query_embeds.shape:
+            raise InvalidRequest(
+                f"expected hidden states [B, {', '.join(map(str, self.query_embeds.shape))}], "
+                f"got {list(hidden_states.shape)}"
+            )
+        if self.kind == "linear":
+            return self.project_out(hidden_states)  # type: ignore[no-any-return]
+        if self.kind == "paper":
+            hidden_states = hidden_states + (self.query_embeds if query_embeds is None else query_embeds)
+        states = self.project_in(hidden_states) + self.position_embeds
+        outputs = self.output_tokens.expand(len(states), -1, -1)
+        if self.kind == "encoder":
+            states = torch.cat([states, outputs], dim=1)
+        for layer in self.encoder:
+            states = layer(states)
+        if self.kind == "encoder":
+            outputs = states[:, -outputs.shape[1] :]
+        for layer in self.decoder:
+            outputs = layer(outputs, states)
+        return self.project_out(self.norm(outputs))  # type: ignore[no-any-return]

@@ -1,0 +1,94 @@
+"""How a conversation becomes token ids. The only place that knows; training and inference both come here.
+
+    <s> [INST] image 1 <image>*P make the circle green [/INST]
+    [I2I] image 1: a large green circle at the top left, on white [SOI] <query>*N [EOI] image 2 <image>*P
+    [I2T] There are two shapes. </s>
+    [INST] ... [/INST] ... </s>
+
+Every piece of text is tokenised by itself and the ids are joined, so a piece has the same ids wherever it
+stands and what is cached stays valid. Text that the model wrote is never tokenised again: its ids are kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from genllava.tokens import EOI, I2T, IMAGE, QUERY, SOI, SPECIAL_TOKENS, USER_END, USER_START
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_SPECIAL: Final = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
+
+
+def normalize_user_text(text: str) -> str:
+    """Lower case, single spaces, and no way to write a special token."""
+    return " ".join(_SPECIAL.sub(" ", text.lower()).split())
+
+
+def user_turn(
+    tokenizer: PreTrainedTokenizerBase, text: str, image_numbers: Sequence[int], tokens_per_image: int
+) -> list[int]:
+    """`[INST] image K <image>*P ... text [/INST]`: the pictures that come with a request, then its words."""
+    ids = [token_id(tokenizer, USER_START)]
+    for number in image_numbers:
+        ids += picture(tokenizer, number, tokens_per_image)
+    ids += text_ids(tokenizer, normalize_user_text(text))
+    return [*ids, token_id(tokenizer, USER_END)]
+
+
+def picture(tokenizer: PreTrainedTokenizerBase, number: int, tokens_per_image: int) -> list[int]:
+    """`image K <image>*P`: picture number `number` of the conversation (from 1), by whomever it was made."""
+    label = text_ids(tokenizer, f"image {number}")
+    return label + [token_id(tokenizer, IMAGE)] * tokens_per_image
+
+
+def answer(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """`[I2T] text`; it ends with whatever comes next."""
+    return [token_id(tokenizer, I2T), *text_ids(tokenizer, text)]
+
+
+def plan(tokenizer: PreTrainedTokenizerBase, task: str, plan_text: str) -> list[int]:
+    """`[T2I] plan [SOI]` or `[I2I] image K: plan [SOI]`; an empty plan is the null request of guidance."""
+    return [token_id(tokenizer, task), *text_ids(tokenizer, plan_text), token_id(tokenizer, SOI)]
+
+
+def drawing(tokenizer: PreTrainedTokenizerBase, num_queries: int) -> list[int]:
+    """`<query>*N [EOI]`."""
+    return [token_id(tokenizer, QUERY)] * num_queries + [token_id(tokenizer, EOI)]
+
+
+def edit_prefix(number: int) -> str:
+    """How the plan of an edit begins: the number of the picture it changes. A space and the plan follow."""
+    return f"image {number}:"
+
+
+def split_edit_plan(plan_text: str) -> tuple[int | None, str]:
+    """The number of the edited picture (None: there is no prefix) and the plan without it."""
+    match = re.match(r"\s*image\s+([\d ]+):\s*", plan_text)
+    if match is None:
+        return None, plan_text
+    return int(match[1].replace(" ", "")), plan_text[match.end() :]
+
+
+def text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Ids of one piece of text, with nothing added; special tokens written out in it are dropped."""
+    text = _SPECIAL.sub(" ", text)
+    if not text.strip():
+        return []
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
+    return ids
+
+
+def token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
+    """Id of a special token.
+
+    Raises:
+        ValueError: the tokenizer does not have it.
+    """
+    value = tokenizer.convert_tokens_to_ids(token)
+    if not isinstance(value, int) or value == getattr(tokenizer, "unk_token_id", None):
+        raise ValueError(f"the tokenizer has no token {token}")
+    return value

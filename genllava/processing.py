@@ -1,0 +1,69 @@
+"""The processor: tokenizer, picture preprocessing, and the chat template of our token stream."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from transformers import LlavaProcessor, PreTrainedTokenizerBase, SiglipImageProcessorPil
+
+from genllava.tokens import BOS, EOI, EOS, I2T, IMAGE, QUERY, SOI, SPECIAL_TOKENS, USER_END, USER_START
+
+_CLEAN: Final = "".join(
+    f" | replace('{token}', ' ')" for token in SPECIAL_TOKENS if token == token.lower()
+)  # what can still spell a special token after lower-casing; keep equal to layout.normalize_user_text
+
+CHAT_TEMPLATE: Final = (
+    "{%- set count = namespace(images=0) -%}"
+    f"{{{{- '{BOS}' -}}}}"
+    "{%- for message in messages -%}"
+    "{%- if message.content is string -%}"
+    "{%- set parts = [{'type': 'text', 'text': message.content}] -%}"
+    "{%- else -%}{%- set parts = message.content -%}{%- endif -%}"
+    "{%- if message.role == 'user' -%}"
+    f"{{{{- '{USER_START}' -}}}}"
+    "{%- for part in parts if part.type == 'image' -%}"
+    "{%- set count.images = count.images + 1 -%}"
+    f"{{{{- 'image ' ~ count.images ~ '{IMAGE}' -}}}}"
+    "{%- endfor -%}"
+    "{%- for part in parts if part.type == 'text' -%}"
+    f"{{{{- (part.text | lower{_CLEAN}).split() | join(' ') -}}}}"
+    "{%- endfor -%}"
+    f"{{{{- '{USER_END}' -}}}}"
+    "{%- else -%}"
+    "{%- for part in parts -%}"
+    "{%- if part.type == 'text' -%}"
+    f"{{{{- '{I2T}' ~ part.text -}}}}"
+    "{%- elif part.type == 'drawing' -%}"  # {'type': 'drawing', 'task': 'T2I', 'plan': ..., 'queries': N}
+    f"{{{{- '[' ~ part.task ~ ']' ~ part.plan ~ '{SOI}' ~ '{QUERY}' * part.queries ~ '{EOI}' -}}}}"
+    "{%- elif part.type == 'image' -%}"
+    "{%- set count.images = count.images + 1 -%}"
+    f"{{{{- 'image ' ~ count.images ~ '{IMAGE}' -}}}}"
+    "{%- endif -%}"
+    "{%- endfor -%}"
+    f"{{{{- '{EOS}' -}}}}"
+    "{%- endif -%}"
+    "{%- endfor -%}"
+)
+"""Renders messages to the text whose ids are those of `genllava.layout`.
+
+User content: `image` parts, then one `text` part. Assistant content: `text` parts (answers), and `drawing`
+parts, each with the `image` part that it made after it.
+"""
+
+
+def build_processor(tokenizer: PreTrainedTokenizerBase, image_size: int, patch_size: int) -> LlavaProcessor:
+    """A processor for a SigLIP tower that takes `image_size` x `image_size` pixels in `patch_size` patches.
+
+    Pictures are resized with bicubic interpolation to pixel values in -1..1.
+    """
+    pictures = SiglipImageProcessorPil(
+        size={"height": image_size, "width": image_size}, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    )
+    return LlavaProcessor(  # type: ignore[no-untyped-call]
+        image_processor=pictures,
+        tokenizer=tokenizer,
+        patch_size=patch_size,
+        vision_feature_select_strategy="full",
+        chat_template=CHAT_TEMPLATE,
+        image_token=IMAGE,
+    )
