@@ -9,20 +9,49 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from genllava.conversation import Conversation
+    from genllava.errors import (
+        Cancelled,
+        CheckpointError,
+        GenLlavaError,
+        ImageRejected,
+        InvalidRequest,
+        NonFiniteError,
+    )
     from genllava.generation_head import GenerationHead
+    from genllava.pipeline_genllava import GenLlavaPipeline
+    from genllava.pipeline_output import Drawing, Understanding
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "Cancelled",
+    "CheckpointError",
+    "Conversation",
+    "Drawing",
+    "GenLlavaError",
+    "GenLlavaPipeline",
+    "GenerationHead",
+    "ImageRejected",
+    "InvalidRequest",
+    "NonFiniteError",
+    "Understanding",
+    "__version__",
+]
+
 _HOMES: Final = {
+    "Conversation": "conversation",
+    "Drawing": "pipeline_output",
+    "GenLlavaPipeline": "pipeline_genllava",
     "GenerationHead": "generation_head",
+    "Understanding": "pipeline_output",
 }
-__all__ = ["GenerationHead", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"genllava.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'genllava' has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
 
 
 def __dir__() -> list[str]:

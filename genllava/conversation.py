@@ -1,0 +1,236 @@
+"""A conversation: turns and pictures on one token stream, where nothing is read, seen or encoded twice."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Unpack
+
+import torch
+from torch import Tensor
+
+from genllava import layout, segments
+from genllava.denoising import CancelCheck
+from genllava.errors import InvalidRequest
+from genllava.image_decoder import Picture
+from genllava.images import content_key
+from genllava.options import DrawingOptions, Seed, Settings, resolve_seeds
+from genllava.pipeline_output import Drawing, Result, Understanding
+from genllava.requests import Seen, check_text
+from genllava.stream import StreamMark, TokenStream
+from genllava.tokens import BOS, EOS, I2I, I2T, T2I
+
+if TYPE_CHECKING:
+    from genllava.pipeline_genllava import GenLlavaPipeline
+
+MAX_SEGMENTS: Final = 8
+FEATURE_BYTES: Final = 256_000_000
+"""Features of pictures that are kept so that the same picture is not seen again, the oldest dropped first."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mark:
+    """A place in a conversation that it can go back to."""
+
+    stream: StreamMark
+    pictures: int
+    segments: int
+
+
+class Conversation:
+    """Turns of a user and the model, with the pictures of both, numbered from 1.
+
+    `ask` runs a whole turn. The steps it is made of are public too, for whoever wants to look in between:
+    `add_user`, then `next_action` with `answer` or `draw` as often as wanted, then `end_turn`.
+
+    Attributes:
+        pictures: all pictures so far; number K is `pictures[K - 1]`.
+    """
+
+    def __init__(self, pipeline: GenLlavaPipeline) -> None:
+        self._pipeline = pipeline
+        self._language = pipeline.language
+        self._stream = TokenStream(self._language)
+        self._stream.append(0, [self._language.id(BOS)])
+        self._features: OrderedDict[str, Tensor] = OrderedDict()
+        self._segments = 0
+        self.pictures: list[Picture] = []
+
+    @property
+    def ids(self) -> list[int]:
+        """The token ids of the whole conversation."""
+        return list(self._stream.ids[0])
+
+    def ask(
+        self,
+        text: str,
+        images: Sequence[Seen] = (),
+        *,
+        seed: Seed = None,
+        max_segments: int = MAX_SEGMENTS,
+        **options: Unpack[DrawingOptions],
+    ) -> list[Result]:
+        """Run one turn: the model answers and draws until it says that it is done.
+
+        If anything goes wrong, the conversation is as it was before.
+
+        Args:
+            images: pictures that come with the request.
+            seed: of every picture of this turn.
+            max_segments: more answers and pictures than this are not made.
+
+        Raises:
+            ImageRejected, InvalidRequest, Cancelled, NonFiniteError.
+        """
+        before = self.mark()
+        results: list[Result] = []
+        try:
+            self.add_user(text, images)
+            while len(results) < max_segments:
+                probabilities = self.next_action()
+                action = next(iter(probabilities))
+                if action == EOS:
+                    break
+                result: Result
+                if action == I2T:
+                    result = self.answer(options.get("cancel"))
+                else:
+                    result = self.draw(action, seed=seed, **options)
+                results.append(replace(result, task_probabilities=probabilities))
+            self.end_turn()
+        except BaseException:
+            self.rollback(before)
+            raise
+        return results
+
+    @torch.no_grad()
+    def add_user(self, text: str, images: Sequence[Seen] = ()) -> None:
+        """Add a request and the pictures that come with it.
+
+        Raises:
+            ImageRejected, InvalidRequest: nothing was added.
+        """
+        check_text(text)
+        shown = [self._pipeline.picture(source) for source in images]
+        first = len(self.pictures) + 1
+        numbers = range(first, first + len(shown))
+        language = self._language
+        ids = layout.user_turn(language.tokenizer, text, numbers, language.tokens_per_image)
+        self._stream.append(0, ids, self._see(shown))
+        self.pictures += shown
+        self._segments = 0
+
+    @torch.no_grad()
+    def next_action(self, allowed: Sequence[str] | None = None) -> dict[str, float]:
+        """Probabilities of what the model would do next, by token, most likely first.
+
+        Args:
+            allowed: the tokens to choose from. By default answering, drawing, editing if there is a picture,
+                and ending the turn if something was done in it.
+        """
+        if allowed is None:
+            allowed = [I2T, T2I, *([I2I] if self.pictures else []), *([EOS] if self._segments else [])]
+        return segments.task_probabilities(self._stream, [allowed])[0]
+
+    @torch.no_grad()
+    def answer(self, cancel: CancelCheck | None = None) -> Understanding:
+        """Let the model say something.
+
+        Raises:
+            Cancelled, NonFiniteError: the conversation is as it was before.
+        """
+        before = self.mark()
+        try:
+            (text,) = segments.write_answers(self._stream, cancel)
+        except BaseException:
+            self.rollback(before)
+            raise
+        self._segments += 1
+        return Understanding(text)
+
+    @torch.no_grad()
+    def draw(
+        self, task: str, *, plan: str | None = None, seed: Seed = None, **options: Unpack[DrawingOptions]
+    ) -> Drawing:
+        """Let the model make a picture, which joins the conversation.
+
+        Args:
+            task: `[T2I]` for a new one, `[I2I]` to edit the one that the plan names.
+            plan: what to draw, if that is not left to the model; for an edit it may begin with `image K: `.
+
+        Raises:
+            InvalidRequest, Cancelled, NonFiniteError: the conversation is as it was before.
+        """
+        settings = Settings.resolve(self._pipeline.config, options)
+        seeds = resolve_seeds(seed, 1)
+        if task not in (T2I, I2I) or (task == I2I and not self.pictures):
+            raise InvalidRequest(
+                f"cannot do {task}: " + ("no picture to edit" if task == I2I else "not a drawing")
+            )
+        before = self.mark()
+        try:
+            return self._draw(task, plan, seeds, settings)
+        except BaseException:
+            self.rollback(before)
+            raise
+
+    def end_turn(self) -> None:
+        """Close the assistant's turn."""
+        self._stream.append(0, [self._language.id(EOS)])
+        self._segments = 0
+
+    def mark(self) -> Mark:
+        """The present state, for `rollback`."""
+        return Mark(self._stream.mark(), len(self.pictures), self._segments)
+
+    def rollback(self, mark: Mark) -> None:
+        """Forget everything since `mark`; what was computed before it is kept."""
+        self._stream.rollback(mark.stream)
+        del self.pictures[mark.pictures :]
+        self._segments = mark.segments
+
+    def branch(self) -> Conversation:
+        """A conversation of its own that goes on from here; what was computed so far is shared."""
+        other = Conversation(self._pipeline)
+        other._stream = self._stream.select([0])
+        other._features = OrderedDict(self._features)
+        other._segments = self._segments
+        other.pictures = list(self.pictures)
+        return other
+
+    def release(self) -> None:
+        """Give the cache's memory back; the next turn reads the conversation again."""
+        self._stream.release()
+
+    def _draw(self, task: str, plan: str | None, seeds: list[int], settings: Settings) -> Drawing:
+        language, numbers = self._language, range(1, len(self.pictures) + 1)
+        if plan is None:
+            temperature = float(self._pipeline.config["plan_temperature"])
+            (planned,) = segments.write_plans(
+                self._stream, task, numbers, seeds, temperature, settings.cancel
+            )
+        else:
+            planned = segments.put_plan(self._stream, 0, task, plan, numbers)
+        states = segments.read_queries(self._stream)
+        sources = None if planned.source is None else [self.pictures[planned.source - 1]]
+        (drawing,) = self._pipeline.paint([planned], states, sources, seeds, settings)
+        picture = self._pipeline.picture(drawing)
+        label = layout.picture(language.tokenizer, len(self.pictures) + 1, language.tokens_per_image)
+        self._stream.append(0, label, self._see([picture]))
+        self.pictures.append(picture)
+        self._segments += 1
+        return drawing
+
+    def _see(self, pictures: Sequence[Picture]) -> list[Tensor]:
+        """Features [P, D] of each picture; one that was seen before is not encoded again."""
+        keys = [content_key(picture.image) for picture in pictures]
+        new = {k: p.image for k, p in zip(keys, pictures, strict=True) if k not in self._features}
+        self._features.update(zip(new, self._language.encode_pictures(list(new.values())), strict=True))
+        features = [self._features[key] for key in keys]
+        for key in keys:
+            self._features.move_to_end(key)
+        size = sum(tensor.nbytes for tensor in self._features.values())
+        while size > FEATURE_BYTES and len(self._features) > len(set(keys)):
+            size -= self._features.popitem(last=False)[1].nbytes
+        return features

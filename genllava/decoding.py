@@ -1,0 +1,91 @@
+"""What comes next in a `TokenStream`: a choice between a few tokens, or a text up to a stop. Batched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from genllava.denoising import CancelCheck
+from genllava.errors import Cancelled
+from genllava.stream import TokenStream
+
+
+def choose(stream: TokenStream, allowed: Sequence[Sequence[int]]) -> list[dict[int, float]]:
+    """Probabilities of the `allowed` tokens of each row to come next, most likely first; a row's sum to 1."""
+    result = []
+    for row, logits in enumerate(stream.logits()):
+        ids = list(allowed[row])
+        probabilities = logits[ids].softmax(0).tolist()
+        pairs = sorted(zip(ids, probabilities, strict=True), key=lambda pair: -pair[1])
+        result.append(dict(pairs))
+    return result
+
+
+def write(
+    stream: TokenStream,
+    *,
+    stops: Sequence[int],
+    max_tokens: int,
+    prefixes: Sequence[Sequence[Sequence[int]]] | None = None,
+    temperature: float = 0.0,
+    generators: Sequence[torch.Generator] | None = None,
+    cancel: CancelCheck | None = None,
+) -> list[list[int]]:
+    """Let the model write a text in each row, at least one token and at most `max_tokens`.
+
+    A text ends before a token of `stops`; that token is not taken, so the caller decides what comes next.
+
+    Args:
+        prefixes: per row, the beginnings that its text may have, as token ids; none of them begins another.
+        temperature: 0 takes the most likely token, otherwise tokens are drawn with `generators`, one per row.
+
+    Returns:
+        The tokens of each row, prefix included.
+
+    Raises:
+        Cancelled: `cancel` returned true; it is asked before every token.
+        NonFiniteError: NaN or infinity in the language model.
+    """
+    words = stream.language.words
+    words_or_stops = words.clone()
+    words_or_stops[list(stops)] = True
+    texts: list[list[int]] = [[] for _ in range(len(stream))]
+    running = set(range(len(stream)))
+    while running:
+        if cancel is not None and cancel():
+            raise Cancelled("cancelled while writing")
+        logits = stream.logits()
+        for row in sorted(running):
+            text = texts[row]
+            forced = [] if prefixes is None else _continuations(prefixes[row], text)
+            if forced:
+                allowed = torch.zeros_like(words)
+                allowed[forced] = True
+            else:
+                begun = bool(text) and (prefixes is None or text not in [list(p) for p in prefixes[row]])
+                allowed = words_or_stops if begun else words
+            scores = logits[row].masked_fill(~allowed, -torch.inf)
+            token = _pick(scores, temperature, None if generators is None else generators[row])
+            if token in stops:
+                running.discard(row)
+                continue
+            text.append(token)
+            stream.append(row, [token])
+            if len(text) >= max_tokens:
+                running.discard(row)
+    return texts
+
+
+def _continuations(prefixes: Sequence[Sequence[int]], text: list[int]) -> list[int]:
+    """What may come next in a text that must begin with one of `prefixes`; empty once it does."""
+    size = len(text)
+    return [prefix[size] for prefix in prefixes if len(prefix) > size and list(prefix[:size]) == text]
+
+
+def _pick(scores: Tensor, temperature: float, generator: torch.Generator | None) -> int:
+    if temperature <= 0:
+        return int(scores.argmax())
+    probabilities = (scores / temperature).softmax(0)
+    return int(torch.multinomial(probabilities, 1, generator=generator))

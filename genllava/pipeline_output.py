@@ -1,0 +1,98 @@
+"""What the verbs return."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Understanding:
+    """An answer in words.
+
+    Attributes:
+        text: what the model said.
+        task_probabilities: how likely each next task was, by token (`"[I2T]"`); they sum to 1 over what was
+            allowed.
+        timings: seconds, by phase; those of a batch are shared by its results.
+    """
+
+    text: str
+    task_probabilities: dict[str, float] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawing:
+    """A picture, or the words with which the model declined to make one.
+
+    Attributes:
+        image: [R, R] RGB; None where the model answered in words instead.
+        text: those words; None where there is a picture.
+        plan: what the picture should show, without the number of the picture it edits.
+        seed: the noise it grew from; the same seed, plan and settings give the same picture.
+        source: number of the picture in its conversation that it edits; None for a new one.
+        latents: [C, h, w] float32 on the CPU, as the denoising loop left them: an edit of this drawing starts
+            here.
+        unet_rows: rows that went through the UNet for it: steps times guidance branches.
+        task_probabilities, timings: as in `Understanding`.
+    """
+
+    image: Image.Image | None
+    text: str | None
+    plan: str | None
+    seed: int
+    source: int | None = None
+    latents: Tensor | None = field(default=None, repr=False)
+    unet_rows: int = 0
+    task_probabilities: dict[str, float] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+Result = Understanding | Drawing
+
+
+@dataclass(slots=True)
+class Counters:
+    """Work done by a pipeline since it was made or `reset`.
+
+    Attributes:
+        prefilled_tokens: tokens the language model read; none is read twice in a conversation.
+        decoded_tokens: tokens it wrote.
+        image_encodes: pictures that went through the vision tower.
+        vae_encodes: pictures that went through the autoencoder's encoder.
+        unet_rows: rows that went through the UNet.
+    """
+
+    prefilled_tokens: int = 0
+    decoded_tokens: int = 0
+    image_encodes: int = 0
+    vae_encodes: int = 0
+    unet_rows: int = 0
+
+    def reset(self) -> None:
+        self.prefilled_tokens = self.decoded_tokens = 0
+        self.image_encodes = self.vae_encodes = self.unet_rows = 0
+
+
+class Stopwatch:
+    """Measures phases that follow each other.
+
+    Attributes:
+        timings: seconds, by phase.
+    """
+
+    def __init__(self) -> None:
+        self.timings: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        """Book the time since the last lap to `phase`."""
+        now = time.perf_counter()
+        self.timings[phase] = self.timings.get(phase, 0.0) + now - self._since
+        self._since = now

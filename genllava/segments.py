@@ -1,0 +1,116 @@
+"""The segments of an assistant turn as the language model writes them: answers, and plans of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from genllava import layout
+from genllava.decoding import choose, write
+from genllava.denoising import CancelCheck
+from genllava.errors import InvalidRequest
+from genllava.stream import TokenStream
+from genllava.tokens import EOI, EOS, I2I, I2T, SOI, TASKS
+
+MAX_ANSWER_TOKENS: Final = 256
+MAX_PLAN_TOKENS: Final = 192
+_PLAN_STREAM: Final = 0x9E3779B97F4A7C15
+"""Keeps the plan's random numbers apart from the noise's: a plan that is given does not change the noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a picture will show, and the number of the picture it edits (None: it is new)."""
+
+    text: str
+    source: int | None
+
+
+def task_probabilities(stream: TokenStream, allowed: Sequence[Sequence[str]]) -> list[dict[str, float]]:
+    """How likely each of a row's `allowed` tokens is to come next, most likely first."""
+    names = {stream.language.id(token): token for token in (*TASKS, EOS)}
+    rows = choose(stream, [[stream.language.id(token) for token in tokens] for tokens in allowed])
+    return [{names[token]: probability for token, probability in row.items()} for row in rows]
+
+
+def write_answers(stream: TokenStream, cancel: CancelCheck | None = None) -> list[str]:
+    """Let the model answer in every row: `[I2T] text`."""
+    language = stream.language
+    stream.append_all([language.id(I2T)])
+    stops = [language.id(token) for token in (EOS, *TASKS)]
+    texts = write(stream, stops=stops, max_tokens=MAX_ANSWER_TOKENS, cancel=cancel)
+    return [language.text(ids) for ids in texts]
+
+
+def write_plans(
+    stream: TokenStream,
+    task: str,
+    numbers: Sequence[int],
+    seeds: Sequence[int],
+    temperature: float,
+    cancel: CancelCheck | None = None,
+) -> list[Plan]:
+    """Let the model plan a picture in every row: `[T2I] plan [SOI]`, or `[I2I] image K: plan [SOI]`.
+
+    Args:
+        numbers: the pictures an edit may name; it cannot name another.
+        temperature: of the plans of new pictures; what an edit keeps is no matter of chance, so edits are
+            greedy.
+    """
+    language = stream.language
+    stream.append_all([language.id(task)])
+    prefixes: dict[int, list[int]] = {}
+    if task == I2I:
+        prefixes = {
+            number: layout.text_ids(language.tokenizer, layout.edit_prefix(number)) for number in numbers
+        }
+        temperature = 0.0
+    texts = write(
+        stream,
+        stops=[language.id(SOI)],
+        max_tokens=MAX_PLAN_TOKENS,
+        prefixes=[list(prefixes.values())] * len(stream) if prefixes else None,
+        temperature=temperature,
+        generators=[torch.Generator().manual_seed(seed ^ _PLAN_STREAM) for seed in seeds],
+        cancel=cancel,
+    )
+    stream.append_all([language.id(SOI)])
+    plans = []
+    for ids in texts:
+        named = [number for number, prefix in prefixes.items() if ids[: len(prefix)] == prefix]
+        source = named[0] if named else None
+        plans.append(Plan(language.text(ids[len(prefixes[source]) :] if source else ids), source))
+    return plans
+
+
+def put_plan(stream: TokenStream, row: int, task: str, plan_text: str, numbers: Sequence[int]) -> Plan:
+    """Put a plan that is given into a row, as if the model had written it.
+
+    Args:
+        plan_text: for an edit it may begin with `image K: `; otherwise the latest of `numbers` is meant.
+
+    Raises:
+        InvalidRequest: an empty plan, or one that names a picture that does not exist.
+    """
+    source, text = None, " ".join(plan_text.split())
+    if task == I2I:
+        source, text = layout.split_edit_plan(text)
+        source = numbers[-1] if source is None else source
+        if source not in numbers:
+            raise InvalidRequest(f"there is no picture {source} to edit")
+    if not text:
+        raise InvalidRequest("the plan is empty")
+    written = text if source is None else f"{layout.edit_prefix(source)} {text}"
+    stream.append(row, layout.plan(stream.language.tokenizer, task, written))
+    return Plan(text, source)
+
+
+def read_queries(stream: TokenStream) -> Tensor:
+    """Hidden states [B, N, D] at the visual queries, which go in after the plans."""
+    states = stream.query_states()
+    stream.append_all([stream.language.id(EOI)])
+    return states
