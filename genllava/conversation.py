@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Unpack
 import torch
 from torch import Tensor
 
-from genllava import layout, segments
+from genllava import layout, painting, segments
 from genllava.denoising import CancelCheck
 from genllava.errors import InvalidRequest
 from genllava.image_decoder import Picture
@@ -214,7 +214,7 @@ class Conversation:
             planned = segments.put_plan(self._stream, 0, task, plan, numbers)
         states = segments.read_queries(self._stream)
         sources = None if planned.source is None else [self.pictures[planned.source - 1]]
-        (drawing,) = self._pipeline.paint([planned], states, sources, seeds, settings)
+        (drawing,) = painting.paint(self._pipeline, [planned], states, sources, seeds, settings)
         picture = self._pipeline.picture(drawing)
         label = layout.picture(language.tokenizer, len(self.pictures) + 1, language.tokens_per_image)
         self._stream.append(0, label, self._see([picture]))

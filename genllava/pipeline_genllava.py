@@ -1,8 +1,8 @@
 """The model: a diffusers pipeline that understands, generates and edits pictures.
 
-The way of a request through it: `_open` lays it out as tokens, `segments` lets the language model choose the
-task and write an answer or a plan, `_condition` turns the states at the visual queries into conditioning,
-`paint` draws.
+The way of a request: `_open` lays it out as tokens; in `segments` the language model chooses the task and
+writes an answer or a plan; in `painting` its states at the visual queries become conditioning,
+latents, and a picture.
 """
 
 from __future__ import annotations
@@ -23,16 +23,15 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from genllava import checkpoints, image_decoder, layout, native, segments
-from genllava.captions import encode_captions
+from genllava import checkpoints, layout, native, painting, segments
 from genllava.compatibility import check_parts
-from genllava.denoising import CancelCheck, denoise
+from genllava.denoising import CancelCheck
 from genllava.errors import ImageRejected, InvalidRequest
 from genllava.generation_head import GenerationHead
 from genllava.image_decoder import Picture
 from genllava.images import content_key, letterbox, load_image
 from genllava.language import LanguageModel
-from genllava.options import Conditioner, DrawingOptions, Seed, Settings, resolve_seeds
+from genllava.options import DrawingOptions, Seed, Settings, resolve_seeds
 from genllava.pipeline_output import Counters, Drawing, Stopwatch, Understanding
 from genllava.requests import Request, Seen, given_plans, pair_requests, task_choices
 from genllava.segments import Plan
@@ -171,6 +170,18 @@ class GenLlavaPipeline(DiffusionPipeline):
             raise InvalidRequest("weights are saved as safetensors only")
         self.refresh_null_embeds()
         super().save_pretrained(str(save_directory), **kwargs)
+
+    @staticmethod
+    def assemble(
+        llava: str | PathLike[str],
+        diffusion: str | PathLike[str],
+        editor: str | PathLike[str] | None = None,
+        **options: Any,
+    ) -> GenLlavaPipeline:
+        """A pipeline of public parts without training of ours; see `genllava.assembly.assemble`."""
+        from genllava.assembly import assemble
+
+        return assemble(llava, diffusion, editor, **options)
 
     @torch.no_grad()
     def null_embeds(self) -> Tensor:
@@ -357,47 +368,6 @@ class GenLlavaPipeline(DiffusionPipeline):
             return Picture(source.image, source.latents)
         return Picture(letterbox(load_image(source), int(self.config["resolution"])))
 
-    @torch.no_grad()
-    def paint(
-        self,
-        plans: Sequence[Plan],
-        query_states: Tensor | None,
-        sources: Sequence[Picture] | None,
-        seeds: Sequence[int],
-        settings: Settings,
-    ) -> list[Drawing]:
-        """Draw planned pictures, all new (`sources` None) or all edits.
-
-        Args:
-            query_states: [B, N, D], needed by the conditioner `head`.
-        """
-        clock = Stopwatch()
-        prompt_embeds, null_embeds = self._condition(plans, query_states, settings.conditioner)
-        unet = self.unet if sources is None or self.edit_unet is None else self.edit_unet
-        side = int(self.config["resolution"]) // image_decoder.vae_factor(self.vae)
-        denoised = denoise(
-            unet,
-            self.scheduler,
-            prompt_embeds,
-            null_embeds,
-            [torch.Generator().manual_seed(seed) for seed in seeds],
-            (side, side),
-            num_inference_steps=settings.num_inference_steps,
-            guidance_scale=settings.guidance_scale,
-            image_guidance_scale=settings.image_guidance_scale,
-            source_latents=None if sources is None else self._source_latents(sources, side),
-            callback_on_step_end=settings.callback_on_step_end,
-            cancel=settings.cancel,
-        )
-        images = image_decoder.decode(self.vae, denoised.latents)
-        clock.lap("drawing")
-        self.counters.unet_rows += denoised.unet_rows
-        rows = denoised.unet_rows // len(plans)
-        return [
-            Drawing(image, None, plan.text, seed, plan.source, latents, rows, {}, clock.timings)
-            for image, plan, seed, latents in zip(images, plans, seeds, denoised.latents.cpu(), strict=True)
-        ]
-
     def _open(self, requests: Sequence[Request]) -> TokenStream:
         """Lay requests out as tokens; every distinct picture goes through the vision tower once."""
         language = self.language
@@ -434,7 +404,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         sources = [request.pictures[0] for request in requests] if task == I2I else None
         if given is not None and settings.conditioner == "caption":  # the language model has no part in this
             plans = [Plan(text, 1 if task == I2I else None) for text in given]
-            return self.paint(plans, None, sources, seeds, settings)
+            return painting.paint(self, plans, None, sources, seeds, settings)
 
         clock = Stopwatch()
         stream = self._open(requests)
@@ -460,36 +430,9 @@ class GenLlavaPipeline(DiffusionPipeline):
             states = segments.read_queries(stream) if settings.conditioner == "head" else None
             clock.lap("planning")
             edited = None if sources is None else [sources[row] for row in drawn]
-            results |= zip(drawn, self.paint(plans, states, edited, picked, settings), strict=True)
+            results |= zip(drawn, painting.paint(self, plans, states, edited, picked, settings), strict=True)
         clock.lap("drawing" if drawn else "answering")
         return [
             replace(results[row], task_probabilities=chosen[row], timings=clock.timings)
             for row in range(len(requests))
         ]
-
-    def _condition(
-        self, plans: Sequence[Plan], query_states: Tensor | None, conditioner: Conditioner
-    ) -> tuple[Tensor, Tensor]:
-        """Prompt embeddings [B, L, C] and those of an empty request, [1, L, C]."""
-        if conditioner == "caption":
-            if self.text_encoder is None or self.tokenizer is None:
-                raise InvalidRequest("this pipeline has no text encoder for the conditioner 'caption'")
-            captions = [*(plan.text for plan in plans), ""]
-            embeds = encode_captions(self.text_encoder, self.tokenizer, captions)
-            return embeds[:-1], embeds[-1:]
-        if self.generation_head is None or query_states is None:
-            raise InvalidRequest("this pipeline has no generation head for the conditioner 'head'")
-        head = self.generation_head
-        return head(query_states.to(head.dtype)), head.null_embeds
-
-    def _source_latents(self, sources: Sequence[Picture], side: int) -> Tensor:
-        """[B, C, h, w] as the editing UNet takes them; only pictures without known latents are encoded."""
-        shape = (image_decoder.vae_channels(self.vae), side, side)
-        unknown = [p for p in sources if p.latents is None or tuple(p.latents.shape) != shape]
-        if unknown:
-            images = [letterbox(picture.image, int(self.config["resolution"])) for picture in unknown]
-            self.counters.vae_encodes += len(unknown)
-            for picture, latents in zip(unknown, image_decoder.encode(self.vae, images).cpu(), strict=True):
-                picture.latents = latents
-        latents = torch.stack([picture.latents for picture in sources if picture.latents is not None])
-        return latents if self.config["scale_source_latents"] else image_decoder.unscale(self.vae, latents)

@@ -1,0 +1,102 @@
+"""From plans to pictures: conditioning, denoising, decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from genllava import image_decoder
+from genllava.captions import encode_captions
+from genllava.denoising import denoise
+from genllava.errors import InvalidRequest
+from genllava.image_decoder import Picture
+from genllava.images import letterbox
+from genllava.options import Conditioner, Settings
+from genllava.pipeline_output import Drawing, Stopwatch
+from genllava.segments import Plan
+
+if TYPE_CHECKING:
+    from genllava.pipeline_genllava import GenLlavaPipeline
+
+
+@torch.no_grad()
+def paint(
+    pipeline: GenLlavaPipeline,
+    plans: Sequence[Plan],
+    query_states: Tensor | None,
+    sources: Sequence[Picture] | None,
+    seeds: Sequence[int],
+    settings: Settings,
+) -> list[Drawing]:
+    """Draw planned pictures, all new (`sources` is None) or all edits.
+
+    Args:
+        query_states: [B, N, D], what the language model made of the visual queries; needed by the conditioner
+            `head`.
+
+    Raises:
+        InvalidRequest, NonFiniteError, Cancelled.
+    """
+    clock = Stopwatch()
+    prompt_embeds, null_embeds = condition(pipeline, plans, query_states, settings.conditioner)
+    side = int(pipeline.config["resolution"]) // image_decoder.vae_factor(pipeline.vae)
+    denoised = denoise(
+        pipeline.unet if sources is None or pipeline.edit_unet is None else pipeline.edit_unet,
+        pipeline.scheduler,
+        prompt_embeds,
+        null_embeds,
+        [torch.Generator().manual_seed(seed) for seed in seeds],
+        (side, side),
+        num_inference_steps=settings.num_inference_steps,
+        guidance_scale=settings.guidance_scale,
+        image_guidance_scale=settings.image_guidance_scale,
+        source_latents=None if sources is None else source_latents(pipeline, sources, side),
+        callback_on_step_end=settings.callback_on_step_end,
+        cancel=settings.cancel,
+    )
+    images = image_decoder.decode(pipeline.vae, denoised.latents)
+    clock.lap("drawing")
+    pipeline.counters.unet_rows += denoised.unet_rows
+    rows = denoised.unet_rows // len(plans)
+    return [
+        Drawing(image, None, plan.text, seed, plan.source, latents, rows, {}, clock.timings)
+        for image, plan, seed, latents in zip(images, plans, seeds, denoised.latents.cpu(), strict=True)
+    ]
+
+
+def condition(
+    pipeline: GenLlavaPipeline, plans: Sequence[Plan], query_states: Tensor | None, conditioner: Conditioner
+) -> tuple[Tensor, Tensor]:
+    """Prompt embeddings [B, L, C], and those of an empty request, [1, L, C].
+
+    Raises:
+        InvalidRequest: the pipeline lacks the part that the conditioner needs.
+    """
+    if conditioner == "caption":
+        if pipeline.text_encoder is None or pipeline.tokenizer is None:
+            raise InvalidRequest("this pipeline has no text encoder, which the conditioner 'caption' needs")
+        captions = [*(plan.text for plan in plans), ""]
+        embeds = encode_captions(pipeline.text_encoder, pipeline.tokenizer, captions)
+        return embeds[:-1], embeds[-1:]
+    head = pipeline.generation_head
+    if head is None or query_states is None:
+        raise InvalidRequest("this pipeline has no generation head, which the conditioner 'head' needs")
+    return head(query_states.to(head.dtype)), head.null_embeds
+
+
+def source_latents(pipeline: GenLlavaPipeline, sources: Sequence[Picture], side: int) -> Tensor:
+    """[B, C, side, side] as the editing UNet takes them; only pictures without known latents are encoded."""
+    shape = (image_decoder.vae_channels(pipeline.vae), side, side)
+    unknown = [p for p in sources if p.latents is None or tuple(p.latents.shape) != shape]
+    if unknown:
+        images = [letterbox(picture.image, int(pipeline.config["resolution"])) for picture in unknown]
+        encoded = image_decoder.encode(pipeline.vae, images).cpu()
+        pipeline.counters.vae_encodes += len(unknown)
+        for picture, latents in zip(unknown, encoded, strict=True):
+            picture.latents = latents
+    latents = torch.stack([picture.latents for picture in sources if picture.latents is not None])
+    scaled = bool(pipeline.config["scale_source_latents"])
+    return latents if scaled else image_decoder.unscale(pipeline.vae, latents)
