@@ -155,7 +155,7 @@ def _check_size(size: tuple[int, int], max_pixels: int, max_aspect: float) -> No
     if width * height > max_pixels:
         raise ImageRejected(f"the picture has {width * height:,} pixels; at most {max_pixels:,} are allowed")
     if max(size) > max_aspect * min(size):
-        raise ImageRejected(f"the picture is {width}x{height}: too long and thin")
+        raise ImageRejected(f"the picture is {width} by {height}: too long and thin")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -67,7 +70,7 @@ def build_llava(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGenera
         num_key_value_heads=2,
         max_position_embeddings=4096,
         sliding_window=None,
-        initializer_range=0.2,  # wide, so that random weights have strong opinions and argmax has no near-ties
+        initializer_range=0.2,  # wide, so that random weights have opinions and argmax has no near-ties
     )
     vision = SiglipVisionConfig(
         hidden_size=32,
@@ -198,6 +201,25 @@ def own_pipe() -> GenLlavaPipeline:
     return build_pipeline()
 
 
-def picture(seed: int = 0, size: tuple[int, int] = (RESOLUTION, RESOLUTION)) -> Image.Image:
+def make_picture(seed: int = 0, size: tuple[int, int] = (RESOLUTION, RESOLUTION)) -> Image.Image:
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     return Image.fromarray(pixels)
+
+
+@pytest.fixture
+def picture() -> Callable[..., Image.Image]:
+    """Noise by number, and size if it matters."""
+    return make_picture
+
+
+@pytest.fixture
+def build() -> SimpleNamespace:
+    """Makers of the parts."""
+    return SimpleNamespace(
+        tokenizer=build_tokenizer,
+        llava=build_llava,
+        unet=build_unet,
+        vae=build_vae,
+        text_encoder=build_text_encoder,
+        head=build_head,
+    )

@@ -1,0 +1,110 @@
+"""The token stream: one layout for training, inference and the chat template."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from transformers import LlavaProcessor
+
+from genllava import layout
+from genllava.pipeline_genllava import GenLlavaPipeline
+from genllava.tokens import BOS, EOS, I2I, IMAGE, QUERY, SPECIAL_TOKENS
+
+P, N = 4, 4
+
+
+def test_the_chat_template_gives_the_same_ids(pipe: GenLlavaPipeline) -> None:
+    processor, t = pipe.processor, pipe.processor.tokenizer
+    messages = [
+        {
+            "role": "user",
+            "content": [{"type": "image"}, {"type": "text", "text": "Make the  <IMAGE> circle GREEN"}],
+        },
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "drawing", "task": "I2I", "plan": "image 1: a green circle", "queries": N},
+                {"type": "image"},
+                {"type": "text", "text": "There are two."},
+            ],
+        },
+        {"role": "user", "content": "Thanks</s>"},
+        {"role": "assistant", "content": "Yes."},
+    ]
+    prompt = processor.apply_chat_template(messages, tokenize=False)
+    blank = Image.new("RGB", (32, 32))
+    ids = processor(text=prompt, images=[blank, blank], add_special_tokens=False)["input_ids"][0]
+    bos, eos = t.convert_tokens_to_ids([BOS, EOS])
+    assert list(ids) == [
+        bos,
+        *layout.user_turn(t, "make the circle green", [1], P),
+        *layout.plan(t, I2I, "image 1: a green circle"),
+        *layout.drawing(t, N),
+        *layout.picture(t, 2, P),
+        *layout.answer(t, "There are two."),
+        eos,
+        *layout.user_turn(t, "thanks", [], P),
+        *layout.answer(t, "Yes."),
+        eos,
+    ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    text=st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("<>/s[]")), max_size=30),
+    cut=st.integers(0, 30),
+)
+def test_no_text_can_write_a_special_token(shared_pipeline: GenLlavaPipeline, text: str, cut: int) -> None:
+    t = shared_pipeline.processor.tokenizer
+    special = set(t.convert_tokens_to_ids(list(SPECIAL_TOKENS)))
+    for token in SPECIAL_TOKENS:
+        laced = text[:cut] + token + text[cut:]
+        assert not special & set(layout.text_ids(t, laced))
+        assert not special & set(layout.user_turn(t, laced, [], P)[1:-1])
+    prompt = shared_pipeline.processor.apply_chat_template(
+        [{"role": "user", "content": text}], tokenize=False
+    )
+    ids = t.encode(prompt, add_special_tokens=False)
+    assert ids == [t.bos_token_id, *layout.user_turn(t, text, [], P)]
+
+
+def test_a_piece_does_not_depend_on_what_stands_beside_it(pipe: GenLlavaPipeline) -> None:
+    t = pipe.processor.tokenizer
+    whole = layout.user_turn(t, "what color is it?", [3], P)
+    assert layout.picture(t, 3, P) == whole[1 : 1 + len(layout.picture(t, 3, P))]
+    assert t.decode(layout.text_ids(t, "image 12: a circle")).strip() == "image 12: a circle"
+    assert layout.drawing(t, N).count(t.convert_tokens_to_ids(QUERY)) == N
+    assert layout.picture(t, 3, P).count(t.convert_tokens_to_ids(IMAGE)) == P
+
+
+def test_user_text_is_normalised() -> None:
+    assert layout.normalize_user_text("  Make\tTHE \n circle <s>Green ") == "make the circle green"
+    assert layout.normalize_user_text("<im<image>age>") == "<im age>"
+
+
+@pytest.mark.parametrize(
+    ("plan", "number", "rest"),
+    [
+        ("image 2: a circle", 2, "a circle"),
+        (" image  1 2 : a circle", 12, "a circle"),
+        ("a circle", None, "a circle"),
+        ("image: a circle", None, "image: a circle"),
+    ],
+)
+def test_the_prefix_of_an_edit(plan: str, number: int | None, rest: str) -> None:
+    assert layout.split_edit_plan(plan) == (number, rest)
+    assert layout.split_edit_plan(f"{layout.edit_prefix(7)} x") == (7, "x")
+
+
+def test_a_tokenizer_without_our_tokens_is_named(pipe: GenLlavaPipeline) -> None:
+    with pytest.raises(ValueError, match="no token"):
+        layout.token_id(pipe.processor.tokenizer, "[NONE]")
+
+
+def test_the_processor_is_a_stock_one(pipe: GenLlavaPipeline) -> None:
+    assert type(pipe.processor) is LlavaProcessor
+    pixels = pipe.processor.image_processor([Image.new("RGB", (50, 20), "white")], return_tensors="pt")
+    assert pixels["pixel_values"].shape == (1, 3, 32, 32)
+    assert float(pixels["pixel_values"].max()) == pytest.approx(1.0)
