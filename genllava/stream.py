@@ -76,8 +76,13 @@ class TokenStream:
         return logits
 
     def query_states(self) -> Tensor:
-        """Put the visual queries after every row and return the hidden states there, [B, N, D]."""
-        assert self.language.query_embeds is not None
+        """Put the visual queries after every row and return the hidden states there, [B, N, D].
+
+        Raises:
+            InvalidRequest: there is no generation head, which has them.
+        """
+        if self.language.query_embeds is None:
+            raise InvalidRequest("this pipeline has no generation head, and so no visual queries")
         count = len(self.language.query_embeds)
         self.append_all([self.language.id(QUERY)] * count)
         return torch.stack([states[-count:] for states in self._read_queued()])
