@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
-from transformers import AutoProcessor, LlavaForConditionalGeneration, LlavaProcessor
+from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from genllava.checkpoints import reading
 from genllava.errors import CheckpointError
 from genllava.pipeline_genllava import GenLlavaPipeline
+from genllava.processing import load_processor
 from genllava.tokens import SPECIAL_TOKENS
 
 
@@ -46,9 +47,7 @@ def assemble(
         eyes_and_words: Any = LlavaForConditionalGeneration.from_pretrained(
             llava, dtype=torch_dtype, use_safetensors=True
         )
-        reader: Any = AutoProcessor.from_pretrained(  # type: ignore[no-untyped-call]
-            llava if processor is None else processor
-        )
+        reader = load_processor(llava if processor is None else processor)
     _add_tokens(eyes_and_words, reader)
     drawer = _load_diffusion(diffusion, torch_dtype)
     edits = None if editor is None else _load_diffusion(editor, torch_dtype)

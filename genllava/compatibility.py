@@ -41,6 +41,10 @@ def _check_language(pipeline: GenLlavaPipeline) -> None:
     )
     rows = llava.get_input_embeddings().num_embeddings
     _require(rows >= len(tokenizer), f"llava embeds {rows} tokens, the tokenizer has {len(tokenizer)}")
+    shown: Any = pipeline.processor.image_processor
+    side = (getattr(shown, "crop_size", None) or shown.size).get("height")
+    expected = config.vision_config.image_size
+    _require(side == expected, f"the processor makes pictures of {side} pixels, llava sees {expected}")
     window = getattr(text, "sliding_window", None)
     layers = getattr(text, "layer_types", None) or []
     _require(

@@ -71,8 +71,9 @@ class LanguageModel:
         if self.query_embeds is not None:
             asked = ids == self.id(QUERY)
             drawings = int(asked.sum()) // len(self.query_embeds)
-            queries = self.query_embeds.repeat(drawings, 1).to(embeds)
-            embeds = embeds.masked_scatter(asked[..., None], queries)
+            if drawings:
+                queries = self.query_embeds.repeat(drawings, 1).to(embeds)
+                embeds = embeds.masked_scatter(asked[..., None], queries)
         return embeds
 
     def text(self, ids: Sequence[int]) -> str:

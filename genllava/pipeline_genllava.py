@@ -33,6 +33,7 @@ from genllava.images import content_key, letterbox, load_image
 from genllava.language import LanguageModel
 from genllava.options import DrawingOptions, Seed, Settings, resolve_seeds
 from genllava.pipeline_output import Counters, Drawing, Stopwatch, Understanding
+from genllava.processing import load_processor
 from genllava.requests import Request, Seen, given_plans, pair_requests, task_choices
 from genllava.segments import Plan
 from genllava.stream import TokenStream
@@ -151,6 +152,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         folder = checkpoints.resolve(cls, pretrained_model_name_or_path, kwargs)
         kwargs["dtype"] = kwargs.pop("torch_dtype", None) or kwargs.get("dtype") or torch.float32
         with checkpoints.reading(folder):
+            kwargs.setdefault("processor", load_processor(folder / "processor"))
             pipeline: GenLlavaPipeline = super().from_pretrained(str(folder), use_safetensors=True, **kwargs)
         checkpoints.check_weights(pipeline, folder)
         if device is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import Final
 
 from transformers import LlavaProcessor, PreTrainedTokenizerBase, SiglipImageProcessorPil
@@ -67,3 +68,16 @@ def build_processor(tokenizer: PreTrainedTokenizerBase, image_size: int, patch_s
         chat_template=CHAT_TEMPLATE,
         image_token=IMAGE,
     )
+
+
+def load_processor(source: str | PathLike[str]) -> LlavaProcessor:
+    """A saved processor, its pictures resized by Pillow.
+
+    Left alone, transformers would resize with torchvision where that is installed, to slightly other pixels,
+    and the same seed would give another picture on another machine.
+
+    Args:
+        source: folder or hub id.
+    """
+    processor: LlavaProcessor = LlavaProcessor.from_pretrained(source, backend="pil")
+    return processor

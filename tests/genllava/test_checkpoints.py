@@ -18,6 +18,7 @@ from transformers import LlavaForConditionalGeneration
 
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.pipeline_genllava import GenLlavaPipeline
+from genllava.processing import build_processor
 from genllava.stream import TokenStream
 
 Pictures = Callable[..., Image.Image]
@@ -154,6 +155,7 @@ def misfits(pipe: GenLlavaPipeline, build: Any) -> dict[str, tuple[dict[str, Any
     other_tokens.add_tokens([f"<extra{n}>" for n in range(2000)])
     sliding = build.llava(build.tokenizer())
     sliding.config.text_config.sliding_window = 4096
+    other_size = build_processor(pipe.processor.tokenizer, 48, 16)
     processor = type(pipe.processor)(pipe.processor.image_processor, other_tokens, patch_size=16)
     return {
         "unet channels": ({"unet": build.unet(in_channels=5)}, "unet takes 5 channels"),
@@ -168,11 +170,12 @@ def misfits(pipe: GenLlavaPipeline, build: Any) -> dict[str, tuple[dict[str, Any
         "no text encoder": ({"text_encoder": None, "conditioner": "caption"}, "needs a part"),
         "no tokenizer": ({"tokenizer": None}, "no tokenizer"),
         "sliding window": ({"llava": sliding}, "sliding_window"),
+        "picture size": ({"processor": other_size}, "pictures of 48 pixels"),
         "vocabulary": ({"processor": processor}, "embeds"),
     }
 
 
-@pytest.mark.parametrize("case", range(10))
+@pytest.mark.parametrize("case", range(11))
 def test_parts_that_do_not_fit_are_named(own_pipe: GenLlavaPipeline, build: Any, case: int) -> None:
     parts, words = list(misfits(own_pipe, build).values())[case]
     with pytest.raises(CheckpointError, match=words):
