@@ -115,25 +115,18 @@ def denoise(
 
     scheduler = type(scheduler).from_config(scheduler.config)
     _set_timesteps(scheduler, num_inference_steps, latent_size, device)
-    step_options = {"return_dict": False}
-    if "generator" in inspect.signature(scheduler.step).parameters:
-        step_options["generator"] = list(generators)  # type: ignore[assignment]
+    options = _step_options(scheduler, generators)
     latents = randn_tensor(shape, generator=list(generators), device=device, dtype=torch.float32)
     latents = latents * getattr(scheduler, "init_noise_sigma", 1.0)
     rows, total = 0, len(scheduler.timesteps)
     for index, timestep in enumerate(scheduler.timesteps):
         if cancel is not None and cancel():
             raise Cancelled(f"cancelled after {index} of {total} steps")
-        inputs = latents
-        if hasattr(scheduler, "scale_model_input"):
-            inputs = scheduler.scale_model_input(latents, timestep)
-        inputs = torch.cat([inputs] * guidance.branches)
-        if sources is not None:
-            inputs = torch.cat([inputs, sources], dim=1)
+        inputs = _unet_inputs(scheduler, latents, timestep, guidance, sources)
         predictions = unet(inputs.to(unet.dtype), timestep, encoder_hidden_states=prompts).sample
         rows += len(inputs)
         guided = guidance.combine(predictions.float())
-        latents = scheduler.step(guided, timestep, latents, **step_options)[0]
+        latents = scheduler.step(guided, timestep, latents, **options)[0]
         _check_finite(latents, f"the latents after step {index + 1} of {total}")
         if callback_on_step_end is not None:
             callback_on_step_end(index + 1, total, latents)
@@ -168,6 +161,24 @@ def _source_channels(
     if source_latents is None:
         source_latents = torch.zeros(shape)
     return guidance.sources(source_latents.to(device, torch.float32))
+
+
+def _unet_inputs(
+    scheduler: Any, latents: Tensor, timestep: Tensor, guidance: Guidance, sources: Tensor | None
+) -> Tensor:
+    """[branches * B, C or 2C, h, w]."""
+    if hasattr(scheduler, "scale_model_input"):  # those of flow matching do not have it
+        latents = scheduler.scale_model_input(latents, timestep)
+    inputs = torch.cat([latents] * guidance.branches)
+    return inputs if sources is None else torch.cat([inputs, sources], dim=1)
+
+
+def _step_options(scheduler: Any, generators: Sequence[torch.Generator]) -> dict[str, Any]:
+    """Keyword arguments of the scheduler's steps; added noise comes from the generators of the pictures."""
+    options: dict[str, Any] = {"return_dict": False}
+    if "generator" in inspect.signature(scheduler.step).parameters:
+        options["generator"] = list(generators)
+    return options
 
 
 def _set_timesteps(scheduler: Any, steps: int, latent_size: tuple[int, int], device: torch.device) -> None:

@@ -35,7 +35,6 @@ from genllava.options import DrawingOptions, Seed, Settings, resolve_seeds
 from genllava.pipeline_output import Counters, Drawing, Stopwatch, Understanding
 from genllava.processing import load_processor
 from genllava.requests import Request, Seen, given_plans, pair_requests, task_choices
-from genllava.segments import Plan
 from genllava.stream import TokenStream
 from genllava.tokens import BOS, I2I, I2T, SOI, T2I
 
@@ -302,7 +301,8 @@ class GenLlavaPipeline(DiffusionPipeline):
         instead.
 
         Args:
-            image: one, or a list of as many as instructions. A `Drawing` of ours is not encoded again.
+            image: one, or a list of as many as instructions. A `Drawing` of this
+                pipeline is not encoded again.
             instruction: one, or a list of them.
             plan, seed, **options: as for `generate`.
 
@@ -405,7 +405,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         given = given_plans(plan, requests, follow_request=bool(self.config["native_prompts"]))
         sources = [request.pictures[0] for request in requests] if task == I2I else None
         if given is not None and settings.conditioner == "caption":  # the language model has no part in this
-            plans = [Plan(text, 1 if task == I2I else None) for text in given]
+            plans = [segments.parse_plan(task, text, [1]) for text in given]
             return painting.paint(self, plans, None, sources, seeds, settings)
 
         clock = Stopwatch()
@@ -417,10 +417,10 @@ class GenLlavaPipeline(DiffusionPipeline):
         spoken = [row for row in range(len(requests)) if row not in drawn]
         results: dict[int, Drawing] = {}
         if spoken:
-            for row, text in zip(
-                spoken, segments.write_answers(stream.select(spoken), settings.cancel), strict=True
-            ):
-                results[row] = Drawing(None, text, None, seeds[row])
+            texts = segments.write_answers(stream.select(spoken), settings.cancel)
+            results |= {
+                row: Drawing(None, text, None, seeds[row]) for row, text in zip(spoken, texts, strict=True)
+            }
         if drawn:
             picked = [seeds[row] for row in drawn]
             stream = stream.select(drawn)

@@ -96,6 +96,14 @@ def put_plan(stream: TokenStream, row: int, task: str, plan_text: str, numbers: 
     Raises:
         InvalidRequest: an empty plan, or one that names a picture that does not exist.
     """
+    plan = parse_plan(task, plan_text, numbers)
+    written = plan.text if plan.source is None else f"{layout.edit_prefix(plan.source)} {plan.text}"
+    stream.append(row, layout.plan(stream.language.tokenizer, task, written))
+    return plan
+
+
+def parse_plan(task: str, plan_text: str, numbers: Sequence[int]) -> Plan:
+    """What a given plan says; arguments and errors as for `put_plan`."""
     source, text = None, " ".join(plan_text.split())
     if task == I2I:
         source, text = layout.split_edit_plan(text)
@@ -104,8 +112,6 @@ def put_plan(stream: TokenStream, row: int, task: str, plan_text: str, numbers: 
             raise InvalidRequest(f"there is no picture {source} to edit")
     if not text:
         raise InvalidRequest("the plan is empty")
-    written = text if source is None else f"{layout.edit_prefix(source)} {text}"
-    stream.append(row, layout.plan(stream.language.tokenizer, task, written))
     return Plan(text, source)
 
 

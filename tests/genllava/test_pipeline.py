@@ -142,7 +142,8 @@ def test_a_given_plan_is_taken(pipe: GenLlavaPipeline, picture: Pictures) -> Non
 
 
 def test_a_caption_with_a_plan_needs_no_language_model(pipe: GenLlavaPipeline, picture: Pictures) -> None:
-    pipe.edit(picture(1), "x", plan="image 1: a red circle", conditioner="caption")
+    edited = pipe.edit(picture(1), "x", plan="image 1: a red circle", conditioner="caption")
+    assert (edited.plan, edited.source) == ("a red circle", 1)
     assert (pipe.counters.prefilled_tokens, pipe.counters.image_encodes) == (0, 0)
 
 
