@@ -1,4 +1,4 @@
-"""Conversations: pictures that come in or are drawn, and turns that ask about them, change them, or add new ones."""
+"""Conversations: pictures that come in or are drawn, and what is asked about them and of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HeldOutPart = Literal["attr_combo", "count", "relation", "edit_combo"]
 MAX_PICTURES: Final = 4
 """Most pictures of one conversation, the user's and ours together."""
 
-_TURNS: Final = ((1, 2, 3), (5, 3, 3))
+_TURNS: Final = (range(1, MAX_TRAIN_TURNS + 1), (5, 3, 3))
 _NEXT: Final = {"question": 36, "edit": 33, "generation": 9, "outside": 4, "impossible": 6, "steps": 12}
 _FIRST_WITHOUT_PICTURE: Final = {"generation": 78, "outside": 10, "steps": 12}
 _REDRAWS: Final = 6
@@ -309,4 +309,3 @@ _BUILDERS: Final[dict[str, Callable[[random.Random, _State], Turn | None]]] = {
     "impossible": _impossible,
     "steps": _steps,
 }
-assert MAX_TRAIN_TURNS == max(_TURNS[0])

@@ -253,7 +253,10 @@ def trace(source: Scene, operations: Sequence[Operation]) -> Trace:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """Whether what was asked for has come about in the result. Replace `source` to judge an edit of another scene."""
+    """Whether what was asked for has come about in the result.
+
+    Replace `source` to judge the same edit of another scene.
+    """
 
     source: Scene
     operations: tuple[Operation, ...]

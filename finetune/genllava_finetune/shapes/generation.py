@@ -73,7 +73,7 @@ _CELL_PAIRS: Final[dict[str, list[tuple[int, int]]]] = {
 
 
 def sample_specification(rng: random.Random, kind: Kind | None = None) -> Specification:
-    """A random thing to ask for; nothing in it is held out except, perhaps, the number of objects on a background."""
+    """A random thing to ask for. Nothing in it is held out, except perhaps its number of objects."""
     kind = kind or rng.choices(_KINDS, cum_weights=_KIND_WEIGHTS)[0]
     if kind == "relation":
         return _relation(rng)
@@ -151,7 +151,7 @@ def _negation(rng: random.Random) -> Specification:
 def complete(
     rng: random.Random, spec: Specification, pairs: frozenset[tuple[str, str]] = HELD_OUT_PAIRS
 ) -> Scene:
-    """A random scene that keeps to `spec`; what is not named is free, except the pairs of shape and colour in `pairs`."""
+    """A random scene that keeps to `spec`. What is not named is free, without the pairs in `pairs`."""
     whats = [ask.what for ask in spec.asks for _ in range(ask.count)]
     taken = {what.cell for what in whats if what.cell is not None}
     free = [cell for cell in range(len(CELLS)) if cell not in taken]

@@ -1,4 +1,4 @@
-"""Requests for edits that cannot be done as asked: nothing such is there, several are, or there is no room."""
+"""Edits that cannot be done as asked: nothing such is there, several are, or there is no room."""
 
 from __future__ import annotations
 
@@ -102,9 +102,8 @@ def _missing(rng: random.Random, scene: Scene, forms: Forms) -> Turn | None:
     names = rng.choices(_SUBSETS, _MISSING_WEIGHTS)[0]
     for _ in range(6):
         near = rng.choice(scene.things) if scene.things and rng.random() < 0.7 else None
-        values: dict[str, str | int] = {
-            "shape": rng.choice(SHAPES), "color": rng.choice(COLORS), "size": rng.choice(SIZES), "cell": rng.randrange(9)
-        }  # fmt: skip
+        values: dict[str, str | int] = {"shape": rng.choice(SHAPES), "color": rng.choice(COLORS)}
+        values |= {"size": rng.choice(SIZES), "cell": rng.randrange(len(CELLS))}
         if near is not None and len(names) > 1:
             kept = rng.choice(names)
             values[kept] = getattr(near, kept)

@@ -42,15 +42,24 @@ from genllava_finetune.shapes.scene import (
 from genllava_finetune.shapes.splits import HELD_OUT_EDITS, HELD_OUT_PAIRS
 
 OPERATIONS: Final = ("add", "remove", "recolor", "resize", "move", "replace", "swap", "background")
-WITHHELD: Final = dict(HELD_OUT_EDITS)
+WITHHELD: Final = dict(sorted(HELD_OUT_EDITS))
 """The attribute withheld from training, by operation."""
 
-_ATTRIBUTES: Final = ("shape", "color", "size", "cell")
 _SUBSETS: Final = {
-    ("shape",): 60, ("color",): 22, ("shape", "color"): 40, ("shape", "size"): 22, ("cell",): 20, ("size",): 8,
-    ("shape", "cell"): 10, ("color", "size"): 8, ("shape", "color", "size"): 12, ("color", "cell"): 4,
-    ("shape", "color", "cell"): 3, ("shape", "color", "size", "cell"): 2,
-}  # fmt: skip
+    ("shape",): 60,
+    ("color",): 22,
+    ("shape", "color"): 40,
+    ("shape", "size"): 22,
+    ("cell",): 20,
+    ("size",): 8,
+    ("shape", "cell"): 10,
+    ("color", "size"): 8,
+    ("shape", "color", "size"): 12,
+    ("color", "cell"): 4,
+    ("shape", "color", "cell"): 3,
+    ("shape", "color", "size", "cell"): 2,
+}
+"""Which attributes a description names, and how often."""
 _SUBSET_NAMES: Final = tuple(_SUBSETS)
 _SUBSET_WEIGHTS: Final = tuple(itertools.accumulate(_SUBSETS.values()))
 
@@ -142,15 +151,8 @@ def _some(
 
 def object_words(rng: random.Random, phrase: str) -> dict[str, str]:
     """Words for the slots `{it}`, `{its}` and those every instruction may use."""
-    its = (
-        "its"
-        if phrase == "it"
-        else f"{phrase}'"
-        if phrase.endswith("s") and phrase != "cross"
-        else f"{phrase}'s"
-    )
-    if phrase.endswith("cross"):
-        its = f"{phrase}'s"
+    plural = phrase.endswith("s") and not phrase.endswith("cross")
+    its = "its" if phrase == "it" else f"{phrase}'" if plural else f"{phrase}'s"
     return common_words(rng) | {"it": phrase, "its": its}
 
 
@@ -283,6 +285,12 @@ def background(rng: random.Random, scene: Scene, context: Context) -> Proposal |
 
 
 PROPOSE: Final[Mapping[str, Callable[[random.Random, Scene, Context], Proposal | None]]] = {
-    "add": add, "remove": remove, "recolor": recolor, "resize": resize, "move": move, "replace": replace_shape,
-    "swap": swap, "background": background,
-}  # fmt: skip
+    "add": add,
+    "remove": remove,
+    "recolor": recolor,
+    "resize": resize,
+    "move": move,
+    "replace": replace_shape,
+    "swap": swap,
+    "background": background,
+}

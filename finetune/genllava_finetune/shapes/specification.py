@@ -15,7 +15,7 @@ RELATIONS: Final[tuple[RelationName, ...]] = ("left", "right", "above", "below")
 
 
 def related(relation: str, first: Thing, second: Thing) -> bool:
-    """Whether `first` is left of, right of, above or below `second`, judged by columns and rows of the grid."""
+    """Whether `first` is left of, right of, above or below `second` on the grid."""
     match relation:
         case "left":
             return first.column < second.column
@@ -48,7 +48,7 @@ class Relation:
 class Specification:
     """What is asked of a new picture.
 
-    The objects asked for are all there are: `a red circle` is one object. Attributes that are not named are free.
+    The objects asked for are all there are: `a red circle` is one object. What is not named is free.
 
     Attributes:
         background: None if any will do.

@@ -10,7 +10,10 @@ from typing import Final
 
 from genllava_finetune.shapes.language.grammar import Intent
 
-_POLITE: Final = "(please|can you|could you|would you|could you please|can you please|now|i want you to|i'd like you to|just|ok,|let's)"
+_POLITE: Final = (
+    "(please|can you|could you|would you|could you please|can you please"
+    "|now|i want you to|i'd like you to|just|ok,|let's)"
+)
 
 
 class Instruction:
@@ -274,8 +277,8 @@ BACKGROUND: Final = Instruction(
     ],
     [
         "the {word_background} (should|must|has to|needs to) (be|become) {color}",
-        "i want (a {color} {word_background}|the {word_background} {color}|the {word_background} to be {color})",
-        "i'd like (a {color} {word_background}|the {word_background} to be {color}|the {word_background} in {color})",
+        "i want (a {color} {word_background}|the {word_background} (to be|) {color})",
+        "i'd like (a {color} {word_background}|the {word_background} (to be|in) {color})",
         "{color} {word_background}(,|) please",
         "{word_background}(:|) {color}",
         "(how about|with) a {color} {word_background}(, please|)",

@@ -59,21 +59,25 @@ EVERYTHING: Final = Intent(
 )
 
 ORDINAL: Final = ("zeroth", "first", "second", "third", "fourth")
-_PREPOSITIONS: Final = tuple(
-    ("at", "on") if position in ("left", "right") else ("at", "in") if "left" in position or "right" in position
-    else ("in", "at") if position == "center" else ("at",) for position in CELLS
-)  # fmt: skip
+_PREPOSITIONS: Final = {
+    "left": ("at", "on"),
+    "right": ("at", "on"),
+    "center": ("in", "at"),
+    "top": ("at",),
+    "bottom": ("at",),
+}
+"""What goes before a position; corners take `at` and `in`."""
 _CORNERS: Final = frozenset({0, 2, 4, 6, 8})
 
 
 def inner(forms: Forms) -> Forms:
-    """Forms of the phrases inside a sentence: where sentences are withheld ones, their phrases are ordinary."""
+    """Forms of the phrases inside a sentence: those in a withheld sentence are ordinary."""
     return "train" if forms == "held_out" else forms
 
 
 def place_words(rng: random.Random, cell: int) -> dict[str, str]:
     """Words for the slots `{at}` and `{position}`."""
-    return {"at": rng.choice(_PREPOSITIONS[cell]), "position": say(rng, CELLS[cell])}
+    return {"at": rng.choice(_PREPOSITIONS.get(CELLS[cell], ("at", "in"))), "position": say(rng, CELLS[cell])}
 
 
 def the_picture(rng: random.Random, number: int) -> str:
@@ -163,7 +167,7 @@ def some_things(
 
 
 def the_thing(rng: random.Random, what: Description, forms: Forms) -> str:
-    """An object that is there: `the red circle at the top`, `the one in the middle`, `it` if nothing is named."""
+    """An object that is there: `the red circle at the top`, `the one in the middle`, `it`."""
     forms = inner(forms)
     if what.empty:
         return IT.draw(rng, forms)

@@ -59,15 +59,39 @@ ON_BACKGROUND: Final = Intent(
 )
 
 RELATED: Final[dict[str, Intent]] = {
-    "left": Intent("generate.left", ["{first} (left of|to the left of|on the left of) {second}",
-                                     "{first} with {second} (to|on) its right", "{first} on the left side of {second}"]),
-    "right": Intent("generate.right", ["{first} (right of|to the right of|on the right of) {second}",
-                                       "{first} with {second} (to|on) its left", "{first} on the right side of {second}"]),
-    "above": Intent("generate.above", ["{first} (above|over|higher than) {second}", "{first} with {second} (below|under) it",
-                                       "{first} that is above {second}"]),
-    "below": Intent("generate.below", ["{first} (below|under|underneath|beneath|lower than) {second}",
-                                       "{first} with {second} above it", "{first} that is below {second}"]),
-}  # fmt: skip
+    "left": Intent(
+        "generate.left",
+        [
+            "{first} (left of|to the left of|on the left of) {second}",
+            "{first} with {second} (to|on) its right",
+            "{first} on the left side of {second}",
+        ],
+    ),
+    "right": Intent(
+        "generate.right",
+        [
+            "{first} (right of|to the right of|on the right of) {second}",
+            "{first} with {second} (to|on) its left",
+            "{first} on the right side of {second}",
+        ],
+    ),
+    "above": Intent(
+        "generate.above",
+        [
+            "{first} (above|over|higher than) {second}",
+            "{first} with {second} (below|under) it",
+            "{first} that is above {second}",
+        ],
+    ),
+    "below": Intent(
+        "generate.below",
+        [
+            "{first} (below|under|underneath|beneath|lower than) {second}",
+            "{first} with {second} above it",
+            "{first} that is below {second}",
+        ],
+    ),
+}
 
 NONE_OF_THEM: Final = Intent(
     "generate.none",
