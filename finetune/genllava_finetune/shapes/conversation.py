@@ -19,7 +19,7 @@ from genllava_finetune.shapes.editing import HeldOutEdit, focus_after, sample_ed
 from genllava_finetune.shapes.edits import Changed
 from genllava_finetune.shapes.generation import HeldOut, Kind, sample_generation
 from genllava_finetune.shapes.language.grammar import Forms, Intent, fill
-from genllava_finetune.shapes.language.instructions import STEPS, STEPS_AFTER_QUESTION, STEPS_TELL
+from genllava_finetune.shapes.language.joining import STEPS, STEPS_AFTER_QUESTION, STEPS_TELL
 from genllava_finetune.shapes.outside import sample_outside
 from genllava_finetune.shapes.scene import Scene
 from genllava_finetune.shapes.splits import (

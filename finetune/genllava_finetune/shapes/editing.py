@@ -25,7 +25,7 @@ from genllava_finetune.shapes.edits import (
 )
 from genllava_finetune.shapes.impossible import sample_impossible_edit as sample_impossible_edit
 from genllava_finetune.shapes.language.grammar import Forms, add_noise, fill
-from genllava_finetune.shapes.language.instructions import IN_PICTURE, JOINED
+from genllava_finetune.shapes.language.joining import IN_PICTURE, JOINED
 from genllava_finetune.shapes.language.noun_phrases import inner, the_picture
 from genllava_finetune.shapes.proposals import OPERATIONS, PROPOSE, WITHHELD, Context, Proposal
 from genllava_finetune.shapes.scene import Scene
