@@ -13,14 +13,14 @@ from typing import Final
 
 import numpy as np
 import torch
-from diffusers import AutoencoderTiny, FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
+from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextModel, PreTrainedTokenizerFast
 
-from genllava_finetune.shapes.augment import draw_pair
+from genllava.autoencoder_patch import AutoencoderPatch
 from genllava_finetune.shapes.editing import sample_edit
 from genllava_finetune.shapes.plan import write_plan
 from genllava_finetune.shapes.render import render_array
@@ -81,16 +81,16 @@ def region_weight(source: Tensor, target: Tensor, edited: Tensor) -> Tensor:
 class DenoisingLoss(nn.Module):
     """Flow matching through the UNet on latents of the frozen autoencoder."""
 
-    def __init__(self, vae: AutoencoderTiny, text_encoder: CLIPTextModel) -> None:
+    def __init__(self, vae: AutoencoderPatch, text_encoder: CLIPTextModel) -> None:
         super().__init__()
         self.vae = vae.requires_grad_(False)
         self.text_encoder = text_encoder.requires_grad_(False)
-        self.unet = UNet2DConditionModel(**UNET).to(memory_format=torch.channels_last)
+        self.unet = UNet2DConditionModel(**UNET)
 
     def forward(self, source: Tensor, target: Tensor, edited: Tensor, input_ids: Tensor) -> dict[str, Tensor]:
         """`source`, `target` [B, 3, 128, 128]; `edited` [B] bool; `input_ids` [B, 48]."""
         with torch.no_grad():
-            latents = self.vae.encode(torch.cat([target, source[edited]])).latents.float()
+            latents = self.vae.encode(torch.cat([target, source[edited]]).contiguous(memory_format=torch.channels_last)).latents.float()
             target_latents, source_latents = latents[: len(target)], torch.zeros_like(latents[: len(target)])
             source_latents[edited] = latents[len(target) :]
             states = self.text_encoder(input_ids=input_ids).last_hidden_state
@@ -98,7 +98,7 @@ class DenoisingLoss(nn.Module):
         seen = source_latents * keep[:, None, None, None]
         sigma = draw_sigma(len(target))
         noisy, velocity = flow_pair(target_latents, torch.randn_like(target_latents), sigma)
-        prediction = self.unet(torch.cat([noisy, seen], 1), sigma * 1000, states).sample.float()
+        prediction = self.unet(torch.cat([noisy, seen], 1).contiguous(memory_format=torch.channels_last), sigma * 1000, states).sample.float()
         weight = region_weight(source_latents, target_latents, edited)
         error = ((prediction - velocity).square() * weight).mean((1, 2, 3))
         one = error.new_tensor(1.0)
@@ -119,7 +119,7 @@ class ImageDecoder(Part):
     name = "image_decoder"
 
     def build(self) -> nn.Module:
-        vae = AutoencoderTiny.from_pretrained(self.needs("autoencoder")).eval().to(memory_format=torch.channels_last)
+        vae = AutoencoderPatch.from_pretrained(self.needs("autoencoder")).eval()
         text = self.needs("text_encoder")
         self.tokenizer = PreTrainedTokenizerFast.from_pretrained(text / "tokenizer")
         return DenoisingLoss(vae, CLIPTextModel.from_pretrained(text / "text_encoder").eval())
@@ -140,9 +140,8 @@ class ImageDecoder(Part):
         edited, plans = [], []
         for _ in range(self.recipe.batch_size):
             source, target = self.pair(rng)
-            before, after = draw_edit(rng, source, target)
-            sources.append(before)
-            targets.append(after)
+            targets.append(render_array(target))
+            sources.append(targets[-1] if source is None else render_array(source))
             edited.append(source is not None)
             plans.append("" if rng.random() < DROP_PLAN else write_plan(target))
         return {
@@ -169,18 +168,6 @@ class ImageDecoder(Part):
         ids = tokenize_plans(self.tokenizer, [write_plan(t) for _, t in pairs])
         drawn = sample_latents(module, to_pixels(sources), edited, ids, steps=16)
         return contact_sheet([np.stack(sources), np.stack(targets), to_uint8(module.vae.decode(drawn).sample)])
-
-
-def draw_edit(
-    rng: random.Random, source: Scene | None, target: Scene
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Pixels before and after: now and then in the manner of a drawing made elsewhere, kept by the edit."""
-    if source is None:
-        after = render_array(target)
-        return after, after
-    if rng.random() < 0.3:
-        return draw_pair(rng, source, target)
-    return render_array(source), render_array(target)
 
 
 @torch.no_grad()

@@ -1,0 +1,138 @@
+"""Dialogues as training examples: token ids, labels, pictures and plans, in exactly the layout of inference."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from genllava import layout
+from genllava.tokens import BOS, EOS, T2I
+from genllava_finetune.shapes.augment import draw_varied
+from genllava_finetune.shapes.conversation import sample_dialogue
+from genllava_finetune.shapes.dialogue import Dialogue, Turn
+from genllava_finetune.shapes.editing import sample_edit, sample_impossible_edit
+from genllava_finetune.shapes.generation import sample_generation
+from genllava_finetune.shapes.outside import sample_outside
+from genllava_finetune.shapes.render import render_array
+from genllava_finetune.shapes.scene import Scene
+from genllava_finetune.shapes.splits import sample_scene
+from genllava_finetune.shapes.understanding import sample_question
+
+IGNORE: Final = -100
+MIXTURE: Final = {"questions": 0.42, "generation": 0.14, "edit": 0.2, "conversation": 0.17, "outside": 0.06, "null": 0.01}
+"""Shares of the kinds of dialogue. `null` is a drawing without a plan: it teaches the null conditioning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One encoded dialogue.
+
+    Attributes:
+        ids, labels: of equal length; labels are `IGNORE` where nothing is to be learnt.
+        pictures: what is seen, in the order of their placeholders.
+        plans: text of every drawing, without the `image K: ` prefix, in the order of their visual queries.
+        source, target: per drawing, the picture it edits (None for generation) and the scene it should show.
+    """
+
+    ids: list[int]
+    labels: list[int]
+    pictures: list[NDArray[np.uint8]]
+    plans: list[str]
+    drawings: list[tuple[NDArray[np.uint8] | None, NDArray[np.uint8]]]
+
+
+class Encoder:
+    """Turns dialogues into examples for one tokenizer."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, tokens_per_image: int, num_queries: int) -> None:
+        self.tokenizer = tokenizer
+        self.tokens_per_image = tokens_per_image
+        self.num_queries = num_queries
+        self.bos, self.eos = tokenizer.convert_tokens_to_ids([BOS, EOS])
+
+    def encode(self, rng: random.Random, dialogue: Dialogue) -> Example:
+        example = Example([self.bos], [IGNORE], [], [], [])
+        for turn in dialogue.turns:
+            self._turn(rng, turn, example)
+        return example
+
+    def null(self) -> Example:
+        """A drawing without words: what the null conditioning is made of."""
+        example = Example([self.bos], [IGNORE], [], [""], [])
+        self._add(example, layout.plan(self.tokenizer, T2I, ""), learn=False)
+        self._add(example, layout.drawing(self.tokenizer, self.num_queries), learn=False)
+        return example
+
+    def _turn(self, rng: random.Random, turn: Turn, example: Example) -> None:
+        numbers = []
+        for scene in turn.images:
+            example.pictures.append(draw_seen(rng, scene))
+            numbers.append(len(example.pictures))
+        user = layout.user_turn(self.tokenizer, turn.user, numbers, self.tokens_per_image)
+        self._add(example, user, learn=False)
+        for step in turn.steps:
+            if step.target is None:
+                self._add(example, layout.answer(self.tokenizer, step.text), learn=True)
+                continue
+            self._add(example, layout.plan(self.tokenizer, f"[{step.task}]", step.text), learn=True)
+            self._add(example, layout.drawing(self.tokenizer, self.num_queries), learn=False)
+            example.plans.append(step.text.split(": ", 1)[-1])
+            drawn = render_array(step.target)
+            source = None if step.source is None else example.pictures[step.source - 1]
+            example.drawings.append((source, drawn))
+            example.pictures.append(drawn)
+            number = len(example.pictures)
+            self._add(example, layout.picture(self.tokenizer, number, self.tokens_per_image), learn=False)
+        self._add(example, [self.eos], learn=True)
+
+    @staticmethod
+    def _add(example: Example, ids: Sequence[int], learn: bool) -> None:
+        example.ids.extend(ids)
+        example.labels.extend(ids if learn else [IGNORE] * len(ids))
+
+
+def draw_seen(rng: random.Random, scene: Scene) -> NDArray[np.uint8]:
+    """A picture as a user might bring it: half of them clean, half drawn in other ways."""
+    return render_array(scene) if rng.random() < 0.5 else draw_varied(rng, scene)
+
+
+def sample_training_dialogue(rng: random.Random) -> Dialogue | None:
+    """A dialogue of the training split, by `MIXTURE`; None stands for the null drawing."""
+    kind = rng.choices(list(MIXTURE), list(MIXTURE.values()))[0]
+    if kind == "null":
+        return None
+    if kind == "conversation":
+        return sample_dialogue(rng, "train", "train")
+    if kind == "generation":
+        return Dialogue((sample_generation(rng, "train", "train"),))
+    scene = sample_scene(rng, "train")
+    if kind == "questions":
+        first, *rest = (sample_question(rng, scene, "train") for _ in range(3))
+        return Dialogue((_with_picture(first, scene), *rest))
+    if kind == "edit":
+        turn = None
+        if rng.random() < 0.12:
+            turn = sample_impossible_edit(rng, scene, 1, "train")
+        turn = turn or sample_edit(rng, scene, 1, "train", "train")
+        if turn is not None:
+            return Dialogue((_with_picture(turn, scene),))
+    turn = sample_outside(rng, "train")
+    return Dialogue((_with_picture(turn, scene) if rng.random() < 0.5 else turn,))
+
+
+def _with_picture(turn: Turn, scene: Scene) -> Turn:
+    return Turn(turn.user, turn.steps, turn.check, turn.family, turn.form, images=(scene,))
+
+
+def pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:
+    """Right-padded [B, T]; T is a multiple of 8."""
+    length = -(-max(map(len, rows)) // 8) * 8
+    return torch.tensor([[*row, *[value] * (length - len(row))] for row in rows])

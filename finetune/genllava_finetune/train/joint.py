@@ -1,0 +1,287 @@
+"""The single-stage tuning: one loss over understanding, generation and editing (arXiv 2406.11262).
+
+    loss = cross-entropy of the assistant's words
+         + alignment of the generation head's output to the image decoder's text encoder, on the plan
+         + denoising through the UNet into head and language model (when an image decoder is given)
+
+Each term is normalised by its own count, so the mixture of tasks does not change the weights.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import (
+    CLIPTextModel,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    MistralConfig,
+    PreTrainedTokenizerFast,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+)
+
+from genllava.autoencoder_patch import AutoencoderPatch
+from genllava.generation_head import GenerationHead
+from genllava.tokens import BOS, EOS, IMAGE, PAD, QUERY
+from genllava_finetune.train.dialogues import IGNORE, Encoder, Example, pad, sample_training_dialogue
+from genllava_finetune.train.image_decoder import draw_sigma, flow_pair, region_weight
+from genllava_finetune.train.language_tokenizer import train_tokenizer
+from genllava_finetune.train.part import Batch, Part
+from genllava_finetune.train.pictures import to_pixels
+from genllava_finetune.train.text_encoder import MAX_LENGTH, WIDTH, tokenize_plans
+from genllava_finetune.train.vision_tower import to_pixel_values
+
+NUM_QUERIES: Final = 16
+ALIGN_WEIGHT: Final = 1.0
+DENOISE_WEIGHT: Final = 1.0
+SORT_WINDOW: Final = 8
+"""Batches are cut from windows of this many, sorted by length, so that little is padding."""
+
+LANGUAGE_MODEL: Final = {
+    "hidden_size": 256,
+    "intermediate_size": 704,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 2048,
+    "sliding_window": None,
+    "tie_word_embeddings": True,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDecoderParts:
+    """The frozen decoder through which the joint loss denoises."""
+
+    vae: AutoencoderPatch
+    unet: UNet2DConditionModel
+
+
+class JointLoss(nn.Module):
+    """LLaVA, its generation head, and the loss that ties both to an image decoder."""
+
+    def __init__(
+        self,
+        llava: LlavaForConditionalGeneration,
+        head: GenerationHead,
+        text_encoder: CLIPTextModel,
+        query_id: int,
+        decoder: ImageDecoderParts | None = None,
+    ) -> None:
+        super().__init__()
+        self.llava = llava
+        self.generation_head = head
+        self.text_encoder = text_encoder.requires_grad_(False)
+        self.query_id = query_id
+        self.vae = None if decoder is None else decoder.vae.requires_grad_(False)
+        self.unet = None if decoder is None else decoder.unet.requires_grad_(False)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        labels: Tensor,
+        pixel_values: Tensor | None,
+        plan_ids: Tensor | None,
+        target: Tensor | None = None,
+        source: Tensor | None = None,
+        edited: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """One step.
+
+        Args:
+            input_ids, labels: [B, T], right padded; padding is never attended to by what comes before it.
+            pixel_values: [P, 3, 120, 120], all pictures of the batch in reading order.
+            plan_ids: [D, 48], the plans of all drawings in reading order.
+            target, source: [D, 3, 128, 128] pixels of the drawings and of what they edit; edited: [D] bool.
+        """
+        states = self.hidden_states(input_ids, pixel_values)
+        learnt = labels[:, 1:] != IGNORE
+        logits = self.llava.lm_head(states[:, :-1][learnt]).float()
+        wanted = labels[:, 1:][learnt]
+        cross_entropy = F.cross_entropy(logits, wanted)
+        result = {
+            "cross_entropy": cross_entropy,
+            "token_accuracy": (logits.argmax(-1) == wanted).float().mean(),
+        }
+        loss = cross_entropy
+        if plan_ids is not None:
+            at_queries = states[input_ids == self.query_id].unflatten(0, (-1, NUM_QUERIES))
+            prompt_embeds = self.generation_head(at_queries).float()
+            with torch.no_grad():
+                wanted_embeds = self.text_encoder(input_ids=plan_ids).last_hidden_state.float()
+            result["align"] = align = (prompt_embeds - wanted_embeds).square().mean() / wanted_embeds.var()
+            loss = loss + ALIGN_WEIGHT * align
+            if self.unet is not None and target is not None and source is not None and edited is not None:
+                result["denoise"] = denoise = self.denoise(prompt_embeds, target, source, edited)
+                loss = loss + DENOISE_WEIGHT * denoise
+        return {"loss": loss, **result}
+
+    def hidden_states(self, input_ids: Tensor, pixel_values: Tensor | None) -> Tensor:
+        """Last hidden states [B, T, D] after the final norm, pictures and visual queries in their places."""
+        model = self.llava.model
+        embeds = model.get_input_embeddings()(input_ids)
+        if pixel_values is not None:
+            features = torch.cat(list(model.get_image_features(pixel_values=pixel_values).pooler_output))
+            embeds = embeds.masked_scatter((input_ids == self.llava.config.image_token_id)[..., None], features)
+        queries = self.generation_head.query_embeds
+        places = input_ids == self.query_id
+        drawings = int(places.sum()) // NUM_QUERIES
+        embeds = embeds.masked_scatter(places[..., None], queries.repeat(drawings, 1).to(embeds.dtype))
+        states: Tensor = model.language_model(inputs_embeds=embeds, use_cache=False).last_hidden_state
+        return states
+
+    def denoise(self, prompt_embeds: Tensor, target: Tensor, source: Tensor, edited: Tensor) -> Tensor:
+        """The image decoder's own loss; its weights are frozen, its gradient is not."""
+        assert self.vae is not None and self.unet is not None
+        with torch.no_grad():
+            latents = self.vae.encode(target).latents.float()
+            seen = self.vae.encode(source).latents.float() * edited[:, None, None, None]
+        sigma = draw_sigma(len(latents))
+        noisy, velocity = flow_pair(latents, torch.randn_like(latents), sigma)
+        prediction = self.unet(torch.cat([noisy, seen], 1), sigma * 1000, prompt_embeds).sample.float()
+        weight = region_weight(seen, latents, edited)
+        return ((prediction - velocity).square() * weight).mean()
+
+
+def new_llava(vision_tower: SiglipVisionModel, tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
+    """A LLaVA with this vision tower and a fresh language model."""
+    vision_config: SiglipVisionConfig = vision_tower.config
+    bos, eos, padding, image = tokenizer.convert_tokens_to_ids([BOS, EOS, PAD, IMAGE])
+    text_config = MistralConfig(
+        vocab_size=len(tokenizer), bos_token_id=bos, eos_token_id=eos, pad_token_id=padding, **LANGUAGE_MODEL
+    )
+    config = LlavaConfig(
+        vision_config=vision_config,
+        text_config=text_config,
+        image_token_index=image,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+        projector_hidden_act="gelu",
+        image_seq_length=(vision_config.image_size // vision_config.patch_size) ** 2,
+        tie_word_embeddings=True,
+    )
+    llava = LlavaForConditionalGeneration(config)
+    llava.model.vision_tower.load_state_dict(vision_tower.state_dict())
+    return llava
+
+
+def new_generation_head(width: int) -> GenerationHead:
+    """The shipped head: 16 visual queries to the 48 x 128 conditioning of our image decoder."""
+    return GenerationHead(
+        kind="encoder",
+        num_queries=NUM_QUERIES,
+        input_dim=width,
+        output_length=MAX_LENGTH,
+        output_dim=WIDTH,
+        hidden_dim=192,
+        num_layers=2,
+        num_heads=6,
+    )
+
+
+class DialoguePart(Part):
+    """What the language model's part and the joint part share: the data, and what they leave behind."""
+
+    tokenizer: PreTrainedTokenizerFast
+    plan_tokenizer: PreTrainedTokenizerFast
+    encoder: Encoder
+    with_pixels = False
+    """Whether batches carry the pixels of drawings and of what they edit, for the denoising loss."""
+    _window: tuple[int, list[list[Example]]] = (-1, [])
+
+    def prepare(self, tokenizer: PreTrainedTokenizerFast, tokens_per_image: int) -> None:
+        self.tokenizer = tokenizer
+        self.plan_tokenizer = PreTrainedTokenizerFast.from_pretrained(self.needs("text_encoder") / "tokenizer")
+        self.encoder = Encoder(tokenizer, tokens_per_image, NUM_QUERIES)
+
+    def examples(self, step: int) -> list[Example]:
+        """The dialogues of one step, of similar length."""
+        number, place = divmod(step, SORT_WINDOW)
+        if self._window[0] != number:
+            rng = random.Random(f"{self.name}:{self.seed}:{number}")
+            drawn = [self._draw(rng) for _ in range(SORT_WINDOW * self.recipe.batch_size)]
+            drawn.sort(key=lambda example: len(example.ids))
+            size = self.recipe.batch_size
+            batches = [drawn[i : i + size] for i in range(0, len(drawn), size)]
+            rng.shuffle(batches)
+            self._window = (number, batches)
+        return self._window[1][place]
+
+    def _draw(self, rng: random.Random) -> Example:
+        dialogue = sample_training_dialogue(rng)
+        return self.encoder.null() if dialogue is None else self.encoder.encode(rng, dialogue)
+
+    def batch(self, step: int) -> Batch:
+        examples = self.examples(step)
+        pictures = [picture for example in examples for picture in example.pictures]
+        plans = [plan for example in examples for plan in example.plans]
+        batch: Batch = {
+            "input_ids": pad([example.ids for example in examples], self.tokenizer.pad_token_id),
+            "labels": pad([example.labels for example in examples], IGNORE),
+            "pixel_values": to_pixel_values(pictures) if pictures else None,
+            "plan_ids": tokenize_plans(self.plan_tokenizer, plans) if plans else None,
+        }
+        if self.with_pixels:
+            batch |= self._drawings(examples)
+        return batch
+
+    @staticmethod
+    def _drawings(examples: Sequence[Example]) -> Batch:
+        drawings = [drawing for example in examples for drawing in example.drawings]
+        if not drawings:
+            return {}
+        return {
+            "target": to_pixels([target for _, target in drawings]),
+            "source": to_pixels([target if source is None else source for source, target in drawings]),
+            "edited": torch.tensor([source is not None for source, _ in drawings]),
+        }
+
+    def export(self, module: nn.Module, folder: Path) -> None:
+        assert isinstance(module, JointLoss)
+        module.llava.save_pretrained(folder / "llava")
+        module.generation_head.save_pretrained(folder / "generation_head")
+        self.tokenizer.save_pretrained(folder / "tokenizer")
+
+
+class LanguageModel(DialoguePart):
+    """Part 5: the language model and the generation head, before any pixel of the decoder is involved."""
+
+    name = "language_model"
+
+    def build(self) -> nn.Module:
+        vision = SiglipVisionModel.from_pretrained(self.needs("vision_tower"))
+        tokenizer = train_tokenizer(self.seed)
+        llava = new_llava(vision, tokenizer)
+        self.prepare(tokenizer, llava.config.image_seq_length)
+        text_encoder = CLIPTextModel.from_pretrained(self.needs("text_encoder") / "text_encoder").eval()
+        head = new_generation_head(LANGUAGE_MODEL["hidden_size"])
+        return JointLoss(llava, head, text_encoder, tokenizer.convert_tokens_to_ids(QUERY))
+
+
+class Joint(DialoguePart):
+    """Part 6: the single stage, everything trained but the image decoder and its text encoder."""
+
+    name = "joint"
+    with_pixels = True
+
+    def build(self) -> nn.Module:
+        language = self.needs("language_model")
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(language / "tokenizer")
+        llava = LlavaForConditionalGeneration.from_pretrained(language / "llava")
+        head = GenerationHead.from_pretrained(language / "generation_head")
+        self.prepare(tokenizer, llava.config.image_seq_length)
+        text_encoder = CLIPTextModel.from_pretrained(self.needs("text_encoder") / "text_encoder").eval()
+        decoder = ImageDecoderParts(
+            AutoencoderPatch.from_pretrained(self.needs("autoencoder")),
+            UNet2DConditionModel.from_pretrained(self.needs("image_decoder") / "unet"),
+        )
+        return JointLoss(llava, head, text_encoder, tokenizer.convert_tokens_to_ids(QUERY), decoder)
