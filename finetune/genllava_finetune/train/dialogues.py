@@ -18,8 +18,9 @@ from genllava.tokens import BOS, EOS, T2I
 from genllava_finetune.shapes.augment import draw_varied
 from genllava_finetune.shapes.conversation import sample_dialogue
 from genllava_finetune.shapes.dialogue import Dialogue, Turn
-from genllava_finetune.shapes.editing import sample_edit, sample_impossible_edit
+from genllava_finetune.shapes.editing import sample_edit
 from genllava_finetune.shapes.generation import sample_generation
+from genllava_finetune.shapes.impossible import sample_impossible_edit
 from genllava_finetune.shapes.outside import sample_outside
 from genllava_finetune.shapes.render import render_array
 from genllava_finetune.shapes.scene import Scene
@@ -27,7 +28,14 @@ from genllava_finetune.shapes.splits import sample_scene
 from genllava_finetune.shapes.understanding import sample_question
 
 IGNORE: Final = -100
-MIXTURE: Final = {"questions": 0.42, "generation": 0.14, "edit": 0.2, "conversation": 0.17, "outside": 0.06, "null": 0.01}
+MIXTURE: Final = {
+    "questions": 0.42,
+    "generation": 0.14,
+    "edit": 0.2,
+    "conversation": 0.17,
+    "outside": 0.06,
+    "null": 0.01,
+}
 """Shares of the kinds of dialogue. `null` is a drawing without a plan: it teaches the null conditioning."""
 
 

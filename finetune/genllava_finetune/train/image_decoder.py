@@ -49,7 +49,6 @@ UNET: Final = {
     "attention_head_dim": (3, 3),  # diffusers reads this as the number of heads
     "norm_num_groups": 16,
 }
-SCHEDULER: Final = {"num_train_timesteps": 1000, "shift": 1.0}
 
 
 def flow_pair(latents: Tensor, noise: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,6 +77,11 @@ def region_weight(source: Tensor, target: Tensor, edited: Tensor) -> Tensor:
     return torch.where(edited[:, None, None, None], weight, torch.ones_like(weight))
 
 
+def new_scheduler() -> FlowMatchEulerDiscreteScheduler:
+    """The sampler of velocities."""
+    return FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=1.0)
+
+
 class DenoisingLoss(nn.Module):
     """Flow matching through the UNet on latents of the frozen autoencoder."""
 
@@ -90,7 +94,9 @@ class DenoisingLoss(nn.Module):
     def forward(self, source: Tensor, target: Tensor, edited: Tensor, input_ids: Tensor) -> dict[str, Tensor]:
         """`source`, `target` [B, 3, 128, 128]; `edited` [B] bool; `input_ids` [B, 48]."""
         with torch.no_grad():
-            latents = self.vae.encode(torch.cat([target, source[edited]]).contiguous(memory_format=torch.channels_last)).latents.float()
+            latents = self.vae.encode(
+                torch.cat([target, source[edited]]).contiguous(memory_format=torch.channels_last)
+            ).latents.float()
             target_latents, source_latents = latents[: len(target)], torch.zeros_like(latents[: len(target)])
             source_latents[edited] = latents[len(target) :]
             states = self.text_encoder(input_ids=input_ids).last_hidden_state
@@ -98,7 +104,9 @@ class DenoisingLoss(nn.Module):
         seen = source_latents * keep[:, None, None, None]
         sigma = draw_sigma(len(target))
         noisy, velocity = flow_pair(target_latents, torch.randn_like(target_latents), sigma)
-        prediction = self.unet(torch.cat([noisy, seen], 1).contiguous(memory_format=torch.channels_last), sigma * 1000, states).sample.float()
+        prediction = self.unet(
+            torch.cat([noisy, seen], 1).contiguous(memory_format=torch.channels_last), sigma * 1000, states
+        ).sample.float()
         weight = region_weight(source_latents, target_latents, edited)
         error = ((prediction - velocity).square() * weight).mean((1, 2, 3))
         one = error.new_tensor(1.0)
@@ -154,7 +162,6 @@ class ImageDecoder(Part):
     def export(self, module: nn.Module, folder: Path) -> None:
         assert isinstance(module, DenoisingLoss)
         module.unet.save_pretrained(folder / "unet")
-        FlowMatchEulerDiscreteScheduler(**SCHEDULER).save_pretrained(folder / "scheduler")
 
     @torch.no_grad()
     def sample(self, module: nn.Module) -> Image.Image:
@@ -167,7 +174,9 @@ class ImageDecoder(Part):
         edited = torch.tensor([s is not None for s, _ in pairs])
         ids = tokenize_plans(self.tokenizer, [write_plan(t) for _, t in pairs])
         drawn = sample_latents(module, to_pixels(sources), edited, ids, steps=16)
-        return contact_sheet([np.stack(sources), np.stack(targets), to_uint8(module.vae.decode(drawn).sample)])
+        return contact_sheet(
+            [np.stack(sources), np.stack(targets), to_uint8(module.vae.decode(drawn).sample)]
+        )
 
 
 @torch.no_grad()

@@ -29,7 +29,7 @@ def train_tokenizer(seed: int, dialogues: int = 20_000) -> PreTrainedTokenizerFa
     """Learn the merges from `dialogues` training dialogues; digits stay single so that numbers compose."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=True)]
+        [pre_tokenizers.ByteLevel(add_prefix_space=True), pre_tokenizers.Digits(individual_digits=True)]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(

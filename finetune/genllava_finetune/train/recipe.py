@@ -63,7 +63,9 @@ def load_recipe(name: str) -> Recipe:
         packaged = resources.files("genllava_finetune") / "recipes" / f"{name}.yaml"
         if not packaged.is_file():
             known = sorted(p.name.removesuffix(".yaml") for p in packaged_recipes())
-            raise InvalidRequest(f"there is no recipe {name!r}; use one of {', '.join(known)} or the path of a YAML file")
+            raise InvalidRequest(
+                f"there is no recipe {name!r}; use one of {', '.join(known)} or the path of a YAML file"
+            )
         text = packaged.read_text()
     try:
         return Recipe.model_validate(yaml.safe_load(text))

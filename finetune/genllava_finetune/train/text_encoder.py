@@ -29,7 +29,19 @@ BOS, EOS, PAD, UNK = "<s>", "</s>", "<pad>", "<unk>"
 
 def plan_tokenizer() -> PreTrainedTokenizerFast:
     """A word-level tokenizer of plans: one token per word and comma, always padded to 48."""
-    words = [*SIZES, *COLORS, *SHAPES, *BACKGROUNDS, *" ".join(CELLS).split(), "a", "at", "the", "on", "nothing", ","]
+    words = [
+        *SIZES,
+        *COLORS,
+        *SHAPES,
+        *BACKGROUNDS,
+        *" ".join(CELLS).split(),
+        "a",
+        "at",
+        "the",
+        "on",
+        "nothing",
+        ",",
+    ]
     vocabulary = {word: i for i, word in enumerate(dict.fromkeys([PAD, BOS, EOS, UNK, *words]))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNK))
     tokenizer.normalizer = normalizers.Lowercase()

@@ -1,0 +1,86 @@
+"""From the trained parts to the pipeline that ships, and from a pipeline back to parts that can be tuned further."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+import torch
+from diffusers import UNet2DConditionModel
+from transformers import CLIPTextModel, LlavaForConditionalGeneration, PreTrainedTokenizerFast
+
+from genllava.autoencoder_patch import AutoencoderPatch
+from genllava.generation_head import GenerationHead
+from genllava.pipeline_genllava import GenLlavaPipeline
+from genllava.processing import build_processor
+from genllava_finetune.train.image_decoder import new_scheduler
+
+NUM_INFERENCE_STEPS: Final = 10
+GUIDANCE_SCALE: Final = 1.0
+"""What measured best on the development split (docs/log.md)."""
+
+
+def assemble(
+    workspace: Path,
+    llava: LlavaForConditionalGeneration,
+    generation_head: GenerationHead,
+    tokenizer: PreTrainedTokenizerFast,
+) -> GenLlavaPipeline:
+    """The pipeline of a tuned language model and the decoder parts of `workspace`."""
+    vision = llava.config.vision_config
+    text = workspace / "text_encoder"
+    pipeline = GenLlavaPipeline(
+        llava=llava,
+        processor=build_processor(tokenizer, vision.image_size, vision.patch_size),
+        unet=UNet2DConditionModel.from_pretrained(workspace / "image_decoder" / "unet"),
+        vae=AutoencoderPatch.from_pretrained(workspace / "autoencoder"),
+        scheduler=new_scheduler(),
+        generation_head=generation_head,
+        text_encoder=CLIPTextModel.from_pretrained(text / "text_encoder"),
+        tokenizer=PreTrainedTokenizerFast.from_pretrained(text / "tokenizer"),
+        num_inference_steps=NUM_INFERENCE_STEPS,
+        guidance_scale=GUIDANCE_SCALE,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def assemble_saved(workspace: Path, part: str = "joint") -> GenLlavaPipeline:
+    """The pipeline of a finished workspace."""
+    folder = workspace / part
+    return assemble(
+        workspace,
+        LlavaForConditionalGeneration.from_pretrained(folder / "llava").eval(),
+        GenerationHead.from_pretrained(folder / "generation_head").eval(),
+        PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer"),
+    )
+
+
+def save_half(pipeline: GenLlavaPipeline, folder: Path) -> None:
+    """Save in half precision, which halves the wheel; loading goes back to single precision."""
+    pipeline.to(torch.float16).save_pretrained(folder)
+
+
+def unpack(model: Path, workspace: Path) -> None:
+    """Lay out a saved pipeline as finished parts, so that the joint tuning can start from it."""
+    workspace.mkdir(parents=True, exist_ok=True)
+    pipeline = GenLlavaPipeline.from_pretrained(model)
+    saved = {
+        "autoencoder": {".": pipeline.vae},
+        "text_encoder": {"text_encoder": pipeline.text_encoder, "tokenizer": pipeline.tokenizer},
+        "image_decoder": {"unet": pipeline.unet},
+        "language_model": {
+            "llava": pipeline.llava,
+            "generation_head": pipeline.generation_head,
+            "tokenizer": pipeline.processor.tokenizer,
+        },
+    }
+    for name, components in saved.items():
+        if (workspace / name).is_dir():
+            continue
+        staging = workspace / f"{name}.staging"
+        shutil.rmtree(staging, ignore_errors=True)
+        for place, component in components.items():
+            component.save_pretrained(staging / place)
+        staging.rename(workspace / name)

@@ -1,0 +1,102 @@
+"""`genllava finetune`: train the parts of a recipe in order, then put the pipeline together.
+
+Every part is a cached, resumable step in the output folder: what is finished is kept, what was cut off goes on from
+its last complete checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Final
+
+import torch
+import yaml
+from rich.console import Console
+
+from genllava.checkpoints import SHIPPED
+from genllava.errors import InvalidRequest
+from genllava_finetune.train.assembling import assemble_saved, save_half, unpack
+from genllava_finetune.train.autoencoder import fit_autoencoder
+from genllava_finetune.train.image_decoder import ImageDecoder
+from genllava_finetune.train.joint import Joint, LanguageModel
+from genllava_finetune.train.part import Part, train_part
+from genllava_finetune.train.recipe import Recipe, load_recipe
+from genllava_finetune.train.statistics import data_statistics
+from genllava_finetune.train.text_encoder import TextEncoder
+from genllava_finetune.train.vision_tower import VisionTower
+
+PARTS: Final[dict[str, type[Part]]] = {
+    part.name: part for part in (TextEncoder, VisionTower, ImageDecoder, LanguageModel, Joint)
+}
+"""In the order in which they need each other; the autoencoder, which is fitted and not trained, comes before."""
+RUNS: Final = Path("runs")
+
+
+def run(
+    recipe: str,
+    output: Path | None = None,
+    quick: bool = False,
+    all_parts: bool = False,
+    resume: bool = False,
+    model: Path = SHIPPED,
+) -> Path:
+    """Train, and save the pipeline in half precision.
+
+    Args:
+        recipe: a name or a YAML file.
+        output: folder of parts, checkpoints and logs; `runs/NAME` if not given.
+        quick: the recipe's short profile, `NAME-quick`.
+        all_parts: make every part from nothing; else only the joint tuning, from the parts of `model`.
+        resume: go on with what is in `output`.
+
+    Returns:
+        The folder of the pipeline.
+
+    Raises:
+        InvalidRequest: the recipe is not there or not valid, or `output` holds an earlier run and `resume` is not set.
+    """
+    plan = load_recipe(f"{recipe}-quick" if quick else recipe)
+    workspace = output if output is not None else RUNS / plan.name
+    if workspace.exists() and any(workspace.iterdir()) and not resume:
+        raise InvalidRequest(
+            f"{workspace} is not empty: add --resume to go on with it, or choose another --output"
+        )
+    workspace.mkdir(parents=True, exist_ok=True)
+    _record(plan, workspace)
+    # PyTorch's flash attention for CPUs is half as fast as plain matrix products at these sizes.
+    torch.backends.cuda.enable_flash_sdp(False)
+    if all_parts:
+        _fit_autoencoder(plan.seed, workspace)
+    else:
+        unpack(model, workspace)
+    console = Console(stderr=True)
+    for name, part in PARTS.items():
+        if name in plan.parts and (all_parts or part is Joint):
+            console.print(f"[bold]{name}[/bold]")
+            train_part(part(plan.parts[name], plan.seed, workspace))
+    folder = workspace / "model"
+    staging = workspace / "model.staging"
+    shutil.rmtree(staging, ignore_errors=True)
+    save_half(assemble_saved(workspace), staging)
+    shutil.rmtree(folder, ignore_errors=True)
+    staging.rename(folder)
+    console.print(f"saved {folder}")
+    return folder
+
+
+def _record(recipe: Recipe, workspace: Path) -> None:
+    """Save the resolved recipe and what the training data consists of."""
+    (workspace / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(), sort_keys=False))
+    (workspace / "data.json").write_text(json.dumps(data_statistics(recipe.seed), indent=2))
+
+
+def _fit_autoencoder(seed: int, workspace: Path) -> None:
+    folder = workspace / "autoencoder"
+    if folder.is_dir():
+        return
+    staging = workspace / "autoencoder.staging"
+    shutil.rmtree(staging, ignore_errors=True)
+    fit_autoencoder(seed).save_pretrained(staging)
+    staging.rename(folder)
