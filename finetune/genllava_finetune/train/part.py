@@ -90,6 +90,8 @@ class PartTrainer(Trainer):
         self._count = 0
 
     def compute_loss(self, model: nn.Module, inputs: Batch, return_outputs: bool = False, **_: Any) -> Any:
+        # Noise is a function of the step alone, so that a resumed run draws what an uninterrupted one would have.
+        torch.manual_seed(self.part.seed * 1_000_003 + self.state.global_step)
         outputs = model(**inputs)
         loss = outputs["loss"]
         if not torch.isfinite(loss):
