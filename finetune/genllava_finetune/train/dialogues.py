@@ -93,7 +93,7 @@ class Encoder:
             self._add(example, layout.plan(self.tokenizer, f"[{step.task}]", step.text), learn=True)
             self._add(example, layout.drawing(self.tokenizer, self.num_queries), learn=False)
             example.plans.append(step.text.split(": ", 1)[-1])
-            drawn = render_array(step.target)
+            drawn = render_array(step.target if step.source else centred(step.target))
             source = None if step.source is None else example.pictures[step.source - 1]
             example.drawings.append((source, drawn))
             example.pictures.append(drawn)

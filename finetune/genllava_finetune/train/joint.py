@@ -33,7 +33,7 @@ from genllava.autoencoder_patch import AutoencoderPatch
 from genllava.generation_head import GenerationHead
 from genllava.tokens import BOS, EOS, IMAGE, PAD, QUERY
 from genllava_finetune.train.dialogues import IGNORE, Encoder, Example, pad, sample_training_dialogue
-from genllava_finetune.train.image_decoder import draw_sigma, flow_pair, region_weight
+from genllava_finetune.train.image_decoder import denoising_error, region_weight
 from genllava_finetune.train.language_tokenizer import train_tokenizer
 from genllava_finetune.train.part import Batch, Part
 from genllava_finetune.train.pictures import to_pixels
@@ -143,15 +143,13 @@ class JointLoss(nn.Module):
 
     def denoise(self, prompt_embeds: Tensor, target: Tensor, source: Tensor, edited: Tensor) -> Tensor:
         """The image decoder's own loss; its weights are frozen, its gradient is not."""
-        assert self.vae is not None and self.unet is not None
+        assert self.vae is not None
+        assert self.unet is not None
         with torch.no_grad():
             latents = self.vae.encode(target).latents.float()
             seen = self.vae.encode(source).latents.float() * edited[:, None, None, None]
-        sigma = draw_sigma(len(latents))
-        noisy, velocity = flow_pair(latents, torch.randn_like(latents), sigma)
-        prediction = self.unet(torch.cat([noisy, seen], 1), sigma * 1000, prompt_embeds).sample.float()
         weight = region_weight(seen, latents, edited)
-        return ((prediction - velocity).square() * weight).mean()
+        return denoising_error(self.unet, latents, seen, prompt_embeds, weight).mean()
 
 
 def new_llava(
