@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -26,6 +26,7 @@ from genllava_finetune.shapes.render import render_array
 from genllava_finetune.shapes.scene import Scene
 from genllava_finetune.shapes.splits import sample_scene
 from genllava_finetune.shapes.understanding import sample_question
+from genllava_finetune.train.image_decoder import centred
 
 IGNORE: Final = -100
 MIXTURE: Final = {
@@ -46,15 +47,17 @@ class Example:
     Attributes:
         ids, labels: of equal length; labels are `IGNORE` where nothing is to be learnt.
         pictures: what is seen, in the order of their placeholders.
+        centred: for each, whether its objects are in the middle of their cells, as in what we draw.
         plans: text of every drawing, without the `image K: ` prefix, in the order of their visual queries.
-        source, target: per drawing, the picture it edits (None for generation) and the scene it should show.
+        drawings: for each, the picture it edits (None for generation) and the picture it should be.
     """
 
     ids: list[int]
     labels: list[int]
-    pictures: list[NDArray[np.uint8]]
-    plans: list[str]
-    drawings: list[tuple[NDArray[np.uint8] | None, NDArray[np.uint8]]]
+    pictures: list[NDArray[np.uint8]] = field(default_factory=list)
+    centred: list[bool] = field(default_factory=list)
+    plans: list[str] = field(default_factory=list)
+    drawings: list[tuple[NDArray[np.uint8] | None, NDArray[np.uint8]]] = field(default_factory=list)
 
 
 class Encoder:
@@ -67,14 +70,15 @@ class Encoder:
         self.bos, self.eos = tokenizer.convert_tokens_to_ids([BOS, EOS])
 
     def encode(self, rng: random.Random, dialogue: Dialogue) -> Example:
-        example = Example([self.bos], [IGNORE], [], [], [])
+        example = Example([self.bos], [IGNORE])
         for turn in dialogue.turns:
             self._turn(rng, turn, example)
         return example
 
-    def null(self) -> Example:
+    def null(self, rng: random.Random) -> Example:
         """A drawing without words: what the null conditioning is made of."""
-        example = Example([self.bos], [IGNORE], [], [""], [])
+        example = Example([self.bos], [IGNORE], plans=[""])
+        example.drawings.append((None, render_array(centred(sample_scene(rng, "train")))))
         self._add(example, layout.plan(self.tokenizer, T2I, ""), learn=False)
         self._add(example, layout.drawing(self.tokenizer, self.num_queries), learn=False)
         return example
@@ -83,6 +87,7 @@ class Encoder:
         numbers = []
         for scene in turn.images:
             example.pictures.append(draw_seen(rng, scene))
+            example.centred.append(False)
             numbers.append(len(example.pictures))
         user = layout.user_turn(self.tokenizer, turn.user, numbers, self.tokens_per_image)
         self._add(example, user, learn=False)
@@ -93,8 +98,10 @@ class Encoder:
             self._add(example, layout.plan(self.tokenizer, f"[{step.task}]", step.text), learn=True)
             self._add(example, layout.drawing(self.tokenizer, self.num_queries), learn=False)
             example.plans.append(step.text.split(": ", 1)[-1])
-            drawn = render_array(step.target if step.source else centred(step.target))
+            neat = step.source is None or example.centred[step.source - 1]
+            drawn = render_array(centred(step.target) if neat else step.target)
             source = None if step.source is None else example.pictures[step.source - 1]
+            example.centred.append(neat)
             example.drawings.append((source, drawn))
             example.pictures.append(drawn)
             number = len(example.pictures)

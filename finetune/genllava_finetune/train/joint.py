@@ -222,7 +222,7 @@ class DialoguePart(Part):
 
     def _draw(self, rng: random.Random) -> Example:
         dialogue = sample_training_dialogue(rng)
-        return self.encoder.null() if dialogue is None else self.encoder.encode(rng, dialogue)
+        return self.encoder.null(rng) if dialogue is None else self.encoder.encode(rng, dialogue)
 
     def batch(self, step: int) -> Batch:
         examples = self.examples(step)
