@@ -130,7 +130,7 @@ class JointLoss(nn.Module):
         model = self.llava.model
         embeds = model.get_input_embeddings()(input_ids)
         if pixel_values is not None:
-            features = torch.cat(list(model.get_image_features(pixel_values=pixel_values).pooler_output))
+            features = torch.cat(list(model.get_image_features(pixel_values=pixel_values).pooler_output)).to(embeds)
             embeds = embeds.masked_scatter(
                 (input_ids == self.llava.config.image_token_id)[..., None], features
             )

@@ -256,6 +256,7 @@ def _arguments(part: Part, run: Path) -> TrainingArguments:
         save_steps=recipe.save_every,
         save_total_limit=2,
         ignore_data_skip=True,
+        accelerator_config={"dispatch_batches": False},  # dispatching cuts every tensor to the first one's length
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         report_to=["tensorboard"] if _has_tensorboard() else [],
