@@ -13,9 +13,11 @@ from typing import Any, Final
 import torch
 from diffusers.training_utils import EMAModel
 from PIL import Image
+from safetensors.torch import save_model
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from genllava.errors import NonFiniteError
 from genllava_finetune.train.recipe import PartRecipe
@@ -109,6 +111,10 @@ class PartTrainer(Trainer):
             logs |= {key: round(float(total) / self._count, 5) for key, total in self._sums.items()}
             self._sums, self._count = {}, 0
         super().log(logs, *args, **kwargs)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Weights that are tied are saved once; `Trainer` itself refuses them in modules that are not its own."""
+        save_model(self.model, str(Path(output_dir or self.args.output_dir) / SAFE_WEIGHTS_NAME))
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Warm-up, plateau, linear cool-down: a run may be shortened or prolonged while it is on the plateau."""
