@@ -13,7 +13,7 @@ from typing import Any, Final
 import torch
 from diffusers.training_utils import EMAModel
 from PIL import Image
-from safetensors.torch import save_model
+from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -114,7 +114,12 @@ class PartTrainer(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Weights that are tied are saved once; `Trainer` itself refuses them in modules that are not its own."""
-        save_model(self.model, str(Path(output_dir or self.args.output_dir) / SAFE_WEIGHTS_NAME))
+        folder = Path(output_dir or self.args.output_dir or ".")
+        folder.mkdir(parents=True, exist_ok=True)
+        save_model(self.model, str(folder / SAFE_WEIGHTS_NAME))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_model(self.model, str(Path(resume_from_checkpoint) / SAFE_WEIGHTS_NAME))
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Warm-up, plateau, linear cool-down: a run may be shortened or prolonged while it is on the plateau."""
