@@ -1,0 +1,1 @@
+"""Measuring a model on the shapes domain: frozen suites, checks, baselines, report."""
