@@ -23,6 +23,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+import genllava.autoencoder_patch  # noqa: F401  (diffusers loads our classes from imported modules only)
 from genllava import checkpoints, layout, native, painting, segments
 from genllava.compatibility import check_parts
 from genllava.denoising import CancelCheck

@@ -59,7 +59,10 @@ def assemble_saved(workspace: Path, part: str = "joint") -> GenLlavaPipeline:
 
 def save_half(pipeline: GenLlavaPipeline, folder: Path) -> None:
     """Save in half precision, which halves the wheel; loading goes back to single precision."""
-    pipeline.to(torch.float16).save_pretrained(folder)
+    for part in pipeline.components.values():
+        if isinstance(part, torch.nn.Module):
+            torch.nn.Module.to(part, torch.float16)  # diffusers' own `to` warns where there is nothing to warn of
+    pipeline.save_pretrained(folder)
 
 
 def unpack(model: Path, workspace: Path) -> None:
