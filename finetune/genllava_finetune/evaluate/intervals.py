@@ -35,7 +35,9 @@ class Share:
         middle = share + z2 / (2 * self.n)
         half = Z95 * math.sqrt(share * (1 - share) / self.n + z2 / (4 * self.n**2))
         scale = 1 + z2 / self.n
-        return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+        low = 0.0 if self.right == 0 else (middle - half) / scale
+        high = 1.0 if self.right == self.n else (middle + half) / scale
+        return low, high
 
     def __str__(self) -> str:
         low, high = self.interval

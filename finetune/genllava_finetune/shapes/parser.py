@@ -26,9 +26,9 @@ MIN_CONTRAST: Final = 22.0
 """Distance from the background, in L*a*b*, from which a pixel may belong to an object."""
 SPECK: Final = 20
 """Regions of fewer pixels are noise: the smallest object, a small star, covers about 90."""
-MIN_OVERLAP: Final = 0.68
+MIN_OVERLAP: Final = 0.74
 """Least intersection over union with the mask of a shape."""
-MIN_LEAD: Final = 0.02
+MIN_LEAD: Final = 0.03
 """Least lead in overlap over the next best shape."""
 MAX_COLOR_DISTANCE: Final = 38.0
 SHIFTS: Final = (-2, -1, 0, 1, 2)
