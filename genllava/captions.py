@@ -8,9 +8,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
 
-def encode_captions(
-    text_encoder: CLIPTextModel, tokenizer: PreTrainedTokenizerBase, captions: Sequence[str]
-) -> Tensor:
+def encode_captions(text_encoder: CLIPTextModel, tokenizer: PreTrainedTokenizerBase, captions: Sequence[str]) -> Tensor:
     """Prompt embeddings [B, L, C]: all L positions; the UNet was trained to see the padding."""
     ids = tokenizer(
         list(captions),

@@ -59,9 +59,7 @@ def reading(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:  # a dozen unrelated types, from JSON to safetensors
         lines = str(error).strip().splitlines()
-        raise CheckpointError(
-            f"cannot read {folder}: {lines[0] if lines else type(error).__name__}"
-        ) from error
+        raise CheckpointError(f"cannot read {folder}: {lines[0] if lines else type(error).__name__}") from error
 
 
 def _check_folder(folder: Path) -> None:
@@ -77,9 +75,7 @@ def _check_folder(folder: Path) -> None:
             raise CheckpointError(f"{folder}: {name} would be loaded from {value[0]}, which is not allowed")
         for path in sorted((folder / name).glob("*")):
             if path.suffix in (*_PICKLES, ".py"):
-                raise CheckpointError(
-                    f"{folder}: {name}/{path.name} is not a safetensors file, and is not read"
-                )
+                raise CheckpointError(f"{folder}: {name}/{path.name} is not a safetensors file, and is not read")
 
 
 def check_weights(pipeline: GenLlavaPipeline, folder: Path) -> None:

@@ -71,9 +71,7 @@ def _check_decoder(pipeline: GenLlavaPipeline) -> None:
         )
         grain = vae_factor(pipeline.vae) * 2 ** (len(unet.config["block_out_channels"]) - 1)
         resolution = pipeline.config["resolution"]
-        _require(
-            resolution % grain == 0, f"resolution {resolution} is not a multiple of {grain}, as {name} needs"
-        )
+        _require(resolution % grain == 0, f"resolution {resolution} is not a multiple of {grain}, as {name} needs")
 
 
 def _check_conditioning(pipeline: GenLlavaPipeline) -> None:

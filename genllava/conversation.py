@@ -165,9 +165,7 @@ class Conversation:
         settings = Settings.resolve(self._pipeline.config, options)
         seeds = resolve_seeds(seed, 1)
         if task not in (T2I, I2I) or (task == I2I and not self.pictures):
-            raise InvalidRequest(
-                f"cannot do {task}: " + ("no picture to edit" if task == I2I else "not a drawing")
-            )
+            raise InvalidRequest(f"cannot do {task}: " + ("no picture to edit" if task == I2I else "not a drawing"))
         before = self.mark()
         try:
             return self._draw(task, plan, seeds, settings)
@@ -207,9 +205,7 @@ class Conversation:
         language, numbers = self._language, range(1, len(self.pictures) + 1)
         if plan is None:
             temperature = float(self._pipeline.config["plan_temperature"])
-            (planned,) = segments.write_plans(
-                self._stream, task, numbers, seeds, temperature, settings.cancel
-            )
+            (planned,) = segments.write_plans(self._stream, task, numbers, seeds, temperature, settings.cancel)
         else:
             planned = segments.put_plan(self._stream, 0, task, plan, numbers)
         states = segments.read_queries(self._stream)

@@ -55,9 +55,7 @@ class GenerationHead(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
         self.null_embeds: Tensor
         if kind == "linear":
             if output_length != num_queries:
-                raise InvalidRequest(
-                    "a linear head gives one output per query: output_length must be num_queries"
-                )
+                raise InvalidRequest("a linear head gives one output per query: output_length must be num_queries")
             self.project_out = nn.Linear(input_dim, output_dim)
             return
         self.project_in = nn.Linear(input_dim, hidden_dim)

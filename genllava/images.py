@@ -89,9 +89,7 @@ def _from_array(array: NDArray[Any], max_pixels: int) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or 0 in array.shape:
-        raise ImageRejected(
-            f"an array of shape {array.shape} is not a picture: [H, W], [H, W, 3] or [H, W, 4]"
-        )
+        raise ImageRejected(f"an array of shape {array.shape} is not a picture: [H, W], [H, W, 3] or [H, W, 4]")
     if array.shape[0] * array.shape[1] > max_pixels:
         raise ImageRejected(f"the picture has more than {max_pixels:,} pixels")
     if np.issubdtype(array.dtype, np.floating):

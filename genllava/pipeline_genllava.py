@@ -208,9 +208,7 @@ class GenLlavaPipeline(DiffusionPipeline):
     # --- the verbs ---
 
     @overload
-    def understand(
-        self, images: Any, question: str, *, cancel: CancelCheck | None = None
-    ) -> Understanding: ...
+    def understand(self, images: Any, question: str, *, cancel: CancelCheck | None = None) -> Understanding: ...
     @overload
     def understand(
         self, images: Any, question: list[str], *, cancel: CancelCheck | None = None
@@ -419,9 +417,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         results: dict[int, Drawing] = {}
         if spoken:
             texts = segments.write_answers(stream.select(spoken), settings.cancel)
-            results |= {
-                row: Drawing(None, text, None, seeds[row]) for row, text in zip(spoken, texts, strict=True)
-            }
+            results |= {row: Drawing(None, text, None, seeds[row]) for row, text in zip(spoken, texts, strict=True)}
         if drawn:
             picked = [seeds[row] for row in drawn]
             stream = stream.select(drawn)
@@ -436,6 +432,5 @@ class GenLlavaPipeline(DiffusionPipeline):
             results |= zip(drawn, painting.paint(self, plans, states, edited, picked, settings), strict=True)
         clock.lap("drawing" if drawn else "answering")
         return [
-            replace(results[row], task_probabilities=chosen[row], timings=clock.timings)
-            for row in range(len(requests))
+            replace(results[row], task_probabilities=chosen[row], timings=clock.timings) for row in range(len(requests))
         ]

@@ -65,9 +65,7 @@ def write_plans(
     stream.append_all([language.id(task)])
     prefixes: dict[int, list[int]] = {}
     if task == I2I:
-        prefixes = {
-            number: layout.text_ids(language.tokenizer, layout.edit_prefix(number)) for number in numbers
-        }
+        prefixes = {number: layout.text_ids(language.tokenizer, layout.edit_prefix(number)) for number in numbers}
         temperature = 0.0
     texts = write(
         stream,

@@ -96,9 +96,7 @@ class TokenStream:
         other._mask = self._mask[list(rows)]
         other._last = None if self._last is None else self._last[list(rows)]
         other._cache = copy.copy(self._cache)
-        other._cache.layers = [
-            copy.copy(layer) for layer in self._cache.layers
-        ]  # tensors are never written into
+        other._cache.layers = [copy.copy(layer) for layer in self._cache.layers]  # tensors are never written into
         if list(rows) != list(range(len(self))):
             other._cache.batch_select_indices(torch.tensor(rows, device=self.language.llava.device))
         return other

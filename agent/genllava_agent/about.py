@@ -77,9 +77,7 @@ def _folder(model: str | None) -> Path:
 def _devices() -> list[str]:
     import torch
 
-    names = [
-        f"cuda:{index} ({torch.cuda.get_device_name(index)})" for index in range(torch.cuda.device_count())
-    ]
+    names = [f"cuda:{index} ({torch.cuda.get_device_name(index)})" for index in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
         names.append("mps")
     return [*names, f"cpu ({torch.get_num_threads()} threads)"]
@@ -106,8 +104,6 @@ def _weights(folder: Path) -> dict[str, int]:
             if length > path.stat().st_size:
                 raise ValueError(f"{path.name} is not a safetensors file")
             header = json.loads(file.read(length))
-        parameters += sum(
-            math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__"
-        )
+        parameters += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
         size += path.stat().st_size
     return {"parameters": parameters, "bytes": size}

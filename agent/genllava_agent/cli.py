@@ -38,24 +38,16 @@ Device = Annotated[
 ]
 Seed = Annotated[
     int | None,
-    typer.Option(
-        "--seed", min=0, max=2**63 - 1, help="The same seed draws the same picture. Default: a new one."
-    ),
+    typer.Option("--seed", min=0, max=2**63 - 1, help="The same seed draws the same picture. Default: a new one."),
 ]
-Steps = Annotated[
-    int | None, typer.Option("--steps", min=1, max=1000, help="Denoising steps. Default: the model's.")
-]
+Steps = Annotated[int | None, typer.Option("--steps", min=1, max=1000, help="Denoising steps. Default: the model's.")]
 Guidance = Annotated[
     float | None,
-    typer.Option(
-        "--guidance", min=0.0, max=100.0, help="How strictly to follow the words. Default: the model's."
-    ),
+    typer.Option("--guidance", min=0.0, max=100.0, help="How strictly to follow the words. Default: the model's."),
 ]
 ImageGuidance = Annotated[
     float | None,
-    typer.Option(
-        "--image-guidance", min=0.0, max=100.0, help="How closely to keep the picture. Default: the model's."
-    ),
+    typer.Option("--image-guidance", min=0.0, max=100.0, help="How closely to keep the picture. Default: the model's."),
 ]
 Out = Annotated[Path, typer.Option("--output", "-o", help="File to write: .png, .jpg or .webp.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -78,9 +70,7 @@ def root(
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Contact sheet to write.")] = Path(
-        "genllava-demo.png"
-    ),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Contact sheet to write.")] = Path("genllava-demo.png"),
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31, help="Another seed, other pictures.")] = 7,
     model: Model = None,
     device: Device = None,
@@ -205,18 +195,14 @@ def edit(
         pipeline = load_pipeline(model, device)
         progress.stage("planning")
         started = time.perf_counter()
-        drawing: Drawing = pipeline.edit(
-            picture, instruction, callback_on_step_end=progress.on_step, **options
-        )
+        drawing: Drawing = pipeline.edit(picture, instruction, callback_on_step_end=progress.on_step, **options)
     _deliver(drawing, target, output, time.perf_counter() - started, as_json)
 
 
 @app.command()
 def evaluate(
     split: Annotated[str, typer.Option("--split", help="test, or dev while tuning.")] = "test",
-    json_path: Annotated[
-        Path | None, typer.Option("--json", help="Write the whole report to this file.")
-    ] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the whole report to this file.")] = None,
     n: Annotated[int, typer.Option("--n", min=1, help="Examples for each figure.")] = 500,
     model: Model = None,
     device: Device = None,
@@ -239,15 +225,9 @@ def evaluate(
 @app.command()
 def finetune(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe that ships (shapes), or a YAML file.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for checkpoints and logs.")
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="The short profile: a usable model in less time.")
-    ] = False,
-    all_parts: Annotated[
-        bool, typer.Option("--all", help="Every part from nothing, then the joint tuning.")
-    ] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for checkpoints and logs.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The short profile: a usable model in less time.")] = False,
+    all_parts: Annotated[bool, typer.Option("--all", help="Every part from nothing, then the joint tuning.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")] = False,
 ) -> None:
     """Train a model as RECIPE says."""

@@ -84,9 +84,7 @@ def _questions(pipeline: GenLlavaPipeline, picture: Image.Image) -> Section:
     for question in QUESTIONS:
         answer = _announce(question, partial(pipeline.understand, picture, question), _words)
         pairs.append((question, _words(answer)))
-    return Section(
-        heading, (PictureTile(picture, "The picture", "not drawn by the model"), ListTile(tuple(pairs)))
-    )
+    return Section(heading, (PictureTile(picture, "The picture", "not drawn by the model"), ListTile(tuple(pairs))))
 
 
 def _drawings(pipeline: GenLlavaPipeline, seed: int) -> Section:
@@ -112,17 +110,13 @@ def _conversation(pipeline: GenLlavaPipeline, seed: int) -> Section:
     tiles: list[Tile] = []
     for request in CONVERSATION:
         results = _announce(request, partial(conversation.ask, request, seed=seed), _all_words)
-        tiles += [
-            _tile(request if number == 0 else "(the same request)", r) for number, r in enumerate(results)
-        ]
+        tiles += [_tile(request if number == 0 else "(the same request)", r) for number, r in enumerate(results)]
     return Section(heading, tuple(tiles))
 
 
 def _tile(request: str, result: Drawing | Understanding) -> Tile:
     image = _image(result)
-    return (
-        SpokenTile(_words(result), request) if image is None else PictureTile(image, request, _words(result))
-    )
+    return SpokenTile(_words(result), request) if image is None else PictureTile(image, request, _words(result))
 
 
 def _image(result: Drawing | Understanding) -> Image.Image | None:

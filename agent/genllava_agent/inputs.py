@@ -31,9 +31,7 @@ def check_request(text: str, kind: str) -> str:
     if not text.strip():
         raise InvalidRequest(f"the {kind} is empty")
     if len(text) > LONGEST_REQUEST:
-        raise InvalidRequest(
-            f"the {kind} has {len(text):,} characters; at most {LONGEST_REQUEST:,} are allowed"
-        )
+        raise InvalidRequest(f"the {kind} has {len(text):,} characters; at most {LONGEST_REQUEST:,} are allowed")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -21,6 +21,7 @@ def load_pipeline(model: str | None, device: str | None) -> GenLlavaPipeline:
     """
     _quiet()
     import torch
+
     from genllava import GenLlavaPipeline
 
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -13,12 +13,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import genllava
 import pytest
-from genllava.errors import CheckpointError, InvalidRequest, NonFiniteError
 from PIL import Image
 from typer.testing import CliRunner
 
+import genllava
+from genllava.errors import CheckpointError, InvalidRequest, NonFiniteError
 from genllava_agent import cli, loading, outputs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -148,9 +148,7 @@ def test_text_that_is_not_unicode_is_bad_input(files: Path) -> None:
 
 
 def test_a_hub_model_that_cannot_be_reached_is_bad_input(files: Path) -> None:
-    done = run(
-        "understand", str(files / "fine.png"), "How many?", "--model", "no-one/none", HF_HUB_OFFLINE="1"
-    )
+    done = run("understand", str(files / "fine.png"), "How many?", "--model", "no-one/none", HF_HUB_OFFLINE="1")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
     assert "no-one/none" in done.stderr
 
@@ -230,9 +228,7 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePipeline]:
     return fake
 
 
-def test_generate_writes_the_picture_and_passes_only_what_was_asked(
-    pipeline: FakePipeline, tmp_path: Path
-) -> None:
+def test_generate_writes_the_picture_and_passes_only_what_was_asked(pipeline: FakePipeline, tmp_path: Path) -> None:
     target = tmp_path / "drawing.png"
     done = CliRunner().invoke(cli.app, ["generate", "a red circle", "-o", str(target), "--seed", "3"])
     assert done.exit_code == 0
@@ -243,9 +239,7 @@ def test_generate_writes_the_picture_and_passes_only_what_was_asked(
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.JPEG", "a.webp"])
-def test_edit_writes_the_format_of_the_name(
-    pipeline: FakePipeline, tmp_path: Path, files: Path, name: str
-) -> None:
+def test_edit_writes_the_format_of_the_name(pipeline: FakePipeline, tmp_path: Path, files: Path, name: str) -> None:
     args = ["edit", str(files / "fine.png"), "make it red", "-o", str(tmp_path / name), "--json"]
     done = CliRunner().invoke(cli.app, [*args, "--steps", "4", "--guidance", "2", "--image-guidance", "1.5"])
     report = json.loads(done.stdout)

@@ -31,9 +31,7 @@ def test_wrapping_keeps_every_character_and_the_width(text: str, width: int) -> 
 
 def test_all_pictures_are_on_the_sheet() -> None:
     colors = [(220 - 10 * k, 20 + 5 * k, 30 * k) for k in range(2 * COLUMNS - 1)]
-    tiles = tuple(
-        PictureTile(Image.new("RGB", (9, 9), color), f"number {k}") for k, color in enumerate(colors)
-    )
+    tiles = tuple(PictureTile(Image.new("RGB", (9, 9), color), f"number {k}") for k, color in enumerate(colors))
     pixels = np.asarray(contact_sheet([Section("Colours", tiles)])).reshape(-1, 3)
     for color in colors:
         assert (pixels == color).all(axis=1).sum() >= SIDE * SIDE * 0.95
@@ -47,9 +45,7 @@ def test_the_sheet_grows_with_its_words_and_leaves_its_border_clean() -> None:
     assert long.height > short.height
     for sheet in (short, long):
         frame = np.asarray(sheet)
-        edges = np.concatenate(
-            [frame[:12].reshape(-1, 3), frame[-12:].reshape(-1, 3), frame[:, -12:].reshape(-1, 3)]
-        )
+        edges = np.concatenate([frame[:12].reshape(-1, 3), frame[-12:].reshape(-1, 3), frame[:, -12:].reshape(-1, 3)])
         assert (edges == frame[0, 0]).all()
 
 

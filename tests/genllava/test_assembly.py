@@ -62,9 +62,7 @@ def save_llava(folder: Path) -> None:
         additional_special_tokens=["<image>"],
     )
     reader = LlavaProcessor(
-        image_processor=CLIPImageProcessorPil(
-            size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
-        ),
+        image_processor=CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
         tokenizer=fast,
         patch_size=16,
         vision_feature_select_strategy="default",
@@ -74,9 +72,7 @@ def save_llava(folder: Path) -> None:
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = LlavaConfig(
         vision_config=CLIPVisionConfig(**sizes, image_size=32, patch_size=16),
-        text_config=LlamaConfig(
-            **sizes, vocab_size=len(fast), initializer_range=0.2, max_position_embeddings=512
-        ),
+        text_config=LlamaConfig(**sizes, vocab_size=len(fast), initializer_range=0.2, max_position_embeddings=512),
         image_token_id=fast.convert_tokens_to_ids("<image>"),
     )
     LlavaForConditionalGeneration(config).eval().save_pretrained(folder)
@@ -208,9 +204,7 @@ def test_what_needs_finetuning_says_so(pipelines: dict[str, Any]) -> None:
 
 def test_new_tokens_get_rows_of_their_own(pipelines: dict[str, Any]) -> None:
     ours: GenLlavaPipeline = pipelines["ours"]
-    rows = ours.llava.get_input_embeddings().weight[
-        [ours.language.id(t) for t in ("[T2I]", "[I2I]", "[SOI]")]
-    ]
+    rows = ours.llava.get_input_embeddings().weight[[ours.language.id(t) for t in ("[T2I]", "[I2I]", "[SOI]")]]
     assert torch.pdist(rows.detach()).min() > 0.1 * rows.detach().norm(dim=1).mean()
 
 
@@ -221,9 +215,7 @@ def test_instruct_pix2pix_alone_draws_and_edits(pipelines: dict[str, Any], pictu
     assert ours.edit(picture(1), "red", seed=1).image is not None
 
 
-@pytest.mark.parametrize(
-    ("llava", "diffusion"), [("none", "drawer"), ("llava", "none"), ("drawer", "drawer")]
-)
+@pytest.mark.parametrize(("llava", "diffusion"), [("none", "drawer"), ("llava", "none"), ("drawer", "drawer")])
 def test_what_is_not_there_is_named(pipelines: dict[str, Any], llava: str, diffusion: str) -> None:
     with pytest.raises(CheckpointError, match="cannot read"):
         assemble(pipelines["folder"] / llava, pipelines["folder"] / diffusion)

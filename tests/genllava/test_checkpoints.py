@@ -111,9 +111,7 @@ BREAKS: dict[str, Callable[[Path], object]] = {
     "damaged index": lambda f: (f / "model_index.json").write_text("{"),
     "code": lambda f: (f / "unet" / "unet.py").write_text("raise SystemExit"),
     "a foreign class": lambda f: edit_json(f / "model_index.json", unet=["subprocess", "Popen"]),
-    "a class of ours that does not exist": lambda f: edit_json(
-        f / "model_index.json", unet=["genllava.images", "No"]
-    ),
+    "a class of ours that does not exist": lambda f: edit_json(f / "model_index.json", unet=["genllava.images", "No"]),
     "no weights": lambda f: (f / "unet" / "diffusion_pytorch_model.safetensors").unlink(),
     "empty weights": lambda f: (f / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b""),
     "cut weights": lambda f: (f / "llava" / "model.safetensors").write_bytes(
@@ -182,9 +180,7 @@ def test_parts_that_do_not_fit_are_named(own_pipe: GenLlavaPipeline, build: Any,
         GenLlavaPipeline(**{**own_pipe.components, "resolution": 32, **parts})
 
 
-def test_a_full_autoencoder_works_as_well(
-    own_pipe: GenLlavaPipeline, picture: Pictures, tmp_path: Path
-) -> None:
+def test_a_full_autoencoder_works_as_well(own_pipe: GenLlavaPipeline, picture: Pictures, tmp_path: Path) -> None:
     torch.manual_seed(0)
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,

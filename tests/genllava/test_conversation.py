@@ -37,9 +37,7 @@ def short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_unet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw noise that depends on the conditioning, quickly: what is tested is the stream, not the picture."""
 
-    def paint(
-        pipeline: Any, plans: Any, states: torch.Tensor, sources: Any, seeds: Any, _: Any
-    ) -> list[Drawing]:
+    def paint(pipeline: Any, plans: Any, states: torch.Tensor, sources: Any, seeds: Any, _: Any) -> list[Drawing]:
         key = int(states.abs().sum() * 100) % 2**31
         pixels = np.random.default_rng(key).integers(0, 256, (32, 32, 3), dtype=np.uint8)
         latents = torch.zeros(4, 4, 4)
@@ -227,9 +225,7 @@ def test_what_cannot_be_done(pipe: GenLlavaPipeline) -> None:
     assert I2I not in chat.next_action()
 
 
-def test_old_features_are_dropped(
-    pipe: GenLlavaPipeline, picture: Pictures, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_old_features_are_dropped(pipe: GenLlavaPipeline, picture: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
     from genllava import conversation
 
     monkeypatch.setattr(conversation, "FEATURE_BYTES", 3000)

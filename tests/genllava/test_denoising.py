@@ -48,9 +48,7 @@ SOURCE = torch.ones(1, 4, 4, 4)
 def test_only_branches_that_matter_are_computed(
     pipe: GenLlavaPipeline, text: float, image: float, source: bool, branches: int
 ) -> None:
-    done = run(
-        pipe, guidance_scale=text, image_guidance_scale=image, source_latents=SOURCE if source else None
-    )
+    done = run(pipe, guidance_scale=text, image_guidance_scale=image, source_latents=SOURCE if source else None)
     assert done.unet_rows == 3 * branches
     assert Guidance(text, image, source).branches == branches
 

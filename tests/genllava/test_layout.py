@@ -63,9 +63,7 @@ def test_no_text_can_write_a_special_token(shared_pipeline: GenLlavaPipeline, te
         laced = text[:cut] + token + text[cut:]
         assert not special & set(layout.text_ids(t, laced))
         assert not special & set(layout.user_turn(t, laced, [], P)[1:-1])
-    prompt = shared_pipeline.processor.apply_chat_template(
-        [{"role": "user", "content": text}], tokenize=False
-    )
+    prompt = shared_pipeline.processor.apply_chat_template([{"role": "user", "content": text}], tokenize=False)
     ids = t.encode(prompt, add_special_tokens=False)
     assert ids == [t.bos_token_id, *layout.user_turn(t, text, [], P)]
 

@@ -72,9 +72,7 @@ def test_generation_batched_equals_single(
 ) -> None:
     always(monkeypatch, T2I)
     seeds = [3, 4, 5, 6]
-    single = [
-        pipe.generate(q, seed=s, conditioner=conditioner) for q, s in zip(QUESTIONS, seeds, strict=True)
-    ]
+    single = [pipe.generate(q, seed=s, conditioner=conditioner) for q, s in zip(QUESTIONS, seeds, strict=True)]
     batched = pipe.generate(QUESTIONS, seed=seeds, conditioner=conditioner)
     assert [d.plan for d in batched] == [d.plan for d in single]
     assert [d.seed for d in batched] == seeds
@@ -103,9 +101,7 @@ def test_editing_batched_equals_single(
         assert (one.unet_rows, one.source) == (6, 1)
 
 
-def test_words_instead_of_a_picture(
-    pipe: GenLlavaPipeline, monkeypatch: pytest.MonkeyPatch, picture: Pictures
-) -> None:
+def test_words_instead_of_a_picture(pipe: GenLlavaPipeline, monkeypatch: pytest.MonkeyPatch, picture: Pictures) -> None:
     always(monkeypatch, None)
     drawings = pipe.generate(QUESTIONS, seed=1)
     assert [d.image is None for d in drawings] == [False, True, False, True]

@@ -109,9 +109,7 @@ def test_choices_are_probabilities(pipe: GenLlavaPipeline) -> None:
         assert list(row.values()) == sorted(row.values(), reverse=True)
 
 
-def test_an_edit_can_only_name_pictures_that_exist(
-    pipe: GenLlavaPipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_edit_can_only_name_pictures_that_exist(pipe: GenLlavaPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "MAX_PLAN_TOKENS", 8)
     rng = random.Random(1)
     named = set()

@@ -47,9 +47,7 @@ def chance(cases: Sequence[Case], family: str) -> Share:
     texts: list[str] = []
     while len(texts) < len(cases):
         try:
-            texts.append(
-                sample_question(rng, sample_scene(rng, "train"), "train", family).steps[0].text
-            )
+            texts.append(sample_question(rng, sample_scene(rng, "train"), "train", family).steps[0].text)
         except ValueError:
             continue
     return _answering(cases, texts)
@@ -79,8 +77,7 @@ def shuffled_image(pipeline: GenLlavaPipeline, cases: Sequence[Case]) -> Share:
 def copy_source(cases: Sequence[Case]) -> Share:
     """Giving back the picture that was to be edited."""
     return Share.of(
-        score_turn(case.dialogue.turns[0], [Produced("I2I", image=case.pictures[0][0])]).right
-        for case in cases
+        score_turn(case.dialogue.turns[0], [Produced("I2I", image=case.pictures[0][0])]).right for case in cases
     )
 
 

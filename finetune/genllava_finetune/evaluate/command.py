@@ -63,9 +63,7 @@ def run(
     return report
 
 
-def _add_baselines(
-    report: Report, pipeline: GenLlavaPipeline, built: dict[str, list[Case]], n: int
-) -> None:
+def _add_baselines(report: Report, pipeline: GenLlavaPipeline, built: dict[str, list[Case]], n: int) -> None:
     chance: list[Share] = []
     majority: list[Share] = []
     sample: list[Case] = []

@@ -281,9 +281,7 @@ def _plain_edit(rng: random.Random, state: _State) -> Turn | None:
 
 
 def _plain_question(rng: random.Random, state: _State) -> Turn | None:
-    return sample_question(
-        rng, state.scenes[-1], _inner(state.forms), heldout_relations=state.heldout == "relation"
-    )
+    return sample_question(rng, state.scenes[-1], _inner(state.forms), heldout_relations=state.heldout == "relation")
 
 
 def _inner(forms: Forms) -> Forms:

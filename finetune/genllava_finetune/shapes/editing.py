@@ -97,9 +97,7 @@ def _references(operation: Operation) -> tuple[Reference, ...]:
     return (which,) if isinstance(which, Reference) else ()
 
 
-def _second(
-    rng: random.Random, scene: Scene, first: Proposal, kind: str, context: Context
-) -> Proposal | None:
+def _second(rng: random.Random, scene: Scene, first: Proposal, kind: str, context: Context) -> Proposal | None:
     """A second change that can follow the first in one sentence without misunderstandings."""
     between = first.operation.apply(scene)
     touched = set(first.operation.touch(scene))
@@ -121,9 +119,7 @@ def _second(
     return proposal
 
 
-def _propose(
-    rng: random.Random, scene: Scene, context: Context, kinds: Sequence[str]
-) -> tuple[Proposal, ...] | None:
+def _propose(rng: random.Random, scene: Scene, context: Context, kinds: Sequence[str]) -> tuple[Proposal, ...] | None:
     first = PROPOSE[kinds[0]](rng, scene, context)
     if first is None:
         return None

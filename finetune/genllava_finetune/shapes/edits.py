@@ -45,9 +45,7 @@ def shifted(cell: int, direction: str) -> int | None:
 
 def _resized(thing: Thing, size: str) -> Thing:
     reach = JITTER[size]
-    return replace(
-        thing, size=size, dx=max(-reach, min(reach, thing.dx)), dy=max(-reach, min(reach, thing.dy))
-    )
+    return replace(thing, size=size, dx=max(-reach, min(reach, thing.dx)), dy=max(-reach, min(reach, thing.dy)))
 
 
 class Operation:
@@ -128,9 +126,7 @@ class Replace(Operation):
 
     def touch(self, scene: Scene) -> dict[int, Thing | None]:
         return {
-            old.cell: _resized(
-                replace(old, shape=self.shape, color=self.color or old.color), self.size or old.size
-            )
+            old.cell: _resized(replace(old, shape=self.shape, color=self.color or old.color), self.size or old.size)
             for old in self.which.resolve(scene)
         }
 

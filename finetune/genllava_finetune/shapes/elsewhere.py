@@ -111,9 +111,7 @@ def _arranged(rng: random.Random, things: Sequence[Thing]) -> tuple[float, float
     raise AssertionError("a square canvas has room for any scene")
 
 
-def _try_placing(
-    rng: random.Random, things: Sequence[Thing], width: float, height: float
-) -> list[_Placed] | None:
+def _try_placing(rng: random.Random, things: Sequence[Thing], width: float, height: float) -> list[_Placed] | None:
     placed: list[_Placed] = []
     for thing in things:
         extent = rng.uniform(*EXTENT[thing.size])
@@ -141,9 +139,7 @@ def _along(rng: random.Random, third: int, side: float, extent: float) -> float 
     return side / 2 + third * (usual + (rng.uniform(near, far) - usual) * rng.random())
 
 
-def _draw(
-    rng: random.Random, pixels: Points, covered: Points, item: _Placed, style: _Style, scale: float
-) -> None:
+def _draw(rng: random.Random, pixels: Points, covered: Points, item: _Placed, style: _Style, scale: float) -> None:
     """Paint one object into `pixels` [H, W, 3]; `covered` [H, W] keeps where something was painted."""
     radius, middle_x, middle_y = item.extent * scale, item.x * scale, item.y * scale
     reach = radius + 3

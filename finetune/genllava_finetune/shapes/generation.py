@@ -92,9 +92,7 @@ def sample_specification(rng: random.Random, kind: Kind | None = None) -> Specif
     return Specification(asks, background)
 
 
-def _what(
-    rng: random.Random, shape: float, color: float, size: float, cell: int | None = None
-) -> Description:
+def _what(rng: random.Random, shape: float, color: float, size: float, cell: int | None = None) -> Description:
     """A description that names shape, colour and size with the given probabilities."""
     form = rng.choice(SHAPES) if rng.random() < shape else None
     shade = None
@@ -148,9 +146,7 @@ def _negation(rng: random.Random) -> Specification:
     return Specification((Ask(what, count),), background, without=without)
 
 
-def complete(
-    rng: random.Random, spec: Specification, pairs: frozenset[tuple[str, str]] = HELD_OUT_PAIRS
-) -> Scene:
+def complete(rng: random.Random, spec: Specification, pairs: frozenset[tuple[str, str]] = HELD_OUT_PAIRS) -> Scene:
     """A random scene that keeps to `spec`. What is not named is free, without the pairs in `pairs`."""
     whats = [ask.what for ask in spec.asks for _ in range(ask.count)]
     taken = {what.cell for what in whats if what.cell is not None}
@@ -248,9 +244,7 @@ def _say_things(rng: random.Random, spec: Specification, forms: Forms, bare: boo
     bare = bare and spec.without is None and spec.relation is None
     alone = len(spec.asks) == 1
     lead = not bare and rng.random() < 0.15
-    phrases = [
-        some_things(rng, ask.what, ask.count, forms, bare=bare, alone=alone, lead=lead) for ask in spec.asks
-    ]
+    phrases = [some_things(rng, ask.what, ask.count, forms, bare=bare, alone=alone, lead=lead) for ask in spec.asks]
     if spec.relation is not None:
         words = {"first": phrases[0], "second": phrases[1]}
         return fill(RELATED[spec.relation.name].draw(rng, inner(forms)), words)

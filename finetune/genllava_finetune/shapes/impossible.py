@@ -112,9 +112,7 @@ def _missing(rng: random.Random, scene: Scene, forms: Forms) -> Turn | None:
             continue
         context = Context(forms)
         if what.cell is None and rng.random() < 0.1:
-            noun = " ".join(
-                w for w in (what.size, what.color, PLURAL[what.shape] if what.shape else "shapes") if w
-            )
+            noun = " ".join(w for w in (what.size, what.color, PLURAL[what.shape] if what.shape else "shapes") if w)
             instruction, words = _sentence(rng, scene, all_things(rng, what, forms), context, several=True)
             return _turn(rng, instruction, words, forms, f"There are no {noun}.", "false_premise")
         instruction, words = _sentence(rng, scene, the_thing(rng, what, forms), context, several=False)

@@ -119,9 +119,7 @@ def _background(lab: NDArray[np.float64]) -> str:
     return list(BACKDROP)[int(counts.argmax())]
 
 
-def _read(
-    pixels: NDArray[np.uint8], region: NDArray[np.bool_], ground: NDArray[np.float64]
-) -> Thing | str:
+def _read(pixels: NDArray[np.uint8], region: NDArray[np.bool_], ground: NDArray[np.float64]) -> Thing | str:
     """The object in `region`, or why there is none."""
     core = ndimage.binary_erosion(region, iterations=2)
     if core.sum() < 5:
@@ -172,8 +170,6 @@ def _fit(mask: NDArray[np.bool_]) -> tuple[str, str, float, float]:
     return ranked[0], size, x, y
 
 
-def exact_share(
-    scenes: list[Scene], draw: Callable[[Scene], NDArray[np.uint8]]
-) -> float:
+def exact_share(scenes: list[Scene], draw: Callable[[Scene], NDArray[np.uint8]]) -> float:
     """The share of `scenes` that are read without any mistake after being drawn by `draw`."""
     return sum(parse(draw(scene)).scene == scene for scene in scenes) / len(scenes)

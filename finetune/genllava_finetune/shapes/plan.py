@@ -36,9 +36,7 @@ def read_plan(text: str) -> Scene | None:
     matches = [_THING.fullmatch(phrase) for phrase in phrases]
     if not all(matches):
         return None
-    things = [
-        Thing(CELLS.index(m[4]), shape=m[3], color=m[2], size=m[1]) for m in matches if m is not None
-    ]
+    things = [Thing(CELLS.index(m[4]), shape=m[3], color=m[2], size=m[1]) for m in matches if m is not None]
     if len({thing.cell for thing in things}) != len(things):
         return None
     return Scene(last[3:], tuple(things))

@@ -130,9 +130,7 @@ def _several(rng: random.Random, scene: Scene, context: Context) -> tuple[Refere
     what = Description()
     if rng.random() < 0.7:
         name = rng.choices(("shape", "color", "size"), (5, 2, 2))[0]
-        shared = [
-            t for t in scene.things if sum(getattr(o, name) == getattr(t, name) for o in scene.things) > 1
-        ]
+        shared = [t for t in scene.things if sum(getattr(o, name) == getattr(t, name) for o in scene.things) > 1]
         if not shared:
             return None
         what = subset(rng.choice(shared), (name,))
@@ -175,9 +173,7 @@ def recolor(rng: random.Random, scene: Scene, context: Context) -> Proposal | No
     if not options:
         return None
     color = rng.choice(options)
-    return Proposal(
-        Recolor(found[0], color), instructions.RECOLOR, object_words(rng, found[1]) | {"color": color}
-    )
+    return Proposal(Recolor(found[0], color), instructions.RECOLOR, object_words(rng, found[1]) | {"color": color})
 
 
 def resize(rng: random.Random, scene: Scene, context: Context) -> Proposal | None:
@@ -196,9 +192,7 @@ def replace_shape(rng: random.Random, scene: Scene, context: Context) -> Proposa
     things = found[0].what.select(scene)
     color = rng.choice(COLORS) if rng.random() < 0.3 else None
     options = context.choices("replace", SHAPES)
-    options = [
-        s for s in options if all((s, color or t.color) not in context.pairs and t.shape != s for t in things)
-    ]
+    options = [s for s in options if all((s, color or t.color) not in context.pairs and t.shape != s for t in things)]
     if not options:
         return None
     shape = rng.choice(options)
@@ -279,9 +273,7 @@ def background(rng: random.Random, scene: Scene, context: Context) -> Proposal |
     if not options:
         return None
     color = rng.choice(options)
-    return Proposal(
-        Background(color), instructions.BACKGROUND, common_words(rng) | {"color": say(rng, color)}
-    )
+    return Proposal(Background(color), instructions.BACKGROUND, common_words(rng) | {"color": say(rng, color)})
 
 
 PROPOSE: Final[Mapping[str, Callable[[random.Random, Scene, Context], Proposal | None]]] = {

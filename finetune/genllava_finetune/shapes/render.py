@@ -63,7 +63,9 @@ def _polar(radius: float, angle: float) -> tuple[float, float]:
 
 
 @functools.lru_cache(maxsize=4096)
-def coverage(shape: str, radius: float, turn: float = 0.0, sub_x: float = 0.0, sub_y: float = 0.0) -> NDArray[np.float32]:
+def coverage(
+    shape: str, radius: float, turn: float = 0.0, sub_x: float = 0.0, sub_y: float = 0.0
+) -> NDArray[np.float32]:
     """Share of every pixel that `shape` covers, [S, S] in 0..1 with S odd and the centre in the middle pixel's corner.
 
     Args:
@@ -88,7 +90,9 @@ def coverage(shape: str, radius: float, turn: float = 0.0, sub_x: float = 0.0, s
     return mask
 
 
-def paint(canvas: NDArray[np.float32], mask: NDArray[np.float32], x: float, y: float, color: NDArray[np.float32]) -> None:
+def paint(
+    canvas: NDArray[np.float32], mask: NDArray[np.float32], x: float, y: float, color: NDArray[np.float32]
+) -> None:
     """Blend `color` (3,) into `canvas` [H, W, 3] through `mask`, its middle at (x, y); clips at the border."""
     half = mask.shape[0] // 2
     left, top = math.floor(x) - half, math.floor(y) - half

@@ -86,9 +86,7 @@ class Specification:
     def complete(self) -> bool:
         """Whether only one scene (jitter aside) keeps to it."""
         open_asks = [
-            a
-            for a in self.asks
-            if a.count > 1 or None in (a.what.shape, a.what.color, a.what.size, a.what.cell)
+            a for a in self.asks if a.count > 1 or None in (a.what.shape, a.what.color, a.what.size, a.what.cell)
         ]
         return self.background is not None and not open_asks
 

@@ -223,7 +223,7 @@ def _count(rng: random.Random, about: Circumstances) -> Asked | None:
     what: Description | None = _of(thing, names)
     if names and rng.random() < 0.14:
         what = _absent(rng, scene, names)
-    if what is None or (what.shape, what.color) in HELD_OUT_PAIRS and about.forms == "train":
+    if what is None or ((what.shape, what.color) in HELD_OUT_PAIRS and about.forms == "train"):
         return None
     answer = answers.count(what, len(what.select(scene)))
     if what.shape is None and names and rng.random() < 0.25:
@@ -294,9 +294,7 @@ def _relation_what(rng: random.Random, about: Circumstances) -> Asked | None:
     what = _unique(rng, about.scene, thing)
     if what is None:
         return None
-    found = {
-        name: [other for other in about.scene.things if holds(name, other, thing)] for name in RELATIONS
-    }
+    found = {name: [other for other in about.scene.things if holds(name, other, thing)] for name in RELATIONS}
     options = [name for name in RELATIONS if len(found[name]) == 1]
     if not options or rng.random() < 0.12:
         if rng.random() < 0.6:

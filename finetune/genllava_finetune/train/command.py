@@ -60,9 +60,7 @@ def run(
     plan = load_recipe(f"{recipe}-quick" if quick else recipe)
     workspace = output if output is not None else RUNS / plan.name
     if workspace.exists() and any(workspace.iterdir()) and not resume:
-        raise InvalidRequest(
-            f"{workspace} is not empty: add --resume to go on with it, or choose another --output"
-        )
+        raise InvalidRequest(f"{workspace} is not empty: add --resume to go on with it, or choose another --output")
     workspace.mkdir(parents=True, exist_ok=True)
     _record(plan, workspace)
     # PyTorch's flash attention for CPUs is half as fast as plain matrix products at these sizes.

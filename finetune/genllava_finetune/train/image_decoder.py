@@ -187,9 +187,7 @@ class ImageDecoder(Part):
         edited = torch.tensor([s is not None for s, _ in pairs])
         ids = tokenize_plans(self.tokenizer, [write_plan(t) for _, t in pairs])
         drawn = sample_latents(module, to_pixels(sources), edited, ids, steps=8)
-        return contact_sheet(
-            [np.stack(sources), np.stack(targets), to_uint8(module.vae.decode(drawn).sample)]
-        )
+        return contact_sheet([np.stack(sources), np.stack(targets), to_uint8(module.vae.decode(drawn).sample)])
 
 
 @torch.no_grad()

@@ -131,9 +131,7 @@ class JointLoss(nn.Module):
         embeds = model.get_input_embeddings()(input_ids)
         if pixel_values is not None:
             features = torch.cat(list(model.get_image_features(pixel_values=pixel_values).pooler_output)).to(embeds)
-            embeds = embeds.masked_scatter(
-                (input_ids == self.llava.config.image_token_id)[..., None], features
-            )
+            embeds = embeds.masked_scatter((input_ids == self.llava.config.image_token_id)[..., None], features)
         queries = self.generation_head.query_embeds
         places = input_ids == self.query_id
         drawings = int(places.sum()) // NUM_QUERIES
@@ -152,9 +150,7 @@ class JointLoss(nn.Module):
         return denoising_error(self.unet, latents, seen, prompt_embeds, weight).mean()
 
 
-def new_llava(
-    vision_tower: SiglipVisionModel, tokenizer: PreTrainedTokenizerFast
-) -> LlavaForConditionalGeneration:
+def new_llava(vision_tower: SiglipVisionModel, tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
     """A LLaVA with this vision tower and a fresh language model."""
     vision_config: SiglipVisionConfig = vision_tower.config
     bos, eos, padding, image = tokenizer.convert_tokens_to_ids([BOS, EOS, PAD, IMAGE])
@@ -202,9 +198,7 @@ class DialoguePart(Part):
 
     def prepare(self, tokenizer: PreTrainedTokenizerFast, tokens_per_image: int) -> None:
         self.tokenizer = tokenizer
-        self.plan_tokenizer = PreTrainedTokenizerFast.from_pretrained(
-            self.needs("text_encoder") / "tokenizer"
-        )
+        self.plan_tokenizer = PreTrainedTokenizerFast.from_pretrained(self.needs("text_encoder") / "tokenizer")
         self.encoder = Encoder(tokenizer, tokens_per_image, NUM_QUERIES)
 
     def examples(self, step: int) -> list[Example]:

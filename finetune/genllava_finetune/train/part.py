@@ -97,9 +97,7 @@ class PartTrainer(Trainer):
         outputs = model(**inputs)
         loss = outputs["loss"]
         if not torch.isfinite(loss):
-            raise NonFiniteError(
-                f"the loss of {self.part.name} is {loss.item()} at step {self.state.global_step}"
-            )
+            raise NonFiniteError(f"the loss of {self.part.name} is {loss.item()} at step {self.state.global_step}")
         for key, value in outputs.items():
             if key != "loss":
                 self._sums[key] = self._sums.get(key, torch.zeros(())) + value.detach().float().cpu()
@@ -144,9 +142,7 @@ class Bookkeeping(TrainerCallback):
         trained = [p for p in module.parameters() if p.requires_grad]
         self.ema = EMAModel(trained, decay=decay, use_ema_warmup=True, power=0.75) if decay else None
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self.ema:
             self.ema.step([p for p in self.module.parameters() if p.requires_grad])
 
@@ -166,9 +162,7 @@ class Bookkeeping(TrainerCallback):
                 writer.writerow(["step", "name", "value"])
             writer.writerows([state.global_step, name, value] for name, value in (logs or {}).items())
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         folder = self.run / f"checkpoint-{state.global_step}"
         if self.ema:
             torch.save(self.ema.state_dict(), folder / "ema.pt")

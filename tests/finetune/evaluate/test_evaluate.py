@@ -146,7 +146,5 @@ def test_a_random_scene_is_not_taken_for_another() -> None:
     rng = random.Random(0)
     (case,) = build_suite("generation", "dev", 1)
     turn = case.dialogue.turns[0]
-    hits = sum(
-        score_turn(turn, [Produced("T2I", image=render(random_scene(rng)), plan="")]).right for _ in range(50)
-    )
+    hits = sum(score_turn(turn, [Produced("T2I", image=render(random_scene(rng)), plan="")]).right for _ in range(50))
     assert hits < 10

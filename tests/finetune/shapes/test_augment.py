@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 import pytest
+
 from genllava_finetune.shapes.augment import EXTENT, draw_varied, form, shades
 from genllava_finetune.shapes.lab import distances, lab_of, to_lab
 from genllava_finetune.shapes.render import BACKDROP, PALETTE

@@ -50,9 +50,7 @@ def exactly(scene: Scene) -> list[tuple[Thing, int, int]]:
     return [(thing, thing.dx, thing.dy) for thing in scene.things]
 
 
-def drawn_edit(
-    rng: random.Random, kind: str | None = None, *, settled: bool = False
-) -> tuple[Turn, Scene, Scene]:
+def drawn_edit(rng: random.Random, kind: str | None = None, *, settled: bool = False) -> tuple[Turn, Scene, Scene]:
     while True:
         scene = sample_scene(rng, "train")
         turn = sample_edit(rng, scene, 1, "train", "train", kinds=kind and [kind], settled=settled)
@@ -106,9 +104,7 @@ def test_an_edit_changes_what_it_says_and_nothing_else(kind: str, rng: random.Ra
     before, after = {t.cell: t for t in source.things}, {t.cell: t for t in target.things}
     common = [cell for cell in before if cell in after]
     differing = [
-        cell
-        for cell in common
-        if exactly(Scene("white", (before[cell],))) != exactly(Scene("white", (after[cell],)))
+        cell for cell in common if exactly(Scene("white", (before[cell],))) != exactly(Scene("white", (after[cell],)))
     ]
     lost, new = set(before) - set(after), set(after) - set(before)
     assert (source.background != target.background) == (kind == "background")
@@ -128,9 +124,7 @@ def test_an_edit_changes_what_it_says_and_nothing_else(kind: str, rng: random.Ra
         assert replace(before[lost.pop()], cell=0) == replace(after[new.pop()], cell=0)
     elif kind == "swap":
         assert not lost | new
-        assert sorted(replace(t, cell=0) for t in source.things) == sorted(
-            replace(t, cell=0) for t in target.things
-        )
+        assert sorted(replace(t, cell=0) for t in source.things) == sorted(replace(t, cell=0) for t in target.things)
     else:
         assert (lost, new, differing) == (set(), set(), [])
     for thing in target.things:
@@ -157,17 +151,13 @@ def damaged(rng: random.Random, scene: Scene) -> Scene:
     draw = rng.randrange(6)
     thing = rng.choice(scene.things)
     if draw == 0:
-        return replace(
-            scene, background=rng.choice([color for color in BACKGROUNDS if color != scene.background])
-        )
+        return replace(scene, background=rng.choice([color for color in BACKGROUNDS if color != scene.background]))
     if draw == 1:
         return scene.without([thing])
     if draw == 2:
         return scene.with_thing(Thing(rng.choice(scene.free_cells), "circle", "red", "small"))
     if draw == 3:
-        return scene.replacing(
-            thing, replace(thing, color=rng.choice([c for c in COLORS if c != thing.color]))
-        )
+        return scene.replacing(thing, replace(thing, color=rng.choice([c for c in COLORS if c != thing.color])))
     if draw == 4:
         return scene.replacing(thing, replace(thing, size="large" if thing.size == "small" else "small"))
     return scene.replacing(thing, replace(thing, cell=rng.choice(scene.free_cells)))

@@ -86,9 +86,7 @@ def test_every_named_attribute_matters(rng: random.Random) -> None:
     thing = rng.choice(scene.things)
     assert not spec.holds(scene.replacing(thing, replace(thing, color="green")))
     assert not spec.holds(scene.replacing(thing, replace(thing, shape="circle")))
-    assert spec.holds(
-        scene.replacing(thing, replace(thing, size="large" if thing.size == "small" else "small"))
-    )
+    assert spec.holds(scene.replacing(thing, replace(thing, size="large" if thing.size == "small" else "small")))
 
 
 def test_relations_and_negations() -> None:

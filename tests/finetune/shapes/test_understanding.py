@@ -77,7 +77,9 @@ def test_existence() -> None:
     assert 160 < yes < 240
 
 
-@pytest.mark.parametrize(("family", "attribute"), [("color_of", "color"), ("size_of", "size"), ("where_is", "position")])
+@pytest.mark.parametrize(
+    ("family", "attribute"), [("color_of", "color"), ("size_of", "size"), ("where_is", "position")]
+)
 def test_attributes(family: str, attribute: str) -> None:
     for scene, turn in ask(family, 200):
         match = re.fullmatch(r"The (.+) is (?:at the )?(.+)\.", said(turn))
@@ -185,7 +187,13 @@ def test_families_have_many_forms_and_some_are_withheld() -> None:
     intents: dict[str, list[Intent]] = defaultdict(list)
     groups = {"ask.relation": "relation", "ask.relation_what": "relation_what"}
     for value in vars(questions).values():
-        for intent in [value] if isinstance(value, Intent) else [v for v in value.values() if isinstance(v, Intent)] if isinstance(value, dict) else []:
+        for intent in (
+            [value]
+            if isinstance(value, Intent)
+            else [v for v in value.values() if isinstance(v, Intent)]
+            if isinstance(value, dict)
+            else []
+        ):
             intents[groups.get(intent.name.rsplit(".", 1)[0], intent.name)].append(intent)
     names = {
         "count": ["ask.count", "ask.count_like"],
@@ -193,7 +201,15 @@ def test_families_have_many_forms_and_some_are_withheld() -> None:
         "logic": ["ask.both", "ask.either", "ask.other_than", "ask.all_are"],
     }
     counted = {name: sum(len(i.forms()) for key in keys for i in intents[key]) for name, keys in names.items()}
-    single = ["ask.color", "ask.shape", "ask.size", "ask.where", "ask.background", "ask.caption_short", "ask.caption_full"]
+    single = [
+        "ask.color",
+        "ask.shape",
+        "ask.size",
+        "ask.where",
+        "ask.background",
+        "ask.caption_short",
+        "ask.caption_full",
+    ]
     counted |= {name: sum(len(i.forms()) for i in intents[name]) for name in [*single, "relation", "relation_what"]}
     assert min(counted.values()) >= 60, counted
     for found in intents.values():

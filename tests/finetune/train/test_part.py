@@ -32,7 +32,13 @@ class LinePart(Part):
 
     def __init__(self, folder: Path, steps: int = 8, cut_at: int | None = None, bad_at: int | None = None):
         recipe = PartRecipe(
-            steps=steps, batch_size=16, learning_rate=0.05, warmup=2, log_every=1, save_every=2 if steps < 20 else 60, bf16=False
+            steps=steps,
+            batch_size=16,
+            learning_rate=0.05,
+            warmup=2,
+            log_every=1,
+            save_every=2 if steps < 20 else 60,
+            bf16=False,
         )
         super().__init__(recipe, seed=3, workspace=folder)
         self.cut_at, self.bad_at = cut_at, bad_at

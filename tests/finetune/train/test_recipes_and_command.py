@@ -24,7 +24,11 @@ def test_the_recipes_that_come_with_it_name_every_part(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("parts: 3", "parts"), ("name: x\nparts: {joint: {steps: 0, batch_size: 1, learning_rate: 1}}", "steps"), (": :", "not valid")],
+    [
+        ("parts: 3", "parts"),
+        ("name: x\nparts: {joint: {steps: 0, batch_size: 1, learning_rate: 1}}", "steps"),
+        (": :", "not valid"),
+    ],
 )
 def test_a_bad_recipe_is_refused_with_what_is_wrong(tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "mine.yaml"
@@ -41,7 +45,7 @@ def test_an_unknown_recipe_is_refused_with_those_there_are() -> None:
 def tiny_recipe(folder: Path) -> Path:
     part = {"steps": 2, "batch_size": 4, "learning_rate": 1e-3, "warmup": 1, "log_every": 1, "save_every": 1}
     path = folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump({"name": "tiny", "seed": 1, "parts": {name: part for name in PARTS}}))
+    path.write_text(yaml.safe_dump({"name": "tiny", "seed": 1, "parts": dict.fromkeys(PARTS, part)}))
     return path
 
 

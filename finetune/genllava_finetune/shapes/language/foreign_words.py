@@ -45,14 +45,14 @@ little big red blue green yellow orange purple pink black white gray large small
 _SCENERY: Final = """in a forest|on a hill|at the beach|in the rain|under a tree|on the moon|in a city|with a hat|with big eyes|
 at night|in the snow|next to a house|on a chair|on a red sofa|in space|by the sea|with wings|riding a bicycle|eating an apple|
 in front of a mountain|on a table|wearing sunglasses|holding a flag|at sunset|in the style of van gogh|in watercolor|
-like a photo|in a garden|with a blue hat|on a green field|in the sky|on white snow|under a black cloud""".replace("\n", "").split("|")
+like a photo|in a garden|with a blue hat|on a green field|in the sky|on white snow|under a black cloud""".replace(
+    "\n", ""
+).split("|")
 _ONSETS: Final = """b bl br c ch cl cr d dr f fl fr g gl gr h j k kl kr l m n p pl pr qu r s sh sk sl sm sn sp st t th tr tw v w z""".split()
 _VOWELS: Final = "a e i o u ai ea ee oo ou".split()
 _CODAS: Final = "b ck d ff g l ll m mp n nd ng nk p r rk rt s sh sk t tch x z".split()
 
-NOUNS: Final = tuple(
-    dict.fromkeys([*_ANIMALS, *_NATURE, *_FOOD, *_VEHICLES, *_PLACES, *_PEOPLE, *_OBJECTS])
-)
+NOUNS: Final = tuple(dict.fromkeys([*_ANIMALS, *_NATURE, *_FOOD, *_VEHICLES, *_PLACES, *_PEOPLE, *_OBJECTS]))
 PEOPLE: Final = tuple(_PEOPLE)
 COLORS: Final = tuple(_COLORS)
 SHAPES: Final = tuple(_SHAPES)

@@ -11,9 +11,7 @@ from genllava_finetune.shapes.language.words import NUMBER, PLURAL, say
 from genllava_finetune.shapes.scene import CELLS
 
 A_THING: Final = Intent("phrase.a", ["a {np}", "a {np}", "(a|one) {np}"])
-A_PLAIN_THING: Final = Intent(
-    "phrase.something", ["something", "(a|one|some) {noun}", "something", "a {noun}"]
-)
+A_PLAIN_THING: Final = Intent("phrase.something", ["something", "(a|one|some) {noun}", "something", "a {noun}"])
 A_THING_SAID_AFTER: Final = Intent(
     "phrase.a_after", ["a {noun} (that is|which is|that's) {predicate}", "a {noun}, {predicate}"]
 )
@@ -31,9 +29,7 @@ BARE_AT_PLACE: Final = Intent(
 )
 BARE_THING: Final = Intent("phrase.bare", ["{np}", "{noun}, {predicate}", "{np}"])
 MANY: Final = Intent("phrase.many", ["{number} {nps}", "{number} {nps}", "{digit} {nps}"])
-MANY_SAID_AFTER: Final = Intent(
-    "phrase.many_after", ["{number} {nouns} (that are|which are|all) {predicate}"]
-)
+MANY_SAID_AFTER: Final = Intent("phrase.many_after", ["{number} {nouns} (that are|which are|all) {predicate}"])
 
 THE_THING: Final = Intent("phrase.the", ["the {np}", "the {np}", "(the|that) {np}"])
 THE_THING_SAID_AFTER: Final = Intent("phrase.the_after", ["the {noun} (that is|which is|that's) {predicate}"])
