@@ -17,12 +17,12 @@ from genllava_finetune.evaluate.intervals import Share
 from genllava_finetune.evaluate.report import Report
 from genllava_finetune.evaluate.running import run_conversations, run_single
 from genllava_finetune.evaluate.suites import SUITES, Case, build_suite, fingerprint
-from genllava_finetune.shapes.splits import Split
+from genllava_finetune.shapes.splits import SPLITS, Split
 
 
 def run(
     model: str | Path | None = None,
-    split: Split = "test",
+    split: str = "test",
     n: int = 500,
     json_path: Path | None = None,
     device: str | None = None,
@@ -39,6 +39,9 @@ def run(
     Raises:
         InvalidRequest: no suite is called so.
     """
+    chosen: Split | None = next((known for known in SPLITS if known == split), None)
+    if chosen is None:
+        raise InvalidRequest(f"there is no split {split!r}: test or dev")
     names = [name for name in SUITES if suites is None or name.startswith(tuple(suites))]
     if not names:
         raise InvalidRequest(f"no suite is called {', '.join(suites or ())}; there are {', '.join(SUITES)}")
@@ -48,7 +51,7 @@ def run(
     report = Report(split)
     built: dict[str, list[Case]] = {}
     for name in names:
-        cases = built[name] = build_suite(name, split, n)
+        cases = built[name] = build_suite(name, chosen, n)
         report.fingerprints[name] = fingerprint(cases)
         if name.startswith("conversation"):
             report.add_conversations(name, run_conversations(pipeline, cases, name))

@@ -20,6 +20,7 @@ from genllava_finetune.shapes.editing import sample_edit
 from genllava_finetune.shapes.elsewhere import draw_elsewhere
 from genllava_finetune.shapes.generation import sample_generation
 from genllava_finetune.shapes.impossible import sample_impossible_edit
+from genllava_finetune.shapes.language.grammar import Forms
 from genllava_finetune.shapes.outside import sample_outside
 from genllava_finetune.shapes.render import render
 from genllava_finetune.shapes.scene import Scene
@@ -83,7 +84,7 @@ def _questions(
 ) -> Build:
     def build(rng: random.Random, split: Split) -> Case:
         scene = sample_scene(rng, split, want=want)
-        forms = "held_out" if held_out_forms else "train"
+        forms: Forms = "held_out" if held_out_forms else "train"
         return _case(rng, _seen(sample_question(rng, scene, forms, heldout_relations=relations), scene))
 
     return build
@@ -97,7 +98,7 @@ def _elsewhere(rng: random.Random, split: Split) -> Case:
 
 def _generation(heldout: str | None = None, held_out_forms: bool = False) -> Build:
     def build(rng: random.Random, split: Split) -> Case:
-        forms = "held_out" if held_out_forms else "train"
+        forms: Forms = "held_out" if held_out_forms else "train"
         return _case(rng, Dialogue((sample_generation(rng, split, forms, heldout),)))  # type: ignore[arg-type]
 
     return build
@@ -108,7 +109,7 @@ def _editing(heldout: str | None = None, held_out_forms: bool = False) -> Build:
         want = has_held_out_pair if heldout == "attr_combo" else in_distribution
         while True:
             scene = sample_scene(rng, split, want=want)
-            forms = "held_out" if held_out_forms else "train"
+            forms: Forms = "held_out" if held_out_forms else "train"
             turn = sample_edit(rng, scene, 1, forms, split, heldout)  # type: ignore[arg-type]
             if turn is not None:
                 return _case(rng, _seen(turn, scene))
@@ -126,7 +127,7 @@ def _impossible(rng: random.Random, split: Split) -> Case:
 
 def _conversation(turns: tuple[int, ...], held_out_forms: bool = False) -> Build:
     def build(rng: random.Random, split: Split) -> Case:
-        forms = "held_out" if held_out_forms else "train"
+        forms: Forms = "held_out" if held_out_forms else "train"
         return _case(rng, sample_dialogue(rng, split, forms, turns=rng.choice(turns)))
 
     return build

@@ -195,7 +195,10 @@ def _polygon(shape: str, variant: int) -> Points:
         inner = (0.382, 0.45, 0.5)[variant]
         steps = np.arange(10)
         radius = np.where(steps % 2 == 0, 1.0, inner)
-        return radius[:, None] * np.stack([np.sin(steps * math.pi / 5), -np.cos(steps * math.pi / 5)], axis=1)
+        corners: Points = radius[:, None] * np.stack(
+            [np.sin(steps * math.pi / 5), -np.cos(steps * math.pi / 5)], axis=1
+        )
+        return corners
     arm = (0.3, 0.333, 0.4)[variant]
     first = np.array([(-arm, -1), (arm, -1), (arm, -arm)])
     clockwise = np.array([(0, 1), (-1, 0)])
@@ -215,7 +218,8 @@ def _to_polygon(at: Points, corners: Points) -> Points:
             spans = (at[..., 1] < start[1]) != (at[..., 1] < end[1])
             crossing = start[0] + (at[..., 1] - start[1]) * edge[0] / edge[1]
             inside ^= spans & (at[..., 0] < crossing)
-    return np.where(inside, -1, 1) * np.sqrt(nearest)
+    signed: NDArray[np.float64] = np.where(inside, -1, 1) * np.sqrt(nearest)
+    return signed
 
 
 def _saved(rng: random.Random, image: Image.Image) -> Image.Image:

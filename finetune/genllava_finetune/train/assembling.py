@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -28,7 +28,7 @@ def assemble(
     tokenizer: PreTrainedTokenizerFast,
 ) -> GenLlavaPipeline:
     """The pipeline of a tuned language model and the decoder parts of `workspace`."""
-    vision = llava.config.vision_config
+    vision: Any = llava.config.vision_config
     text = workspace / "text_encoder"
     pipeline = GenLlavaPipeline(
         llava=llava,

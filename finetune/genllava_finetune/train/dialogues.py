@@ -16,28 +16,14 @@ from transformers import PreTrainedTokenizerBase
 from genllava import layout
 from genllava.tokens import BOS, EOS, T2I
 from genllava_finetune.shapes.augment import draw_varied
-from genllava_finetune.shapes.conversation import sample_dialogue
 from genllava_finetune.shapes.dialogue import Dialogue, Turn
-from genllava_finetune.shapes.editing import sample_edit
-from genllava_finetune.shapes.generation import sample_generation
-from genllava_finetune.shapes.impossible import sample_impossible_edit
-from genllava_finetune.shapes.outside import sample_outside
 from genllava_finetune.shapes.render import render_array
 from genllava_finetune.shapes.scene import Scene
 from genllava_finetune.shapes.splits import sample_scene
-from genllava_finetune.shapes.understanding import sample_question
 from genllava_finetune.train.image_decoder import centred
+from genllava_finetune.train.language_tokenizer import token_ids
 
 IGNORE: Final = -100
-MIXTURE: Final = {
-    "questions": 0.42,
-    "generation": 0.14,
-    "edit": 0.2,
-    "conversation": 0.17,
-    "outside": 0.06,
-    "null": 0.01,
-}
-"""Shares of the kinds of dialogue. `null` is a drawing without a plan: it teaches the null conditioning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +53,7 @@ class Encoder:
         self.tokenizer = tokenizer
         self.tokens_per_image = tokens_per_image
         self.num_queries = num_queries
-        self.bos, self.eos = tokenizer.convert_tokens_to_ids([BOS, EOS])
+        self.bos, self.eos = token_ids(tokenizer, BOS, EOS)
 
     def encode(self, rng: random.Random, dialogue: Dialogue) -> Example:
         example = Example([self.bos], [IGNORE])
@@ -117,34 +103,6 @@ class Encoder:
 def draw_seen(rng: random.Random, scene: Scene) -> NDArray[np.uint8]:
     """A picture as a user might bring it: half of them clean, half drawn in other ways."""
     return render_array(scene) if rng.random() < 0.5 else draw_varied(rng, scene)
-
-
-def sample_training_dialogue(rng: random.Random) -> Dialogue | None:
-    """A dialogue of the training split, by `MIXTURE`; None stands for the null drawing."""
-    kind = rng.choices(list(MIXTURE), list(MIXTURE.values()))[0]
-    if kind == "null":
-        return None
-    if kind == "conversation":
-        return sample_dialogue(rng, "train", "train")
-    if kind == "generation":
-        return Dialogue((sample_generation(rng, "train", "train"),))
-    scene = sample_scene(rng, "train")
-    if kind == "questions":
-        first, *rest = (sample_question(rng, scene, "train") for _ in range(3))
-        return Dialogue((_with_picture(first, scene), *rest))
-    if kind == "edit":
-        turn = None
-        if rng.random() < 0.12:
-            turn = sample_impossible_edit(rng, scene, 1, "train")
-        turn = turn or sample_edit(rng, scene, 1, "train", "train")
-        if turn is not None:
-            return Dialogue((_with_picture(turn, scene),))
-    turn = sample_outside(rng, "train")
-    return Dialogue((_with_picture(turn, scene) if rng.random() < 0.5 else turn,))
-
-
-def _with_picture(turn: Turn, scene: Scene) -> Turn:
-    return Turn(turn.user, turn.steps, turn.check, turn.family, turn.form, images=(scene,))
 
 
 def pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:

@@ -12,7 +12,7 @@ import itertools
 import random
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -81,9 +81,7 @@ def new_scheduler() -> DPMSolverMultistepScheduler:
     )
 
 
-def denoising_error(
-    unet: UNet2DConditionModel, latents: Tensor, source: Tensor, states: Tensor, weight: Tensor
-) -> Tensor:
+def denoising_error(unet: Any, latents: Tensor, source: Tensor, states: Tensor, weight: Tensor) -> Tensor:
     """[B] error of the clean latents the UNet sees behind fresh noise.
 
     Args:
@@ -107,7 +105,7 @@ class DenoisingLoss(nn.Module):
         super().__init__()
         self.vae = vae.requires_grad_(False)
         self.text_encoder = text_encoder.requires_grad_(False)
-        self.unet = UNet2DConditionModel(**UNET)
+        self.unet: Any = UNet2DConditionModel(**UNET)
 
     def forward(self, source: Tensor, target: Tensor, edited: Tensor, input_ids: Tensor) -> dict[str, Tensor]:
         """`source`, `target` [B, 3, 128, 128]; `edited` [B] bool; `input_ids` [B, 48]."""

@@ -13,7 +13,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -25,16 +25,16 @@ from transformers import (
     LlavaForConditionalGeneration,
     MistralConfig,
     PreTrainedTokenizerFast,
-    SiglipVisionConfig,
     SiglipVisionModel,
 )
 
 from genllava.autoencoder_patch import AutoencoderPatch
 from genllava.generation_head import GenerationHead
 from genllava.tokens import BOS, EOS, IMAGE, PAD, QUERY
-from genllava_finetune.train.dialogues import IGNORE, Encoder, Example, pad, sample_training_dialogue
+from genllava_finetune.train.dialogues import IGNORE, Encoder, Example, pad
 from genllava_finetune.train.image_decoder import denoising_error, region_weight
-from genllava_finetune.train.language_tokenizer import train_tokenizer
+from genllava_finetune.train.language_tokenizer import token_ids, train_tokenizer
+from genllava_finetune.train.mixture import sample_training_dialogue
 from genllava_finetune.train.part import Batch, Part
 from genllava_finetune.train.pictures import to_pixels
 from genllava_finetune.train.text_encoder import MAX_LENGTH, WIDTH, tokenize_plans
@@ -46,7 +46,7 @@ DENOISE_WEIGHT: Final = 1.0
 SORT_WINDOW: Final = 8
 """Batches are cut from windows of this many, sorted by length, so that little is padding."""
 
-LANGUAGE_MODEL: Final = {
+LANGUAGE_MODEL: Final[dict[str, Any]] = {
     "hidden_size": 256,
     "intermediate_size": 704,
     "num_hidden_layers": 6,
@@ -63,7 +63,7 @@ class ImageDecoderParts:
     """The frozen decoder through which the joint loss denoises."""
 
     vae: AutoencoderPatch
-    unet: UNet2DConditionModel
+    unet: Any
 
 
 class JointLoss(nn.Module):
@@ -83,7 +83,7 @@ class JointLoss(nn.Module):
         self.text_encoder = text_encoder.requires_grad_(False)
         self.query_id = query_id
         self.vae = None if decoder is None else decoder.vae.requires_grad_(False)
-        self.unet = None if decoder is None else decoder.unet.requires_grad_(False)
+        self.unet: Any = None if decoder is None else decoder.unet.requires_grad_(False)
 
     def forward(
         self,
@@ -152,8 +152,8 @@ class JointLoss(nn.Module):
 
 def new_llava(vision_tower: SiglipVisionModel, tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
     """A LLaVA with this vision tower and a fresh language model."""
-    vision_config: SiglipVisionConfig = vision_tower.config
-    bos, eos, padding, image = tokenizer.convert_tokens_to_ids([BOS, EOS, PAD, IMAGE])
+    vision_config: Any = vision_tower.config
+    bos, eos, padding, image = token_ids(tokenizer, BOS, EOS, PAD, IMAGE)
     text_config = MistralConfig(
         vocab_size=len(tokenizer), bos_token_id=bos, eos_token_id=eos, pad_token_id=padding, **LANGUAGE_MODEL
     )
@@ -262,7 +262,8 @@ class LanguageModel(DialoguePart):
         self.prepare(tokenizer, llava.config.image_seq_length)
         text_encoder = CLIPTextModel.from_pretrained(self.needs("text_encoder") / "text_encoder").eval()
         head = new_generation_head(LANGUAGE_MODEL["hidden_size"])
-        return JointLoss(llava, head, text_encoder, tokenizer.convert_tokens_to_ids(QUERY))
+        (query_id,) = token_ids(tokenizer, QUERY)
+        return JointLoss(llava, head, text_encoder, query_id)
 
 
 class Joint(DialoguePart):
@@ -282,4 +283,5 @@ class Joint(DialoguePart):
             AutoencoderPatch.from_pretrained(self.needs("autoencoder")),
             UNet2DConditionModel.from_pretrained(self.needs("image_decoder") / "unet"),
         )
-        return JointLoss(llava, head, text_encoder, tokenizer.convert_tokens_to_ids(QUERY), decoder)
+        (query_id,) = token_ids(tokenizer, QUERY)
+        return JointLoss(llava, head, text_encoder, query_id, decoder)

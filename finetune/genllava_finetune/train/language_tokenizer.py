@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from genllava import layout
 from genllava.tokens import BOS, EOS, PAD, SPECIAL_TOKENS
-from genllava_finetune.train.dialogues import sample_training_dialogue
+from genllava_finetune.train.mixture import sample_training_dialogue
 
 VOCABULARY: Final = 1536
 MODEL_MAX_LENGTH: Final = 2048
@@ -51,3 +51,13 @@ def train_tokenizer(seed: int, dialogues: int = 20_000) -> PreTrainedTokenizerFa
         padding_side="left",
         clean_up_tokenization_spaces=False,
     )
+
+
+def token_ids(tokenizer: PreTrainedTokenizerBase, *tokens: str) -> list[int]:
+    """The ids of single tokens.
+
+    Raises:
+        KeyError: the tokenizer does not have one of them.
+    """
+    vocabulary = tokenizer.get_vocab()
+    return [vocabulary[token] for token in tokens]

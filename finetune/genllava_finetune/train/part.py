@@ -88,10 +88,11 @@ class PartTrainer(Trainer):
     def __init__(self, part: Part, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.part = part
+        self.module: nn.Module = kwargs["model"]
         self._sums: dict[str, Tensor] = {}
         self._count = 0
 
-    def compute_loss(self, model: nn.Module, inputs: Batch, return_outputs: bool = False, **_: Any) -> Any:
+    def compute_loss(self, model: nn.Module, inputs: Batch, return_outputs: bool = False, *_: Any, **__: Any) -> Any:
         # Noise is a function of the step alone, so that a resumed run draws what an uninterrupted one would have.
         torch.manual_seed(self.part.seed * 1_000_003 + self.state.global_step)
         outputs = model(**inputs)
@@ -114,10 +115,10 @@ class PartTrainer(Trainer):
         """Weights that are tied are saved once; `Trainer` itself refuses them in modules that are not its own."""
         folder = Path(output_dir or self.args.output_dir or ".")
         folder.mkdir(parents=True, exist_ok=True)
-        save_model(self.model, str(folder / SAFE_WEIGHTS_NAME))
+        save_model(self.module, str(folder / SAFE_WEIGHTS_NAME))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        load_model(self.model, str(Path(resume_from_checkpoint) / SAFE_WEIGHTS_NAME))
+        load_model(self.module, str(Path(resume_from_checkpoint) / SAFE_WEIGHTS_NAME))
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Warm-up, plateau, linear cool-down: a run may be shortened or prolonged while it is on the plateau."""
@@ -127,7 +128,8 @@ class PartTrainer(Trainer):
         def scale(step: int) -> float:
             return min(1.0, (step + 1) / (recipe.warmup + 1), max(0.0, (recipe.steps - step) / cooldown))
 
-        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, scale)
+        stepped: Any = self.optimizer if optimizer is None else optimizer
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(stepped, scale)
         return self.lr_scheduler
 
 

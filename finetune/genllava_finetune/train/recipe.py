@@ -17,7 +17,7 @@ class PartRecipe(BaseModel):
     Attributes:
         steps: optimiser steps.
         batch_size: samples of one step.
-        learning_rate: peak; warmed up over `warmup` steps, then constant, cooled to zero over the last `cooldown` share.
+        learning_rate: peak; warmed up over `warmup` steps, then constant, cooled to zero in the last `cooldown` share.
         ema_decay: decay of the averaged weights that are exported (0: export the last weights).
         bf16: run matrix products in bfloat16 (fast on CPUs with AMX and on GPUs).
         save_every: keep a resumable checkpoint every so many steps.

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from typing import Any, Final
 
-from genllava_finetune.train.dialogues import sample_training_dialogue
+from genllava_finetune.train.mixture import sample_training_dialogue
 
 SAMPLE: Final = 10_000
 
