@@ -87,15 +87,17 @@ def sample_question(
 
     Args:
         family: one of `FAMILIES`; drawn by `WEIGHTS` if None.
-        heldout_relations: ask for a relation withheld from training, if the scene has one.
+        heldout_relations: ask for a relation withheld from training, and with a `family` for nothing else; without
+            one, a scene that has no such relation is asked about as usual.
         number: the picture's, if the question is to name it.
 
     Raises:
         ValueError: the scene gives no question of this family.
     """
+    if heldout_relations and family is None:
+        heldout_relations = bool(_withheld_pairs(scene))
+        family = "relation" if heldout_relations else None
     about = Circumstances(scene, forms, number, heldout_relations)
-    if heldout_relations and family is None and _withheld_pairs(scene):
-        family = "relation"
     for _ in range(_TRIES):
         kind = family or rng.choices(FAMILIES, cum_weights=_FAMILY_WEIGHTS)[0]
         if not scene.things and kind not in ANYWHERE:
@@ -290,6 +292,8 @@ def _relation(rng: random.Random, about: Circumstances) -> Asked | None:
 
 
 def _relation_what(rng: random.Random, about: Circumstances) -> Asked | None:
+    if about.heldout_relations:
+        return _withheld_beside(rng, about)
     thing = rng.choice(about.scene.things)
     what = _unique(rng, about.scene, thing)
     if what is None:
@@ -304,10 +308,28 @@ def _relation_what(rng: random.Random, about: Circumstances) -> Asked | None:
         return None
     relation = rng.choice(options)
     others = found[relation]
-    if others and _withheld(relation, others[0], thing) and not about.heldout_relations:
+    if others and _withheld(relation, others[0], thing):
         return None
     answer = answers.appearance(others[0]) if others else answers.NOTHING
     return Asked(questions.RELATION_WHAT[relation], {"the": the_thing(rng, what, about.forms)}, answer)
+
+
+def _withheld_beside(rng: random.Random, about: Circumstances) -> Asked | None:
+    """`what is left of the green star?` where the one thing there makes a withheld relation of it."""
+    things = about.scene.things
+    options = [
+        (name, one, other)
+        for name, one, other in _withheld_pairs(about.scene)
+        if [thing for thing in things if holds(name, thing, other)] == [one]
+    ]
+    if not options:
+        return None
+    relation, one, other = rng.choice(options)
+    what = _unique(rng, about.scene, other)
+    if what is None:
+        return None
+    words = {"the": the_thing(rng, what, about.forms)}
+    return Asked(questions.RELATION_WHAT[relation], words, answers.appearance(one))
 
 
 def _compare(rng: random.Random, about: Circumstances) -> Asked | None:

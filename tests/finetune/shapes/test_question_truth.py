@@ -291,17 +291,35 @@ def test_withheld_relations_are_not_trained_on(family: str) -> None:
 
 
 @pytest.mark.usefixtures("plainly")
-def test_asking_for_withheld_relations_gives_only_those() -> None:
+@pytest.mark.parametrize(("family", "least"), [("relation", 50), ("relation_what", 15)])
+def test_asking_for_withheld_relations_gives_only_those(family: str, least: int) -> None:
     rng, asked = random.Random(11), 0
     for _ in range(4000):
         scene = sample_scene(rng, "train")
         try:
-            turn = sample_question(rng, scene, "train", "relation", heldout_relations=True)
+            turn = sample_question(rng, scene, "train", family, heldout_relations=True)
         except ValueError:
             continue
-        assert relations(scene, turn) <= HELD_OUT_RELATIONS
+        met = relations(scene, turn)
+        assert met
+        assert met <= HELD_OUT_RELATIONS
+        assert turn.steps[0].text == expected(scene, turn)
         asked += 1
-    assert asked > 50
+    assert asked > least
+
+
+def test_scenes_without_a_withheld_relation_are_asked_about_as_usual() -> None:
+    rng = random.Random(12)
+    scene = Scene("white", tuple(Thing(cell, "circle", "red", "small") for cell in (0, 4)))
+    asked = {sample_question(rng, scene, "train", heldout_relations=True).family for _ in range(300)}
+    assert len(asked) > 8
+    for family in ("relation", "relation_what"):
+        with pytest.raises(ValueError, match="no question"):
+            sample_question(rng, scene, "train", family, heldout_relations=True)
+
+
+def test_every_form_has_a_slot_for_the_picture() -> None:
+    assert [form for form in NAME_OF_FORM if "{here}" not in form and "{picture}" not in form] == []
 
 
 @pytest.mark.usefixtures("plainly")
