@@ -104,14 +104,8 @@ class JointLoss(nn.Module):
             target, source: [D, 3, 128, 128] pixels of the drawings and of what they edit; edited: [D] bool.
         """
         states = self.hidden_states(input_ids, pixel_values)
-        learnt = labels[:, 1:] != IGNORE
-        logits = self.llava.lm_head(states[:, :-1][learnt]).float()
-        wanted = labels[:, 1:][learnt]
-        cross_entropy = F.cross_entropy(logits, wanted)
-        result = {
-            "cross_entropy": cross_entropy,
-            "token_accuracy": (logits.argmax(-1) == wanted).float().mean(),
-        }
+        cross_entropy, accuracy = self.words(states, labels)
+        result = {"cross_entropy": cross_entropy, "token_accuracy": accuracy}
         loss = cross_entropy
         if plan_ids is not None:
             at_queries = states[input_ids == self.query_id].unflatten(0, (-1, NUM_QUERIES))
@@ -124,6 +118,13 @@ class JointLoss(nn.Module):
                 result["denoise"] = denoise = self.denoise(prompt_embeds, target, source, edited)
                 loss = loss + DENOISE_WEIGHT * denoise
         return {"loss": loss, **result}
+
+    def words(self, states: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy and accuracy of what the assistant says; only those positions go through the head."""
+        learnt = labels[:, 1:] != IGNORE
+        logits = self.llava.lm_head(states[:, :-1][learnt]).float()
+        wanted = labels[:, 1:][learnt]
+        return F.cross_entropy(logits, wanted), (logits.argmax(-1) == wanted).float().mean()
 
     def hidden_states(self, input_ids: Tensor, pixel_values: Tensor | None) -> Tensor:
         """Last hidden states [B, T, D] after the final norm, pictures and visual queries in their places."""
@@ -219,7 +220,10 @@ class DialoguePart(Part):
         return self.encoder.null(rng) if dialogue is None else self.encoder.encode(rng, dialogue)
 
     def batch(self, step: int) -> Batch:
-        examples = self.examples(step)
+        return self.collate(self.examples(step))
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """Tensors of dialogues, as `JointLoss` takes them."""
         pictures = [picture for example in examples for picture in example.pictures]
         plans = [plan for example in examples for plan in example.plans]
         batch: Batch = {

@@ -1,0 +1,1 @@
+"""Measurements of speed and of work saved; `python -m benchmarks` runs them all."""

@@ -1,0 +1,38 @@
+"""Run every benchmark and print what it found: `python -m benchmarks [NAME ...] [--json FILE]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmarks import answering, counters, drawing, training
+from genllava import GenLlavaPipeline
+
+BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
+    "counters": lambda: dict(counters.measure(GenLlavaPipeline.from_pretrained())),
+    "drawing": lambda: drawing.measure(GenLlavaPipeline.from_pretrained()),
+    "answering": lambda: answering.measure(GenLlavaPipeline.from_pretrained()),
+    "training": training.measure,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], help="which to run; all if none is named")
+    parser.add_argument("--json", type=Path, help="write the results to this file as well")
+    options = parser.parse_args()
+    results = {}
+    for name in options.names or BENCHMARKS:
+        results[name] = BENCHMARKS[name]()
+        print(name, json.dumps(results[name]), flush=True)
+    if options.json is not None:
+        report = {"threads": torch.get_num_threads(), "torch": torch.__version__, **results}
+        options.json.write_text(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()
