@@ -34,6 +34,7 @@ PLACES |= {
 }
 PLACES |= {place: place for place in CELLS} | {f"{place} corner": place for place in CELLS}
 PLACE = "|".join(sorted(PLACES, key=len, reverse=True))
+THE = r"\b(?:the|that) "
 PHRASE = r"\b[a-z][a-z', ]*?\b"
 SLOTS = {
     "here": r"(?:(?:in|on) (?:the|this) (?:picture|image|drawing))?",
@@ -53,7 +54,9 @@ def pattern_of(form: str) -> re.Pattern[str]:
     parts = []
     for i, token in enumerate(re.findall(r"\{\w+\}|[,:]|\s+|[^\s{},:]+", form)):
         if token[0] == "{":
-            parts.append(f"(?P<{token[1:-1]}_{i}>{SLOTS.get(token[1:-1], PHRASE)})")
+            name = token[1:-1]
+            whole = name in ("the", "one") or (name == "other" and "{one}" in form)
+            parts.append(f"(?P<{name}_{i}>{THE if whole else ''}{SLOTS.get(name, PHRASE)})")
         elif token in ",:":
             parts.append(f"{token}?")
         else:
