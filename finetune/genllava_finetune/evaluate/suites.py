@@ -7,6 +7,7 @@ one thing that training never showed. Tuning uses the `dev` split only.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -32,7 +33,7 @@ from genllava_finetune.shapes.splits import (
     in_distribution,
     sample_scene,
 )
-from genllava_finetune.shapes.understanding import FAMILIES, holds, sample_question
+from genllava_finetune.shapes.understanding import FAMILIES, sample_question
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +57,10 @@ def _seen(turn: Turn, scene: Scene) -> Dialogue:
     return Dialogue((replace(turn, images=(scene,)),))
 
 
-def _has_held_out_relation(scene: Scene) -> bool:
-    if not in_distribution(scene):
-        return False
-    return any(
-        holds(relation, one, other) and (one.color, other.color) == (first, second)
-        for relation, first, second in HELD_OUT_RELATIONS
-        for one in scene.things
-        for other in scene.things
-    )
+def _can_relate_as_held_out(scene: Scene) -> bool:
+    """Whether two objects have the colours of a withheld relation, be it true of them or not."""
+    colors = [(one.color, other.color) for one, other in itertools.permutations(scene.things, 2)]
+    return in_distribution(scene) and any((first, second) in colors for _, first, second in HELD_OUT_RELATIONS)
 
 
 def _family(family: str) -> Build:
@@ -147,7 +143,7 @@ SUITES: Final[dict[str, Build]] = {
     **{f"questions.{family}": _family(family) for family in FAMILIES},
     "questions/attr_combo": _questions(has_held_out_pair),
     "questions/count": _questions(has_held_out_count),
-    "questions/relation": _questions(_has_held_out_relation, relations=True),
+    "questions/relation": _questions(_can_relate_as_held_out, relations=True),
     "questions/template": _questions(held_out_forms=True),
     "questions/elsewhere": _elsewhere,
     "generation": _generation(),

@@ -223,15 +223,33 @@ def _count(rng: random.Random, about: Circumstances) -> Asked | None:
     scene, names = about.scene, _subset(rng, _COUNTED)
     thing = rng.choice(scene.things) if scene.things else _somewhere(rng)
     what: Description | None = _of(thing, names)
-    if names and rng.random() < 0.14:
-        what = _absent(rng, scene, names)
-    if what is None or ((what.shape, what.color) in HELD_OUT_PAIRS and about.forms == "train"):
+    if not scene.things or (names and rng.random() < 0.14):
+        what = _absent(rng, scene, names) if names else Description()
+    elif rng.random() < 0.75:
+        what = _of_several(rng, scene) or what
+    if what is None:
         return None
+    names = tuple(name for name in ("shape", "color", "size") if getattr(what, name) is not None)
     answer = answers.count(what, len(what.select(scene)))
     if what.shape is None and names and rng.random() < 0.25:
         words = [word for word in (what.size and say(rng, what.size), what.color) if word]
         return Asked(questions.COUNT_LIKE, {"predicate": " and ".join(words)}, answer)
     return Asked(questions.COUNT, {"nps": _noun(rng, what, plural=True)}, answer)
+
+
+def _of_several(rng: random.Random, scene: Scene) -> Description | None:
+    """A description that fits more than one object, if there is one; the larger numbers as often as the smaller."""
+    found: dict[int, dict[Description, int]] = {}
+    for names, weight in _COUNTED.items():
+        for thing in scene.things:
+            what = _of(thing, names)
+            number = len(what.select(scene))
+            if number > 1:
+                found.setdefault(number, {})[what] = weight
+    if not found:
+        return None
+    options = found[rng.choice(sorted(found))]
+    return rng.choices(list(options), list(options.values()))[0]
 
 
 def _exist(rng: random.Random, about: Circumstances) -> Asked | None:
@@ -334,14 +352,22 @@ def _withheld_beside(rng: random.Random, about: Circumstances) -> Asked | None:
 
 def _compare(rng: random.Random, about: Circumstances) -> Asked | None:
     wanted = answers.yes_no(rng.random() < 0.5)
+    kind = rng.choice(("numbers", "numbers", "same", "same", "larger"))
+    intent = rng.choice(_BY_NUMBER)
     for _ in range(_TRIES):
-        asked = rng.choice((_numbers, _numbers, _same, _same, _larger))(rng, about)
+        if kind == "numbers":
+            asked = _numbers(rng, about, intent)
+        else:
+            asked = _same(rng, about) if kind == "same" else _larger(rng, about)
         if asked is not None and asked.answer == wanted:
             return asked
     return None
 
 
-def _numbers(rng: random.Random, about: Circumstances) -> Asked | None:
+_BY_NUMBER: Final = (questions.MORE, questions.FEWER, questions.EQUALLY_MANY)
+
+
+def _numbers(rng: random.Random, about: Circumstances, intent: Intent) -> Asked | None:
     name = rng.choice(("shape", "shape", "color", "size"))
     what = _of(rng.choice(about.scene.things), (name,))
     other = _of(rng.choice((_somewhere(rng), rng.choice(about.scene.things))), (name,))
@@ -350,13 +376,10 @@ def _numbers(rng: random.Random, about: Circumstances) -> Asked | None:
     if rng.random() < 0.5:
         what, other = other, what
     first, second = len(what.select(about.scene)), len(other.select(about.scene))
-    intent, truth = rng.choice(
-        (
-            (questions.MORE, first > second),
-            (questions.FEWER, first < second),
-            (questions.EQUALLY_MANY, first == second),
-        )
-    )
+    if intent is questions.EQUALLY_MANY:
+        truth = first == second
+    else:
+        truth = first > second if intent is questions.MORE else first < second
     words = {"nps": _noun(rng, what, plural=True), "others": _noun(rng, other, plural=True)}
     return Asked(intent, words, answers.yes_no(truth))
 
@@ -391,7 +414,7 @@ def _logic(rng: random.Random, about: Circumstances) -> Asked | None:
 
 def _joined(rng: random.Random, about: Circumstances) -> Asked | None:
     """`a red circle and a blue star`, `a red circle or a blue star`."""
-    both = rng.random() < 0.5
+    both = len(about.scene.things) > 1 and rng.random() < 0.5
     wanted = rng.random() < 0.5
     if both:
         present = [True, True] if wanted else rng.choice(([True, False], [False, True], [False, False]))

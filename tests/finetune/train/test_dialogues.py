@@ -1,0 +1,143 @@
+"""Training examples: the tokens of inference, learnt where the assistant speaks, and nothing that is withheld."""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from genllava import layout
+from genllava.tokens import BOS, EOI, EOS, I2I, I2T, IMAGE, QUERY, SOI, T2I
+from genllava_finetune.shapes.dialogue import Dialogue
+from genllava_finetune.shapes.generation import sample_generation
+from genllava_finetune.shapes.parser import parse
+from genllava_finetune.shapes.plan import read_plan
+from genllava_finetune.shapes.splits import allowed, in_distribution, is_held_out_form, sample_scene, split_of
+from genllava_finetune.shapes.understanding import sample_question
+from genllava_finetune.train.dialogues import IGNORE, Encoder, pad
+from genllava_finetune.train.language_tokenizer import token_ids, train_tokenizer
+from genllava_finetune.train.mixture import sample_training_dialogue
+
+TOKENS_PER_IMAGE, QUERIES = 4, 3
+
+
+@cache
+def tokenizer() -> PreTrainedTokenizerFast:
+    return train_tokenizer(0, dialogues=400)
+
+
+def encoder() -> Encoder:
+    return Encoder(tokenizer(), TOKENS_PER_IMAGE, QUERIES)
+
+
+def test_a_drawing_is_laid_out_as_in_inference() -> None:
+    rng = random.Random(0)
+    turn = sample_generation(rng, "train", "train")
+    example = encoder().encode(rng, Dialogue((turn,)))
+    (plan,) = example.plans
+    t = tokenizer()
+    bos, eos = token_ids(t, BOS, EOS)
+    expected = [
+        bos,
+        *layout.user_turn(t, turn.user, [], TOKENS_PER_IMAGE),
+        *layout.plan(t, T2I, plan),
+        *layout.drawing(t, QUERIES),
+        *layout.picture(t, 1, TOKENS_PER_IMAGE),
+        eos,
+    ]
+    assert example.ids == expected
+    ((source, drawn),) = example.drawings
+    assert source is None
+    assert parse(drawn).scene == read_plan(plan) == turn.steps[0].target
+
+
+def test_only_what_the_assistant_says_is_learnt() -> None:
+    rng, t = random.Random(1), tokenizer()
+    never = set(token_ids(t, IMAGE, QUERY, EOI, BOS))
+    for _ in range(100):
+        dialogue = sample_training_dialogue(rng)
+        if dialogue is None:
+            continue
+        example = encoder().encode(rng, dialogue)
+        learnt = [label for label in example.labels if label != IGNORE]
+        assert not never & set(learnt)
+        assert all(label in (IGNORE, token) for label, token in zip(example.labels, example.ids, strict=True))
+        said = [
+            layout.answer(t, s.text) if s.target is None else layout.plan(t, f"[{s.task}]", s.text)
+            for turn in dialogue.turns
+            for s in turn.steps
+        ]
+        assert len(learnt) == sum(map(len, said)) + len(dialogue.turns)
+        tasks = set(token_ids(t, I2T, T2I, I2I))
+        assert [x for x in learnt if x in tasks] == [ids[0] for ids in said]
+
+
+def test_pictures_and_queries_have_their_places() -> None:
+    rng, t = random.Random(2), tokenizer()
+    image, query, soi = token_ids(t, IMAGE, QUERY, SOI)
+    for _ in range(100):
+        dialogue = sample_training_dialogue(rng)
+        example = encoder().null(rng) if dialogue is None else encoder().encode(rng, dialogue)
+        assert example.ids.count(image) == TOKENS_PER_IMAGE * len(example.pictures)
+        assert example.ids.count(query) == QUERIES * len(example.plans)
+        assert example.ids.count(soi) == len(example.plans) == len(example.drawings)
+
+
+def test_no_training_dialogue_holds_what_is_withheld() -> None:
+    rng = random.Random(3)
+    for _ in range(3000):
+        dialogue = sample_training_dialogue(rng)
+        for turn in dialogue.turns if dialogue else ():
+            assert not is_held_out_form(turn.form)
+            assert all(allowed(scene, "train") for scene in turn.images)
+            for step in turn.steps:
+                if step.target is not None:
+                    assert in_distribution(step.target)
+                    assert split_of(step.target) == "train"
+
+
+def test_what_we_drew_is_edited_where_we_drew_it() -> None:
+    """The source of an edit and its target agree wherever nothing was asked: in the offsets within cells as well."""
+    rng, checked = random.Random(4), 0
+    while checked < 40:
+        dialogue = sample_training_dialogue(rng)
+        if dialogue is None:
+            continue
+        example = encoder().encode(rng, dialogue)
+        steps = [s for turn in dialogue.turns for s in turn.steps if s.target is not None]
+        for step, (source, drawn) in zip(steps, example.drawings, strict=True):
+            if source is None or step.source is None or not example.centred[step.source - 1]:
+                continue
+            before = parse(source).scene
+            assert before is not None
+            assert step.target is not None
+            if before.background == step.target.background:
+                kept = set(before.things) & set(step.target.things)
+                for thing in kept:
+                    y, x = (int((thing.row + 0.5) * 128 / 3), int((thing.column + 0.5) * 128 / 3))
+                    window = slice(y - 17, y + 18), slice(x - 17, x + 18)
+                    assert (source[window] == drawn[window]).all()
+                checked += bool(kept)
+
+
+def test_digits_are_tokens_of_their_own_and_text_survives() -> None:
+    t = tokenizer()
+    for text in ("image 12: a large red circle at the top left, on white", "Zwölf Boxkämpfer 🙂 xyzzy"):
+        ids = layout.text_ids(t, text)
+        assert t.decode(ids).strip() == text
+    assert t.convert_ids_to_tokens(layout.text_ids(t, "12"))[-2:] == ["1", "2"]
+
+
+def test_padding_is_to_multiples_of_eight() -> None:
+    rows = pad([[1, 2, 3], [4] * 9], 0)
+    assert rows.shape == (2, 16)
+    assert torch.equal(rows[0], torch.tensor([1, 2, 3] + [0] * 13))
+
+
+def test_questions_are_about_the_picture_that_comes_with_them() -> None:
+    rng = random.Random(5)
+    scene = sample_scene(rng, "train")
+    turn = sample_question(rng, scene, "train", "caption_full")
+    assert read_plan(turn.steps[0].text.lower().rstrip(".")) == scene
