@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -14,82 +14,125 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from genllava import GenLlavaPipeline
+from genllava.image_decoder import decode, encode
 from genllava_finetune.evaluate.intervals import Share
 from genllava_finetune.evaluate.running import run_single
-from genllava_finetune.evaluate.scoring import Produced, score_turn
+from genllava_finetune.evaluate.scoring import Produced, Score, score_turn
 from genllava_finetune.evaluate.suites import Case
 from genllava_finetune.shapes.augment import draw_varied
 from genllava_finetune.shapes.parser import parse
-from genllava_finetune.shapes.render import render_array
+from genllava_finetune.shapes.plan import read_plan, write_plan
+from genllava_finetune.shapes.render import render, render_array
 from genllava_finetune.shapes.scene import CANVAS, Scene
-from genllava_finetune.shapes.splits import sample_scene
+from genllava_finetune.shapes.splits import Split, sample_scene
 from genllava_finetune.shapes.understanding import sample_question
 
-_LEARNT: Final = 4000
+_LEARNT: Final = 1000
+"""Training questions of a family that a majority is taken of."""
+_BATCH: Final = 64
+
+Shares = dict[str, Share]
+
+
+# --- questions ---
 
 
 def majority(cases: Sequence[Case], family: str) -> Share:
     """Always giving the most frequent training answer of the question's family."""
     rng = random.Random("majority")
-    frequent: Counter[str] = Counter()
-    for _ in range(_LEARNT // 4):
-        try:
-            frequent[sample_question(rng, sample_scene(rng, "train"), "train", family).steps[0].text] += 1
-        except ValueError:
-            continue
-    text = frequent.most_common(1)[0][0]
-    return _answering(cases, [text] * len(cases))
+    frequent = Counter(_training_answer(rng, family) for _ in range(_LEARNT))
+    return _answering(cases, [frequent.most_common(1)[0][0]] * len(cases))
 
 
 def chance(cases: Sequence[Case], family: str) -> Share:
     """Giving a random training answer of the question's family."""
     rng = random.Random("chance")
-    texts: list[str] = []
-    while len(texts) < len(cases):
+    return _answering(cases, [_training_answer(rng, family) for _ in cases])
+
+
+def _training_answer(rng: random.Random, family: str) -> str:
+    while True:
         try:
-            texts.append(sample_question(rng, sample_scene(rng, "train"), "train", family).steps[0].text)
+            return sample_question(rng, sample_scene(rng, "train"), "train", family).steps[0].text
         except ValueError:
-            continue
-    return _answering(cases, texts)
+            continue  # the scene gives no such question
 
 
 def _answering(cases: Sequence[Case], texts: Sequence[str]) -> Share:
     return Share.of(
-        score_turn(case.dialogue.turns[0], [Produced("I2T", text)]).right
-        for case, text in zip(cases, texts, strict=True)
+        score_turn(case.turn, [Produced("I2T", text)]).right for case, text in zip(cases, texts, strict=True)
     )
 
 
-def blank_image(pipeline: GenLlavaPipeline, cases: Sequence[Case]) -> Share:
-    """The model itself, shown an empty white picture: what the question alone gives away."""
-    blank = Image.new("RGB", (CANVAS, CANVAS), "white")
-    blind = [replace(case, pictures=((blank,),)) for case in cases]
-    return Share.of(score.right for score in run_single(pipeline, blind, "blank image"))
-
-
-def shuffled_image(pipeline: GenLlavaPipeline, cases: Sequence[Case]) -> Share:
-    """The model itself, shown the picture of the next question."""
-    others = [*cases[1:], cases[0]]
-    moved = [replace(case, pictures=other.pictures) for case, other in zip(cases, others, strict=True)]
-    return Share.of(score.right for score in run_single(pipeline, moved, "shuffled image"))
-
-
-def copy_source(cases: Sequence[Case]) -> Share:
-    """Giving back the picture that was to be edited."""
-    return Share.of(
-        score_turn(case.dialogue.turns[0], [Produced("I2I", image=case.pictures[0][0])]).right for case in cases
-    )
-
-
-def parser_bounds(pipeline: GenLlavaPipeline, n: int) -> dict[str, Share]:
-    """How often the oracle reads a scene exactly: drawn cleanly, through the autoencoder, and drawn as people do."""
-    rng = random.Random("parser bounds")
-    scenes = [sample_scene(rng, "test") for _ in range(n)]
-    drawn = [render_array(scene) for scene in scenes]
+def unseeing(pipeline: GenLlavaPipeline, cases: Sequence[Case]) -> Shares:
+    """The model itself with the wrong picture: an empty white one, then that of the next question."""
+    white = Image.new("RGB", (CANVAS, CANVAS), "white")
+    blind = [replace(case, shown=((white,),)) for case in cases]
+    others = [*cases[1:], *cases[:1]]
+    moved = [replace(case, shown=other.pictures) for case, other in zip(cases, others, strict=True)]
     return {
-        "clean": _read(scenes, drawn),
-        "through the autoencoder": _read(scenes, _round_trip(pipeline, drawn)),
-        "varied": _read(scenes, [draw_varied(rng, scene) for scene in scenes]),
+        "question only (blank picture)": _right(run_single(pipeline, blind, "blank pictures")),
+        "shuffled pictures": _right(run_single(pipeline, moved, "shuffled pictures")),
+    }
+
+
+# --- pictures ---
+
+
+def another_request(cases: Sequence[Case]) -> Share:
+    """Drawing what the next request asked for."""
+    targets = [_target(case) for case in [*cases[1:], *cases[:1]]]
+    return Share.of(_drawing(case, render(target)).right for case, target in zip(cases, targets, strict=True))
+
+
+def copied_source(cases: Sequence[Case]) -> Shares:
+    """Giving back the picture that was to be edited."""
+    scores = [_drawing(case, case.pictures[0][0]) for case in cases]
+    return {
+        "copy of the source": _right(scores),
+        "copy of the source: change made": Share.of(bool(score.changed) for score in scores),
+        "copy of the source: all else kept": Share.of(bool(score.preserved) for score in scores),
+    }
+
+
+def perfect_decoder(pipeline: GenLlavaPipeline, cases: Sequence[Case]) -> Share:
+    """A right picture of every case, put through the autoencoder: more than this no decoder of latents can reach."""
+    pictures = _round_trip(pipeline, [render_array(_as_drawn(_target(case))) for case in cases])
+    return Share.of(
+        _drawing(case, Image.fromarray(picture)).right for case, picture in zip(cases, pictures, strict=True)
+    )
+
+
+def _drawing(case: Case, picture: Image.Image) -> Score:
+    return score_turn(case.turn, [Produced(case.turn.steps[0].task, image=picture)])
+
+
+def _target(case: Case) -> Scene:
+    target = case.turn.steps[0].target
+    if target is None:
+        raise ValueError("this case asks for no picture")
+    return target
+
+
+def _as_drawn(scene: Scene) -> Scene:
+    """The scene as its plan has it, every object in the middle of its cell."""
+    centred = read_plan(write_plan(scene))
+    assert centred is not None
+    return centred
+
+
+# --- the oracle ---
+
+
+def parser_bounds(pipeline: GenLlavaPipeline, split: Split, n: int) -> Shares:
+    """How often the oracle reads a scene exactly: drawn neatly, through the autoencoder, and as people draw."""
+    rng = random.Random("parser bounds")
+    scenes = [sample_scene(rng, split) for _ in range(n)]
+    neat = [render_array(scene) for scene in scenes]
+    return {
+        "drawn neatly": _read(scenes, neat),
+        "through the autoencoder": _read(scenes, _round_trip(pipeline, neat)),
+        "drawn as people do": _read(scenes, [draw_varied(rng, scene) for scene in scenes]),
     }
 
 
@@ -99,10 +142,31 @@ def _read(scenes: Sequence[Scene], pictures: Sequence[NDArray[np.uint8]]) -> Sha
 
 @torch.no_grad()
 def _round_trip(pipeline: GenLlavaPipeline, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-    from genllava.image_decoder import decode, encode
-
     back: list[NDArray[np.uint8]] = []
-    for start in range(0, len(pictures), 64):
-        images = [Image.fromarray(picture) for picture in pictures[start : start + 64]]
+    for start in range(0, len(pictures), _BATCH):
+        images = [Image.fromarray(picture) for picture in pictures[start : start + _BATCH]]
         back += [np.asarray(image) for image in decode(pipeline.vae, encode(pipeline.vae, images))]
     return back
+
+
+# --- all of them ---
+
+
+def baselines_of(pipeline: GenLlavaPipeline, name: str, cases: Sequence[Case]) -> Shares:
+    """The baselines of one suite that cost nothing but the oracle; none for most."""
+    if name.startswith("questions."):
+        family = name.partition(".")[2]
+        return {"majority": majority(cases, family), "chance": chance(cases, family)}
+    kinds: dict[str, Callable[[], Shares]] = {
+        "routing": lambda: {"always answers": Share.of(case.turn.steps[0].task == "I2T" for case in cases)},
+        "generation": lambda: {
+            "picture of another request": another_request(cases),
+            "perfect decoder": perfect_decoder(pipeline, cases),
+        },
+        "editing": lambda: copied_source(cases) | {"perfect decoder": perfect_decoder(pipeline, cases)},
+    }
+    return kinds[name]() if name in kinds else {}
+
+
+def _right(scores: Sequence[Score]) -> Share:
+    return Share.of(score.right for score in scores)

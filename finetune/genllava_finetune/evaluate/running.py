@@ -3,70 +3,114 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final, TypeVar
 
+from PIL import Image
 from tqdm import tqdm
 
 from genllava import Drawing, GenLlavaPipeline
-from genllava.tokens import I2I, I2T
+from genllava.errors import InvalidRequest, NonFiniteError
+from genllava.pipeline_output import Result
+from genllava.tokens import I2I, I2T, T2I
 from genllava_finetune.evaluate.scoring import Produced, Score, score_turn
 from genllava_finetune.evaluate.suites import Case
 
 BATCH: Final = 32
+MAX_SEGMENTS: Final = 4
+"""No turn asks for as many: what goes on longer is wrong in any case."""
+
+_Item = TypeVar("_Item")
+
+
+def route(pipeline: GenLlavaPipeline, cases: Sequence[Case], name: str) -> list[str]:
+    """The task chosen first for every case, without brackets; nothing is answered or drawn."""
+    routes = []
+    for chunk in _chunks(cases, name):
+        rows = pipeline.next_action(_texts(chunk), _shown(chunk))
+        routes += [_first(row) for row in rows]
+    return routes
 
 
 def run_single(pipeline: GenLlavaPipeline, cases: Sequence[Case], name: str) -> list[Score]:
-    """Cases of one turn, in batches: the routing first, then the verb that was chosen."""
+    """Cases of one turn, in batches.
+
+    What is to be answered is answered by `understand`, whose probabilities say whether the model would have answered.
+    What is to be drawn is asked of `next_action` first, and goes to `generate` or `edit` where that is what the
+    model chose: it chooses the same again, since they leave out only tasks that are less likely. What the model does
+    with a request that it sent the wrong way is of no interest, and is not run.
+    """
     scores: list[Score] = []
-    with tqdm(total=len(cases), desc=name, leave=False) as progress:
-        for chunk in _chunks(cases, BATCH):
-            for case, produced in zip(chunk, respond(pipeline, chunk), strict=True):
-                scores.append(score_turn(case.dialogue.turns[0], produced))
-            progress.update(len(chunk))
+    for chunk in _chunks(cases, name):
+        produced: list[Produced] = [Produced("")] * len(chunk)
+        for task in (I2T, T2I, I2I):
+            rows = [row for row, case in enumerate(chunk) if f"[{case.turn.steps[0].task}]" == task]
+            if rows:
+                for row, result in zip(rows, _respond(pipeline, task, [chunk[row] for row in rows]), strict=True):
+                    produced[row] = result
+        scores += [score_turn(case.turn, [result]) for case, result in zip(chunk, produced, strict=True)]
     return scores
 
 
-def respond(pipeline: GenLlavaPipeline, cases: Sequence[Case]) -> list[list[Produced]]:
-    """What the model says or draws to the first turns of `cases`."""
-    texts = [case.dialogue.turns[0].user for case in cases]
-    images: list[Any] = [list(case.pictures[0]) or None for case in cases]
-    routed = [next(iter(row)) for row in pipeline.next_action(texts, images)]
-    produced: dict[int, Produced] = {}
-    for task in sorted(set(routed)):
-        rows = [row for row, chosen in enumerate(routed) if chosen == task]
-        asked, shown = [texts[row] for row in rows], [images[row] for row in rows]
-        seeds = [cases[row].seed for row in rows]
-        if task == I2T:
-            results: Sequence[Any] = pipeline.understand(shown, asked)
-        elif task == I2I:
-            results = pipeline.edit([pictures[0] for pictures in shown], asked, seed=seeds)
-        else:
-            results = pipeline.generate(asked, seed=seeds)
-        for row, result in zip(rows, results, strict=True):
-            produced[row] = _produced(task, result)
-    return [[produced[row]] for row in range(len(cases))]
+def _respond(pipeline: GenLlavaPipeline, task: str, cases: Sequence[Case]) -> list[Produced]:
+    """What the model does where `task` would be right."""
+    if task == I2T:
+        answers = pipeline.understand(_shown(cases), _texts(cases))
+        return [_produced(_first(answer.task_probabilities), answer) for answer in answers]
+    routes = [_first(row) for row in pipeline.next_action(_texts(cases), _shown(cases))]
+    produced = [Produced(chosen) for chosen in routes]
+    rows = [row for row, chosen in enumerate(routes) if f"[{chosen}]" == task]
+    if not rows:
+        return produced
+    right = [cases[row] for row in rows]
+    seeds = [case.seed for case in right]
+    if task == I2I:
+        drawings = pipeline.edit([pictures[0] for pictures in _shown(right)], _texts(right), seed=seeds)
+    else:
+        drawings = pipeline.generate(_texts(right), seed=seeds)
+    for row, drawing in zip(rows, drawings, strict=True):
+        produced[row] = _produced(_first(drawing.task_probabilities), drawing)
+    return produced
 
 
 def run_conversations(pipeline: GenLlavaPipeline, cases: Sequence[Case], name: str) -> list[list[Score]]:
     """The scores of every turn of every conversation; the model lives with its own earlier turns."""
     conversations = []
-    for case in tqdm(cases, desc=name, leave=False):
+    for case in tqdm(cases, desc=name, leave=False, disable=None):
         conversation = pipeline.conversation()
         scores = []
         for turn, pictures in zip(case.dialogue.turns, case.pictures, strict=True):
-            results = conversation.ask(turn.user, list(pictures), seed=case.seed)
-            produced = [_produced(next(iter(result.task_probabilities)), result) for result in results]
+            try:
+                results = conversation.ask(turn.user, pictures, seed=case.seed, max_segments=MAX_SEGMENTS)
+            except (InvalidRequest, NonFiniteError):  # it wrote more than it can read, or broke down
+                results = []
+            produced = [_produced(_first(result.task_probabilities), result) for result in results]
             scores.append(score_turn(turn, produced))
         conversations.append(scores)
     return conversations
 
 
-def _produced(task: str, result: Any) -> Produced:
+def _produced(task: str, result: Result) -> Produced:
     if isinstance(result, Drawing):
-        return Produced(task.strip("[]"), result.text, result.image, result.plan)
-    return Produced(task.strip("[]"), result.text)
+        return Produced(task, result.text, result.image, result.plan)
+    return Produced(task, result.text)
 
 
-def _chunks(cases: Sequence[Case], size: int) -> Iterator[Sequence[Case]]:
-    for start in range(0, len(cases), size):
-        yield cases[start : start + size]
+def _first(probabilities: dict[str, float]) -> str:
+    return next(iter(probabilities)).strip("[]")
+
+
+def _texts(cases: Sequence[Case]) -> list[str]:
+    return [case.turn.user for case in cases]
+
+
+def _shown(cases: Sequence[Case]) -> list[list[Image.Image]]:
+    return [list(case.pictures[0]) for case in cases]
+
+
+def _chunks(items: Sequence[_Item], name: str) -> Iterator[Sequence[_Item]]:
+    """Batches, with progress where someone is watching."""
+    with tqdm(total=len(items), desc=name, leave=False, disable=None) as progress:
+        for start in range(0, len(items), BATCH):
+            chunk = items[start : start + BATCH]
+            yield chunk
+            progress.update(len(chunk))

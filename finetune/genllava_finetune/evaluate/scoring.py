@@ -13,13 +13,14 @@ from genllava_finetune.shapes.dialogue import (
     DeclineCheck,
     EditCheck,
     SceneCheck,
+    Step,
     StepsCheck,
     Turn,
 )
 from genllava_finetune.shapes.parser import parse
 from genllava_finetune.shapes.plan import read_plan
 from genllava_finetune.shapes.scene import Scene
-from genllava_finetune.shapes.understanding import is_right
+from genllava_finetune.shapes.understanding import is_right, normalize_answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,14 @@ class Produced:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How a turn went.
+    """How a turn went. What does not apply to the kind of turn is None.
 
     Attributes:
         right: all of it.
         routed: every task token as it should be.
-        changed, preserved: of edits; None for anything else.
+        changed, preserved: of edits: what was asked has come about; everything else is as it was.
         planned: of pictures: whether the plan, taken for what the picture shows, is right; the rest is drawing.
+        declined: of what cannot be done: answered in words, whichever, and drew nothing.
         unparsed: a picture that shows something that is not of the domain.
         routes: the tasks that were chosen, in order.
     """
@@ -50,41 +52,50 @@ class Score:
     changed: bool | None = None
     preserved: bool | None = None
     planned: bool | None = None
+    declined: bool | None = None
     unparsed: bool = False
     routes: tuple[str, ...] = ()
 
 
 def score_turn(turn: Turn, produced: Sequence[Produced]) -> Score:
-    """Compare a turn with what was produced for it."""
+    """Compare a turn with what was produced for it: the tasks, their number and order, and each result."""
     routes = tuple(segment.task for segment in produced)
     if routes != tuple(step.task for step in turn.steps):
-        drawn = None if turn.steps[-1].target is None else False
-        edited = False if isinstance(turn.check, EditCheck) else None
-        return Score(False, False, edited, edited, drawn, routes=routes)
+        return replace(_nothing(turn.check), routed=False, routes=routes)
     checks = turn.check.checks if isinstance(turn.check, StepsCheck) else (turn.check,)
-    scores = [_score(check, segment) for check, segment in zip(checks, produced, strict=True)]
+    parts = zip(turn.steps, checks, produced, strict=True)
+    scores = [_score(step, check, segment) for step, check, segment in parts]
     if len(scores) == 1:
         return replace(scores[0], routes=routes)
     unparsed = any(score.unparsed for score in scores)
     return Score(all(score.right for score in scores), True, unparsed=unparsed, routes=routes)
 
 
-def _score(check: Check, produced: Produced) -> Score:
+def _nothing(check: Check) -> Score:
+    """The score of the right task without any result."""
+    if isinstance(check, EditCheck):
+        return Score(False, True, changed=False, preserved=False, planned=False)
+    if isinstance(check, SceneCheck):
+        return Score(False, True, planned=False)
+    return Score(False, True, declined=False if isinstance(check, DeclineCheck) else None)
+
+
+def _score(step: Step, check: Check, produced: Produced) -> Score:
     if isinstance(check, AnswerCheck):
         return Score(produced.text is not None and is_right(check, produced.text), True)
     if isinstance(check, DeclineCheck):
-        return Score(produced.image is None and bool(produced.text), True)
+        declined = produced.image is None and bool(produced.text)
+        # Words alone would do to draw nothing, but they are to be the honest ones.
+        honest = normalize_answer(produced.text or "") == normalize_answer(step.text)
+        return Score(declined and honest, True, declined=declined)
     if produced.image is None:
-        edited = False if isinstance(check, EditCheck) else None
-        return Score(False, True, edited, edited, False)
+        return _nothing(check)
     assert isinstance(check, SceneCheck | EditCheck)
-    scene, plan = parse(produced.image).scene, read_plan(produced.plan or "")
+    scene = parse(produced.image).scene
     changed, preserved = _holds(check, scene)
-    planned = all(_holds(check, plan))
-    right = changed and preserved
-    if isinstance(check, SceneCheck):
-        return Score(right, True, planned=planned, unparsed=scene is None)
-    return Score(right, True, changed, preserved, planned, scene is None)
+    planned = all(_holds(check, read_plan(produced.plan or "")))
+    score = Score(changed and preserved, True, planned=planned, unparsed=scene is None)
+    return replace(score, changed=changed, preserved=preserved) if isinstance(check, EditCheck) else score
 
 
 def _holds(check: SceneCheck | EditCheck, scene: Scene | None) -> tuple[bool, bool]:

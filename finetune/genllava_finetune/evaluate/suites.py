@@ -6,8 +6,6 @@ one thing that training never showed. Tuning uses the `dev` split only.
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,15 +15,16 @@ from PIL import Image
 
 from genllava_finetune.shapes.conversation import sample_dialogue
 from genllava_finetune.shapes.dialogue import Dialogue, Turn
-from genllava_finetune.shapes.editing import sample_edit
+from genllava_finetune.shapes.editing import HeldOutEdit, sample_edit
 from genllava_finetune.shapes.elsewhere import draw_elsewhere
-from genllava_finetune.shapes.generation import sample_generation
+from genllava_finetune.shapes.generation import HeldOut, sample_generation
 from genllava_finetune.shapes.impossible import sample_impossible_edit
 from genllava_finetune.shapes.language.grammar import Forms
 from genllava_finetune.shapes.outside import sample_outside
 from genllava_finetune.shapes.render import render
 from genllava_finetune.shapes.scene import Scene
 from genllava_finetune.shapes.splits import (
+    HELD_OUT_PAIRS,
     HELD_OUT_RELATIONS,
     Split,
     has_held_out_count,
@@ -33,156 +32,188 @@ from genllava_finetune.shapes.splits import (
     in_distribution,
     sample_scene,
 )
-from genllava_finetune.shapes.understanding import FAMILIES, sample_question
+from genllava_finetune.shapes.understanding import FAMILIES, WEIGHTS, sample_question
+
+_TRIES: Final = 30
+
+Pictures = tuple[tuple[Image.Image, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A dialogue and, turn by turn, the pictures the user brings."""
+    """One thing to measure.
+
+    Attributes:
+        seed: of whatever the model draws, and of how a drawing made elsewhere looks.
+        elsewhere: the user's pictures were made in another program.
+        shown: pictures to show in place of those of the dialogue's scenes, turn by turn.
+    """
 
     dialogue: Dialogue
-    pictures: tuple[tuple[Image.Image, ...], ...]
     seed: int
+    elsewhere: bool = False
+    shown: Pictures | None = None
+
+    @property
+    def turn(self) -> Turn:
+        """The first turn: all there is, but in conversations."""
+        return self.dialogue.turns[0]
+
+    @property
+    def pictures(self) -> Pictures:
+        """What the user brings, turn by turn; drawn anew each time, since many at once take gigabytes."""
+        if self.shown is not None:
+            return self.shown
+        rng = random.Random(self.seed)
+        return tuple(tuple(self._draw(rng, scene) for scene in turn.images) for turn in self.dialogue.turns)
+
+    def _draw(self, rng: random.Random, scene: Scene) -> Image.Image:
+        return draw_elsewhere(rng, scene) if self.elsewhere else render(scene)
 
 
-Build = Callable[[random.Random, Split], Case]
+Sample = Callable[[random.Random, Split], Dialogue | None]
+"""Draws a dialogue; None if nothing fitting came of it, and it is to be tried again."""
 
 
-def _case(rng: random.Random, dialogue: Dialogue, draw: Callable[[Scene], Image.Image] = render) -> Case:
-    pictures = tuple(tuple(draw(scene) for scene in turn.images) for turn in dialogue.turns)
-    return Case(dialogue, pictures, rng.randrange(2**31))
+def _about(turn: Turn | None, scene: Scene) -> Dialogue | None:
+    return None if turn is None else Dialogue((replace(turn, images=(scene,)),))
 
 
-def _seen(turn: Turn, scene: Scene) -> Dialogue:
-    return Dialogue((replace(turn, images=(scene,)),))
+def _only_pair(scene: Scene) -> bool:
+    return has_held_out_pair(scene) and not has_held_out_count(scene)
 
 
-def _can_relate_as_held_out(scene: Scene) -> bool:
-    """Whether two objects have the colours of a withheld relation, be it true of them or not."""
-    colors = [(one.color, other.color) for one, other in itertools.permutations(scene.things, 2)]
-    return in_distribution(scene) and any((first, second) in colors for _, first, second in HELD_OUT_RELATIONS)
+def _only_count(scene: Scene) -> bool:
+    return has_held_out_count(scene) and not has_held_out_pair(scene)
 
 
-def _family(family: str) -> Build:
-    def build(rng: random.Random, split: Split) -> Case:
-        while True:
-            scene = sample_scene(rng, split)
-            try:
-                return _case(rng, _seen(sample_question(rng, scene, "train", family), scene))
-            except ValueError:
-                continue  # this scene gives no such question
-
-    return build
+def _withheld_colors(scene: Scene) -> bool:
+    colors = {thing.color for thing in scene.things}
+    return in_distribution(scene) and any({first, second} <= colors for _, first, second in HELD_OUT_RELATIONS)
 
 
-def _questions(
-    want: Callable[[Scene], bool] = in_distribution, held_out_forms: bool = False, relations: bool = False
-) -> Build:
-    def build(rng: random.Random, split: Split) -> Case:
-        scene = sample_scene(rng, split, want=want)
-        forms: Forms = "held_out" if held_out_forms else "train"
-        return _case(rng, _seen(sample_question(rng, scene, forms, heldout_relations=relations), scene))
-
-    return build
+def _names_pair(turn: Turn) -> bool:
+    """Whether question and answer together name shape and colour of a withheld pair that is in the picture."""
+    words = f"{turn.user} {turn.steps[0].text}".lower()
+    things = {(thing.shape, thing.color) for scene in turn.images for thing in scene.things}
+    return any(shape in words and color in words for shape, color in things & HELD_OUT_PAIRS)
 
 
-def _elsewhere(rng: random.Random, split: Split) -> Case:
-    scene = sample_scene(rng, split)
-    dialogue = _seen(sample_question(rng, scene, "train"), scene)
-    return _case(rng, dialogue, lambda shown: draw_elsewhere(rng, shown))
-
-
-def _generation(heldout: str | None = None, held_out_forms: bool = False) -> Build:
-    def build(rng: random.Random, split: Split) -> Case:
-        forms: Forms = "held_out" if held_out_forms else "train"
-        return _case(rng, Dialogue((sample_generation(rng, split, forms, heldout),)))  # type: ignore[arg-type]
-
-    return build
-
-
-def _editing(heldout: str | None = None, held_out_forms: bool = False) -> Build:
-    def build(rng: random.Random, split: Split) -> Case:
-        want = has_held_out_pair if heldout == "attr_combo" else in_distribution
-        while True:
-            scene = sample_scene(rng, split, want=want)
-            forms: Forms = "held_out" if held_out_forms else "train"
-            turn = sample_edit(rng, scene, 1, forms, split, heldout)  # type: ignore[arg-type]
-            if turn is not None:
-                return _case(rng, _seen(turn, scene))
-
-    return build
-
-
-def _impossible(rng: random.Random, split: Split) -> Case:
-    while True:
+def _family(family: str) -> Sample:
+    def sample(rng: random.Random, split: Split) -> Dialogue | None:
         scene = sample_scene(rng, split)
-        turn = sample_impossible_edit(rng, scene, 1, "train")
-        if turn is not None:
-            return _case(rng, _seen(turn, scene))
+        try:
+            return _about(sample_question(rng, scene, "train", family), scene)
+        except ValueError:
+            return None  # this scene gives no such question
+
+    return sample
 
 
-def _conversation(turns: tuple[int, ...], held_out_forms: bool = False) -> Build:
-    def build(rng: random.Random, split: Split) -> Case:
-        forms: Forms = "held_out" if held_out_forms else "train"
-        return _case(rng, sample_dialogue(rng, split, forms, turns=rng.choice(turns)))
+def _questions(want: Callable[[Scene], bool] = in_distribution, forms: Forms = "train") -> Sample:
+    def sample(rng: random.Random, split: Split) -> Dialogue | None:
+        scene = sample_scene(rng, split, want=want)
+        return _about(sample_question(rng, scene, forms), scene)
 
-    return build
-
-
-def _outside(held_out: bool) -> Build:
-    def build(rng: random.Random, split: Split) -> Case:
-        turn = sample_outside(rng, "held_out" if held_out else "train")
-        if rng.random() < 0.5:
-            return _case(rng, _seen(turn, sample_scene(rng, split)))
-        return _case(rng, Dialogue((turn,)))
-
-    return build
+    return sample
 
 
-SUITES: Final[dict[str, Build]] = {
+def _questions_about_pairs(rng: random.Random, split: Split) -> Dialogue | None:
+    """Questions that turn on a withheld pair, in the usual mixture of those families that can."""
+    family = rng.choices(FAMILIES, list(WEIGHTS.values()))[0]
+    for _ in range(_TRIES):
+        scene = sample_scene(rng, split, want=_only_pair)
+        try:
+            turn = replace(sample_question(rng, scene, "train", family), images=(scene,))
+        except ValueError:
+            continue
+        if _names_pair(turn):
+            return Dialogue((turn,))
+    return None
+
+
+def _questions_about_relations(rng: random.Random, split: Split) -> Dialogue | None:
+    """Whether a withheld relation holds, as often as not, and what stands in one."""
+    wanted = rng.choice((("Yes.",), ("No.",), ()))
+    scene = sample_scene(rng, split, want=_withheld_colors)
+    try:
+        family = "relation" if wanted else "relation_what"
+        turn = sample_question(rng, scene, "train", family, heldout_relations=True)
+    except ValueError:
+        return None
+    return _about(turn, scene) if not wanted or turn.steps[0].text in wanted else None
+
+
+def _generation(heldout: HeldOut | None = None, forms: Forms = "train") -> Sample:
+    return lambda rng, split: Dialogue((sample_generation(rng, split, forms, heldout),))
+
+
+def _editing(heldout: HeldOutEdit | None = None, forms: Forms = "train") -> Sample:
+    def sample(rng: random.Random, split: Split) -> Dialogue | None:
+        scene = sample_scene(rng, split, want=_only_pair if heldout == "attr_combo" else in_distribution)
+        return _about(sample_edit(rng, scene, 1, forms, split, heldout), scene)
+
+    return sample
+
+
+def _impossible(rng: random.Random, split: Split) -> Dialogue | None:
+    scene = sample_scene(rng, split)
+    return _about(sample_impossible_edit(rng, scene, 1, "train"), scene)
+
+
+def _conversation(turns: tuple[int, ...], forms: Forms = "train") -> Sample:
+    return lambda rng, split: sample_dialogue(rng, split, forms, turns=rng.choice(turns))
+
+
+def _outside(forms: Forms) -> Sample:
+    def sample(rng: random.Random, split: Split) -> Dialogue | None:
+        turn = sample_outside(rng, forms)
+        return _about(turn, sample_scene(rng, split)) if rng.random() < 0.5 else Dialogue((turn,))
+
+    return sample
+
+
+ROUTING: Final = ("routing", "routing/template")
+"""Suites of which only the first task is asked for: openings of conversations, with everything mixed."""
+
+SUITES: Final[dict[str, Sample]] = {
+    "routing": _conversation((1,)),
+    "routing/template": _conversation((1,), "held_out"),
     **{f"questions.{family}": _family(family) for family in FAMILIES},
-    "questions/attr_combo": _questions(has_held_out_pair),
-    "questions/count": _questions(has_held_out_count),
-    "questions/relation": _questions(_can_relate_as_held_out, relations=True),
-    "questions/template": _questions(held_out_forms=True),
-    "questions/elsewhere": _elsewhere,
+    "questions/attr_combo": _questions_about_pairs,
+    "questions/count": _questions(_only_count),
+    "questions/relation": _questions_about_relations,
+    "questions/template": _questions(forms="held_out"),
+    "questions/elsewhere": _questions(),
     "generation": _generation(),
     "generation/attr_combo": _generation("attr_combo"),
     "generation/count": _generation("count"),
     "generation/relation": _generation("relation"),
-    "generation/template": _generation(held_out_forms=True),
+    "generation/template": _generation(forms="held_out"),
     "editing": _editing(),
     "editing/attr_combo": _editing("attr_combo"),
     "editing/edit_combo": _editing("edit_combo"),
-    "editing/template": _editing(held_out_forms=True),
-    "editing/impossible": _impossible,
+    "editing/template": _editing(forms="held_out"),
+    "impossible": _impossible,
     "conversation": _conversation((3,)),
-    "conversation/template": _conversation((3,), held_out_forms=True),
+    "conversation/template": _conversation((3,), "held_out"),
     "conversation/turns": _conversation((4, 5)),
-    "outside": _outside(held_out=False),
-    "outside/held_out": _outside(held_out=True),
+    "outside": _outside("train"),
+    "outside/template": _outside("held_out"),
 }
-"""Name to builder. A dot names a family of the iid suite, a slash what is held out."""
+"""How each suite draws its dialogues. A dot names a family of the iid suite, a slash what is held out."""
 
 
 def build_suite(name: str, split: Split, n: int) -> list[Case]:
-    """The first `n` cases of a suite.
+    """The first `n` cases of a suite; a longer one begins with the shorter ones.
 
     Raises:
         KeyError: there is no such suite.
     """
-    build, rng = SUITES[name], random.Random(f"suite:{name}:{split}")
-    return [build(rng, split) for _ in range(n)]
-
-
-def fingerprint(cases: list[Case]) -> str:
-    """SHA-256 of what is asked, about which pictures, and of what is right."""
-    digest = hashlib.sha256()
-    for case in cases:
-        for turn, pictures in zip(case.dialogue.turns, case.pictures, strict=True):
-            parts = [turn.user, *(scene.signature for scene in turn.images), *(s.text for s in turn.steps)]
-            digest.update("\x1f".join(parts).encode())
-            for picture in pictures:
-                digest.update(f"{picture.size}".encode())
-        digest.update(b"\x1e")
-    return digest.hexdigest()
+    sample, rng = SUITES[name], random.Random(f"suite:{name}:{split}")
+    cases: list[Case] = []
+    while len(cases) < n:
+        dialogue = sample(rng, split)
+        if dialogue is not None:
+            cases.append(Case(dialogue, rng.randrange(2**31), elsewhere=name == "questions/elsewhere"))
+    return cases

@@ -1,0 +1,29 @@
+"""`python -m genllava_finetune.evaluate`: a part of the suites, for measurements while tuning."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from genllava_finetune.evaluate.command import run
+from genllava_finetune.evaluate.freezing import SPLITS
+from genllava_finetune.evaluate.suites import SUITES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m genllava_finetune.evaluate", description=__doc__)
+    parser.add_argument("--model", help="folder of a saved model; default: the shipped one")
+    parser.add_argument("--split", choices=SPLITS, default="dev")
+    parser.add_argument("--n", type=int, default=100, help="cases of every suite")
+    parser.add_argument(
+        "--suites", help=f"beginnings of names, separated by commas; default: all of {', '.join(SUITES)}"
+    )
+    parser.add_argument("--json", type=Path, help="file to write the whole report to")
+    parser.add_argument("--device")
+    given = parser.parse_args()
+    suites = given.suites.split(",") if given.suites else None
+    run(given.model, given.split, given.n, given.json, given.device, suites)
+
+
+if __name__ == "__main__":
+    main()
