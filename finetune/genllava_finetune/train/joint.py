@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import (
@@ -31,12 +33,13 @@ from transformers import (
 from genllava.autoencoder_patch import AutoencoderPatch
 from genllava.generation_head import GenerationHead
 from genllava.tokens import BOS, EOS, IMAGE, PAD, QUERY
+from genllava_finetune.train.assembling import assemble
 from genllava_finetune.train.dialogues import IGNORE, Encoder, Example, pad
 from genllava_finetune.train.image_decoder import denoising_error, region_weight
 from genllava_finetune.train.language_tokenizer import token_ids, train_tokenizer
 from genllava_finetune.train.mixture import sample_training_dialogue
 from genllava_finetune.train.part import Batch, Part
-from genllava_finetune.train.pictures import to_pixels
+from genllava_finetune.train.pictures import contact_sheet, to_pixels
 from genllava_finetune.train.text_encoder import MAX_LENGTH, WIDTH, tokenize_plans
 from genllava_finetune.train.vision_tower import to_pixel_values
 
@@ -45,6 +48,16 @@ ALIGN_WEIGHT: Final = 1.0
 DENOISE_WEIGHT: Final = 1.0
 SORT_WINDOW: Final = 8
 """Batches are cut from windows of this many, sorted by length, so that little is padding."""
+
+SAMPLED: Final = (
+    "a large red circle at the top left, on white",
+    "draw a small blue star in the middle and a large green square below it",
+    "three triangles on black",
+    "something yellow",
+    "two small crosses, one of them pink, on beige",
+    "a large cyan diamond to the right of an orange square",
+)
+"""Requests whose pictures show how training goes."""
 
 LANGUAGE_MODEL: Final[dict[str, Any]] = {
     "hidden_size": 256,
@@ -246,6 +259,17 @@ class DialoguePart(Part):
             "source": to_pixels([target if source is None else source for source, target in drawings]),
             "edited": torch.tensor([source is not None for source, _ in drawings]),
         }
+
+    @torch.no_grad()
+    def sample(self, module: nn.Module) -> Image.Image:
+        """What the model draws for a few requests now; black where it declines."""
+        assert isinstance(module, JointLoss)
+        pipeline = assemble(self.workspace, module.llava, module.generation_head, self.tokenizer)
+        drawings = pipeline.generate(list(SAMPLED), seed=0)
+        blank = np.zeros((pipeline.config["resolution"],) * 2 + (3,), np.uint8)
+        return contact_sheet(
+            [np.stack([blank if drawing.image is None else np.asarray(drawing.image) for drawing in drawings])]
+        )
 
     def export(self, module: nn.Module, folder: Path) -> None:
         assert isinstance(module, JointLoss)
