@@ -156,7 +156,8 @@ class Report:
             return f"Not the frozen suites, and not to be compared with earlier figures: {', '.join(changed)}."
         short = [name for name, state in self.frozen.items() if state != "as recorded"]
         if short:
-            return f"Too short to compare with the frozen suites: {', '.join(short)}."
+            which = "all of them" if len(short) == len(self.frozen) else ", ".join(short)
+            return f"Too short to compare with the frozen suites: {which}."
         return "The suites are the frozen ones."
 
 

@@ -68,10 +68,19 @@ def test_freezing_writes_what_is_checked(tmp_path: Path, monkeypatch: pytest.Mon
     assert check_frozen("editing", "test", build_suite("editing", "test", 4)) == "as recorded"
 
 
-def test_dev_and_test_share_nothing() -> None:
+def test_dev_and_test_show_no_scene_in_common() -> None:
     for name in ("questions/template", "generation", "editing", "conversation"):
-        asked = [{case.turn.user for case in build_suite(name, split, 40)} for split in SPLITS]
-        assert not asked[0] & asked[1]
+        shown = [
+            {
+                scene.signature
+                for case in build_suite(name, split, 40)
+                for turn in case.dialogue.turns
+                for scene in scenes_of(turn)
+            }
+            for split in SPLITS
+        ]
+        assert all(shown)
+        assert not shown[0] & shown[1]
 
 
 def test_a_longer_suite_begins_with_the_shorter_one() -> None:
