@@ -24,6 +24,8 @@ from genllava_finetune.shapes.scene import CANVAS, COLORS, RADIUS, SHAPES, SIZES
 
 MIN_CONTRAST: Final = 22.0
 """Distance from the background, in L*a*b*, from which a pixel may belong to an object."""
+MIN_BACKGROUND: Final = 0.3
+"""Least share of a picture that is background: four large objects leave more than 0.7."""
 SPECK: Final = 20
 """Regions of fewer pixels are noise: the smallest object, a small star, covers about 90."""
 MIN_OVERLAP: Final = 0.74
@@ -66,8 +68,10 @@ def parse(image: NDArray[np.uint8] | Image.Image) -> Parsed:
     if pixels.shape != (CANVAS, CANVAS, 3):
         raise ValueError(f"the parser reads {CANVAS}x{CANVAS} RGB pictures, not {pixels.shape}")
     lab = to_lab(pixels)
-    background = _background(lab)
-    ground = np.median(pixels[distances(lab, _grounds()).argmin(-1) == list(BACKDROP).index(background)], axis=0)
+    background, plain = _background(lab)
+    if plain.mean() < MIN_BACKGROUND:
+        return Parsed(None, (Blob(CANVAS / 2, CANVAS / 2, CANVAS**2, "no background of the domain"),))
+    ground = np.median(pixels[plain], axis=0)
     contrast = np.linalg.norm(lab - to_lab(ground), axis=-1)
     labels, count = ndimage.label(contrast > MIN_CONTRAST, structure=np.ones((3, 3)))
     things: list[Thing] = []
@@ -111,12 +115,12 @@ def _templates() -> dict[tuple[str, str], NDArray[np.bool_]]:
     return masks
 
 
-def _background(lab: NDArray[np.float64]) -> str:
-    """The background most pixels are nearest to."""
-    nearest = distances(lab, _grounds()).argmin(-1)
-    near = distances(lab, _grounds()).min(-1) < MIN_CONTRAST
-    counts = np.bincount(nearest[near].ravel(), minlength=len(BACKDROP))
-    return list(BACKDROP)[int(counts.argmax())]
+def _background(lab: NDArray[np.float64]) -> tuple[str, NDArray[np.bool_]]:
+    """The background most pixels are near to, and which pixels [H, W] those are."""
+    far = distances(lab, _grounds())
+    nearest = np.where(far.min(-1) < MIN_CONTRAST, far.argmin(-1), len(BACKDROP))
+    most = int(np.bincount(nearest.ravel(), minlength=len(BACKDROP))[: len(BACKDROP)].argmax())
+    return list(BACKDROP)[most], nearest == most
 
 
 def _read(pixels: NDArray[np.uint8], region: NDArray[np.bool_], ground: NDArray[np.float64]) -> Thing | str:

@@ -33,6 +33,7 @@ class Example:
     Attributes:
         ids, labels: of equal length; labels are `IGNORE` where nothing is to be learnt.
         pictures: what is seen, in the order of their placeholders.
+        scenes: what each of them shows.
         centred: for each, whether its objects are in the middle of their cells, as in what we draw.
         plans: text of every drawing, without the `image K: ` prefix, in the order of their visual queries.
         drawings: for each, the picture it edits (None for generation) and the picture it should be.
@@ -41,6 +42,7 @@ class Example:
     ids: list[int]
     labels: list[int]
     pictures: list[NDArray[np.uint8]] = field(default_factory=list)
+    scenes: list[Scene] = field(default_factory=list)
     centred: list[bool] = field(default_factory=list)
     plans: list[str] = field(default_factory=list)
     drawings: list[tuple[NDArray[np.uint8] | None, NDArray[np.uint8]]] = field(default_factory=list)
@@ -73,6 +75,7 @@ class Encoder:
         numbers = []
         for scene in turn.images:
             example.pictures.append(draw_seen(rng, scene))
+            example.scenes.append(scene)
             example.centred.append(False)
             numbers.append(len(example.pictures))
         user = layout.user_turn(self.tokenizer, turn.user, numbers, self.tokens_per_image)
@@ -90,6 +93,7 @@ class Encoder:
             example.centred.append(neat)
             example.drawings.append((source, drawn))
             example.pictures.append(drawn)
+            example.scenes.append(step.target)
             number = len(example.pictures)
             self._add(example, layout.picture(self.tokenizer, number, self.tokens_per_image), learn=False)
         self._add(example, [self.eos], learn=True)

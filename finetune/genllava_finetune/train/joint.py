@@ -3,12 +3,14 @@
     loss = cross-entropy of the assistant's words
          + alignment of the generation head's output to the image decoder's text encoder, on the plan
          + denoising through the UNet into head and language model (when an image decoder is given)
+         + sight: what lies in each cell, and where each patch is, read linearly from what the projector passes on
 
 Each term is normalised by its own count, so the mixture of tasks does not change the weights.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +38,7 @@ from genllava.tokens import BOS, EOS, IMAGE, PAD, QUERY
 from genllava_finetune.train.assembling import assemble
 from genllava_finetune.train.dialogues import IGNORE, Encoder, Example, pad
 from genllava_finetune.train.image_decoder import denoising_error, region_weight
+from genllava_finetune.train.labels import CellReadout, cell_labels
 from genllava_finetune.train.language_tokenizer import token_ids, train_tokenizer
 from genllava_finetune.train.mixture import sample_training_dialogue
 from genllava_finetune.train.part import Batch, Part
@@ -46,6 +49,7 @@ from genllava_finetune.train.vision_tower import to_pixel_values
 NUM_QUERIES: Final = 16
 ALIGN_WEIGHT: Final = 1.0
 DENOISE_WEIGHT: Final = 1.0
+SIGHT_WEIGHT: Final = 0.2
 SORT_WINDOW: Final = 8
 """Batches are cut from windows of this many, sorted by length, so that little is padding."""
 
@@ -79,6 +83,34 @@ class ImageDecoderParts:
     unet: Any
 
 
+class Sight(nn.Module):
+    """Linear readings of projected picture features, in training only.
+
+    Without them the projector drops where a patch is, which the tower knows: its place could be read from 78% of the
+    tower's outputs and from 8% of the projector's after 700 steps, and "where is ...?" stayed at chance.
+    """
+
+    def __init__(self, width: int, tokens: int) -> None:
+        super().__init__()
+        self.place = nn.Linear(width, tokens)
+        self.cells = CellReadout(width)
+
+    def forward(self, features: Tensor, labels: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`features` [P, N, D] with N a square; `labels` as `cell_labels` makes them."""
+        pictures, tokens, _ = features.shape
+        side = math.isqrt(tokens)
+        grid = features.transpose(1, 2).unflatten(2, (side, side)).float()
+        pooled = F.adaptive_avg_pool2d(grid, 3).flatten(2).transpose(1, 2)
+        read: dict[str, Tensor] = self.cells(pooled, features.mean(1), labels)
+        wanted = torch.arange(tokens, device=features.device).repeat(pictures)
+        places = self.place(features).float().flatten(0, 1)
+        return {
+            "loss": read["loss"] + F.cross_entropy(places, wanted),
+            "exact": read["exact"],
+            "place": (places.argmax(-1) == wanted).float().mean(),
+        }
+
+
 class JointLoss(nn.Module):
     """LLaVA, its generation head, and the loss that ties both to an image decoder."""
 
@@ -95,6 +127,8 @@ class JointLoss(nn.Module):
         self.generation_head = head
         self.text_encoder = text_encoder.requires_grad_(False)
         self.query_id = query_id
+        config: Any = llava.config
+        self.sight = Sight(config.text_config.hidden_size, config.image_seq_length)
         self.vae = None if decoder is None else decoder.vae.requires_grad_(False)
         self.unet: Any = None if decoder is None else decoder.unet.requires_grad_(False)
 
@@ -107,6 +141,7 @@ class JointLoss(nn.Module):
         target: Tensor | None = None,
         source: Tensor | None = None,
         edited: Tensor | None = None,
+        seen: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """One step.
 
@@ -114,12 +149,18 @@ class JointLoss(nn.Module):
             input_ids, labels: [B, T], right padded; padding is never attended to by what comes before it.
             pixel_values: [P, 3, 120, 120], all pictures of the batch in reading order.
             plan_ids: [D, 48], the plans of all drawings in reading order.
+            seen: what the pictures show, as `cell_labels` makes it.
             target, source: [D, 3, 128, 128] pixels of the drawings and of what they edit; edited: [D] bool.
         """
-        states = self.hidden_states(input_ids, pixel_values)
+        features = self.features(pixel_values)
+        states = self.hidden_states(input_ids, features)
         cross_entropy, accuracy = self.words(states, labels)
         result = {"cross_entropy": cross_entropy, "token_accuracy": accuracy}
         loss = cross_entropy
+        if features is not None and seen is not None:
+            sight = self.sight(features, seen)
+            result |= {"sight": sight["loss"], "seen": sight["exact"], "place": sight["place"]}
+            loss = loss + SIGHT_WEIGHT * sight["loss"]
         if plan_ids is not None:
             at_queries = states[input_ids == self.query_id].unflatten(0, (-1, NUM_QUERIES))
             prompt_embeds = self.generation_head(at_queries).float()
@@ -139,13 +180,19 @@ class JointLoss(nn.Module):
         wanted = labels[:, 1:][learnt]
         return F.cross_entropy(logits, wanted), (logits.argmax(-1) == wanted).float().mean()
 
-    def hidden_states(self, input_ids: Tensor, pixel_values: Tensor | None) -> Tensor:
+    def features(self, pixel_values: Tensor | None) -> Tensor | None:
+        """Projected features [P, N, D] of pictures."""
+        if pixel_values is None:
+            return None
+        return torch.stack(list(self.llava.model.get_image_features(pixel_values=pixel_values).pooler_output))
+
+    def hidden_states(self, input_ids: Tensor, features: Tensor | None) -> Tensor:
         """Last hidden states [B, T, D] after the final norm, pictures and visual queries in their places."""
         model = self.llava.model
         embeds = model.get_input_embeddings()(input_ids)
-        if pixel_values is not None:
-            features = torch.cat(list(model.get_image_features(pixel_values=pixel_values).pooler_output)).to(embeds)
-            embeds = embeds.masked_scatter((input_ids == self.llava.config.image_token_id)[..., None], features)
+        if features is not None:
+            places = (input_ids == self.llava.config.image_token_id)[..., None]
+            embeds = embeds.masked_scatter(places, features.to(embeds))
         queries = self.generation_head.query_embeds
         places = input_ids == self.query_id
         drawings = int(places.sum()) // NUM_QUERIES
@@ -243,6 +290,7 @@ class DialoguePart(Part):
             "input_ids": pad([example.ids for example in examples], self.tokenizer.pad_token_id),
             "labels": pad([example.labels for example in examples], IGNORE),
             "pixel_values": to_pixel_values(pictures) if pictures else None,
+            "seen": cell_labels([scene for example in examples for scene in example.scenes]) if pictures else None,
             "plan_ids": tokenize_plans(self.plan_tokenizer, plans) if plans else None,
         }
         if self.with_pixels:

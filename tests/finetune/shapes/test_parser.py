@@ -93,6 +93,11 @@ def test_pure_noise_is_no_scene() -> None:
     assert parse(noise).scene is None
 
 
+def test_a_picture_without_a_background_of_the_domain_is_no_scene() -> None:
+    (blob,) = parse(np.full((128, 128, 3), (200, 20, 120), np.uint8)).unparsed
+    assert blob.reason == "no background of the domain"
+
+
 def test_only_pictures_of_the_canvas_are_read() -> None:
     with pytest.raises(ValueError, match="128x128"):
         parse(np.zeros((64, 64, 3), np.uint8))
