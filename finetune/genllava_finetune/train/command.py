@@ -7,6 +7,7 @@ its last complete checkpoint.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Final
@@ -55,9 +56,13 @@ def run(
         The folder of the pipeline.
 
     Raises:
-        InvalidRequest: the recipe is not there or not valid, or `output` holds an earlier run and `resume` is not set.
+        InvalidRequest: the recipe is not there or not valid, or it compiles and there is no compiler, or `output`
+            holds an earlier run and `resume` is not set.
     """
     plan = load_recipe(f"{recipe}-quick" if quick else recipe)
+    trained = [part for part in PARTS if part in plan.parts and (all_parts or part == Joint.name)]
+    if any(plan.parts[part].compile for part in trained) and not shutil.which(os.environ.get("CXX", "g++")):
+        raise InvalidRequest("this recipe compiles: install g++, or use a copy of it with `compile: false`")
     workspace = output if output is not None else RUNS / plan.name
     if workspace.exists() and any(workspace.iterdir()) and not resume:
         raise InvalidRequest(f"{workspace} is not empty: add --resume to go on with it, or choose another --output")
@@ -70,10 +75,9 @@ def run(
     else:
         unpack(model, workspace)
     console = Console(stderr=True)
-    for name, part in PARTS.items():
-        if name in plan.parts and (all_parts or part is Joint):
-            console.print(f"[bold]{name}[/bold]")
-            train_part(part(plan.parts[name], plan.seed, workspace))
+    for name in trained:
+        console.print(f"[bold]{name}[/bold]")
+        train_part(PARTS[name](plan.parts[name], plan.seed, workspace))
     folder = workspace / "model"
     staging = workspace / "model.staging"
     shutil.rmtree(staging, ignore_errors=True)

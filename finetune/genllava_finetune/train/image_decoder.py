@@ -35,6 +35,10 @@ from genllava_finetune.train.pictures import contact_sheet, to_pixels, to_uint8
 from genllava_finetune.train.text_encoder import WIDTH, tokenize_plans
 
 GRID: Final = 8
+EDITS: Final = 0.6
+OWN: Final = 0.4
+"""Share of edits among what is drawn, and of our own drawings among what they edit; users' are harder to keep."""
+
 DROP_PLAN: Final = 0.08
 DROP_SOURCE: Final = 0.05
 LEAST_NOISE: Final = 0.25
@@ -143,9 +147,9 @@ class ImageDecoder(Part):
 
     def pair(self, rng: random.Random) -> tuple[Scene | None, Scene]:
         """A source (None for generation) and a target, both of the training split."""
-        if rng.random() < 0.5:
+        if rng.random() < EDITS:
             scene = sample_scene(rng, "train")
-            if rng.random() < 0.5:  # half of what is edited are our own drawings
+            if rng.random() < OWN:
                 scene = centred(scene)
             edit = sample_edit(rng, scene, 1, "train", "train")
             if edit is not None and edit.steps[0].target is not None:

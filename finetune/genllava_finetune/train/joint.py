@@ -308,6 +308,11 @@ class DialoguePart(Part):
             "edited": torch.tensor([source is not None for source, _ in drawings]),
         }
 
+    def layers(self, module: nn.Module) -> list[nn.Module]:
+        assert isinstance(module, JointLoss)
+        model: Any = module.llava.model
+        return [*model.language_model.layers, *model.vision_tower.encoder.layers]
+
     @torch.no_grad()
     def sample(self, module: nn.Module) -> Image.Image:
         """What the model draws for a few requests now; black where it declines."""

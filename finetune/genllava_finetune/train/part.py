@@ -6,7 +6,7 @@ import abc
 import csv
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,6 +48,10 @@ class Part(abc.ABC):
     @abc.abstractmethod
     def export(self, module: nn.Module, folder: Path) -> None:
         """Save the trained components into `folder` in their standard layout."""
+
+    def layers(self, module: nn.Module) -> Sequence[nn.Module]:
+        """What a recipe with `compile` compiles, one by one: layers that are alike share their code."""
+        return ()
 
     def sample(self, module: nn.Module) -> Image.Image | None:
         """A picture that shows how training goes; None if there is nothing to see."""
@@ -216,6 +220,9 @@ def train_part(part: Part, resume: bool = True) -> Path:
     (run / "recipe.json").write_text(json.dumps({"seed": part.seed, **part.recipe.model_dump()}, indent=2))
     torch.manual_seed(part.seed)
     module = part.build()
+    if part.recipe.compile:
+        for layer in part.layers(module):
+            layer.compile(dynamic=True)
     book = Bookkeeping(part, module, run)
     checkpoint = last_checkpoint(run)
     start = 0

@@ -20,6 +20,8 @@ class PartRecipe(BaseModel):
         learning_rate: peak; warmed up over `warmup` steps, then constant, cooled to zero in the last `cooldown` share.
         ema_decay: decay of the averaged weights that are exported (0: export the last weights).
         bf16: run matrix products in bfloat16 (fast on CPUs with AMX and on GPUs).
+        compile: compile the transformer layers, which takes a minute and a C++ compiler and makes the language
+            model's steps a third faster on a CPU.
         save_every: keep a resumable checkpoint every so many steps.
     """
 
@@ -34,6 +36,7 @@ class PartRecipe(BaseModel):
     max_grad_norm: float = Field(default=1.0, gt=0)
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     bf16: bool = True
+    compile: bool = False
     log_every: int = Field(default=50, gt=0)
     save_every: int = Field(default=500, gt=0)
 

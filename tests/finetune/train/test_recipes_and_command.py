@@ -49,6 +49,16 @@ def tiny_recipe(folder: Path) -> Path:
     return path
 
 
+def test_a_recipe_that_compiles_needs_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "compiled.yaml"
+    part = {"steps": 1, "batch_size": 1, "learning_rate": 1, "compile": True}
+    path.write_text(yaml.safe_dump({"name": "compiled", "parts": {"joint": part}}))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(InvalidRequest, match="install"):
+        run(str(path), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 def test_from_nothing_to_a_pipeline_and_on_from_there(tmp_path: Path) -> None:
     recipe, output = str(tiny_recipe(tmp_path)), tmp_path / "run"
