@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from genllava.checkpoints import SHIPPED
 from genllava_finetune.train.assembling import unpack
 from genllava_finetune.train.dialogues import IGNORE
-from genllava_finetune.train.joint import SORT_WINDOW, Joint, JointLoss
+from genllava_finetune.train.joint import SORT_WINDOW, Joint, JointLoss, segment_weight
 from genllava_finetune.train.recipe import PartRecipe
 
 BATCH = 16
@@ -34,7 +34,10 @@ class PlainLoss(JointLoss):
     def words(self, states: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.llava.lm_head(states[:, :-1]).float().flatten(0, 1)
         wanted = labels[:, 1:].flatten()
-        return F.cross_entropy(logits, wanted, ignore_index=IGNORE), torch.zeros(())
+        learnt = labels[:, 1:] != IGNORE
+        weight = segment_weight(learnt)
+        errors = F.cross_entropy(logits, wanted, ignore_index=IGNORE, reduction="none")
+        return (errors[learnt.flatten()] * weight).sum() / weight.sum(), torch.zeros(())
 
 
 def measure(model: Path = SHIPPED) -> dict[str, object]:

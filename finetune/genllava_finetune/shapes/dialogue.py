@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,12 +32,14 @@ def answer(text: str) -> Step:
     return Step("I2T", text)
 
 
-def generation(target: Scene) -> Step:
-    return Step("T2I", write_plan(target), target=target)
+def generation(target: Scene, cells: Sequence[int]) -> Step:
+    """A new picture; the plan names the objects in `cells` in this order, which is that of the request."""
+    return Step("T2I", write_plan(target, cells), target=target)
 
 
-def edit(source: int, target: Scene) -> Step:
-    return Step("I2I", f"image {source}: {write_plan(target)}", source=source, target=target)
+def edit(source: int, target: Scene, cells: Sequence[int]) -> Step:
+    """A changed picture; the plan names what was there in its old order, so that little of it is new."""
+    return Step("I2I", f"image {source}: {write_plan(target, cells)}", source=source, target=target)
 
 
 @dataclass(frozen=True, slots=True)

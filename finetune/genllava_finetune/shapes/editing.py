@@ -22,6 +22,7 @@ from genllava_finetune.shapes.edits import (
     Resize,
     Swap,
     apply_all,
+    trace,
 )
 from genllava_finetune.shapes.impossible import sample_impossible_edit as sample_impossible_edit
 from genllava_finetune.shapes.language.grammar import Forms, add_noise, fill
@@ -184,8 +185,14 @@ def sample_edit(
             continue
         user, form = _say(rng, proposals, number if name_number else None, forms, short)
         check = EditCheck(Changed(scene, operations), Preserved(scene, operations), chosen)
-        return Turn(user, (edit(number, target),), check, "edit", form)
+        return Turn(user, (edit(number, target, _order(scene, operations, target)),), check, "edit", form)
     return None
+
+
+def _order(scene: Scene, operations: Sequence[Operation], target: Scene) -> list[int]:
+    """Where the objects of `scene` are now, in their old order, then what was added."""
+    kept = [new.cell for _, new in trace(scene, operations).fates if new is not None]
+    return kept + [thing.cell for thing in target.things if thing.cell not in kept]
 
 
 def _result(scene: Scene, operations: Sequence[Operation]) -> Scene | None:

@@ -146,18 +146,22 @@ def _negation(rng: random.Random) -> Specification:
     return Specification((Ask(what, count),), background, without=without)
 
 
-def complete(rng: random.Random, spec: Specification, pairs: frozenset[tuple[str, str]] = HELD_OUT_PAIRS) -> Scene:
-    """A random scene that keeps to `spec`. What is not named is free, without the pairs in `pairs`."""
+def complete(
+    rng: random.Random, spec: Specification, pairs: frozenset[tuple[str, str]] = HELD_OUT_PAIRS
+) -> tuple[Scene, list[int]]:
+    """(A random scene that keeps to `spec`, the cells of its objects in the order in which `spec` asks for them).
+
+    What is not named is free, without the pairs in `pairs`.
+    """
     whats = [ask.what for ask in spec.asks for _ in range(ask.count)]
     taken = {what.cell for what in whats if what.cell is not None}
     free = [cell for cell in range(len(CELLS)) if cell not in taken]
     cells = rng.sample(free, len(whats))
     if spec.relation is not None:
         cells = list(rng.choice(_CELL_PAIRS[spec.relation.name]))
-    things = []
-    for what, cell in zip(whats, cells, strict=True):
-        things.append(_thing(rng, what, cell if what.cell is None else what.cell, spec.without, pairs))
-    return Scene(spec.background or rng.choice(BACKGROUNDS), tuple(things))
+    cells = [cell if what.cell is None else what.cell for what, cell in zip(whats, cells, strict=True)]
+    things = [_thing(rng, what, cell, spec.without, pairs) for what, cell in zip(whats, cells, strict=True)]
+    return Scene(spec.background or rng.choice(BACKGROUNDS), tuple(things)), cells
 
 
 def _thing(
@@ -220,10 +224,10 @@ def sample_generation(
         tries = 1 if spec.complete else 6
         pairs = frozenset[tuple[str, str]]() if heldout == "attr_combo" else HELD_OUT_PAIRS
         for _ in range(tries):
-            target = complete(rng, spec, pairs)
+            target, cells = complete(rng, spec, pairs)
             if wanted(target) and split_of(target) == split:
                 user, form = say_request(rng, spec, forms)
-                return Turn(user, (generation(target),), SceneCheck(spec.holds, spec.tags), "generate", form)
+                return Turn(user, (generation(target, cells),), SceneCheck(spec.holds, spec.tags), "generate", form)
 
 
 def say_request(rng: random.Random, spec: Specification, forms: Forms) -> tuple[str, str]:
@@ -250,7 +254,6 @@ def _say_things(rng: random.Random, spec: Specification, forms: Forms, bare: boo
         return fill(RELATED[spec.relation.name].draw(rng, inner(forms)), words)
     if spec.without is not None:
         return _say_without(rng, spec, phrases[0], forms)
-    rng.shuffle(phrases)
     return list_phrases(rng, phrases)
 
 

@@ -1,8 +1,10 @@
-"""Plans: the one canonical sentence that describes a whole scene, and its inverse."""
+"""Plans: a sentence that describes a whole scene, and its inverse."""
 
 from __future__ import annotations
 
+import random
 import re
+from collections.abc import Iterable
 
 from genllava_finetune.shapes.scene import BACKGROUNDS, CELLS, COLORS, SHAPES, SIZES, Scene, Thing
 
@@ -17,13 +19,22 @@ def thing_phrase(thing: Thing) -> str:
     return f"a {thing.size} {thing.color} {thing.shape} at the {thing.position}"
 
 
-def write_plan(scene: Scene) -> str:
+def write_plan(scene: Scene, cells: Iterable[int] | None = None) -> str:
     """`a large green circle at the top left, a small blue star at the bottom, on white`.
 
-    Objects come in reading order, so every scene has exactly one plan. A scene without objects is `nothing, on white`.
+    A scene without objects is `nothing, on white`.
+
+    Args:
+        cells: where the objects lie, in the order in which the plan names them; in reading order if not given.
     """
-    things = ", ".join(thing_phrase(thing) for thing in scene.things) or "nothing"
+    there = {thing.cell: thing for thing in scene.things}
+    things = ", ".join(thing_phrase(there[cell]) for cell in (there if cells is None else cells)) or "nothing"
     return f"{things}, on {scene.background}"
+
+
+def shuffled_plan(rng: random.Random, scene: Scene) -> str:
+    """A plan that names the objects in any order."""
+    return write_plan(scene, rng.sample([thing.cell for thing in scene.things], len(scene.things)))
 
 
 def read_plan(text: str) -> Scene | None:

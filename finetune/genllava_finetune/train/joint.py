@@ -111,6 +111,19 @@ class Sight(nn.Module):
         }
 
 
+def segment_weight(learnt: Tensor) -> Tensor:
+    """[N] weights of the learnt tokens: one over the root of the length of their segment.
+
+    A plan has thirty tokens, most of them easy, and a "No." three; weighted alike, the plans drown the answers.
+
+    Args:
+        learnt: [B, T] bool, N of them true; a segment is a run of them.
+    """
+    starts = learnt & ~F.pad(learnt, (1, 0))[:, :-1]
+    segment = starts.flatten().cumsum(0)[learnt.flatten()] - 1
+    return torch.bincount(segment)[segment].float().rsqrt()
+
+
 class JointLoss(nn.Module):
     """LLaVA, its generation head, and the loss that ties both to an image decoder."""
 
@@ -178,7 +191,9 @@ class JointLoss(nn.Module):
         learnt = labels[:, 1:] != IGNORE
         logits = self.llava.lm_head(states[:, :-1][learnt]).float()
         wanted = labels[:, 1:][learnt]
-        return F.cross_entropy(logits, wanted), (logits.argmax(-1) == wanted).float().mean()
+        weight = segment_weight(learnt)
+        errors = F.cross_entropy(logits, wanted, reduction="none")
+        return (errors * weight).sum() / weight.sum(), (logits.argmax(-1) == wanted).float().mean()
 
     def features(self, pixel_values: Tensor | None) -> Tensor | None:
         """Projected features [P, N, D] of pictures."""

@@ -33,7 +33,7 @@ from genllava_finetune.shapes.edits import (
 from genllava_finetune.shapes.language import instructions, joining
 from genllava_finetune.shapes.language.grammar import Intent
 from genllava_finetune.shapes.language.instructions import Instruction
-from genllava_finetune.shapes.plan import read_plan
+from genllava_finetune.shapes.plan import read_plan, write_plan
 from genllava_finetune.shapes.proposals import OPERATIONS
 from genllava_finetune.shapes.scene import BACKGROUNDS, COLORS, JITTER, Scene, Thing
 from genllava_finetune.shapes.splits import allowed, in_distribution, is_held_out_form, sample_scene, split_of
@@ -281,3 +281,24 @@ def test_drawing_an_edit_is_fast() -> None:
     for scene in scenes:
         sample_edit(rng, scene, 1, "train", "train")
     assert time.process_time() - start < 0.3
+
+
+def test_the_plan_keeps_the_old_order_and_adds_at_the_end() -> None:
+    rng = random.Random(5)
+    for kind in ("recolor", "move", "add", "remove"):
+        for _ in range(20):
+            turn, scene, _ = drawn_edit(rng, kind)
+            phrases = turn.steps[0].text.removeprefix("image 1: ").split(", ")[:-1]
+            before = write_plan(scene).split(", ")[:-1]
+            if kind == "remove":
+                assert phrases == [phrase for phrase in before if phrase in phrases]
+            elif kind == "add":
+                assert phrases[:-1] == before
+            else:
+                assert len(phrases) == len(before)
+                changed = [(old, new) for old, new in zip(before, phrases, strict=True) if old != new]
+                words = [
+                    (old.split(" at ")[kind == "recolor"], new.split(" at ")[kind == "recolor"]) for old, new in changed
+                ]
+                assert changed
+                assert all(old == new for old, new in words)

@@ -81,7 +81,8 @@ def test_a_full_request_leaves_one_scene(rng: random.Random) -> None:
 def test_every_named_attribute_matters(rng: random.Random) -> None:
     """Where all objects are asked to be of one colour or shape, none may be of another."""
     spec = Specification((Ask(Description("star", "red"), 2),))
-    scene = complete(rng, spec)
+    scene, cells = complete(rng, spec)
+    assert sorted(cells) == [thing.cell for thing in scene.things]
     assert spec.holds(scene)
     thing = rng.choice(scene.things)
     assert not spec.holds(scene.replacing(thing, replace(thing, color="green")))
@@ -175,3 +176,17 @@ def test_drawing_a_request_is_fast() -> None:
     for _ in range(1000):
         sample_generation(rng, "train", "train")
     assert time.process_time() - start < 0.3
+
+
+def test_the_plan_names_objects_in_the_order_of_the_request() -> None:
+    """A model then has nothing to sort."""
+    rng, seen = random.Random(3), 0
+    for _ in range(200):
+        turn = sample_generation(rng, "train", "train", kind="full")
+        request, plan = turn.user.lower(), turn.steps[0].text
+        colors = [phrase.split()[2] for phrase in plan.split(", ")[:-1]]
+        places = [request.find(color) for color in colors]
+        if len(set(colors)) == len(colors) > 1 and min(places) >= 0:  # typos and repeated colours tell nothing
+            assert places == sorted(places)
+            seen += 1
+    assert seen > 50
