@@ -16,10 +16,10 @@ from genllava_finetune.shapes.splits import sample_scene
 from genllava_finetune.shapes.understanding import sample_question
 
 MIXTURE: Final = {
-    "questions": 0.42,
-    "generation": 0.14,
-    "edit": 0.2,
-    "conversation": 0.17,
+    "questions": 0.4,
+    "generation": 0.12,
+    "edit": 0.3,
+    "conversation": 0.11,
     "outside": 0.06,
     "null": 0.01,
 }
