@@ -20,7 +20,7 @@ from genllava_finetune.shapes.dialogue import Dialogue, Turn
 from genllava_finetune.shapes.render import render_array
 from genllava_finetune.shapes.scene import Scene
 from genllava_finetune.shapes.splits import sample_scene
-from genllava_finetune.train.image_decoder import centred
+from genllava_finetune.train.image_decoder import centred, settled
 from genllava_finetune.train.language_tokenizer import token_ids
 
 IGNORE: Final = -100
@@ -34,7 +34,6 @@ class Example:
         ids, labels: of equal length; labels are `IGNORE` where nothing is to be learnt.
         pictures: what is seen, in the order of their placeholders.
         scenes: what each of them shows.
-        centred: for each, whether its objects are in the middle of their cells, as in what we draw.
         plans: text of every drawing, without the `image K: ` prefix, in the order of their visual queries.
         drawings: for each, the picture it edits (None for generation) and the picture it should be.
     """
@@ -43,7 +42,6 @@ class Example:
     labels: list[int]
     pictures: list[NDArray[np.uint8]] = field(default_factory=list)
     scenes: list[Scene] = field(default_factory=list)
-    centred: list[bool] = field(default_factory=list)
     plans: list[str] = field(default_factory=list)
     drawings: list[tuple[NDArray[np.uint8] | None, NDArray[np.uint8]]] = field(default_factory=list)
 
@@ -76,7 +74,6 @@ class Encoder:
         for scene in turn.images:
             example.pictures.append(draw_seen(rng, scene))
             example.scenes.append(scene)
-            example.centred.append(False)
             numbers.append(len(example.pictures))
         user = layout.user_turn(self.tokenizer, turn.user, numbers, self.tokens_per_image)
         self._add(example, user, learn=False)
@@ -87,13 +84,14 @@ class Encoder:
             self._add(example, layout.plan(self.tokenizer, f"[{step.task}]", step.text), learn=True)
             self._add(example, layout.drawing(self.tokenizer, self.num_queries), learn=False)
             example.plans.append(step.text.split(": ", 1)[-1])
-            neat = step.source is None or example.centred[step.source - 1]
-            drawn = render_array(centred(step.target) if neat else step.target)
-            source = None if step.source is None else example.pictures[step.source - 1]
-            example.centred.append(neat)
+            source, target = None, centred(step.target)
+            if step.source is not None:
+                source = example.pictures[step.source - 1]
+                target = settled(example.scenes[step.source - 1], step.target)
+            drawn = render_array(target)
             example.drawings.append((source, drawn))
             example.pictures.append(drawn)
-            example.scenes.append(step.target)
+            example.scenes.append(target)
             number = len(example.pictures)
             self._add(example, layout.picture(self.tokenizer, number, self.tokens_per_image), learn=False)
         self._add(example, [self.eos], learn=True)

@@ -27,7 +27,7 @@ from genllava.autoencoder_patch import AutoencoderPatch
 from genllava_finetune.shapes.editing import sample_edit
 from genllava_finetune.shapes.plan import shuffled_plan
 from genllava_finetune.shapes.render import render_array
-from genllava_finetune.shapes.scene import Scene
+from genllava_finetune.shapes.scene import JITTER, Scene, Thing
 from genllava_finetune.shapes.splits import sample_scene
 from genllava_finetune.train.autoencoder import LATENT_CHANNELS
 from genllava_finetune.train.part import Batch, Part
@@ -136,6 +136,24 @@ def centred(scene: Scene) -> Scene:
     return Scene(scene.background, tuple(replace(thing, dx=0, dy=0) for thing in scene.things))
 
 
+def settled(source: Scene, target: Scene) -> Scene:
+    """The target of an edit with every newcomer in the middle of its cell; what stays in place keeps its jitter.
+
+    Where in a cell a new object goes cannot be known: asked for a random place, the decoder draws a blur.
+    """
+    there = {thing.cell: thing for thing in source.things}
+
+    def settle(thing: Thing) -> Thing:
+        old, reach = there.get(thing.cell), JITTER[thing.size]
+        if old is not None:
+            dx, dy = (max(-reach, min(reach, offset)) for offset in (old.dx, old.dy))
+            if (dx, dy) == (thing.dx, thing.dy) or (old.shape, old.color) == (thing.shape, thing.color):
+                return replace(thing, dx=dx, dy=dy)
+        return replace(thing, dx=0, dy=0)
+
+    return Scene(target.background, tuple(settle(thing) for thing in target.things))
+
+
 class ImageDecoder(Part):
     name = "image_decoder"
 
@@ -153,7 +171,7 @@ class ImageDecoder(Part):
                 scene = centred(scene)
             edit = sample_edit(rng, scene, 1, "train", "train")
             if edit is not None and edit.steps[0].target is not None:
-                return scene, edit.steps[0].target
+                return scene, settled(scene, edit.steps[0].target)
         return None, centred(sample_scene(rng, "train"))
 
     def batch(self, step: int) -> Batch:

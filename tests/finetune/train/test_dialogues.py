@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -14,9 +15,12 @@ from genllava_finetune.shapes.dialogue import Dialogue
 from genllava_finetune.shapes.generation import sample_generation
 from genllava_finetune.shapes.parser import parse
 from genllava_finetune.shapes.plan import read_plan
+from genllava_finetune.shapes.render import render_array
+from genllava_finetune.shapes.scene import JITTER, Scene, Thing
 from genllava_finetune.shapes.splits import allowed, in_distribution, is_held_out_form, sample_scene, split_of
 from genllava_finetune.shapes.understanding import sample_question
 from genllava_finetune.train.dialogues import IGNORE, Encoder, pad
+from genllava_finetune.train.image_decoder import centred, settled
 from genllava_finetune.train.language_tokenizer import token_ids, train_tokenizer
 from genllava_finetune.train.mixture import sample_training_dialogue
 
@@ -108,10 +112,9 @@ def test_what_we_drew_is_edited_where_we_drew_it() -> None:
         example = encoder().encode(rng, dialogue)
         steps = [s for turn in dialogue.turns for s in turn.steps if s.target is not None]
         for step, (source, drawn) in zip(steps, example.drawings, strict=True):
-            if source is None or step.source is None or not example.centred[step.source - 1]:
+            before = None if source is None else parse(source).scene
+            if source is None or before is None or (source != render_array(centred(before))).any():
                 continue
-            before = parse(source).scene
-            assert before is not None
             assert step.target is not None
             if before.background == step.target.background:
                 kept = set(before.things) & set(step.target.things)
@@ -120,6 +123,20 @@ def test_what_we_drew_is_edited_where_we_drew_it() -> None:
                     window = slice(y - 17, y + 18), slice(x - 17, x + 18)
                     assert (source[window] == drawn[window]).all()
                 checked += bool(kept)
+
+
+def test_newcomers_stand_in_the_middle_and_what_stays_does_not_move() -> None:
+    star, circle = Thing(0, "star", "red", "small", 5, -4), Thing(4, "circle", "blue", "small", -5, 2)
+    source = Scene("white", (star, circle))
+    recolored, grown = replace(star, color="green"), replace(circle, size="large", dx=0, dy=0)
+    added, moved = Thing(8, "square", "pink", "small", 3, 3), replace(circle, cell=5)
+
+    def offsets(*things: Thing) -> list[tuple[int, int]]:
+        return [(thing.dx, thing.dy) for thing in settled(source, Scene("white", things)).things]
+
+    assert offsets(recolored, circle, added) == [(5, -4), (-5, 2), (0, 0)]
+    assert offsets(star, moved) == [(5, -4), (0, 0)]
+    assert offsets(star, grown) == [(5, -4), (-JITTER["large"], 2)]
 
 
 def test_digits_are_tokens_of_their_own_and_text_survives() -> None:
