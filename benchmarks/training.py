@@ -35,7 +35,7 @@ class PlainLoss(JointLoss):
         logits = self.llava.lm_head(states[:, :-1]).float().flatten(0, 1)
         wanted = labels[:, 1:].flatten()
         learnt = labels[:, 1:] != IGNORE
-        weight = segment_weight(learnt)
+        weight = segment_weight(labels[:, 1:], self.seen_id)
         errors = F.cross_entropy(logits, wanted, ignore_index=IGNORE, reduction="none")
         return (errors[learnt.flatten()] * weight).sum() / weight.sum(), torch.zeros(())
 

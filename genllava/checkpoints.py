@@ -24,6 +24,8 @@ SHIPPED: Final = Path(__file__).parent / "shipped"
 _PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5")
 _LIBRARIES: Final = ("transformers", "diffusers", "genllava")
 _DOWNLOAD_OPTIONS: Final = ("cache_dir", "force_download", "local_files_only", "token", "revision", "variant")
+_ALIGNMENT: Final = 64
+"""Bytes; what PyTorch allocates begins at multiples of this."""
 NULL_TOLERANCE: Final = 0.05
 """Relative error of the stored null conditioning; rounding to half precision stays below it."""
 
@@ -91,6 +93,19 @@ def check_weights(pipeline: GenLlavaPipeline, folder: Path) -> None:
         wanted = {tensor.data_ptr(): tensor.numel() for tensor in part.parameters()}  # tied ones count once
         if sum(map(_numbers_in, files)) < sum(wanted.values()):
             raise CheckpointError(f"{folder}: weights of {name} are missing")
+
+
+def align_weights(pipeline: GenLlavaPipeline) -> None:
+    """Move weights that are mapped from a file to where memory is aligned.
+
+    A file has them anywhere, and for them some processors take other kernels, whose results differ in the last bits:
+    the model that was saved and the one that is loaded would not give the same numbers.
+    """
+    for part in pipeline.components.values():
+        if isinstance(part, torch.nn.Module):
+            for tensor in (*part.parameters(), *part.buffers()):
+                if tensor.device.type == "cpu" and tensor.data_ptr() % _ALIGNMENT:
+                    tensor.data = tensor.data.clone()
 
 
 def _numbers_in(path: Path) -> int:

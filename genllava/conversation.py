@@ -86,7 +86,7 @@ class Conversation:
         before = self.mark()
         results: list[Result] = []
         try:
-            self.add_user(text, images)
+            seen = self.add_user(text, images, options.get("cancel"))
             while len(results) < max_segments:
                 probabilities = self.next_action()
                 action = next(iter(probabilities))
@@ -97,7 +97,7 @@ class Conversation:
                     result = self.answer(options.get("cancel"))
                 else:
                     result = self.draw(action, seed=seed, **options)
-                results.append(replace(result, task_probabilities=probabilities))
+                results.append(replace(result, seen=seen, task_probabilities=probabilities))
             self.end_turn()
         except BaseException:
             self.rollback(before)
@@ -105,11 +105,14 @@ class Conversation:
         return results
 
     @torch.no_grad()
-    def add_user(self, text: str, images: Sequence[Seen] = ()) -> None:
-        """Add a request and the pictures that come with it.
+    def add_user(self, text: str, images: Sequence[Seen] = (), cancel: CancelCheck | None = None) -> str:
+        """Add a request and the pictures that come with it, and let the model look at what it is about.
+
+        Returns:
+            What it notes down; empty where there is nothing to see.
 
         Raises:
-            ImageRejected, InvalidRequest: nothing was added.
+            ImageRejected, InvalidRequest, Cancelled, NonFiniteError: nothing was added.
         """
         check_text(text)
         shown = [self._pipeline.picture(source) for source in images]
@@ -117,9 +120,16 @@ class Conversation:
         numbers = range(first, first + len(shown))
         language = self._language
         ids = layout.user_turn(language.tokenizer, text, numbers, language.tokens_per_image)
-        self._stream.append(0, ids, self._see(shown))
+        before = self.mark()
+        try:
+            self._stream.append(0, ids, self._see(shown))
+            (seen,) = segments.write_seen(self._stream, cancel)
+        except BaseException:
+            self.rollback(before)
+            raise
         self.pictures += shown
         self._segments = 0
+        return seen
 
     @torch.no_grad()
     def next_action(self, allowed: Sequence[str] | None = None) -> dict[str, float]:

@@ -29,11 +29,12 @@ def write(
     stops: Sequence[int],
     max_tokens: int,
     prefixes: Sequence[Sequence[Sequence[int]]] | None = None,
+    may_be_empty: bool = False,
     temperature: float = 0.0,
     generators: Sequence[torch.Generator] | None = None,
     cancel: CancelCheck | None = None,
 ) -> list[list[int]]:
-    """Let the model write a text in each row, at least one token and at most `max_tokens`.
+    """Let the model write a text in each row, at most `max_tokens`, and at least one unless it `may_be_empty`.
 
     A text ends before a token of `stops`; that token is not taken, so the caller decides what comes next.
 
@@ -64,7 +65,9 @@ def write(
                 allowed = torch.zeros_like(words)
                 allowed[forced] = True
             else:
-                begun = bool(text) and (prefixes is None or text not in [list(p) for p in prefixes[row]])
+                begun = (bool(text) or may_be_empty) and (
+                    prefixes is None or text not in [list(p) for p in prefixes[row]]
+                )
                 allowed = words_or_stops if begun else words
             scores = logits[row].masked_fill(~allowed, -torch.inf)
             token = _pick(scores, temperature, None if generators is None else generators[row])

@@ -1,9 +1,13 @@
 """How a conversation becomes token ids. The only place that knows; training and inference both come here.
 
     <s> [INST] image 1 <image>*P make the circle green [/INST]
+    image 1: at the top left a large red circle, on white in image 1, circle: at the top left a large red circle [SEEN]
     [I2I] image 1: a large green circle at the top left, on white [SOI] <query>*N [EOI] image 2 <image>*P
     [I2T] There are two shapes. </s>
     [INST] ... [/INST] ... </s>
+
+Before it does anything, the model writes down what it sees: captions of the pictures that came in since it last did,
+the user's and its own, and the objects that the request is about. What is asked is then a matter of words.
 
 Every piece of text is tokenised by itself and the ids are joined, so a piece has the same ids wherever it
 stands and what is cached stays valid. Text that the model wrote is never tokenised again: its ids are kept.
@@ -15,7 +19,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from genllava.tokens import EOI, I2T, IMAGE, QUERY, SOI, SPECIAL_TOKENS, USER_END, USER_START
+from genllava.tokens import EOI, I2T, IMAGE, QUERY, SEEN, SOI, SPECIAL_TOKENS, USER_END, USER_START
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -45,6 +49,11 @@ def picture(tokenizer: PreTrainedTokenizerBase, number: int, tokens_per_image: i
     return label + [token_id(tokenizer, IMAGE)] * tokens_per_image
 
 
+def seen(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """`text [SEEN]`: what new pictures show, and what a request is about; there may be nothing to write."""
+    return [*text_ids(tokenizer, text), token_id(tokenizer, SEEN)]
+
+
 def answer(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """`[I2T] text`; it ends with whatever comes next."""
     return [token_id(tokenizer, I2T), *text_ids(tokenizer, text)]
@@ -60,8 +69,8 @@ def drawing(tokenizer: PreTrainedTokenizerBase, num_queries: int) -> list[int]:
     return [token_id(tokenizer, QUERY)] * num_queries + [token_id(tokenizer, EOI)]
 
 
-def edit_prefix(number: int) -> str:
-    """How the plan of an edit begins: the number of the picture it changes. A space and the plan follow."""
+def picture_prefix(number: int) -> str:
+    """How a plan says which picture it changes, and a caption which one it describes; a space and its text follow."""
     return f"image {number}:"
 
 

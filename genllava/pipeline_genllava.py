@@ -1,7 +1,7 @@
 """The model: a diffusers pipeline that understands, generates and edits pictures.
 
-The way of a request: `_open` lays it out as tokens; in `segments` the language model chooses the task and
-writes an answer or a plan; in `painting` its states at the visual queries become conditioning,
+The way of a request: `_open` lays it out as tokens; in `segments` the language model writes down what it sees,
+chooses the task and writes an answer or a plan; in `painting` its states at the visual queries become conditioning,
 latents, and a picture.
 """
 
@@ -37,7 +37,7 @@ from genllava.pipeline_output import Counters, Drawing, Stopwatch, Understanding
 from genllava.processing import load_processor
 from genllava.requests import Request, Seen, given_plans, pair_requests, task_choices
 from genllava.stream import TokenStream
-from genllava.tokens import BOS, I2I, I2T, SOI, T2I
+from genllava.tokens import BOS, I2I, I2T, SEEN, SOI, T2I
 
 if TYPE_CHECKING:
     from genllava.conversation import Conversation
@@ -157,6 +157,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         checkpoints.check_weights(pipeline, folder)
         if device is not None:
             pipeline.to(device)
+        checkpoints.align_weights(pipeline)
         checkpoints.check_null_embeds(pipeline)
         return pipeline
 
@@ -236,12 +237,16 @@ class GenLlavaPipeline(DiffusionPipeline):
         stream = self._open(requests)
         if self.config["native_prompts"]:
             rows: list[dict[str, float]] = [{I2T: 1.0}] * len(requests)
+            seen = [""] * len(requests)
             texts = native.write_answers(stream, cancel)
         else:
+            seen = segments.write_seen(stream, cancel)
             rows = segments.task_probabilities(stream, task_choices(requests))
             texts = segments.write_answers(stream, cancel)
         clock.lap("answering")
-        answers = [Understanding(text, row, clock.timings) for text, row in zip(texts, rows, strict=True)]
+        answers = [
+            Understanding(text, row, clock.timings, noted) for text, row, noted in zip(texts, rows, seen, strict=True)
+        ]
         return answers[0] if isinstance(question, str) else answers
 
     @overload
@@ -315,27 +320,38 @@ class GenLlavaPipeline(DiffusionPipeline):
         return drawings[0] if isinstance(instruction, str) else drawings
 
     @overload
-    def next_action(self, request: str, images: Any = None) -> dict[str, float]: ...
+    def next_action(
+        self, request: str, images: Any = None, *, cancel: CancelCheck | None = None
+    ) -> dict[str, float]: ...
     @overload
-    def next_action(self, request: list[str], images: Any = None) -> list[dict[str, float]]: ...
+    def next_action(
+        self, request: list[str], images: Any = None, *, cancel: CancelCheck | None = None
+    ) -> list[dict[str, float]]: ...
     @torch.no_grad()
     def next_action(
         self,
         request: str | list[str],
         images: Seen | Sequence[Seen] | Sequence[Seen | Sequence[Seen] | None] | None = None,
+        *,
+        cancel: CancelCheck | None = None,
     ) -> dict[str, float] | list[dict[str, float]]:
         """Probabilities of what the model would do about a request, by task token, most likely first.
+
+        It looks at the request first: what it sees is written down, and not returned.
 
         Args:
             request, images: as `question` and `images` of `understand`. Where there is no picture, `[I2I]` is
                 left out.
+            cancel: asked before every token.
 
         Raises:
-            ImageRejected, InvalidRequest, NonFiniteError.
+            ImageRejected, InvalidRequest, Cancelled, NonFiniteError.
         """
         native.require_stream(self)
         requests = pair_requests(images, request, self.picture)
-        rows = segments.task_probabilities(self._open(requests), task_choices(requests))
+        stream = self._open(requests)
+        segments.write_seen(stream, cancel)
+        rows = segments.task_probabilities(stream, task_choices(requests))
         return rows[0] if isinstance(request, str) else rows
 
     def conversation(self) -> Conversation:
@@ -410,6 +426,11 @@ class GenLlavaPipeline(DiffusionPipeline):
         clock = Stopwatch()
         stream = self._open(requests)
         chosen = [{task: 1.0}] * len(requests)
+        seen = [""] * len(requests)
+        if given is None or (sources is not None and not self.config["native_prompts"]):
+            seen = segments.write_seen(stream, settings.cancel)
+        elif not self.config["native_prompts"]:
+            stream.append_all([self.language.id(SEEN)])  # there is nothing to see, and nothing to choose
         if given is None:
             chosen = segments.task_probabilities(stream, [(task, I2T)] * len(requests))
         drawn = [row for row, tasks in enumerate(chosen) if next(iter(tasks)) == task]
@@ -432,5 +453,6 @@ class GenLlavaPipeline(DiffusionPipeline):
             results |= zip(drawn, painting.paint(self, plans, states, edited, picked, settings), strict=True)
         clock.lap("drawing" if drawn else "answering")
         return [
-            replace(results[row], task_probabilities=chosen[row], timings=clock.timings) for row in range(len(requests))
+            replace(results[row], seen=seen[row], task_probabilities=chosen[row], timings=clock.timings)
+            for row in range(len(requests))
         ]

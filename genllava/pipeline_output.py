@@ -20,11 +20,15 @@ class Understanding:
         task_probabilities: how likely each next task was, by token (`"[I2T]"`); they sum to 1 over what was
             allowed.
         timings: seconds, by phase; those of a batch are shared by its results.
+        seen: what it noted down first: captions of the pictures that are new, `image 1: ...`, and the objects that the
+            request is about, `in image 1, star: ...`; the same for everything a turn of a conversation gives, and empty
+            where there was nothing to see or nothing to choose (`plan` given, `native_prompts`).
     """
 
     text: str
     task_probabilities: dict[str, float] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
+    seen: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +44,7 @@ class Drawing:
         latents: [C, h, w] float32 on the CPU, as the denoising loop left them: an edit of this drawing starts
             here.
         unet_rows: rows that went through the UNet for it: steps times guidance branches.
-        task_probabilities, timings: as in `Understanding`.
+        task_probabilities, timings, seen: as in `Understanding`.
     """
 
     image: Image.Image | None
@@ -52,6 +56,7 @@ class Drawing:
     unet_rows: int = 0
     task_probabilities: dict[str, float] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
+    seen: str = ""
 
 
 Result = Understanding | Drawing

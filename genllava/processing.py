@@ -7,7 +7,7 @@ from typing import Final
 
 from transformers import LlavaProcessor, PreTrainedTokenizerBase, SiglipImageProcessorPil
 
-from genllava.tokens import BOS, EOI, EOS, I2T, IMAGE, QUERY, SOI, SPECIAL_TOKENS, USER_END, USER_START
+from genllava.tokens import BOS, EOI, EOS, I2T, IMAGE, QUERY, SEEN, SOI, SPECIAL_TOKENS, USER_END, USER_START
 
 _CLEAN: Final = "".join(
     f" | replace('{token}', ' ')" for token in SPECIAL_TOKENS if token == token.lower()
@@ -31,6 +31,10 @@ CHAT_TEMPLATE: Final = (
     "{%- endfor -%}"
     f"{{{{- '{USER_END}' -}}}}"
     "{%- else -%}"
+    "{%- for part in parts if part.type == 'seen' -%}"  # {'type': 'seen', 'text': 'image 1: ...'}
+    "{{- part.text -}}"
+    "{%- endfor -%}"
+    f"{{{{- '{SEEN}' -}}}}"
     "{%- for part in parts -%}"
     "{%- if part.type == 'text' -%}"
     f"{{{{- '{I2T}' ~ part.text -}}}}"
@@ -47,8 +51,8 @@ CHAT_TEMPLATE: Final = (
 )
 """Renders messages to the text whose ids are those of `genllava.layout`.
 
-User content: `image` parts, then one `text` part. Assistant content: `text` parts (answers), and `drawing`
-parts, each with the `image` part that it made after it.
+User content: `image` parts, then one `text` part. Assistant content: a `seen` part where there
+is something to see, `text` parts (answers), and `drawing` parts, each with the `image` part that it made after it.
 """
 
 

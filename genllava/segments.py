@@ -1,4 +1,4 @@
-"""The segments of an assistant turn as the language model writes them: answers, and plans of pictures."""
+"""The segments of an assistant turn as the language model writes them: what it sees, answers, plans of pictures."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from genllava.decoding import choose, write
 from genllava.denoising import CancelCheck
 from genllava.errors import InvalidRequest
 from genllava.stream import TokenStream
-from genllava.tokens import EOI, EOS, I2I, I2T, SOI, TASKS
+from genllava.tokens import EOI, EOS, I2I, I2T, SEEN, SOI, TASKS
 
+MAX_SEEN_TOKENS: Final = 256
 MAX_ANSWER_TOKENS: Final = 256
 MAX_PLAN_TOKENS: Final = 192
 _PLAN_STREAM: Final = 0x9E3779B97F4A7C15
@@ -28,6 +29,14 @@ class Plan:
 
     text: str
     source: int | None
+
+
+def write_seen(stream: TokenStream, cancel: CancelCheck | None = None) -> list[str]:
+    """Let the model write down in every row what it sees: `image 1: caption in image 1, circle: ... [SEEN]`."""
+    language = stream.language
+    texts = write(stream, stops=[language.id(SEEN)], max_tokens=MAX_SEEN_TOKENS, may_be_empty=True, cancel=cancel)
+    stream.append_all([language.id(SEEN)])
+    return [language.text(ids) for ids in texts]
 
 
 def task_probabilities(stream: TokenStream, allowed: Sequence[Sequence[str]]) -> list[dict[str, float]]:
@@ -65,7 +74,7 @@ def write_plans(
     stream.append_all([language.id(task)])
     prefixes: dict[int, list[int]] = {}
     if task == I2I:
-        prefixes = {number: layout.text_ids(language.tokenizer, layout.edit_prefix(number)) for number in numbers}
+        prefixes = {number: layout.text_ids(language.tokenizer, layout.picture_prefix(number)) for number in numbers}
         temperature = 0.0
     texts = write(
         stream,
@@ -95,7 +104,7 @@ def put_plan(stream: TokenStream, row: int, task: str, plan_text: str, numbers: 
         InvalidRequest: an empty plan, or one that names a picture that does not exist.
     """
     plan = parse_plan(task, plan_text, numbers)
-    written = plan.text if plan.source is None else f"{layout.edit_prefix(plan.source)} {plan.text}"
+    written = plan.text if plan.source is None else f"{layout.picture_prefix(plan.source)} {plan.text}"
     stream.append(row, layout.plan(stream.language.tokenizer, task, written))
     return plan
 

@@ -12,6 +12,8 @@ I2I: Final = "[I2I]"
 """The assistant edits a picture of the conversation."""
 TOOL: Final = "[TOOL]"
 """The assistant calls a tool."""
+SEEN: Final = "[SEEN]"
+"""What the new pictures show and what the request is about is written down; the task follows."""
 SOI: Final = "[SOI]"
 """The plan of a picture is complete; the visual queries follow."""
 EOI: Final = "[EOI]"
@@ -28,4 +30,4 @@ USER_START: Final = "[INST]"
 USER_END: Final = "[/INST]"
 
 TASKS: Final = (I2T, T2I, I2I, TOOL)
-SPECIAL_TOKENS: Final = (PAD, BOS, EOS, USER_START, USER_END, *TASKS, SOI, EOI, IMAGE, QUERY)
+SPECIAL_TOKENS: Final = (PAD, BOS, EOS, USER_START, USER_END, *TASKS, SOI, EOI, IMAGE, QUERY, SEEN)

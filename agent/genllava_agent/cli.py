@@ -117,6 +117,7 @@ def understand(
         _print_json(
             {
                 "answer": result.text,
+                "seen": result.seen,
                 "task_probabilities": result.task_probabilities,
                 "seconds": round(time.perf_counter() - started, 3),
             }
@@ -204,6 +205,9 @@ def evaluate(
     split: Annotated[str, typer.Option("--split", help="test, or dev while tuning.")] = "test",
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the whole report to this file.")] = None,
     n: Annotated[int, typer.Option("--n", min=1, help="Examples for each figure.")] = 500,
+    suites: Annotated[
+        list[str] | None, typer.Option("--suite", help="Only suites whose name starts so; may be repeated.")
+    ] = None,
     model: Model = None,
     device: Device = None,
 ) -> None:
@@ -219,7 +223,7 @@ def evaluate(
 
     from genllava_finetune.evaluate import command
 
-    command.run(model=model, split=split, n=n, json_path=target, device=device)
+    command.run(model=model, split=split, n=n, json_path=target, device=device, suites=suites or None)
 
 
 @app.command()
@@ -273,6 +277,7 @@ def _deliver(drawing: Drawing, target: Path, shown: Path, seconds: float, as_jso
                 "output": str(shown) if drawing.image is not None else None,
                 "text": drawing.text,
                 "plan": drawing.plan,
+                "seen": drawing.seen,
                 "seed": drawing.seed,
                 "seconds": round(seconds, 3),
             }

@@ -147,6 +147,12 @@ def test_text_that_is_not_unicode_is_bad_input(files: Path) -> None:
     assert "UTF-8" in done.stderr
 
 
+def test_a_suite_that_does_not_exist_is_bad_input() -> None:
+    done = run("evaluate", "--suite", "riddles")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert "riddles" in done.stderr
+
+
 def test_a_hub_model_that_cannot_be_reached_is_bad_input(files: Path) -> None:
     done = run("understand", str(files / "fine.png"), "How many?", "--model", "no-one/none", HF_HUB_OFFLINE="1")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
@@ -207,15 +213,15 @@ class FakePipeline:
 
     def understand(self, image: Image.Image, question: str) -> Any:
         assert image.mode == "RGB"
-        return SimpleNamespace(text="There are two shapes.", task_probabilities={"[I2T]": 1.0})
+        return SimpleNamespace(text="There are two shapes.", task_probabilities={"[I2T]": 1.0}, seen="image 1: x")
 
     def generate(self, prompt: str, callback_on_step_end: Callable[..., None], **options: Any) -> Any:
         self.calls.append(options)
         callback_on_step_end(1, 2, None)
         if not self.draws:
-            return SimpleNamespace(image=None, text="I can only draw shapes.", plan=None, seed=3)
+            return SimpleNamespace(image=None, text="I can only draw shapes.", plan=None, seed=3, seen="")
         image = Image.new("RGB", (8, 8), "red")
-        return SimpleNamespace(image=image, text=None, plan="a large red circle", seed=3)
+        return SimpleNamespace(image=image, text=None, plan="a large red circle", seed=3, seen="")
 
     def edit(self, image: Image.Image, instruction: str, **options: Any) -> Any:
         return self.generate(instruction, **options)
@@ -267,6 +273,7 @@ def test_understand_prints_the_answer(pipeline: FakePipeline, files: Path) -> No
     report = json.loads(CliRunner().invoke(cli.app, [*args, "--json"]).stdout)
     assert report["answer"] == "There are two shapes."
     assert report["task_probabilities"] == {"[I2T]": 1.0}
+    assert report["seen"] == "image 1: x"
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ REQUESTS = [
 
 @pytest.fixture(autouse=True)
 def short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "MAX_SEEN_TOKENS", 6)
     monkeypatch.setattr(segments, "MAX_ANSWER_TOKENS", 6)
     monkeypatch.setattr(segments, "MAX_PLAN_TOKENS", 6)
 
@@ -91,7 +92,7 @@ def test_a_turn_reads_only_what_is_new(pipe: GenLlavaPipeline, picture: Pictures
         pipe.counters.reset()
         length = len(chat.ids)
         chat.add_user(REQUESTS[turn], [picture(turn)] if turn % 2 == 0 else [])
-        new = len(chat.ids) - length
+        new = len(chat.ids) - length - pipe.counters.decoded_tokens  # what it wrote was not given to it to read
         chat.next_action()
         assert pipe.counters.prefilled_tokens <= new + before + 1
         chat.answer()
@@ -142,11 +143,15 @@ def test_chained_edits_use_the_latents(pipe: GenLlavaPipeline, picture: Pictures
         chat.draw(I2I, plan="image 77: a circle")
 
 
-def test_a_drawing_is_the_same_in_a_conversation_and_alone(pipe: GenLlavaPipeline) -> None:
-    alone = pipe.generate("draw a star", plan="a red star", seed=4)
+def test_a_drawing_is_the_same_in_a_conversation_and_alone(
+    pipe: GenLlavaPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "task_probabilities", lambda *_: [{T2I: 1.0}])
+    alone = pipe.generate("draw a star", seed=4)
     chat = pipe.conversation()
     chat.add_user("draw a star")
-    inside = chat.draw(T2I, plan="a red star", seed=4)
+    inside = chat.draw(T2I, seed=4)
+    assert alone.plan == inside.plan
     assert np.array_equal(np.asarray(alone.image), np.asarray(inside.image))
 
 
@@ -157,8 +162,23 @@ def test_ask_runs_a_turn(pipe: GenLlavaPipeline, picture: Pictures) -> None:
     assert chat.ids[-1] == pipe.language.id(EOS)
     assert sum(results[0].task_probabilities.values()) == pytest.approx(1)
     assert EOS not in results[0].task_probabilities, "a turn has at least one segment"
+    assert {result.seen for result in results} == {results[0].seen}
     again = pipe.conversation().ask(REQUESTS[0], [picture(1)], seed=3, max_segments=2)
     assert [type(r) for r in again] == [type(r) for r in results]
+
+
+def test_looking_can_be_cancelled(pipe: GenLlavaPipeline, picture: Pictures) -> None:
+    chat = pipe.conversation()
+    chat.add_user("hello", [picture(1)])
+    chat.answer()
+    chat.end_turn()
+    ids, pictures, probabilities = chat.ids, list(chat.pictures), chat.next_action([I2T, T2I, I2I])
+    with pytest.raises(Cancelled):
+        chat.add_user("look", [picture(2)], cancel=lambda: True)
+    assert (chat.ids, chat.pictures) == (ids, pictures)
+    assert chat.next_action([I2T, T2I, I2I]) == pytest.approx(probabilities, abs=1e-4)
+    chat.add_user("look", [picture(2)])
+    assert len(chat.pictures) == 2
 
 
 def test_a_fault_leaves_the_conversation_as_it_was(
@@ -172,7 +192,7 @@ def test_a_fault_leaves_the_conversation_as_it_was(
     probabilities = chat.next_action([I2T, T2I, I2I])
     count = iter(range(100))
     with pytest.raises(Cancelled):
-        chat.ask("draw", cancel=lambda: next(count) > 7)
+        chat.ask("draw", cancel=lambda: next(count) > 3)
     assert (chat.ids, chat.pictures) == (ids, pictures)
     with pytest.raises(ImageRejected):
         chat.ask("look", [b"no picture"])

@@ -25,6 +25,7 @@ def test_the_chat_template_gives_the_same_ids(pipe: GenLlavaPipeline) -> None:
         {
             "role": "assistant",
             "content": [
+                {"type": "seen", "text": "image 1: a red circle"},
                 {"type": "drawing", "task": "I2I", "plan": "image 1: a green circle", "queries": N},
                 {"type": "image"},
                 {"type": "text", "text": "There are two."},
@@ -40,12 +41,14 @@ def test_the_chat_template_gives_the_same_ids(pipe: GenLlavaPipeline) -> None:
     assert list(ids) == [
         bos,
         *layout.user_turn(t, "make the circle green", [1], P),
+        *layout.seen(t, "image 1: a red circle"),
         *layout.plan(t, I2I, "image 1: a green circle"),
         *layout.drawing(t, N),
         *layout.picture(t, 2, P),
         *layout.answer(t, "There are two."),
         eos,
         *layout.user_turn(t, "thanks", [], P),
+        *layout.seen(t, ""),
         *layout.answer(t, "Yes."),
         eos,
     ]
@@ -93,7 +96,7 @@ def test_user_text_is_normalised() -> None:
 )
 def test_the_prefix_of_an_edit(plan: str, number: int | None, rest: str) -> None:
     assert layout.split_edit_plan(plan) == (number, rest)
-    assert layout.split_edit_plan(f"{layout.edit_prefix(7)} x") == (7, "x")
+    assert layout.split_edit_plan(f"{layout.picture_prefix(7)} x") == (7, "x")
 
 
 def test_a_tokenizer_without_our_tokens_is_named(pipe: GenLlavaPipeline) -> None:

@@ -15,7 +15,13 @@ from genllava_finetune.shapes.dialogue import (
     StepsCheck,
     Turn,
 )
-from genllava_finetune.shapes.editing import HeldOutEdit, focus_after, sample_edit, sample_impossible_edit
+from genllava_finetune.shapes.editing import (
+    HeldOutEdit,
+    focus_after,
+    sample_edit,
+    sample_impossible_edit,
+    sample_undo,
+)
 from genllava_finetune.shapes.edits import Changed
 from genllava_finetune.shapes.generation import HeldOut, Kind, sample_generation
 from genllava_finetune.shapes.language.grammar import Forms, Intent, fill
@@ -30,7 +36,7 @@ from genllava_finetune.shapes.splits import (
     in_distribution,
     sample_scene,
 )
-from genllava_finetune.shapes.understanding import sample_question
+from genllava_finetune.shapes.understanding import FOLLOWED, sample_follow_up, sample_question
 
 HeldOutPart = Literal["attr_combo", "count", "relation", "edit_combo"]
 
@@ -38,7 +44,10 @@ MAX_PICTURES: Final = 4
 """Most pictures of one conversation, the user's and ours together."""
 
 _TURNS: Final = (range(1, MAX_TRAIN_TURNS + 1), (5, 3, 3))
-_NEXT: Final = {"question": 36, "edit": 33, "generation": 9, "outside": 4, "impossible": 6, "steps": 12}
+_NEXT: Final = {
+    "question": 36, "edit": 33, "generation": 9, "outside": 4, "impossible": 6, "steps": 12,
+    "follow_up": 20, "undo": 20,
+}  # fmt: skip
 _FIRST_WITHOUT_PICTURE: Final = {"generation": 78, "outside": 10, "steps": 12}
 _REDRAWS: Final = 6
 """Kinds of turn to try."""
@@ -55,6 +64,8 @@ class _State:
         focus: what `it` means in the latest picture.
         several: the latest pictures came in together, so that none of them is `the` picture.
         settled: leave nothing open, so that what a right answer draws is known beforehand.
+        edited: the picture that the latest turn made another of.
+        asked: the family of the latest turn's question, and the picture it was about, if the same can be asked again.
     """
 
     split: Split
@@ -64,6 +75,8 @@ class _State:
     scenes: list[Scene] = field(default_factory=list)
     focus: Description | None = None
     several: bool = False
+    edited: int | None = None
+    asked: tuple[str, int] | None = None
 
     @property
     def room(self) -> int:
@@ -121,12 +134,15 @@ def _next_turn(rng: random.Random, state: _State, first: bool) -> Turn | None:
     """One more turn, the state brought up to date; None if nothing fitted."""
     images = _incoming(rng, state, first)
     weights = _NEXT if state.scenes or images else _FIRST_WITHOUT_PICTURE
+    possible = {"follow_up": not images and state.asked is not None, "undo": not images and state.edited is not None}
+    weights = {kind: weight for kind, weight in weights.items() if possible.get(kind, True)}
     for _ in range(_REDRAWS):
         kind = rng.choices(tuple(weights), tuple(weights.values()))[0]
         for _ in range(_TRIES[state.split]):
             known = replace(state, scenes=[*state.scenes, *images])
             if images:
                 known.focus, known.several = None, len(images) > 1
+                known.edited = known.asked = None
             turn = _BUILDERS[kind](rng, known)
             if turn is not None:
                 _advance(state, known, turn)
@@ -161,11 +177,15 @@ def _advance(state: _State, known: _State, turn: Turn) -> None:
     state.scenes = [*known.scenes, *drawn]
     state.several = known.several and not drawn
     state.focus = _focus(turn)
+    last = turn.steps[-1]
+    undone = isinstance(turn.check, EditCheck) and "undo" in turn.check.operations
+    state.edited = None if undone else last.source
+    state.asked = (turn.family, turn.about) if turn.family in FOLLOWED else None
 
 
 def _focus(turn: Turn) -> Description | None:
     check = turn.check.checks[-1] if isinstance(turn.check, StepsCheck) else turn.check
-    if isinstance(check, EditCheck) and isinstance(check.changed, Changed):
+    if isinstance(check, EditCheck) and isinstance(check.changed, Changed) and check.changed.operations:
         return focus_after(check.changed.source, check.changed.operations)
     return None
 
@@ -181,13 +201,14 @@ def _which(rng: random.Random, state: _State) -> tuple[int, bool]:
 
 def _question(rng: random.Random, state: _State) -> Turn | None:
     number, named = _which(rng, state)
-    return sample_question(
+    turn = sample_question(
         rng,
         state.scenes[number - 1],
         state.forms,
         heldout_relations=state.heldout == "relation",
         number=number if named else None,
     )
+    return replace(turn, about=number)
 
 
 def _edit(rng: random.Random, state: _State) -> Turn | None:
@@ -207,16 +228,28 @@ def _edit(rng: random.Random, state: _State) -> Turn | None:
     )
 
 
+def _follow_up(rng: random.Random, state: _State) -> Turn | None:
+    if state.asked is None:
+        return None
+    family, number = state.asked
+    turn = sample_follow_up(rng, state.scenes[number - 1], state.forms, family)
+    return None if turn is None else replace(turn, about=number)
+
+
+def _undo(rng: random.Random, state: _State) -> Turn | None:
+    if state.edited is None or not state.room:
+        return None
+    return sample_undo(rng, state.scenes[state.edited - 1], state.edited, state.forms)
+
+
 def _impossible(rng: random.Random, state: _State) -> Turn | None:
     if state.several:
         return None
-    return sample_impossible_edit(
-        rng,
-        state.scenes[-1],
-        len(state.scenes),
-        state.forms,
-        pronoun=state.focus is None and len(state.scenes) == 1,
+    number = len(state.scenes)
+    turn = sample_impossible_edit(
+        rng, state.scenes[-1], number, state.forms, pronoun=state.focus is None and number == 1
     )
+    return None if turn is None else replace(turn, about=number)
 
 
 def _generation(rng: random.Random, state: _State) -> Turn | None:
@@ -281,7 +314,8 @@ def _plain_edit(rng: random.Random, state: _State) -> Turn | None:
 
 
 def _plain_question(rng: random.Random, state: _State) -> Turn | None:
-    return sample_question(rng, state.scenes[-1], _inner(state.forms), heldout_relations=state.heldout == "relation")
+    turn = sample_question(rng, state.scenes[-1], _inner(state.forms), heldout_relations=state.heldout == "relation")
+    return replace(turn, about=len(state.scenes))
 
 
 def _inner(forms: Forms) -> Forms:
@@ -296,7 +330,11 @@ def _joined(rng: random.Random, intent: Intent, forms: Forms, first: Turn, secon
     user = fill(form, {"one": texts[0], "other": texts[1]})
     checks: list[Check] = [first.check, second.check]
     kept = tuple(check for check in checks if not isinstance(check, StepsCheck))
-    return Turn(user, (*first.steps, *second.steps), StepsCheck(kept), "steps", form)
+    steps = (*first.steps, *second.steps)
+    # What the second request is about is there to be looked at only if the first drew nothing.
+    notes = (*first.notes, *second.notes) if first.steps[0].target is None else first.notes
+    known = tuple(dict.fromkeys(notes))
+    return Turn(user, steps, StepsCheck(kept), "steps", form, about=first.about, notes=known)
 
 
 _BUILDERS: Final[dict[str, Callable[[random.Random, _State], Turn | None]]] = {
@@ -306,4 +344,6 @@ _BUILDERS: Final[dict[str, Callable[[random.Random, _State], Turn | None]]] = {
     "outside": _outside,
     "impossible": _impossible,
     "steps": _steps,
+    "follow_up": _follow_up,
+    "undo": _undo,
 }

@@ -85,7 +85,13 @@ Check = AnswerCheck | SceneCheck | EditCheck | DeclineCheck | StepsCheck
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One exchange. `family` names the kind of request, `form` the sentence form it was built from."""
+    """One exchange.
+
+    Attributes:
+        family, form: the kind of request, and the sentence form it was built from.
+        images: what the pictures show that come with it.
+        about, notes: number of the picture it is about, and what there is to note of it (see `notes`).
+    """
 
     user: str
     steps: tuple[Step, ...]
@@ -93,6 +99,8 @@ class Turn:
     family: str
     form: str
     images: tuple[Scene, ...] = ()
+    about: int = 1
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,11 @@ from genllava_finetune.shapes.edits import (
     trace,
 )
 from genllava_finetune.shapes.impossible import sample_impossible_edit as sample_impossible_edit
+from genllava_finetune.shapes.language.back_references import UNDO
 from genllava_finetune.shapes.language.grammar import Forms, add_noise, fill
 from genllava_finetune.shapes.language.joining import IN_PICTURE, JOINED
 from genllava_finetune.shapes.language.noun_phrases import inner, the_picture
+from genllava_finetune.shapes.notes import look
 from genllava_finetune.shapes.proposals import OPERATIONS, PROPOSE, WITHHELD, Context, Proposal
 from genllava_finetune.shapes.scene import Scene
 from genllava_finetune.shapes.splits import (
@@ -185,8 +187,31 @@ def sample_edit(
             continue
         user, form = _say(rng, proposals, number if name_number else None, forms, short)
         check = EditCheck(Changed(scene, operations), Preserved(scene, operations), chosen)
-        return Turn(user, (edit(number, target, _order(scene, operations, target)),), check, "edit", form)
+        step = edit(number, target, _order(scene, operations, target))
+        return Turn(user, (step,), check, "edit", form, about=number, notes=_notes(scene, operations))
     return None
+
+
+def sample_undo(rng: random.Random, scene: Scene, number: int, forms: Forms) -> Turn:
+    """A request to go back to picture `number`, which shows `scene`, from what was last made of it."""
+    form = UNDO.draw(rng, forms)
+    check = EditCheck(Changed(scene, ()), Preserved(scene, ()), ("undo",))
+    step = edit(number, scene, [thing.cell for thing in scene.things])
+    return Turn(add_noise(rng, form), (step,), check, "edit", form, about=number)
+
+
+def _notes(scene: Scene, operations: Sequence[Operation]) -> tuple[str, ...]:
+    """What the operations are about, where that is there from the beginning; and that the place they name is free."""
+    notes, now = [], scene
+    for operation in operations:
+        whats = [reference.what for reference in _references(operation)]
+        if isinstance(operation, Move) and operation.cell is not None:
+            whats.append(Description(cell=operation.cell))
+        if isinstance(operation, Add) and operation.wanted.cell is not None:
+            whats.append(Description(cell=operation.wanted.cell))
+        notes += [look(scene, what) for what in whats if what.select(scene) == what.select(now)]
+        now = operation.apply(now)
+    return tuple(dict.fromkeys(notes))
 
 
 def _order(scene: Scene, operations: Sequence[Operation], target: Scene) -> list[int]:

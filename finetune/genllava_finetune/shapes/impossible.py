@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping
 from typing import Final, Literal
 
+from genllava_finetune.shapes.answers import name_of
 from genllava_finetune.shapes.description import Description
 from genllava_finetune.shapes.dialogue import DeclineCheck, Turn, answer
 from genllava_finetune.shapes.language import instructions
@@ -13,6 +14,7 @@ from genllava_finetune.shapes.language.grammar import Forms, add_noise, fill
 from genllava_finetune.shapes.language.instructions import Instruction
 from genllava_finetune.shapes.language.noun_phrases import a_thing, all_things, place_words, the_thing
 from genllava_finetune.shapes.language.words import NUMBER, PLURAL
+from genllava_finetune.shapes.notes import look
 from genllava_finetune.shapes.proposals import Context, common_words, describe_uniquely, object_words, subset
 from genllava_finetune.shapes.scene import CELLS, COLORS, MAX_OBJECTS, SHAPES, SIZES, Scene
 from genllava_finetune.shapes.splits import HELD_OUT_PAIRS
@@ -32,12 +34,6 @@ _MISSING_WEIGHTS: Final = (30, 40, 12, 10, 6, 4)
 _SHARED: Final = (("shape",), ("color",), ("size",), ("shape", "color"), ("shape", "size"), ())
 _SHARED_WEIGHTS: Final = (40, 14, 12, 12, 8, 14)
 _KINDS: Final = ("recolor", "resize", "replace", "remove", "move", "swap")
-
-
-def name_of(what: Description) -> str:
-    """`large red star at the top`, without an article; `shape` where none is named."""
-    words = [word for word in (what.size, what.color, what.shape or "shape") if word]
-    return " ".join(words) + (f" at the {what.position}" if what.position else "")
 
 
 def sample_impossible_edit(
@@ -66,10 +62,11 @@ def _turn(
     forms: Forms,
     said: str,
     reason: Literal["false_premise", "ambiguous"],
+    *notes: str,
 ) -> Turn:
     form = instruction.all.draw(rng, forms)
     user = add_noise(rng, fill(form, words))
-    return Turn(user, (answer(said),), DeclineCheck(reason), f"edit.{reason}", form)
+    return Turn(user, (answer(said),), DeclineCheck(reason), f"edit.{reason}", form, notes=notes)
 
 
 def _sentence(
@@ -114,9 +111,10 @@ def _missing(rng: random.Random, scene: Scene, forms: Forms) -> Turn | None:
         if what.cell is None and rng.random() < 0.1:
             noun = " ".join(w for w in (what.size, what.color, PLURAL[what.shape] if what.shape else "shapes") if w)
             instruction, words = _sentence(rng, scene, all_things(rng, what, forms), context, several=True)
-            return _turn(rng, instruction, words, forms, f"There are no {noun}.", "false_premise")
+            return _turn(rng, instruction, words, forms, f"There are no {noun}.", "false_premise", look(scene, what))
         instruction, words = _sentence(rng, scene, the_thing(rng, what, forms), context, several=False)
-        return _turn(rng, instruction, words, forms, f"There is no {name_of(what)}.", "false_premise")
+        said = f"There is no {name_of(what)}."
+        return _turn(rng, instruction, words, forms, said, "false_premise", look(scene, what))
     return None
 
 
@@ -133,7 +131,7 @@ def _ambiguous(rng: random.Random, scene: Scene, forms: Forms, pronoun: bool) ->
             phrase = "the shape"
         instruction, words = _sentence(rng, scene, phrase, Context(forms), several=False)
         said = f"Which {name_of(what)} do you mean? There are {NUMBER[count]}."
-        return _turn(rng, instruction, words, forms, said, "ambiguous")
+        return _turn(rng, instruction, words, forms, said, "ambiguous", look(scene, what))
     return None
 
 
@@ -145,15 +143,16 @@ def _taken(rng: random.Random, scene: Scene, forms: Forms) -> Turn | None:
     if taken.position == "bottom left":
         return None
     said = f"There is already a shape at the {taken.position}."
-    words = place_words(rng, taken.cell)
+    words, there = place_words(rng, taken.cell), look(scene, Description(cell=taken.cell))
     if len(scene.things) > 1 and rng.random() < 0.6:
         thing = rng.choice([thing for thing in scene.things if thing.cell != taken.cell])
-        phrase = the_thing(rng, describe_uniquely(rng, scene, thing), forms)
-        return _turn(rng, instructions.MOVE, words | object_words(rng, phrase), forms, said, "false_premise")
+        what = describe_uniquely(rng, scene, thing)
+        words |= object_words(rng, the_thing(rng, what, forms))
+        return _turn(rng, instructions.MOVE, words, forms, said, "false_premise", look(scene, what), there)
     if len(scene.things) >= MAX_OBJECTS:
         return None
     words |= common_words(rng) | {"new": _new(rng, forms)}
-    return _turn(rng, instructions.ADD_AT, words, forms, said, "false_premise")
+    return _turn(rng, instructions.ADD_AT, words, forms, said, "false_premise", there)
 
 
 def _full(rng: random.Random, scene: Scene, forms: Forms) -> Turn | None:

@@ -15,9 +15,11 @@ from genllava_finetune.shapes.answers import normalize_answer as normalize_answe
 from genllava_finetune.shapes.description import Description
 from genllava_finetune.shapes.dialogue import AnswerCheck, Turn, answer
 from genllava_finetune.shapes.language import questions
+from genllava_finetune.shapes.language.back_references import FOLLOW_UP
 from genllava_finetune.shapes.language.grammar import Forms, Intent, add_noise, fill
 from genllava_finetune.shapes.language.noun_phrases import the_picture, the_thing
-from genllava_finetune.shapes.language.words import PLURAL, say
+from genllava_finetune.shapes.language.words import NUMBER, PLURAL, say
+from genllava_finetune.shapes.notes import listed, look, side_by_side, values
 from genllava_finetune.shapes.scene import CELLS, COLORS, SHAPES, SIZES, Scene, Thing
 from genllava_finetune.shapes.splits import HELD_OUT_PAIRS, HELD_OUT_RELATIONS
 
@@ -50,11 +52,12 @@ _NAMED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question with its slots filled, and the true answer."""
+    """A question with its slots filled, the true answer, and what there is to note down before it."""
 
     intent: Intent
     words: Mapping[str, str]
     answer: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +113,58 @@ def sample_question(
     return _turn(rng, about, "caption_full", _caption_full(rng, about))
 
 
+def sample_lookups(rng: random.Random, scene: Scene, count: int, by_shape: bool = False) -> Turn:
+    """Objects to look for, one after the other; they are noted down, and nothing is said.
+
+    Nobody talks like this. It is how the model learns to find what a request is about: many times in a sentence.
+
+    Args:
+        count: how many; with `by_shape` one for each shape.
+        by_shape: name only shapes.
+    """
+    whats: list[Description] = []
+    if by_shape:
+        whats = [Description(shape=shape) for shape in rng.sample(SHAPES, len(SHAPES))]
+    while len(whats) < count and not by_shape:
+        names = _subset(rng, _NAMED)
+        there = scene.things and rng.random() < 0.7
+        what = _of(rng.choice(scene.things), names) if there else _absent(rng, scene, names)
+        if what is not None and what not in whats:
+            whats.append(what)
+    user = ", ".join(the_thing(rng, what, "train") for what in whats)
+    notes = tuple(look(scene, what) for what in whats)
+    return Turn(add_noise(rng, user), (), AnswerCheck(()), "lookups", "", images=(scene,), notes=notes)
+
+
+FOLLOWED: Final = {"color_of": "color", "shape_of": "shape", "size_of": "size", "where_is": "cell"}
+"""Families after which `and the star?` asks the same of something else, and the attribute they ask for."""
+
+
+def sample_follow_up(rng: random.Random, scene: Scene, forms: Forms, family: str) -> Turn | None:
+    """`and the star?`, after a question of one of the `FOLLOWED` families; None if nothing fitted."""
+    name = FOLLOWED[family]
+    if not scene.things:
+        return None
+    thing = rng.choice(scene.things) if rng.random() < 0.88 else None
+    if thing is None:
+        what = _absent(rng, scene, _subset(rng, _NAMED, without=name))
+    else:
+        what = _unique(rng, scene, thing, without=name)
+    if what is None:
+        return None
+    said = answers.absence(what) if thing is None else answers.attribute(what, thing, name)
+    asked = Asked(FOLLOW_UP, {"the": the_thing(rng, what, forms)}, said, (look(scene, what),))
+    return _turn(rng, Circumstances(scene, forms, None, heldout_relations=False), family, asked)
+
+
 def _turn(rng: random.Random, about: Circumstances, family: str, asked: Asked) -> Turn:
     form = asked.intent.draw(rng, about.forms)
     text = fill(form, {**_places(rng, about, family), **asked.words})
     text = re.sub(r"\s+([,:])", r"\1", " ".join(text.split())).lstrip(" ,:").rstrip(" ,:")
     ending = "" if asked.intent.name.startswith("ask.caption") and rng.random() < 0.6 else "?"
     check = AnswerCheck((asked.answer,))
-    return Turn(add_noise(rng, text + ending), (answer(asked.answer),), check, family, form)
+    user = add_noise(rng, text + ending)
+    return Turn(user, (answer(asked.answer),), check, family, form, notes=asked.notes)
 
 
 def _places(rng: random.Random, about: Circumstances, family: str) -> dict[str, str]:
@@ -185,15 +233,32 @@ def _noun(rng: random.Random, what: Description, plural: bool = False) -> str:
     return " ".join(word for word in (what.size and say(rng, what.size), what.color, shape) if word)
 
 
-def _two(rng: random.Random, scene: Scene, without: str = "") -> tuple[Thing, Thing, str, str] | None:
-    """Two objects, and what to call each."""
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Two objects, what to call each, and what to note of them."""
+
+    one: Thing
+    other: Thing
+    phrases: tuple[str, str]
+    notes: tuple[str, str]
+
+
+def _two(rng: random.Random, scene: Scene, without: str = "") -> _Pair | None:
+    """Two objects, described without an attribute."""
     if len(scene.things) < 2:
         return None
     one, other = rng.sample(scene.things, 2)
-    names = [_unique(rng, scene, thing, without) for thing in (one, other)]
-    if names[0] is None or names[1] is None:
+    return _called(rng, scene, one, other, "train", without)
+
+
+def _called(
+    rng: random.Random, scene: Scene, one: Thing, other: Thing, forms: Forms, without: str = ""
+) -> _Pair | None:
+    first, second = _unique(rng, scene, one, without), _unique(rng, scene, other, without)
+    if first is None or second is None:
         return None
-    return one, other, the_thing(rng, names[0], "train"), the_thing(rng, names[1], "train")
+    phrases = the_thing(rng, first, forms), the_thing(rng, second, forms)
+    return _Pair(one, other, phrases, (look(scene, first), look(scene, second)))
 
 
 def holds(relation: str, one: Thing, other: Thing) -> bool:
@@ -233,8 +298,8 @@ def _count(rng: random.Random, about: Circumstances) -> Asked | None:
     answer = answers.count(what, len(what.select(scene)))
     if what.shape is None and names and rng.random() < 0.25:
         words = [word for word in (what.size and say(rng, what.size), what.color) if word]
-        return Asked(questions.COUNT_LIKE, {"predicate": " and ".join(words)}, answer)
-    return Asked(questions.COUNT, {"nps": _noun(rng, what, plural=True)}, answer)
+        return Asked(questions.COUNT_LIKE, {"predicate": " and ".join(words)}, answer, (look(scene, what),))
+    return Asked(questions.COUNT, {"nps": _noun(rng, what, plural=True)}, answer, (look(scene, what),))
 
 
 def _of_several(rng: random.Random, scene: Scene) -> Description | None:
@@ -262,7 +327,8 @@ def _exist(rng: random.Random, about: Circumstances) -> Asked | None:
     if what is None:
         return None
     words = {"np": _noun(rng, what), "nps": _noun(rng, what, plural=True)}
-    return Asked(questions.EXIST, words, answers.existence(what, bool(what.select(about.scene))))
+    said = answers.existence(what, bool(what.select(about.scene)))
+    return Asked(questions.EXIST, words, said, (look(about.scene, what),))
 
 
 _ATTRIBUTES: Final = {
@@ -280,7 +346,8 @@ def _attribute(name: str) -> Builder:
         if what is None:
             return None
         words = {"the": the_thing(rng, what, about.forms)}
-        return Asked(_ATTRIBUTES[name], words, answers.attribute(what, thing, name))
+        said = answers.attribute(what, thing, name)
+        return Asked(_ATTRIBUTES[name], words, said, (look(about.scene, what),))
 
     return build
 
@@ -291,22 +358,22 @@ def _relation(rng: random.Random, about: Circumstances) -> Asked | None:
         if not options:
             return None
         relation, one, other = rng.choice(options)
-        names = [_unique(rng, about.scene, thing) for thing in (one, other)]
-        if names[0] is None or names[1] is None:
+        pair = _called(rng, about.scene, one, other, about.forms)
+        if pair is None:
             return None
-        phrases = [the_thing(rng, name, about.forms) for name in names if name is not None]
     else:
         pair = _two(rng, about.scene)
         if pair is None:
             return None
-        one, other, *phrases = pair
+        one, other = pair.one, pair.other
         truth = rng.random() < 0.5
         fitting = [name for name in RELATIONS if holds(name, one, other) == truth]
         relation = rng.choice(fitting)
         if _withheld(relation, one, other):
             return None
-    words = {"one": phrases[0], "other": phrases[1]}
-    return Asked(questions.RELATION[relation], words, answers.yes_no(holds(relation, one, other)))
+    words = dict(zip(("one", "other"), pair.phrases, strict=True))
+    notes = *pair.notes, side_by_side(relation in ("left", "right"), one, other)
+    return Asked(questions.RELATION[relation], words, answers.yes_no(holds(relation, one, other)), notes)
 
 
 def _relation_what(rng: random.Random, about: Circumstances) -> Asked | None:
@@ -328,8 +395,15 @@ def _relation_what(rng: random.Random, about: Circumstances) -> Asked | None:
     others = found[relation]
     if others and _withheld(relation, others[0], thing):
         return None
+    return _what_stands(rng, about, what, relation, others)
+
+
+def _what_stands(
+    rng: random.Random, about: Circumstances, what: Description, relation: str, others: Sequence[Thing]
+) -> Asked:
     answer = answers.appearance(others[0]) if others else answers.NOTHING
-    return Asked(questions.RELATION_WHAT[relation], {"the": the_thing(rng, what, about.forms)}, answer)
+    notes = look(about.scene, what), listed(relation, others)
+    return Asked(questions.RELATION_WHAT[relation], {"the": the_thing(rng, what, about.forms)}, answer, notes)
 
 
 def _withheld_beside(rng: random.Random, about: Circumstances) -> Asked | None:
@@ -346,8 +420,7 @@ def _withheld_beside(rng: random.Random, about: Circumstances) -> Asked | None:
     what = _unique(rng, about.scene, other)
     if what is None:
         return None
-    words = {"the": the_thing(rng, what, about.forms)}
-    return Asked(questions.RELATION_WHAT[relation], words, answers.appearance(one))
+    return _what_stands(rng, about, what, relation, [one])
 
 
 def _compare(rng: random.Random, about: Circumstances) -> Asked | None:
@@ -381,7 +454,8 @@ def _numbers(rng: random.Random, about: Circumstances, intent: Intent) -> Asked 
     else:
         truth = first > second if intent is questions.MORE else first < second
     words = {"nps": _noun(rng, what, plural=True), "others": _noun(rng, other, plural=True)}
-    return Asked(intent, words, answers.yes_no(truth))
+    notes = look(about.scene, what), look(about.scene, other), values("number", NUMBER[first], NUMBER[second])
+    return Asked(intent, words, answers.yes_no(truth), notes)
 
 
 def _same(rng: random.Random, about: Circumstances) -> Asked | None:
@@ -389,23 +463,25 @@ def _same(rng: random.Random, about: Circumstances) -> Asked | None:
     pair = _two(rng, about.scene, without=name)
     if pair is None:
         return None
-    truth = getattr(pair[0], name) == getattr(pair[1], name)
-    words = {"one": pair[2], "other": pair[3], "quality": say(rng, name)}
-    return Asked(questions.SAME, words, answers.yes_no(truth))
+    truth = getattr(pair.one, name) == getattr(pair.other, name)
+    words = {"one": pair.phrases[0], "other": pair.phrases[1], "quality": say(rng, name)}
+    notes = *pair.notes, values(name, getattr(pair.one, name), getattr(pair.other, name))
+    return Asked(questions.SAME, words, answers.yes_no(truth), notes)
 
 
 def _larger(rng: random.Random, about: Circumstances) -> Asked | None:
     pair = _two(rng, about.scene, without="size")
     if pair is None:
         return None
-    one, other, *phrases = pair
+    one, other = pair.one, pair.other
     larger = rng.random() < 0.5
     if one.size != other.size and rng.random() < 0.5:  # half yes where there is a difference
         larger = one.size == "large"
     truth = one.size != other.size and (one.size == "large") == larger
     word = say(rng, "larger") if larger else "smaller"
-    words = {"one": phrases[0], "other": phrases[1], "larger": word}
-    return Asked(questions.LARGER, words, answers.yes_no(truth))
+    words = {"one": pair.phrases[0], "other": pair.phrases[1], "larger": word}
+    notes = *pair.notes, values("size", one.size, other.size)
+    return Asked(questions.LARGER, words, answers.yes_no(truth), notes)
 
 
 def _logic(rng: random.Random, about: Circumstances) -> Asked | None:
@@ -432,7 +508,8 @@ def _joined(rng: random.Random, about: Circumstances) -> Asked | None:
     first, second = (bool(what.select(about.scene)) for what in found)
     truth = first and second if both else first or second
     words = {"np": _noun(rng, found[0]), "other": _noun(rng, found[1])}
-    return Asked(questions.BOTH if both else questions.EITHER, words, answers.yes_no(truth))
+    notes = look(about.scene, found[0]), look(about.scene, found[1])
+    return Asked(questions.BOTH if both else questions.EITHER, words, answers.yes_no(truth), notes)
 
 
 def _other_than(rng: random.Random, about: Circumstances) -> Asked | None:
@@ -445,7 +522,7 @@ def _other_than(rng: random.Random, about: Circumstances) -> Asked | None:
         truth = any(other.color != color for other in what.select(about.scene))
         if truth == wanted and (thing.shape, color) not in HELD_OUT_PAIRS:
             words = {"np": _noun(rng, what), "nps": _noun(rng, what, plural=True), "color": color}
-            return Asked(questions.OTHER_THAN, words, answers.yes_no(truth))
+            return Asked(questions.OTHER_THAN, words, answers.yes_no(truth), (look(about.scene, what),))
     return None
 
 
@@ -461,7 +538,7 @@ def _all_are(rng: random.Random, about: Circumstances) -> Asked | None:
         if truth == wanted and (what.shape, value) not in HELD_OUT_PAIRS:
             predicate = say(rng, value)
             words = {"np": _noun(rng, what), "nps": _noun(rng, what, plural=True), "predicate": predicate}
-            return Asked(questions.ALL_ARE, words, answers.yes_no(truth))
+            return Asked(questions.ALL_ARE, words, answers.yes_no(truth), (look(about.scene, what),))
     return None
 
 
@@ -483,7 +560,8 @@ def _false_premise(rng: random.Random, about: Circumstances) -> Asked | None:
     what = _absent(rng, about.scene, _subset(rng, _NAMED, without=name))
     if what is None:
         return None
-    return Asked(_ATTRIBUTES[name], {"the": the_thing(rng, what, about.forms)}, answers.absence(what))
+    words = {"the": the_thing(rng, what, about.forms)}
+    return Asked(_ATTRIBUTES[name], words, answers.absence(what), (look(about.scene, what),))
 
 
 def _ambiguous(rng: random.Random, about: Circumstances) -> Asked | None:
@@ -495,7 +573,7 @@ def _ambiguous(rng: random.Random, about: Circumstances) -> Asked | None:
         things = what.select(about.scene)
         if len(things) > 1:
             words = {"the": the_thing(rng, what, about.forms)}
-            return Asked(_ATTRIBUTES[name], words, answers.several(what, things, name))
+            return Asked(_ATTRIBUTES[name], words, answers.several(what, things, name), (look(about.scene, what),))
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any, Final
@@ -65,6 +66,15 @@ def save_half(pipeline: GenLlavaPipeline, folder: Path) -> None:
         if isinstance(part, torch.nn.Module):
             torch.nn.Module.to(part, torch.float16)  # diffusers' own `to` warns where there is nothing to warn of
     pipeline.save_pretrained(folder)
+    for path in [*folder.rglob("config.json"), folder / "model_index.json"]:
+        path.write_text(json.dumps(_without_places(json.loads(path.read_text())), indent=2) + "\n")
+
+
+def _without_places(config: Any) -> Any:
+    """A config without the paths its parts were loaded from, which say something of this machine only."""
+    if not isinstance(config, dict):
+        return config
+    return {key: _without_places(value) for key, value in config.items() if key != "_name_or_path"}
 
 
 def unpack(model: Path, workspace: Path) -> None:

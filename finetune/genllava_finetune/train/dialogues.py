@@ -1,4 +1,7 @@
-"""Dialogues as training examples: token ids, labels, pictures and plans, in exactly the layout of inference."""
+"""Dialogues as training examples: token ids, labels, pictures and plans, in the layout of inference.
+
+Only what is told instead of shown (`Encoder.tell`) has a layout of its own: that of inference with nothing to look at.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from genllava import layout
 from genllava.tokens import BOS, EOS, T2I
 from genllava_finetune.shapes.augment import draw_varied
 from genllava_finetune.shapes.dialogue import Dialogue, Turn
+from genllava_finetune.shapes.notes import caption, in_picture
 from genllava_finetune.shapes.render import render_array
 from genllava_finetune.shapes.scene import Scene
 from genllava_finetune.shapes.splits import sample_scene
@@ -57,9 +61,20 @@ class Encoder:
 
     def encode(self, rng: random.Random, dialogue: Dialogue) -> Example:
         example = Example([self.bos], [IGNORE])
+        described = 0
         for turn in dialogue.turns:
-            self._turn(rng, turn, example)
+            self._turn(rng, turn, example, described)
+            described = len(example.scenes) - sum(step.target is not None for step in turn.steps)
         return example
+
+    def tell(self, rng: random.Random, dialogue: Dialogue) -> Example:
+        """The dialogue with its pictures told and not shown: captions, plans, and no features and no queries.
+
+        What is asked of a picture is answered from what was written down of it. Where there is nothing to look at,
+        that is learnt sooner, and in half of the tokens.
+        """
+        told = Encoder(self.tokenizer, tokens_per_image=0, num_queries=0).encode(rng, dialogue)
+        return Example(told.ids, told.labels)
 
     def null(self, rng: random.Random) -> Example:
         """A drawing without words: what the null conditioning is made of."""
@@ -69,7 +84,8 @@ class Encoder:
         self._add(example, layout.drawing(self.tokenizer, self.num_queries), learn=False)
         return example
 
-    def _turn(self, rng: random.Random, turn: Turn, example: Example) -> None:
+    def _turn(self, rng: random.Random, turn: Turn, example: Example, described: int) -> None:
+        """Add a turn; the captions of the first `described` pictures were written before."""
         numbers = []
         for scene in turn.images:
             example.pictures.append(draw_seen(rng, scene))
@@ -77,6 +93,10 @@ class Encoder:
             numbers.append(len(example.pictures))
         user = layout.user_turn(self.tokenizer, turn.user, numbers, self.tokens_per_image)
         self._add(example, user, learn=False)
+        for number in range(described + 1, len(example.scenes) + 1):
+            seen = layout.text_ids(self.tokenizer, caption(number, example.scenes[number - 1]))
+            self._add(example, seen, learn=self.tokens_per_image > 0)
+        self._add(example, layout.seen(self.tokenizer, in_picture(turn.about, turn.notes)), learn=True)
         for step in turn.steps:
             if step.target is None:
                 self._add(example, layout.answer(self.tokenizer, step.text), learn=True)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Final
 
 from genllava_finetune.shapes.conversation import sample_dialogue
 from genllava_finetune.shapes.dialogue import Dialogue, Turn
-from genllava_finetune.shapes.editing import sample_edit
+from genllava_finetune.shapes.editing import sample_edit, sample_undo
 from genllava_finetune.shapes.generation import sample_generation
 from genllava_finetune.shapes.impossible import sample_impossible_edit
 from genllava_finetune.shapes.outside import sample_outside
 from genllava_finetune.shapes.scene import Scene
 from genllava_finetune.shapes.splits import sample_scene
-from genllava_finetune.shapes.understanding import sample_question
+from genllava_finetune.shapes.understanding import FOLLOWED, sample_follow_up, sample_question
 
 MIXTURE: Final = {
     "questions": 0.4,
@@ -24,6 +25,13 @@ MIXTURE: Final = {
     "null": 0.01,
 }
 """Shares of the kinds of dialogue. `null` is a drawing without a plan: it teaches the null conditioning."""
+
+
+LATE_SHARE: Final = 0.5
+LEARNT_LATE: Final = ("relation", "compare", "logic", "ambiguous", "relation_what", "false_premise")
+"""Families whose answers have to be worked out: half of the questions are drawn from these alone."""
+UNDO_SHARE: Final = 0.04
+"""How many edits are taken back at once."""
 
 
 def sample_training_dialogue(rng: random.Random) -> Dialogue | None:
@@ -37,18 +45,38 @@ def sample_training_dialogue(rng: random.Random) -> Dialogue | None:
         return Dialogue((sample_generation(rng, "train", "train"),))
     scene = sample_scene(rng, "train")
     if kind == "questions":
-        first, *rest = (sample_question(rng, scene, "train") for _ in range(3))
-        return Dialogue((_with_picture(first, scene), *rest))
+        return _questions(rng, scene)
     if kind == "edit":
         turn = None
-        if rng.random() < 0.12:
+        if rng.random() < 0.2:
             turn = sample_impossible_edit(rng, scene, 1, "train")
         turn = turn or sample_edit(rng, scene, 1, "train", "train")
         if turn is not None:
-            return Dialogue((_with_picture(turn, scene),))
+            turns = (_with_picture(turn, scene),)
+            undone = turn.steps[0].task == "I2I" and rng.random() < UNDO_SHARE
+            return Dialogue((*turns, sample_undo(rng, scene, 1, "train")) if undone else turns)
     turn = sample_outside(rng, "train")
     return Dialogue((_with_picture(turn, scene) if rng.random() < 0.5 else turn,))
 
 
+def _questions(rng: random.Random, scene: Scene) -> Dialogue:
+    """Three questions about one picture, some of them `and the star?`."""
+    turns = [_with_picture(_question(rng, scene), scene)]
+    while len(turns) < 3:
+        family, turn = turns[-1].family, None
+        if family in FOLLOWED and rng.random() < 0.3:
+            turn = sample_follow_up(rng, scene, "train", family)
+        turns.append(turn or _question(rng, scene))
+    return Dialogue(tuple(turns))
+
+
+def _question(rng: random.Random, scene: Scene) -> Turn:
+    family = rng.choice(LEARNT_LATE) if rng.random() < LATE_SHARE else None
+    try:
+        return sample_question(rng, scene, "train", family)
+    except ValueError:  # this scene gives no such question
+        return sample_question(rng, scene, "train")
+
+
 def _with_picture(turn: Turn, scene: Scene) -> Turn:
-    return Turn(turn.user, turn.steps, turn.check, turn.family, turn.form, images=(scene,))
+    return replace(turn, images=(scene,))

@@ -93,8 +93,7 @@ class PartTrainer(Trainer):
         super().__init__(**kwargs)
         self.part = part
         self.module: nn.Module = kwargs["model"]
-        self._sums: dict[str, Tensor] = {}
-        self._count = 0
+        self._metrics: dict[str, list[Tensor]] = {}
 
     def compute_loss(self, model: nn.Module, inputs: Batch, return_outputs: bool = False, *_: Any, **__: Any) -> Any:
         # Noise is a function of the step alone, so that a resumed run draws what an uninterrupted one would have.
@@ -105,14 +104,12 @@ class PartTrainer(Trainer):
             raise NonFiniteError(f"the loss of {self.part.name} is {loss.item()} at step {self.state.global_step}")
         for key, value in outputs.items():
             if key != "loss":
-                self._sums[key] = self._sums.get(key, torch.zeros(())) + value.detach().float().cpu()
-        self._count += 1
+                self._metrics.setdefault(key, []).append(value.detach().float().cpu())
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        if self._count:
-            logs |= {key: round(float(total) / self._count, 5) for key, total in self._sums.items()}
-            self._sums, self._count = {}, 0
+        logs |= {key: round(float(torch.stack(values).mean()), 5) for key, values in self._metrics.items()}
+        self._metrics = {}
         super().log(logs, *args, **kwargs)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:

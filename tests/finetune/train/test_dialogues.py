@@ -13,6 +13,7 @@ from genllava import layout
 from genllava.tokens import BOS, EOI, EOS, I2I, I2T, IMAGE, QUERY, SOI, T2I
 from genllava_finetune.shapes.dialogue import Dialogue
 from genllava_finetune.shapes.generation import sample_generation
+from genllava_finetune.shapes.notes import caption, in_picture
 from genllava_finetune.shapes.parser import parse
 from genllava_finetune.shapes.plan import read_plan
 from genllava_finetune.shapes.render import render_array
@@ -36,6 +37,16 @@ def encoder() -> Encoder:
     return Encoder(tokenizer(), TOKENS_PER_IMAGE, QUERIES)
 
 
+def captions(t: PreTrainedTokenizerFast, dialogue: Dialogue) -> list[list[int]]:
+    """Of all pictures but those that the last turn drew, which nobody asks about any more."""
+    scenes: list[Scene] = []
+    for turn in dialogue.turns:
+        scenes += turn.images
+        described = len(scenes)
+        scenes += [step.target for step in turn.steps if step.target is not None]
+    return [layout.text_ids(t, caption(number, scene)) for number, scene in enumerate(scenes[:described], 1)]
+
+
 def test_a_drawing_is_laid_out_as_in_inference() -> None:
     rng = random.Random(0)
     turn = sample_generation(rng, "train", "train")
@@ -46,6 +57,7 @@ def test_a_drawing_is_laid_out_as_in_inference() -> None:
     expected = [
         bos,
         *layout.user_turn(t, turn.user, [], TOKENS_PER_IMAGE),
+        *layout.seen(t, ""),
         *layout.plan(t, T2I, plan),
         *layout.drawing(t, QUERIES),
         *layout.picture(t, 1, TOKENS_PER_IMAGE),
@@ -55,6 +67,43 @@ def test_a_drawing_is_laid_out_as_in_inference() -> None:
     ((source, drawn),) = example.drawings
     assert source is None
     assert parse(drawn).scene == read_plan(plan) == turn.steps[0].target
+
+
+def test_what_is_seen_is_written_before_it_is_talked_about() -> None:
+    rng, t = random.Random(6), tokenizer()
+    scene = sample_scene(rng, "train")
+    first, second = (sample_question(rng, scene, "train") for _ in range(2))
+    example = encoder().encode(rng, Dialogue((replace(first, images=(scene,)), second)))
+    bos, eos = token_ids(t, BOS, EOS)
+    assert example.ids == [
+        bos,
+        *layout.user_turn(t, first.user, [1], TOKENS_PER_IMAGE),
+        *layout.text_ids(t, caption(1, scene)),
+        *layout.seen(t, in_picture(1, first.notes)),
+        *layout.answer(t, first.steps[0].text),
+        eos,
+        *layout.user_turn(t, second.user, [], TOKENS_PER_IMAGE),
+        *layout.seen(t, in_picture(1, second.notes)),
+        *layout.answer(t, second.steps[0].text),
+        eos,
+    ]
+
+
+def test_what_is_told_needs_no_eyes() -> None:
+    """A dialogue that is told has the words of one that is shown, and nothing that a picture would have to give."""
+    t = tokenizer()
+    eyes = set(token_ids(t, IMAGE, QUERY))
+    for seed in range(50):
+        dialogue = sample_training_dialogue(random.Random(seed))
+        if dialogue is None:
+            continue
+        shown = encoder().encode(random.Random(seed), dialogue)
+        told = encoder().tell(random.Random(seed), dialogue)
+        assert told.ids == [token for token in shown.ids if token not in eyes]
+        assert not told.pictures
+        assert not told.plans
+        learnt = [sum(label != IGNORE for label in example.labels) for example in (shown, told)]
+        assert learnt[0] - learnt[1] == sum(map(len, captions(t, dialogue)))
 
 
 def test_only_what_the_assistant_says_is_learnt() -> None:
@@ -73,7 +122,8 @@ def test_only_what_the_assistant_says_is_learnt() -> None:
             for turn in dialogue.turns
             for s in turn.steps
         ]
-        assert len(learnt) == sum(map(len, said)) + len(dialogue.turns)
+        seen = captions(t, dialogue) + [layout.seen(t, in_picture(turn.about, turn.notes)) for turn in dialogue.turns]
+        assert len(learnt) == sum(map(len, said + seen)) + len(dialogue.turns)
         tasks = set(token_ids(t, I2T, T2I, I2I))
         assert [x for x in learnt if x in tasks] == [ids[0] for ids in said]
 

@@ -67,6 +67,7 @@ def test_from_nothing_to_a_pipeline_and_on_from_there(tmp_path: Path) -> None:
     picture = pipeline.generate("a red circle", plan="a large red circle at the center, on white", seed=1).image
     assert isinstance(picture, Image.Image)
     assert picture.size == (128, 128)
+    assert not [path for path in model.rglob("*.json") if str(tmp_path) in path.read_text()]
     assert json.loads((output / "data.json").read_text())["distinct_sentence_forms"] > 1000
     assert yaml.safe_load((output / "recipe.yaml").read_text())["parts"]["joint"]["ema_decay"] == 0.999
     for name in PARTS:
