@@ -35,7 +35,9 @@ class Mark:
 
     stream: StreamMark
     pictures: int
-    segments: int
+    seen: str
+    may_end: bool
+    unseen: bool
 
 
 class Conversation:
@@ -46,6 +48,7 @@ class Conversation:
 
     Attributes:
         pictures: all pictures so far; number K is `pictures[K - 1]`.
+        seen: what the model last noted down before it acted; empty where there was nothing to see.
     """
 
     def __init__(self, pipeline: GenLlavaPipeline) -> None:
@@ -54,8 +57,10 @@ class Conversation:
         self._stream = TokenStream(self._language)
         self._stream.append(0, [self._language.id(BOS)])
         self._features: OrderedDict[str, Tensor] = OrderedDict()
-        self._segments = 0
+        self._may_end = False  # the turn may end here: something was done since it was last looked at
+        self._unseen = False  # the last thing that was done was to draw
         self.pictures: list[Picture] = []
+        self.seen = ""
 
     @property
     def ids(self) -> list[int]:
@@ -86,9 +91,9 @@ class Conversation:
         before = self.mark()
         results: list[Result] = []
         try:
-            seen = self.add_user(text, images, options.get("cancel"))
+            self.add_user(text, images, options.get("cancel"))
             while len(results) < max_segments:
-                probabilities = self.next_action()
+                probabilities = self.next_action(cancel=options.get("cancel"))
                 action = next(iter(probabilities))
                 if action == EOS:
                     break
@@ -97,7 +102,7 @@ class Conversation:
                     result = self.answer(options.get("cancel"))
                 else:
                     result = self.draw(action, seed=seed, **options)
-                results.append(replace(result, seen=seen, task_probabilities=probabilities))
+                results.append(replace(result, seen=self.seen, task_probabilities=probabilities))
             self.end_turn()
         except BaseException:
             self.rollback(before)
@@ -105,11 +110,8 @@ class Conversation:
         return results
 
     @torch.no_grad()
-    def add_user(self, text: str, images: Sequence[Seen] = (), cancel: CancelCheck | None = None) -> str:
+    def add_user(self, text: str, images: Sequence[Seen] = (), cancel: CancelCheck | None = None) -> None:
         """Add a request and the pictures that come with it, and let the model look at what it is about.
-
-        Returns:
-            What it notes down; empty where there is nothing to see.
 
         Raises:
             ImageRejected, InvalidRequest, Cancelled, NonFiniteError: nothing was added.
@@ -123,24 +125,40 @@ class Conversation:
         before = self.mark()
         try:
             self._stream.append(0, ids, self._see(shown))
-            (seen,) = segments.write_seen(self._stream, cancel)
+            self._look(cancel)
         except BaseException:
             self.rollback(before)
             raise
         self.pictures += shown
-        self._segments = 0
-        return seen
 
     @torch.no_grad()
-    def next_action(self, allowed: Sequence[str] | None = None) -> dict[str, float]:
+    def next_action(
+        self, allowed: Sequence[str] | None = None, cancel: CancelCheck | None = None
+    ) -> dict[str, float]:
         """Probabilities of what the model would do next, by token, most likely first.
+
+        After a drawing the model first ends the turn, or looks at what it drew and at what else it was asked.
 
         Args:
             allowed: the tokens to choose from. By default answering, drawing, editing if there is a picture,
                 and ending the turn if something was done in it.
+
+        Raises:
+            Cancelled, NonFiniteError: the conversation is as it was before.
         """
         if allowed is None:
-            allowed = [I2T, T2I, *([I2I] if self.pictures else []), *([EOS] if self._segments else [])]
+            allowed = [I2T, T2I, *([I2I] if self.pictures else []), *([EOS] if self._may_end else [])]
+        if self._unseen:
+            end = segments.ending(self._stream) if EOS in allowed else 0.0
+            if end >= 0.5 or list(allowed) == [EOS]:
+                return {EOS: 1.0}
+            before = self.mark()
+            try:
+                self._look(cancel)
+            except BaseException:
+                self.rollback(before)
+                raise
+            allowed = [token for token in allowed if token != EOS]
         return segments.task_probabilities(self._stream, [allowed])[0]
 
     @torch.no_grad()
@@ -156,7 +174,7 @@ class Conversation:
         except BaseException:
             self.rollback(before)
             raise
-        self._segments += 1
+        self._may_end, self._unseen = True, False
         return Understanding(text)
 
     @torch.no_grad()
@@ -186,24 +204,24 @@ class Conversation:
     def end_turn(self) -> None:
         """Close the assistant's turn."""
         self._stream.append(0, [self._language.id(EOS)])
-        self._segments = 0
+        self._may_end = self._unseen = False
 
     def mark(self) -> Mark:
         """The present state, for `rollback`."""
-        return Mark(self._stream.mark(), len(self.pictures), self._segments)
+        return Mark(self._stream.mark(), len(self.pictures), self.seen, self._may_end, self._unseen)
 
     def rollback(self, mark: Mark) -> None:
         """Forget everything since `mark`; what was computed before it is kept."""
         self._stream.rollback(mark.stream)
         del self.pictures[mark.pictures :]
-        self._segments = mark.segments
+        self.seen, self._may_end, self._unseen = mark.seen, mark.may_end, mark.unseen
 
     def branch(self) -> Conversation:
         """A conversation of its own that goes on from here; what was computed so far is shared."""
         other = Conversation(self._pipeline)
         other._stream = self._stream.select([0])
         other._features = OrderedDict(self._features)
-        other._segments = self._segments
+        other.seen, other._may_end, other._unseen = self.seen, self._may_end, self._unseen
         other.pictures = list(self.pictures)
         return other
 
@@ -225,8 +243,13 @@ class Conversation:
         label = layout.picture(language.tokenizer, len(self.pictures) + 1, language.tokens_per_image)
         self._stream.append(0, label, self._see([picture]))
         self.pictures.append(picture)
-        self._segments += 1
+        self._may_end = self._unseen = True
         return drawing
+
+    def _look(self, cancel: CancelCheck | None) -> None:
+        """Let the model write down what it sees."""
+        (self.seen,) = segments.write_seen(self._stream, cancel)
+        self._may_end = self._unseen = False
 
     def _see(self, pictures: Sequence[Picture]) -> list[Tensor]:
         """Features [P, D] of each picture; one that was seen before is not encoded again."""

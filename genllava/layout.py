@@ -3,11 +3,12 @@
     <s> [INST] image 1 <image>*P make the circle green [/INST]
     image 1: at the top left a large red circle, on white in image 1, circle: at the top left a large red circle [SEEN]
     [I2I] image 1: a large green circle at the top left, on white [SOI] <query>*N [EOI] image 2 <image>*P
-    [I2T] There are two shapes. </s>
+    image 2: at the top left a large green circle, on white [SEEN] [I2T] There is one shape. </s>
     [INST] ... [/INST] ... </s>
 
-Before it does anything, the model writes down what it sees: captions of the pictures that came in since it last did,
-the user's and its own, and the objects that the request is about. What is asked is then a matter of words.
+Before it does anything, and before it goes on after a drawing, the model writes down what it sees: captions of the
+pictures that came in since it last did, the user's and its own, and the objects that the request is about. What is
+asked is then a matter of words.
 
 Every piece of text is tokenised by itself and the ids are joined, so a piece has the same ids wherever it
 stands and what is cached stays valid. Text that the model wrote is never tokenised again: its ids are kept.

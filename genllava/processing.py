@@ -31,12 +31,11 @@ CHAT_TEMPLATE: Final = (
     "{%- endfor -%}"
     f"{{{{- '{USER_END}' -}}}}"
     "{%- else -%}"
-    "{%- for part in parts if part.type == 'seen' -%}"  # {'type': 'seen', 'text': 'image 1: ...'}
-    "{{- part.text -}}"
-    "{%- endfor -%}"
-    f"{{{{- '{SEEN}' -}}}}"
+    f"{{%- if parts[0].type != 'seen' -%}}{{{{- '{SEEN}' -}}}}{{%- endif -%}}"
     "{%- for part in parts -%}"
-    "{%- if part.type == 'text' -%}"
+    "{%- if part.type == 'seen' -%}"  # {'type': 'seen', 'text': 'image 1: ...'}
+    f"{{{{- part.text ~ '{SEEN}' -}}}}"
+    "{%- elif part.type == 'text' -%}"
     f"{{{{- '{I2T}' ~ part.text -}}}}"
     "{%- elif part.type == 'drawing' -%}"  # {'type': 'drawing', 'task': 'T2I', 'plan': ..., 'queries': N}
     f"{{{{- '[' ~ part.task ~ ']' ~ part.plan ~ '{SOI}' ~ '{QUERY}' * part.queries ~ '{EOI}' -}}}}"
@@ -51,8 +50,9 @@ CHAT_TEMPLATE: Final = (
 )
 """Renders messages to the text whose ids are those of `genllava.layout`.
 
-User content: `image` parts, then one `text` part. Assistant content: a `seen` part where there
-is something to see, `text` parts (answers), and `drawing` parts, each with the `image` part that it made after it.
+User content: `image` parts, then one `text` part. Assistant content: a `seen` part where there is something to see,
+`text` parts (answers), and `drawing` parts, each with the `image` part that it made after it, and a `seen` part after
+that if the turn goes on.
 """
 
 

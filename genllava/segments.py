@@ -39,6 +39,15 @@ def write_seen(stream: TokenStream, cancel: CancelCheck | None = None) -> list[s
     return [language.text(ids) for ids in texts]
 
 
+def ending(stream: TokenStream) -> float:
+    """How likely the turn ends after a drawing, and the model does not look for what else it was asked; first row."""
+    language = stream.language
+    possible = language.words.clone()
+    possible[[language.id(SEEN), language.id(EOS)]] = True
+    probabilities = stream.logits()[0].masked_fill(~possible, -torch.inf).softmax(0)
+    return float(probabilities[language.id(EOS)])
+
+
 def task_probabilities(stream: TokenStream, allowed: Sequence[Sequence[str]]) -> list[dict[str, float]]:
     """How likely each of a row's `allowed` tokens is to come next, most likely first."""
     names = {stream.language.id(token): token for token in (*TASKS, EOS)}

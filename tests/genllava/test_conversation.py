@@ -74,9 +74,10 @@ def converse(pipe: GenLlavaPipeline, seed: int, pictures: Pictures, reuse: bool)
 
 
 def test_the_same_tokens_with_and_without_the_cache(
-    pipe: GenLlavaPipeline, picture: Pictures, monkeypatch: pytest.MonkeyPatch
+    own_pipe: GenLlavaPipeline, picture: Pictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_unet(monkeypatch)
+    pipe = own_pipe.to(torch.float64)  # in single precision random weights come to ties, and those fall either way
     kinds = set()
     for seed in range(200):
         cached = converse(pipe, seed, picture, reuse=True)
@@ -162,7 +163,7 @@ def test_ask_runs_a_turn(pipe: GenLlavaPipeline, picture: Pictures) -> None:
     assert chat.ids[-1] == pipe.language.id(EOS)
     assert sum(results[0].task_probabilities.values()) == pytest.approx(1)
     assert EOS not in results[0].task_probabilities, "a turn has at least one segment"
-    assert {result.seen for result in results} == {results[0].seen}
+    assert results[-1].seen == chat.seen
     again = pipe.conversation().ask(REQUESTS[0], [picture(1)], seed=3, max_segments=2)
     assert [type(r) for r in again] == [type(r) for r in results]
 

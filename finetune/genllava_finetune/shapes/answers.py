@@ -10,7 +10,7 @@ from genllava_finetune.shapes.description import Description
 from genllava_finetune.shapes.dialogue import AnswerCheck
 from genllava_finetune.shapes.language.grammar import fill
 from genllava_finetune.shapes.language.words import NUMBER, PLURAL
-from genllava_finetune.shapes.plan import write_plan
+from genllava_finetune.shapes.plan import in_place, write_plan
 from genllava_finetune.shapes.scene import Scene, Thing
 
 YES, NO, NOTHING = "Yes.", "No.", "Nothing."
@@ -77,8 +77,8 @@ def background(scene: Scene) -> str:
 
 
 def full_caption(scene: Scene) -> str:
-    """The plan as a sentence."""
-    plan = write_plan(scene)
+    """`A large green circle at the top left, a small blue star at the bottom, on white.`"""
+    plan = write_plan(scene, phrase=in_place)
     return f"{plan[0].upper()}{plan[1:]}."
 
 

@@ -331,10 +331,10 @@ def _joined(rng: random.Random, intent: Intent, forms: Forms, first: Turn, secon
     checks: list[Check] = [first.check, second.check]
     kept = tuple(check for check in checks if not isinstance(check, StepsCheck))
     steps = (*first.steps, *second.steps)
-    # What the second request is about is there to be looked at only if the first drew nothing.
-    notes = (*first.notes, *second.notes) if first.steps[0].target is None else first.notes
-    known = tuple(dict.fromkeys(notes))
-    return Turn(user, steps, StepsCheck(kept), "steps", form, about=first.about, notes=known)
+    turn = Turn(user, steps, StepsCheck(kept), "steps", form, about=first.about, notes=first.notes)
+    if first.steps[0].target is not None:
+        return replace(turn, then_about=second.about, then_notes=second.notes)
+    return replace(turn, notes=tuple(dict.fromkeys((*first.notes, *second.notes))))
 
 
 _BUILDERS: Final[dict[str, Callable[[random.Random, _State], Turn | None]]] = {

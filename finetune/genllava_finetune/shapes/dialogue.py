@@ -38,7 +38,7 @@ def generation(target: Scene, cells: Sequence[int]) -> Step:
 
 
 def edit(source: int, target: Scene, cells: Sequence[int]) -> Step:
-    """A changed picture; the plan names what was there in its old order, so that little of it is new."""
+    """A changed picture; the plan names the objects in `cells` in this order."""
     return Step("I2I", f"image {source}: {write_plan(target, cells)}", source=source, target=target)
 
 
@@ -91,6 +91,7 @@ class Turn:
         family, form: the kind of request, and the sentence form it was built from.
         images: what the pictures show that come with it.
         about, notes: number of the picture it is about, and what there is to note of it (see `notes`).
+        then_about, then_notes: the same for what else is asked in one message, where that waits for a drawing.
     """
 
     user: str
@@ -101,6 +102,8 @@ class Turn:
     images: tuple[Scene, ...] = ()
     about: int = 1
     notes: tuple[str, ...] = ()
+    then_about: int = 1
+    then_notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

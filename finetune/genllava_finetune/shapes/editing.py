@@ -215,8 +215,9 @@ def _notes(scene: Scene, operations: Sequence[Operation]) -> tuple[str, ...]:
 
 
 def _order(scene: Scene, operations: Sequence[Operation], target: Scene) -> list[int]:
-    """Where the objects of `scene` are now, in their old order, then what was added."""
-    kept = [new.cell for _, new in trace(scene, operations).fates if new is not None]
+    """What was changed comes first, next to what was noted of it; then the rest in its old order, then what is new."""
+    fates = [(old, new) for old, new in trace(scene, operations).fates if new is not None]
+    kept = [new.cell for changed in (True, False) for old, new in fates if (old != new) == changed]
     return kept + [thing.cell for thing in target.things if thing.cell not in kept]
 
 

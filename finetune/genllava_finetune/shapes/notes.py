@@ -1,8 +1,4 @@
-"""What the assistant notes down before it acts: what pictures show, and the objects that a request is about.
-
-Places come first, `at the top a small red star`: what is read one word after the other binds to what stood before it.
-After `a small red star at the top`, a small language model finds the colour of the star, and not its place.
-"""
+"""What the assistant notes down before it acts: what pictures show, and the objects that a request is about."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ from typing import Final
 
 from genllava_finetune.shapes.answers import name_of
 from genllava_finetune.shapes.description import Description
+from genllava_finetune.shapes.plan import placed
 from genllava_finetune.shapes.scene import Scene, Thing
 
 _COLUMNS: Final = ("left", "center", "right")
@@ -43,11 +40,6 @@ def side_by_side(columns: bool, one: Thing, other: Thing) -> str:
     names = _COLUMNS if columns else _ROWS
     first, second = (names[thing.column if columns else thing.row] for thing in (one, other))
     return values("column" if columns else "row", first, second)
-
-
-def placed(thing: Thing) -> str:
-    """`at the top a small red star`."""
-    return f"at the {thing.position} a {thing.size} {thing.color} {thing.shape}"
 
 
 def in_picture(number: int, notes: Iterable[str]) -> str:

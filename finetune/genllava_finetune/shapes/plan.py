@@ -1,40 +1,56 @@
-"""Plans: a sentence that describes a whole scene, and its inverse."""
+"""Plans: a sentence that describes a whole scene, and its inverse.
+
+Places come first, `at the top a small red star`: what is read one word after the other binds to what stood before it.
+Where the place is known, what is there can be looked up; of `a small red star at the top`, a small language model has
+to say what it is before it has said which it is.
+"""
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from genllava_finetune.shapes.scene import BACKGROUNDS, CELLS, COLORS, SHAPES, SIZES, Scene, Thing
 
-_THING = re.compile(
-    rf"an? ({'|'.join(SIZES)}) ({'|'.join(COLORS)}) ({'|'.join(SHAPES)})"
-    rf" (?:at|in) the ({'|'.join(sorted(CELLS, key=len, reverse=True))})"
-)
+_THING: Final = rf"an? (?P<size>{'|'.join(SIZES)}) (?P<color>{'|'.join(COLORS)}) (?P<shape>{'|'.join(SHAPES)})"
+_PLACE: Final = rf"(?:at|in) the (?P<place>{'|'.join(sorted(CELLS, key=len, reverse=True))})"
+_PHRASES: Final = (re.compile(f"{_PLACE} {_THING}"), re.compile(f"{_THING} {_PLACE}"))
+
+WHAT_FIRST_SHARE: Final = 0.2
 
 
-def thing_phrase(thing: Thing) -> str:
+def placed(thing: Thing) -> str:
+    """`at the top left a large green circle`."""
+    return f"at the {thing.position} a {thing.size} {thing.color} {thing.shape}"
+
+
+def in_place(thing: Thing) -> str:
     """`a large green circle at the top left`."""
     return f"a {thing.size} {thing.color} {thing.shape} at the {thing.position}"
 
 
-def write_plan(scene: Scene, cells: Iterable[int] | None = None) -> str:
-    """`a large green circle at the top left, a small blue star at the bottom, on white`.
+def write_plan(
+    scene: Scene, cells: Iterable[int] | None = None, phrase: Callable[[Thing], str] = placed
+) -> str:
+    """`at the top left a large green circle, at the bottom a small blue star, on white`.
 
     A scene without objects is `nothing, on white`.
 
     Args:
         cells: where the objects lie, in the order in which the plan names them; in reading order if not given.
+        phrase: how it names them.
     """
     there = {thing.cell: thing for thing in scene.things}
-    things = ", ".join(thing_phrase(there[cell]) for cell in (there if cells is None else cells)) or "nothing"
+    things = ", ".join(phrase(there[cell]) for cell in (there if cells is None else cells)) or "nothing"
     return f"{things}, on {scene.background}"
 
 
-def shuffled_plan(rng: random.Random, scene: Scene) -> str:
-    """A plan that names the objects in any order."""
-    return write_plan(scene, rng.sample([thing.cell for thing in scene.things], len(scene.things)))
+def any_plan(rng: random.Random, scene: Scene) -> str:
+    """A plan that names the objects in any order; some, as people may write them, say what before where."""
+    phrase = in_place if rng.random() < WHAT_FIRST_SHARE else placed
+    return write_plan(scene, rng.sample([thing.cell for thing in scene.things], len(scene.things)), phrase)
 
 
 def read_plan(text: str) -> Scene | None:
@@ -44,10 +60,17 @@ def read_plan(text: str) -> Scene | None:
         return None
     if phrases == ["nothing"]:
         return Scene(last[3:], ())
-    matches = [_THING.fullmatch(phrase) for phrase in phrases]
-    if not all(matches):
+    things = [thing for thing in map(_read_phrase, phrases) if thing is not None]
+    if len(things) != len(phrases):
         return None
-    things = [Thing(CELLS.index(m[4]), shape=m[3], color=m[2], size=m[1]) for m in matches if m is not None]
     if len({thing.cell for thing in things}) != len(things):
         return None
     return Scene(last[3:], tuple(things))
+
+
+def _read_phrase(text: str) -> Thing | None:
+    for pattern in _PHRASES:
+        match = pattern.fullmatch(text)
+        if match is not None:
+            return Thing(CELLS.index(match["place"]), shape=match["shape"], color=match["color"], size=match["size"])
+    return None

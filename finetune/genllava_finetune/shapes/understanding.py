@@ -122,10 +122,8 @@ def sample_lookups(rng: random.Random, scene: Scene, count: int, by_shape: bool 
         count: how many; with `by_shape` one for each shape.
         by_shape: name only shapes.
     """
-    whats: list[Description] = []
-    if by_shape:
-        whats = [Description(shape=shape) for shape in rng.sample(SHAPES, len(SHAPES))]
-    while len(whats) < count and not by_shape:
+    whats = [Description(shape=shape) for shape in rng.sample(SHAPES, len(SHAPES))] if by_shape else []
+    while not by_shape and len(whats) < count:
         names = _subset(rng, _NAMED)
         there = scene.things and rng.random() < 0.7
         what = _of(rng.choice(scene.things), names) if there else _absent(rng, scene, names)
@@ -371,7 +369,7 @@ def _relation(rng: random.Random, about: Circumstances) -> Asked | None:
         relation = rng.choice(fitting)
         if _withheld(relation, one, other):
             return None
-    words = dict(zip(("one", "other"), pair.phrases, strict=True))
+    words = {"one": pair.phrases[0], "other": pair.phrases[1]}
     notes = *pair.notes, side_by_side(relation in ("left", "right"), one, other)
     return Asked(questions.RELATION[relation], words, answers.yes_no(holds(relation, one, other)), notes)
 

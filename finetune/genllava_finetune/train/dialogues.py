@@ -30,14 +30,14 @@ from genllava_finetune.train.language_tokenizer import token_ids
 IGNORE: Final = -100
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Example:
     """One encoded dialogue.
 
     Attributes:
         ids, labels: of equal length; labels are `IGNORE` where nothing is to be learnt.
         pictures: what is seen, in the order of their placeholders.
-        scenes: what each of them shows.
+        scenes: what each of them shows; the first `described` of them have been described.
         plans: text of every drawing, without the `image K: ` prefix, in the order of their visual queries.
         drawings: for each, the picture it edits (None for generation) and the picture it should be.
     """
@@ -48,6 +48,7 @@ class Example:
     scenes: list[Scene] = field(default_factory=list)
     plans: list[str] = field(default_factory=list)
     drawings: list[tuple[NDArray[np.uint8] | None, NDArray[np.uint8]]] = field(default_factory=list)
+    described: int = 0
 
 
 class Encoder:
@@ -61,10 +62,8 @@ class Encoder:
 
     def encode(self, rng: random.Random, dialogue: Dialogue) -> Example:
         example = Example([self.bos], [IGNORE])
-        described = 0
         for turn in dialogue.turns:
-            self._turn(rng, turn, example, described)
-            described = len(example.scenes) - sum(step.target is not None for step in turn.steps)
+            self._turn(rng, turn, example)
         return example
 
     def tell(self, rng: random.Random, dialogue: Dialogue) -> Example:
@@ -84,8 +83,7 @@ class Encoder:
         self._add(example, layout.drawing(self.tokenizer, self.num_queries), learn=False)
         return example
 
-    def _turn(self, rng: random.Random, turn: Turn, example: Example, described: int) -> None:
-        """Add a turn; the captions of the first `described` pictures were written before."""
+    def _turn(self, rng: random.Random, turn: Turn, example: Example) -> None:
         numbers = []
         for scene in turn.images:
             example.pictures.append(draw_seen(rng, scene))
@@ -93,11 +91,10 @@ class Encoder:
             numbers.append(len(example.pictures))
         user = layout.user_turn(self.tokenizer, turn.user, numbers, self.tokens_per_image)
         self._add(example, user, learn=False)
-        for number in range(described + 1, len(example.scenes) + 1):
-            seen = layout.text_ids(self.tokenizer, caption(number, example.scenes[number - 1]))
-            self._add(example, seen, learn=self.tokens_per_image > 0)
-        self._add(example, layout.seen(self.tokenizer, in_picture(turn.about, turn.notes)), learn=True)
-        for step in turn.steps:
+        self._look(example, turn.about, turn.notes)
+        for place, step in enumerate(turn.steps):
+            if place and turn.steps[place - 1].target is not None:
+                self._look(example, turn.then_about, turn.then_notes)
             if step.target is None:
                 self._add(example, layout.answer(self.tokenizer, step.text), learn=True)
                 continue
@@ -112,9 +109,16 @@ class Encoder:
             example.drawings.append((source, drawn))
             example.pictures.append(drawn)
             example.scenes.append(target)
-            number = len(example.pictures)
-            self._add(example, layout.picture(self.tokenizer, number, self.tokens_per_image), learn=False)
+            self._add(example, layout.picture(self.tokenizer, len(example.pictures), self.tokens_per_image), learn=False)
         self._add(example, [self.eos], learn=True)
+
+    def _look(self, example: Example, about: int, notes: Sequence[str]) -> None:
+        """Add captions of the pictures that have none, and what is noted of one of them."""
+        for number in range(example.described + 1, len(example.scenes) + 1):
+            seen = layout.text_ids(self.tokenizer, caption(number, example.scenes[number - 1]))
+            self._add(example, seen, learn=self.tokens_per_image > 0)
+        example.described = len(example.scenes)
+        self._add(example, layout.seen(self.tokenizer, in_picture(about, notes)), learn=True)
 
     @staticmethod
     def _add(example: Example, ids: Sequence[int], learn: bool) -> None:

@@ -25,7 +25,7 @@ from transformers import CLIPTextModel, PreTrainedTokenizerFast
 
 from genllava.autoencoder_patch import AutoencoderPatch
 from genllava_finetune.shapes.editing import sample_edit
-from genllava_finetune.shapes.plan import shuffled_plan
+from genllava_finetune.shapes.plan import any_plan
 from genllava_finetune.shapes.render import render_array
 from genllava_finetune.shapes.scene import JITTER, Scene, Thing
 from genllava_finetune.shapes.splits import sample_scene
@@ -184,7 +184,7 @@ class ImageDecoder(Part):
             targets.append(render_array(target))
             sources.append(targets[-1] if source is None else render_array(source))
             edited.append(source is not None)
-            plans.append("" if rng.random() < DROP_PLAN else shuffled_plan(rng, target))
+            plans.append("" if rng.random() < DROP_PLAN else any_plan(rng, target))
         return {
             "source": to_pixels(sources),
             "target": to_pixels(targets),
@@ -205,7 +205,7 @@ class ImageDecoder(Part):
         sources = [np.zeros((128, 128, 3), np.uint8) if s is None else render_array(s) for s, _ in pairs]
         targets = [render_array(t) for _, t in pairs]
         edited = torch.tensor([s is not None for s, _ in pairs])
-        ids = tokenize_plans(self.tokenizer, [shuffled_plan(rng, t) for _, t in pairs])
+        ids = tokenize_plans(self.tokenizer, [any_plan(rng, t) for _, t in pairs])
         drawn = sample_latents(module, to_pixels(sources), edited, ids, steps=8)
         return contact_sheet([np.stack(sources), np.stack(targets), to_uint8(module.vae.decode(drawn).sample)])
 

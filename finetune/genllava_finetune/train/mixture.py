@@ -17,21 +17,21 @@ from genllava_finetune.shapes.splits import sample_scene
 from genllava_finetune.shapes.understanding import FOLLOWED, sample_follow_up, sample_question
 
 MIXTURE: Final = {
-    "questions": 0.4,
+    "questions": 0.34,
     "generation": 0.12,
     "edit": 0.3,
-    "conversation": 0.11,
+    "conversation": 0.17,
     "outside": 0.06,
     "null": 0.01,
 }
 """Shares of the kinds of dialogue. `null` is a drawing without a plan: it teaches the null conditioning."""
-
 
 LATE_SHARE: Final = 0.5
 LEARNT_LATE: Final = ("relation", "compare", "logic", "ambiguous", "relation_what", "false_premise")
 """Families whose answers have to be worked out: half of the questions are drawn from these alone."""
 UNDO_SHARE: Final = 0.04
 """How many edits are taken back at once."""
+CHANGES: Final = 4
 
 
 def sample_training_dialogue(rng: random.Random) -> Dialogue | None:
@@ -57,6 +57,16 @@ def sample_training_dialogue(rng: random.Random) -> Dialogue | None:
             return Dialogue((*turns, sample_undo(rng, scene, 1, "train")) if undone else turns)
     turn = sample_outside(rng, "train")
     return Dialogue((_with_picture(turn, scene) if rng.random() < 0.5 else turn,))
+
+
+def sample_changes(rng: random.Random) -> Dialogue:
+    """Several changes of one picture, each of the picture as it came: to learn what a change does to a plan."""
+    while True:
+        scene = sample_scene(rng, "train")
+        turns = [sample_edit(rng, scene, 1, "train", "train") for _ in range(CHANGES)]
+        first, *others = [turn for turn in turns if turn is not None] or [None]
+        if first is not None:
+            return Dialogue((_with_picture(first, scene), *others))
 
 
 def _questions(rng: random.Random, scene: Scene) -> Dialogue:

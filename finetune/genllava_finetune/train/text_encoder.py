@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
-from genllava_finetune.shapes.plan import shuffled_plan
+from genllava_finetune.shapes.plan import any_plan
 from genllava_finetune.shapes.scene import BACKGROUNDS, CELLS, COLORS, SHAPES, SIZES
 from genllava_finetune.shapes.splits import sample_scene
 from genllava_finetune.train.labels import CellReadout, cell_labels
@@ -110,7 +110,7 @@ class TextEncoder(Part):
     def batch(self, step: int) -> Batch:
         rng = random.Random(f"{self.name}:{self.seed}:{step}")
         scenes = [sample_scene(rng, "train") for _ in range(self.recipe.batch_size)]
-        ids = tokenize_plans(self.tokenizer, [shuffled_plan(rng, scene) for scene in scenes])
+        ids = tokenize_plans(self.tokenizer, [any_plan(rng, scene) for scene in scenes])
         return {"input_ids": ids, "labels": cell_labels(scenes)}
 
     def export(self, module: nn.Module, folder: Path) -> None:

@@ -184,7 +184,7 @@ def test_the_plan_names_objects_in_the_order_of_the_request() -> None:
     for _ in range(200):
         turn = sample_generation(rng, "train", "train", kind="full")
         request, plan = turn.user.lower(), turn.steps[0].text
-        colors = [phrase.split()[2] for phrase in plan.split(", ")[:-1]]
+        colors = [phrase.split()[-2] for phrase in plan.split(", ")[:-1]]
         places = [request.find(color) for color in colors]
         if len(set(colors)) == len(colors) > 1 and min(places) >= 0:  # typos and repeated colours tell nothing
             assert places == sorted(places)

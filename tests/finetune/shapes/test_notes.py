@@ -14,8 +14,8 @@ from genllava_finetune.shapes.dialogue import EditCheck
 from genllava_finetune.shapes.edits import Changed
 from genllava_finetune.shapes.impossible import sample_impossible_edit
 from genllava_finetune.shapes.language.back_references import FOLLOW_UP, UNDO
-from genllava_finetune.shapes.notes import caption, in_picture, look, placed
-from genllava_finetune.shapes.plan import read_plan
+from genllava_finetune.shapes.notes import caption, in_picture, look
+from genllava_finetune.shapes.plan import placed, read_plan
 from genllava_finetune.shapes.scene import Scene, Thing
 from genllava_finetune.shapes.splits import sample_scene
 from genllava_finetune.shapes.understanding import FAMILIES, sample_lookups, sample_question

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from genllava import layout
 from genllava.tokens import BOS, EOI, EOS, I2I, I2T, IMAGE, QUERY, SOI, T2I
+from genllava_finetune.shapes.conversation import sample_dialogue
 from genllava_finetune.shapes.dialogue import Dialogue
 from genllava_finetune.shapes.generation import sample_generation
 from genllava_finetune.shapes.notes import caption, in_picture
@@ -38,12 +39,14 @@ def encoder() -> Encoder:
 
 
 def captions(t: PreTrainedTokenizerFast, dialogue: Dialogue) -> list[list[int]]:
-    """Of all pictures but those that the last turn drew, which nobody asks about any more."""
+    """Of all pictures but the one that the last step drew, if it did: nobody asks about it any more."""
     scenes: list[Scene] = []
+    described = 0
     for turn in dialogue.turns:
         scenes += turn.images
-        described = len(scenes)
-        scenes += [step.target for step in turn.steps if step.target is not None]
+        for step in turn.steps:
+            described = len(scenes)
+            scenes += [step.target] if step.target is not None else []
     return [layout.text_ids(t, caption(number, scene)) for number, scene in enumerate(scenes[:described], 1)]
 
 
@@ -89,6 +92,26 @@ def test_what_is_seen_is_written_before_it_is_talked_about() -> None:
     ]
 
 
+def test_a_drawing_is_looked_at_before_the_turn_goes_on() -> None:
+    rng, t = random.Random(0), tokenizer()
+    (eos,) = token_ids(t, EOS)
+    turn = sample_generation(rng, "train", "train")
+    while [step.target is None for step in turn.steps] != [False, True]:
+        (turn,) = sample_dialogue(rng, "train", "train", turns=1).turns
+    first, second = turn.steps
+    assert first.target is not None
+    shown = len(turn.images)
+    added = [
+        *layout.text_ids(t, caption(shown + 1, first.target)),
+        *layout.seen(t, in_picture(turn.then_about, turn.then_notes)),
+        *layout.answer(t, second.text),
+    ]
+    assert turn.then_about == shown + 1
+    example = encoder().encode(rng, Dialogue((turn,)))
+    assert example.ids[-len(added) - 1 :] == [*added, eos]
+    assert [label for label in example.labels if label != IGNORE][-len(added) - 1 :] == [*added, eos]
+
+
 def test_what_is_told_needs_no_eyes() -> None:
     """A dialogue that is told has the words of one that is shown, and nothing that a picture would have to give."""
     t = tokenizer()
@@ -122,7 +145,11 @@ def test_only_what_the_assistant_says_is_learnt() -> None:
             for turn in dialogue.turns
             for s in turn.steps
         ]
-        seen = captions(t, dialogue) + [layout.seen(t, in_picture(turn.about, turn.notes)) for turn in dialogue.turns]
+        seen = captions(t, dialogue)
+        for turn in dialogue.turns:
+            seen.append(layout.seen(t, in_picture(turn.about, turn.notes)))
+            if len(turn.steps) > 1 and turn.steps[0].target is not None:
+                seen.append(layout.seen(t, in_picture(turn.then_about, turn.then_notes)))
         assert len(learnt) == sum(map(len, said + seen)) + len(dialogue.turns)
         tasks = set(token_ids(t, I2T, T2I, I2I))
         assert [x for x in learnt if x in tasks] == [ids[0] for ids in said]
