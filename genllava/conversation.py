@@ -132,9 +132,7 @@ class Conversation:
         self.pictures += shown
 
     @torch.no_grad()
-    def next_action(
-        self, allowed: Sequence[str] | None = None, cancel: CancelCheck | None = None
-    ) -> dict[str, float]:
+    def next_action(self, allowed: Sequence[str] | None = None, cancel: CancelCheck | None = None) -> dict[str, float]:
         """Probabilities of what the model would do next, by token, most likely first.
 
         After a drawing the model first ends the turn, or looks at what it drew and at what else it was asked.

@@ -17,7 +17,7 @@ from genllava.errors import Cancelled, ImageRejected, InvalidRequest, NonFiniteE
 from genllava.image_decoder import Picture
 from genllava.pipeline_genllava import GenLlavaPipeline
 from genllava.pipeline_output import Drawing
-from genllava.tokens import EOI, EOS, I2I, I2T, IMAGE, T2I
+from genllava.tokens import EOI, EOS, I2I, I2T, IMAGE, SEEN, T2I
 
 Pictures = Callable[..., Image.Image]
 REQUESTS = [
@@ -166,6 +166,28 @@ def test_ask_runs_a_turn(pipe: GenLlavaPipeline, picture: Pictures) -> None:
     assert results[-1].seen == chat.seen
     again = pipe.conversation().ask(REQUESTS[0], [picture(1)], seed=3, max_segments=2)
     assert [type(r) for r in again] == [type(r) for r in results]
+
+
+def test_after_a_drawing_the_model_ends_the_turn_or_looks_at_it(
+    pipe: GenLlavaPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = pipe.conversation()
+    chat.add_user("draw")
+    chat.draw(T2I, plan="a star", seed=1)
+    drawn = chat.ids
+    monkeypatch.setattr(segments, "ending", lambda _: 1.0)
+    assert chat.next_action() == {EOS: 1.0}
+    assert chat.ids == drawn
+    with pytest.raises(Cancelled):
+        chat.next_action([I2T, I2I], cancel=lambda: True)
+    assert chat.ids == drawn
+    monkeypatch.setattr(segments, "ending", lambda _: 0.1)
+    probabilities = chat.next_action()
+    assert set(probabilities) == {I2T, T2I, I2I}
+    assert sum(probabilities.values()) == pytest.approx(1)
+    seen = pipe.language.text(chat.ids[len(drawn) : -1])
+    assert (chat.ids[-1], chat.seen) == (pipe.language.id(SEEN), seen)
+    assert chat.next_action() == pytest.approx(probabilities, abs=1e-4), "it looks once"
 
 
 def test_looking_can_be_cancelled(pipe: GenLlavaPipeline, picture: Pictures) -> None:

@@ -19,6 +19,7 @@ _PLACE: Final = rf"(?:at|in) the (?P<place>{'|'.join(sorted(CELLS, key=len, reve
 _PHRASES: Final = (re.compile(f"{_PLACE} {_THING}"), re.compile(f"{_THING} {_PLACE}"))
 
 WHAT_FIRST_SHARE: Final = 0.2
+"""How many of the plans that the image decoder is trained on name the place last."""
 
 
 def placed(thing: Thing) -> str:
@@ -31,9 +32,7 @@ def in_place(thing: Thing) -> str:
     return f"a {thing.size} {thing.color} {thing.shape} at the {thing.position}"
 
 
-def write_plan(
-    scene: Scene, cells: Iterable[int] | None = None, phrase: Callable[[Thing], str] = placed
-) -> str:
+def write_plan(scene: Scene, cells: Iterable[int] | None = None, phrase: Callable[[Thing], str] = placed) -> str:
     """`at the top left a large green circle, at the bottom a small blue star, on white`.
 
     A scene without objects is `nothing, on white`.

@@ -109,7 +109,8 @@ class Encoder:
             example.drawings.append((source, drawn))
             example.pictures.append(drawn)
             example.scenes.append(target)
-            self._add(example, layout.picture(self.tokenizer, len(example.pictures), self.tokens_per_image), learn=False)
+            shown = layout.picture(self.tokenizer, len(example.pictures), self.tokens_per_image)
+            self._add(example, shown, learn=False)
         self._add(example, [self.eos], learn=True)
 
     def _look(self, example: Example, about: int, notes: Sequence[str]) -> None:
