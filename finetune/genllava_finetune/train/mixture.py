@@ -32,6 +32,7 @@ LEARNT_LATE: Final = ("relation", "compare", "logic", "ambiguous", "relation_wha
 UNDO_SHARE: Final = 0.04
 """How many edits are taken back at once."""
 CHANGES: Final = 4
+"""Most changes in one dialogue that is nothing else."""
 
 
 def sample_training_dialogue(rng: random.Random) -> Dialogue | None:
@@ -63,10 +64,10 @@ def sample_changes(rng: random.Random) -> Dialogue:
     """Several changes of one picture, each of the picture as it came: to learn what a change does to a plan."""
     while True:
         scene = sample_scene(rng, "train")
-        turns = [sample_edit(rng, scene, 1, "train", "train") for _ in range(CHANGES)]
-        first, *others = [turn for turn in turns if turn is not None] or [None]
-        if first is not None:
-            return Dialogue((_with_picture(first, scene), *others))
+        tried = [sample_edit(rng, scene, 1, "train", "train") for _ in range(CHANGES)]
+        turns = [turn for turn in tried if turn is not None]
+        if turns:
+            return Dialogue((_with_picture(turns[0], scene), *turns[1:]))
 
 
 def _questions(rng: random.Random, scene: Scene) -> Dialogue:
