@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Unpack
 
@@ -58,7 +59,7 @@ class Conversation:
         self._stream.append(0, [self._language.id(BOS)])
         self._features: OrderedDict[str, Tensor] = OrderedDict()
         self._may_end = False  # the turn may end here: something was done since it was last looked at
-        self._unseen = False  # the last thing that was done was to draw
+        self._unseen = False  # the last thing that was done was to draw, and it has not been looked at
         self.pictures: list[Picture] = []
         self.seen = ""
 
@@ -88,9 +89,8 @@ class Conversation:
         Raises:
             ImageRejected, InvalidRequest, Cancelled, NonFiniteError.
         """
-        before = self.mark()
         results: list[Result] = []
-        try:
+        with self._unchanged_by_failure():
             self.add_user(text, images, options.get("cancel"))
             while len(results) < max_segments:
                 probabilities = self.next_action(cancel=options.get("cancel"))
@@ -104,9 +104,6 @@ class Conversation:
                     result = self.draw(action, seed=seed, **options)
                 results.append(replace(result, seen=self.seen, task_probabilities=probabilities))
             self.end_turn()
-        except BaseException:
-            self.rollback(before)
-            raise
         return results
 
     @torch.no_grad()
@@ -122,56 +119,46 @@ class Conversation:
         numbers = range(first, first + len(shown))
         language = self._language
         ids = layout.user_turn(language.tokenizer, text, numbers, language.tokens_per_image)
-        before = self.mark()
-        try:
+        with self._unchanged_by_failure():
             self._stream.append(0, ids, self._see(shown))
             self._look(cancel)
-        except BaseException:
-            self.rollback(before)
-            raise
         self.pictures += shown
 
     @torch.no_grad()
     def next_action(self, allowed: Sequence[str] | None = None, cancel: CancelCheck | None = None) -> dict[str, float]:
         """Probabilities of what the model would do next, by token, most likely first.
 
-        After a drawing the model first ends the turn, or looks at what it drew and at what else it was asked.
+        After a drawing the model either ends the turn, and only that is returned, or looks at what it drew and at
+        what else it was asked, and then the turn cannot end before something was done.
 
         Args:
             allowed: the tokens to choose from. By default answering, drawing, editing if there is a picture,
-                and ending the turn if something was done in it.
+                and ending the turn if something was done since the model last looked.
 
         Raises:
-            Cancelled, NonFiniteError: the conversation is as it was before.
+            InvalidRequest, Cancelled, NonFiniteError: the conversation is as it was before.
         """
         if allowed is None:
             allowed = [I2T, T2I, *([I2I] if self.pictures else []), *([EOS] if self._may_end else [])]
-        if self._unseen:
-            end = segments.ending(self._stream) if EOS in allowed else 0.0
-            if end >= 0.5 or list(allowed) == [EOS]:
-                return {EOS: 1.0}
-            before = self.mark()
-            try:
+        with self._unchanged_by_failure():
+            if self._unseen:
+                if EOS in allowed and (len(allowed) == 1 or segments.ending_probability(self._stream) >= 0.5):
+                    return {EOS: 1.0}
                 self._look(cancel)
-            except BaseException:
-                self.rollback(before)
-                raise
-            allowed = [token for token in allowed if token != EOS]
-        return segments.task_probabilities(self._stream, [allowed])[0]
+                allowed = [token for token in allowed if token != EOS]
+            return segments.task_probabilities(self._stream, [allowed])[0]
 
     @torch.no_grad()
     def answer(self, cancel: CancelCheck | None = None) -> Understanding:
         """Let the model say something.
 
         Raises:
-            Cancelled, NonFiniteError: the conversation is as it was before.
+            InvalidRequest, Cancelled, NonFiniteError: the conversation is as it was before.
         """
-        before = self.mark()
-        try:
+        with self._unchanged_by_failure():
+            if self._unseen:
+                self._look(cancel)
             (text,) = segments.write_answers(self._stream, cancel)
-        except BaseException:
-            self.rollback(before)
-            raise
         self._may_end, self._unseen = True, False
         return Understanding(text)
 
@@ -192,12 +179,10 @@ class Conversation:
         seeds = resolve_seeds(seed, 1)
         if task not in (T2I, I2I) or (task == I2I and not self.pictures):
             raise InvalidRequest(f"cannot do {task}: " + ("no picture to edit" if task == I2I else "not a drawing"))
-        before = self.mark()
-        try:
+        with self._unchanged_by_failure():
+            if self._unseen:
+                self._look(settings.cancel)
             return self._draw(task, plan, seeds, settings)
-        except BaseException:
-            self.rollback(before)
-            raise
 
     def end_turn(self) -> None:
         """Close the assistant's turn."""
@@ -243,6 +228,15 @@ class Conversation:
         self.pictures.append(picture)
         self._may_end = self._unseen = True
         return drawing
+
+    @contextmanager
+    def _unchanged_by_failure(self) -> Iterator[None]:
+        before = self.mark()
+        try:
+            yield
+        except BaseException:
+            self.rollback(before)
+            raise
 
     def _look(self, cancel: CancelCheck | None) -> None:
         """Let the model write down what it sees."""

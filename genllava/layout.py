@@ -1,8 +1,8 @@
 """How a conversation becomes token ids. The only place that knows; training and inference both come here.
 
-    <s> [INST] image 1 <image>*P make the circle green [/INST]
+    <s> [INST] image 1 <image>*P make the circle green, then count the shapes [/INST]
     image 1: at the top left a large red circle, on white in image 1, circle: at the top left a large red circle [SEEN]
-    [I2I] image 1: a large green circle at the top left, on white [SOI] <query>*N [EOI] image 2 <image>*P
+    [I2I] image 1: at the top left a large green circle, on white [SOI] <query>*N [EOI] image 2 <image>*P
     image 2: at the top left a large green circle, on white [SEEN] [I2T] There is one shape. </s>
     [INST] ... [/INST] ... </s>
 

@@ -21,8 +21,8 @@ class Understanding:
             allowed.
         timings: seconds, by phase; those of a batch are shared by its results.
         seen: what it noted down first: captions of the pictures that are new, `image 1: ...`, and the objects that the
-            request is about, `in image 1, star: ...`; the same for everything a turn of a conversation gives, and empty
-            where there was nothing to see or nothing to choose (`plan` given, `native_prompts`).
+            request is about, `in image 1, star: ...`; empty where there was nothing to see or nothing to choose
+            (`plan` given, `native_prompts`).
     """
 
     text: str

@@ -31,8 +31,10 @@ CHAT_TEMPLATE: Final = (
     "{%- endfor -%}"
     f"{{{{- '{USER_END}' -}}}}"
     "{%- else -%}"
-    f"{{%- if parts[0].type != 'seen' -%}}{{{{- '{SEEN}' -}}}}{{%- endif -%}}"
     "{%- for part in parts -%}"
+    "{%- if part.type != 'seen' and (loop.first or loop.previtem.type == 'image') -%}"
+    f"{{{{- '{SEEN}' -}}}}"
+    "{%- endif -%}"
     "{%- if part.type == 'seen' -%}"  # {'type': 'seen', 'text': 'image 1: ...'}
     f"{{{{- part.text ~ '{SEEN}' -}}}}"
     "{%- elif part.type == 'text' -%}"
@@ -51,8 +53,8 @@ CHAT_TEMPLATE: Final = (
 """Renders messages to the text whose ids are those of `genllava.layout`.
 
 User content: `image` parts, then one `text` part. Assistant content: a `seen` part where there is something to see,
-`text` parts (answers), and `drawing` parts, each with the `image` part that it made after it, and a `seen` part after
-that if the turn goes on.
+`text` parts (answers), and `drawing` parts, each with the `image` part that it made after it; if the turn goes on after
+that, a `seen` part may come again.
 """
 
 

@@ -39,7 +39,7 @@ def write_seen(stream: TokenStream, cancel: CancelCheck | None = None) -> list[s
     return [language.text(ids) for ids in texts]
 
 
-def ending(stream: TokenStream) -> float:
+def ending_probability(stream: TokenStream) -> float:
     """How likely the turn ends after a drawing, and the model does not look for what else it was asked; first row."""
     language = stream.language
     possible = language.words.clone()

@@ -28,7 +28,11 @@ def test_the_chat_template_gives_the_same_ids(pipe: GenLlavaPipeline) -> None:
                 {"type": "seen", "text": "image 1: a red circle"},
                 {"type": "drawing", "task": "I2I", "plan": "image 1: a green circle", "queries": N},
                 {"type": "image"},
+                {"type": "seen", "text": "image 2: a green circle"},
                 {"type": "text", "text": "There are two."},
+                {"type": "drawing", "task": "I2I", "plan": "image 2: a red circle", "queries": N},
+                {"type": "image"},
+                {"type": "text", "text": "Done."},
             ],
         },
         {"role": "user", "content": "Thanks</s>"},
@@ -36,7 +40,7 @@ def test_the_chat_template_gives_the_same_ids(pipe: GenLlavaPipeline) -> None:
     ]
     prompt = processor.apply_chat_template(messages, tokenize=False)
     blank = Image.new("RGB", (32, 32))
-    ids = processor(text=prompt, images=[blank, blank], add_special_tokens=False)["input_ids"][0]
+    ids = processor(text=prompt, images=[blank] * 3, add_special_tokens=False)["input_ids"][0]
     bos, eos = t.convert_tokens_to_ids([BOS, EOS])
     assert list(ids) == [
         bos,
@@ -45,7 +49,13 @@ def test_the_chat_template_gives_the_same_ids(pipe: GenLlavaPipeline) -> None:
         *layout.plan(t, I2I, "image 1: a green circle"),
         *layout.drawing(t, N),
         *layout.picture(t, 2, P),
+        *layout.seen(t, "image 2: a green circle"),
         *layout.answer(t, "There are two."),
+        *layout.plan(t, I2I, "image 2: a red circle"),
+        *layout.drawing(t, N),
+        *layout.picture(t, 3, P),
+        *layout.seen(t, ""),
+        *layout.answer(t, "Done."),
         eos,
         *layout.user_turn(t, "thanks", [], P),
         *layout.seen(t, ""),

@@ -16,6 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from genllava_finetune.evaluate.suites import SUITES, Case, build_suite
+from genllava_finetune.shapes.dialogue import Step
 from genllava_finetune.shapes.scene import Scene
 from genllava_finetune.shapes.splits import Split
 
@@ -35,13 +36,18 @@ def fingerprint(cases: Sequence[Case]) -> str:
     for number, case in enumerate(cases):
         for turn in case.dialogue.turns:
             parts = [turn.user, *map(_describe, turn.images)]
-            parts += [f"{step.task} {step.text} {_describe(step.target)}" for step in turn.steps]
+            parts += map(_right, turn.steps)
             digest.update("\x1f".join(parts).encode())
         digest.update(f"\x1e{case.seed}\x1e".encode())
         if number < _PICTURES:
             for picture in (picture for pictures in case.pictures for picture in pictures):
                 digest.update(_coarsely(picture))
     return digest.hexdigest()
+
+
+def _right(step: Step) -> str:
+    """What is to be said, or drawn; how a plan puts it is the model's affair."""
+    return f"{step.task} {step.source} {_describe(step.target)}" if step.target else f"{step.task} {step.text}"
 
 
 def _describe(scene: Scene | None) -> str:

@@ -10,7 +10,7 @@ from genllava_finetune.shapes.description import Description
 from genllava_finetune.shapes.dialogue import AnswerCheck
 from genllava_finetune.shapes.language.grammar import fill
 from genllava_finetune.shapes.language.words import NUMBER, PLURAL
-from genllava_finetune.shapes.plan import in_place, write_plan
+from genllava_finetune.shapes.plan import place_last, write_plan
 from genllava_finetune.shapes.scene import Scene, Thing
 
 YES, NO, NOTHING = "Yes.", "No.", "Nothing."
@@ -78,7 +78,7 @@ def background(scene: Scene) -> str:
 
 def full_caption(scene: Scene) -> str:
     """`A large green circle at the top left, a small blue star at the bottom, on white.`"""
-    plan = write_plan(scene, phrase=in_place)
+    plan = write_plan(scene, phrase=place_last)
     return f"{plan[0].upper()}{plan[1:]}."
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from genllava_finetune.shapes.answers import name_of
 from genllava_finetune.shapes.description import Description
-from genllava_finetune.shapes.plan import placed
+from genllava_finetune.shapes.plan import place_first
 from genllava_finetune.shapes.scene import Scene, Thing
 
 _COLUMNS: Final = ("left", "center", "right")
@@ -16,7 +16,7 @@ _ROWS: Final = ("top", "center", "bottom")
 
 def caption(number: int, scene: Scene) -> str:
     """`image 2: at the top a small red star, at the left a large blue star, on white`."""
-    things = [*map(placed, scene.things)] or ["nothing"]
+    things = [*map(place_first, scene.things)] or ["nothing"]
     return f"image {number}: {', '.join(things)}, on {scene.background}"
 
 
@@ -27,7 +27,7 @@ def look(scene: Scene, what: Description) -> str:
 
 def listed(name: str, things: Iterable[Thing]) -> str:
     """`NAME: at the top a small red star and at the left a large blue star`."""
-    return f"{name}: {' and '.join(map(placed, things)) or 'nothing'}"
+    return f"{name}: {' and '.join(map(place_first, things)) or 'nothing'}"
 
 
 def values(name: str, first: str, second: str) -> str:

@@ -19,20 +19,20 @@ _PLACE: Final = rf"(?:at|in) the (?P<place>{'|'.join(sorted(CELLS, key=len, reve
 _PHRASES: Final = (re.compile(f"{_PLACE} {_THING}"), re.compile(f"{_THING} {_PLACE}"))
 
 WHAT_FIRST_SHARE: Final = 0.2
-"""How many of the plans that the image decoder is trained on name the place last."""
+"""How many of the plans that the text encoder and the image decoder are trained on name the place last."""
 
 
-def placed(thing: Thing) -> str:
+def place_first(thing: Thing) -> str:
     """`at the top left a large green circle`."""
     return f"at the {thing.position} a {thing.size} {thing.color} {thing.shape}"
 
 
-def in_place(thing: Thing) -> str:
+def place_last(thing: Thing) -> str:
     """`a large green circle at the top left`."""
     return f"a {thing.size} {thing.color} {thing.shape} at the {thing.position}"
 
 
-def write_plan(scene: Scene, cells: Iterable[int] | None = None, phrase: Callable[[Thing], str] = placed) -> str:
+def write_plan(scene: Scene, cells: Iterable[int] | None = None, phrase: Callable[[Thing], str] = place_first) -> str:
     """`at the top left a large green circle, at the bottom a small blue star, on white`.
 
     A scene without objects is `nothing, on white`.
@@ -48,7 +48,7 @@ def write_plan(scene: Scene, cells: Iterable[int] | None = None, phrase: Callabl
 
 def any_plan(rng: random.Random, scene: Scene) -> str:
     """A plan that names the objects in any order; some, as people may write them, say what before where."""
-    phrase = in_place if rng.random() < WHAT_FIRST_SHARE else placed
+    phrase = place_last if rng.random() < WHAT_FIRST_SHARE else place_first
     return write_plan(scene, rng.sample([thing.cell for thing in scene.things], len(scene.things)), phrase)
 
 

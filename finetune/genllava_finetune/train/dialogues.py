@@ -117,7 +117,9 @@ class Encoder:
         """Add captions of the pictures that have none, and what is noted of one of them."""
         for number in range(example.described + 1, len(example.scenes) + 1):
             seen = layout.text_ids(self.tokenizer, caption(number, example.scenes[number - 1]))
-            self._add(example, seen, learn=self.tokens_per_image > 0)
+            blind = len(layout.text_ids(self.tokenizer, layout.picture_prefix(number)))  # that it looks needs no eyes
+            self._add(example, seen[:blind], learn=True)
+            self._add(example, seen[blind:], learn=self.tokens_per_image > 0)
         example.described = len(example.scenes)
         self._add(example, layout.seen(self.tokenizer, in_picture(about, notes)), learn=True)
 

@@ -31,7 +31,9 @@ LEARNT_LATE: Final = ("relation", "compare", "logic", "ambiguous", "relation_wha
 """Families whose answers have to be worked out: half of the questions are drawn from these alone."""
 UNDO_SHARE: Final = 0.04
 """How many edits are taken back at once."""
-CHANGES: Final = 4
+STEPS_SHARE: Final = 0.35
+"""Conversations that are drawn again until something is asked in them about what the same message had drawn."""
+CHANGES: Final = 3
 """Most changes in one dialogue that is nothing else."""
 
 
@@ -41,7 +43,7 @@ def sample_training_dialogue(rng: random.Random) -> Dialogue | None:
     if kind == "null":
         return None
     if kind == "conversation":
-        return sample_dialogue(rng, "train", "train")
+        return _conversation(rng)
     if kind == "generation":
         return Dialogue((sample_generation(rng, "train", "train"),))
     scene = sample_scene(rng, "train")
@@ -60,12 +62,23 @@ def sample_training_dialogue(rng: random.Random) -> Dialogue | None:
     return Dialogue((_with_picture(turn, scene) if rng.random() < 0.5 else turn,))
 
 
+def _conversation(rng: random.Random) -> Dialogue:
+    steps = rng.random() < STEPS_SHARE
+    while True:
+        dialogue = sample_dialogue(rng, "train", "train")
+        if not steps or any(len(turn.steps) > 1 and turn.steps[0].target is not None for turn in dialogue.turns):
+            return dialogue
+
+
 def sample_changes(rng: random.Random) -> Dialogue:
     """Several changes of one picture, each of the picture as it came: to learn what a change does to a plan."""
     while True:
         scene = sample_scene(rng, "train")
-        tried = [sample_edit(rng, scene, 1, "train", "train") for _ in range(CHANGES)]
-        turns = [turn for turn in tried if turn is not None]
+        turns: list[Turn] = []
+        for _ in range(CHANGES):
+            turn = sample_edit(rng, scene, 1, "train", "train", name_number=bool(turns))
+            if turn is not None:
+                turns.append(turn)
         if turns:
             return Dialogue((_with_picture(turns[0], scene), *turns[1:]))
 

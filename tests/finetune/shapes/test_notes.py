@@ -15,7 +15,7 @@ from genllava_finetune.shapes.edits import Changed
 from genllava_finetune.shapes.impossible import sample_impossible_edit
 from genllava_finetune.shapes.language.back_references import FOLLOW_UP, UNDO
 from genllava_finetune.shapes.notes import caption, in_picture, look
-from genllava_finetune.shapes.plan import placed, read_plan
+from genllava_finetune.shapes.plan import place_first, read_plan
 from genllava_finetune.shapes.scene import Scene, Thing
 from genllava_finetune.shapes.splits import sample_scene
 from genllava_finetune.shapes.understanding import FAMILIES, sample_lookups, sample_question
@@ -34,7 +34,7 @@ def found(note: str) -> list[str]:
 def test_a_note_lists_what_fits() -> None:
     assert look(SCENE, Description(shape="star")) == "star: at the top a small red star"
     assert look(SCENE, Description(color="blue")) == "blue shape: nothing"
-    assert found(look(SCENE, Description(color="red"))) == [placed(STAR), placed(CROSS)]
+    assert found(look(SCENE, Description(color="red"))) == [place_first(STAR), place_first(CROSS)]
     assert in_picture(2, ["star: nothing", "cross: nothing"]) == "in image 2, star: nothing; cross: nothing"
     assert in_picture(2, []) == ""
     assert caption(3, SCENE) == "image 3: at the top a small red star, at the left a large red cross, on white"
@@ -48,7 +48,7 @@ def test_notes_of_a_question_are_true_and_agree_with_its_answer(rng: random.Rand
         turn = sample_question(rng, scene, "train", family)
     except ValueError:
         return
-    known = {placed(thing) for thing in scene.things}
+    known = {place_first(thing) for thing in scene.things}
     answer = turn.steps[0].text
     looks = turn.notes[:2] if family in ("relation", "compare") else turn.notes
     assert all(set(found(note)) <= known for note in looks)
@@ -64,7 +64,7 @@ def test_notes_of_a_question_are_true_and_agree_with_its_answer(rng: random.Rand
         assert len(found(turn.notes[0])) > 1
     elif family == "relation":
         name, values = turn.notes[2].split(": ")
-        one, other = (next(thing for thing in scene.things if placed(thing) in note) for note in looks)
+        one, other = (next(thing for thing in scene.things if place_first(thing) in note) for note in looks)
         spots = (one.column, other.column) if name == "column" else (one.row, other.row)
         order = ("left", "center", "right") if name == "column" else ("top", "center", "bottom")
         assert values.split(", ") == [order[spot] for spot in spots]

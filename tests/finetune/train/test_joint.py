@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 
 from genllava.checkpoints import SHIPPED
+from genllava.tokens import I2I, I2T, T2I
 from genllava_finetune.train.assembling import unpack
 from genllava_finetune.train.dialogues import IGNORE
 from genllava_finetune.train.joint import LOOKUPS, SORT_WINDOW, LanguageModel, segment_weight
-from genllava_finetune.train.language_tokenizer import train_tokenizer
+from genllava_finetune.train.language_tokenizer import token_ids, train_tokenizer
 from genllava_finetune.train.recipe import PartRecipe
 
 SEEN = 9
@@ -40,11 +41,14 @@ def language_model(workspace: Path, steps: int) -> LanguageModel:
 def test_lookups_come_first_and_those_of_shapes_before_others(tmp_path: Path) -> None:
     part = language_model(tmp_path / "parts", steps=1000)
     colon = part.tokenizer.encode("star:", add_special_tokens=False)[-1]
-    for step, found in ((0, {6}), (60, {LOOKUPS}), (600, set())):
+    tasks = set(token_ids(part.tokenizer, I2T, T2I, I2I))
+    for step, found in ((0, {6}), (60, {LOOKUPS}), (150, set()), (600, set())):
         examples = [part._draw(random.Random(seed), step) for seed in range(40)]
         counts = {example.ids.count(colon) - 1 for example in examples}  # one stands after the picture's number
         alone = not any(example.pictures or example.plans for example in examples)
-        assert alone == (step < 100)
+        assert alone == (step < 200)
+        said = {token for example in examples for token in example.ids} & tasks
+        assert len(said) == {0: 0, 60: 0, 150: 1, 600: 3}[step], "lookups say nothing, changes are edits"
         assert not found or counts == found, step
 
 
