@@ -9,7 +9,9 @@ from PIL import Image
 from transformers import LlavaProcessor
 
 from genllava import layout
+from genllava.checkpoints import SHIPPED
 from genllava.pipeline_genllava import GenLlavaPipeline
+from genllava.processing import CHAT_TEMPLATE
 from genllava.tokens import BOS, EOS, I2I, IMAGE, QUERY, SPECIAL_TOKENS
 
 P, N = 4, 4
@@ -119,3 +121,7 @@ def test_the_processor_is_a_stock_one(pipe: GenLlavaPipeline) -> None:
     pixels = pipe.processor.image_processor([Image.new("RGB", (50, 20), "white")], return_tensors="pt")
     assert pixels["pixel_values"].shape == (1, 3, 32, 32)
     assert float(pixels["pixel_values"].max()) == pytest.approx(1.0)
+
+
+def test_the_shipped_model_comes_with_this_template() -> None:
+    assert (SHIPPED / "processor" / "chat_template.jinja").read_text() == CHAT_TEMPLATE
