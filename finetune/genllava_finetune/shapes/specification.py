@@ -92,12 +92,13 @@ class Specification:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """What is asked, in the terms of GenEval, with size, background and negation beside them."""
+        """What is asked, in the terms of GenEval, with several, size, background and negation beside."""
         whats = [ask.what for ask in self.asks]
         colored = sum(what.color is not None for what in whats)
         facts = {
             "single": self.total == 1,
             "two": len(self.asks) == 2 and self.total == 2,
+            "several": len(self.asks) > 2,
             "counting": any(ask.count > 1 for ask in self.asks),
             "colors": colored > 0 and len(self.asks) == 1,
             "color_attr": colored > 1,

@@ -146,6 +146,7 @@ def test_all_kinds_of_request_occur() -> None:
     for tag in (
         "single",
         "two",
+        "several",
         "counting",
         "colors",
         "color_attr",
@@ -156,6 +157,11 @@ def test_all_kinds_of_request_occur() -> None:
     ):
         assert tags.count(tag) > 60, tag
     assert len({turn.form for turn in turns}) > 300
+
+
+def test_three_things_of_which_one_has_a_colour_are_several() -> None:
+    whats = Description("triangle", "purple"), Description("square"), Description("circle")
+    assert Specification(tuple(map(Ask, whats))).tags == ("several",)
 
 
 def test_there_are_many_forms() -> None:
