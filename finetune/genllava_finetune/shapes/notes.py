@@ -7,7 +7,7 @@ from typing import Final
 
 from genllava_finetune.shapes.answers import name_of
 from genllava_finetune.shapes.description import Description
-from genllava_finetune.shapes.plan import place_first
+from genllava_finetune.shapes.plan import place_first, write_plan
 from genllava_finetune.shapes.scene import Scene, Thing
 
 _COLUMNS: Final = ("left", "center", "right")
@@ -16,8 +16,7 @@ _ROWS: Final = ("top", "center", "bottom")
 
 def caption(number: int, scene: Scene) -> str:
     """`image 2: at the top a small red star, at the left a large blue star, on white`."""
-    things = [*map(place_first, scene.things)] or ["nothing"]
-    return f"image {number}: {', '.join(things)}, on {scene.background}"
+    return f"image {number}: {write_plan(scene)}"
 
 
 def look(scene: Scene, what: Description) -> str:
