@@ -8,7 +8,8 @@
 
 Before it does anything, and before it goes on after a drawing, the model writes down what it sees: captions of the
 pictures that came in since it last did, the user's and its own, and the objects that the request is about. What is
-asked is then a matter of words.
+asked is then a matter of words. The picture that is asked about is described last, once more if another was described
+since, so that what is copied into an answer or a plan is never further away than that.
 
 Every piece of text is tokenised by itself and the ids are joined, so a piece has the same ids wherever it
 stands and what is cached stays valid. Text that the model wrote is never tokenised again: its ids are kept.

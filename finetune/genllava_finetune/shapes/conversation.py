@@ -43,7 +43,7 @@ HeldOutPart = Literal["attr_combo", "count", "relation", "edit_combo"]
 MAX_PICTURES: Final = 4
 """Most pictures of one conversation, the user's and ours together."""
 
-_TURNS: Final = (range(1, MAX_TRAIN_TURNS + 1), (5, 3, 3))
+_TURNS: Final = (range(1, MAX_TRAIN_TURNS + 1), (2, 4, 5))
 _NEXT: Final = {
     "question": 36, "edit": 33, "generation": 9, "outside": 4, "impossible": 6, "steps": 12,
     "follow_up": 20, "undo": 20,
@@ -180,7 +180,7 @@ def _advance(state: _State, known: _State, turn: Turn) -> None:
     last = turn.steps[-1]
     undone = isinstance(turn.check, EditCheck) and "undo" in turn.check.operations
     state.edited = None if undone else last.source
-    state.asked = (turn.family, turn.about) if turn.family in FOLLOWED else None
+    state.asked = (turn.family, turn.about) if turn.family in FOLLOWED and turn.about is not None else None
 
 
 def _focus(turn: Turn) -> Description | None:

@@ -90,7 +90,7 @@ class Turn:
     Attributes:
         family, form: the kind of request, and the sentence form it was built from.
         images: what the pictures show that come with it.
-        about, notes: number of the picture it is about, and what there is to note of it (see `notes`).
+        about, notes: number of the picture it is about (None: of none), and what there is to note of it (see `notes`).
         then_about, then_notes: the same for what else is asked in one message, where that waits for a drawing.
     """
 
@@ -100,9 +100,9 @@ class Turn:
     family: str
     form: str
     images: tuple[Scene, ...] = ()
-    about: int = 1
+    about: int | None = 1
     notes: tuple[str, ...] = ()
-    then_about: int = 1
+    then_about: int | None = 1
     then_notes: tuple[str, ...] = ()
 
 

@@ -218,7 +218,8 @@ def sample_generation(
             target, cells = complete(rng, spec, pairs)
             if wanted(target) and split_of(target) == split:
                 user, form = say_request(rng, spec, forms)
-                return Turn(user, (generation(target, cells),), SceneCheck(spec.holds, spec.tags), "generate", form)
+                check = SceneCheck(spec.holds, spec.tags)
+                return Turn(user, (generation(target, cells),), check, "generate", form, about=None)
 
 
 def say_request(rng: random.Random, spec: Specification, forms: Forms) -> tuple[str, str]:

@@ -41,7 +41,7 @@ def side_by_side(columns: bool, one: Thing, other: Thing) -> str:
     return values("column" if columns else "row", first, second)
 
 
-def in_picture(number: int, notes: Iterable[str]) -> str:
+def in_picture(number: int | None, notes: Iterable[str]) -> str:
     """`in image 2, star: at the top a small red star; circle: nothing`; empty if there is nothing to note."""
     written = "; ".join(notes)
     return written and f"in image {number}, {written}"

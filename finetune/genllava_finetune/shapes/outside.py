@@ -61,7 +61,7 @@ def _turn(rng: random.Random, kind: str, intent: Intent, forms: Forms, said: str
             words[name] = word(rng, forms)
     text = " ".join(fill(form, words).split())
     user = add_noise(rng, text + ("?" if kind == "question" and rng.random() < 0.7 else ""))
-    return Turn(user, (answer(said),), DeclineCheck("outside"), f"outside.{kind}", form)
+    return Turn(user, (answer(said),), DeclineCheck("outside"), f"outside.{kind}", form, about=None)
 
 
 @functools.cache

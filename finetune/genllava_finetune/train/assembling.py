@@ -31,16 +31,16 @@ def assemble(
 ) -> GenLlavaPipeline:
     """The pipeline of a tuned language model and the decoder parts of `workspace`."""
     vision: Any = llava.config.vision_config
-    text = workspace / "text_encoder"
+    decoder = workspace / "image_decoder"
     pipeline = GenLlavaPipeline(
         llava=llava,
         processor=build_processor(tokenizer, vision.image_size, vision.patch_size),
-        unet=UNet2DConditionModel.from_pretrained(workspace / "image_decoder" / "unet"),
+        unet=UNet2DConditionModel.from_pretrained(decoder / "unet"),
         vae=AutoencoderPatch.from_pretrained(workspace / "autoencoder"),
         scheduler=new_scheduler(),
         generation_head=generation_head,
-        text_encoder=CLIPTextModel.from_pretrained(text / "text_encoder"),
-        tokenizer=PreTrainedTokenizerFast.from_pretrained(text / "tokenizer"),
+        text_encoder=CLIPTextModel.from_pretrained(decoder / "text_encoder"),
+        tokenizer=PreTrainedTokenizerFast.from_pretrained(decoder / "tokenizer"),
         num_inference_steps=NUM_INFERENCE_STEPS,
         guidance_scale=GUIDANCE_SCALE,
         conditioner=CONDITIONER,
@@ -81,10 +81,11 @@ def unpack(model: Path, workspace: Path) -> None:
     """Lay out a saved pipeline as finished parts, so that the joint tuning can start from it."""
     workspace.mkdir(parents=True, exist_ok=True)
     pipeline = GenLlavaPipeline.from_pretrained(model)
+    text = {"text_encoder": pipeline.text_encoder, "tokenizer": pipeline.tokenizer}
     saved = {
         "autoencoder": {".": pipeline.vae},
-        "text_encoder": {"text_encoder": pipeline.text_encoder, "tokenizer": pipeline.tokenizer},
-        "image_decoder": {"unet": pipeline.unet},
+        "text_encoder": text,
+        "image_decoder": {"unet": pipeline.unet, **text},
         "language_model": {
             "llava": pipeline.llava,
             "generation_head": pipeline.generation_head,

@@ -37,9 +37,10 @@ class Example:
     Attributes:
         ids, labels: of equal length; labels are `IGNORE` where nothing is to be learnt.
         pictures: what is seen, in the order of their placeholders.
-        scenes: what each of them shows; the first `described` of them have been described.
+        scenes: what each of them shows.
         plans: text of every drawing, without the `image K: ` prefix, in the order of their visual queries.
         drawings: for each, the picture it edits (None for generation) and the picture it should be.
+        described: numbers of the pictures that have been described, the one described last at the end.
     """
 
     ids: list[int]
@@ -48,7 +49,7 @@ class Example:
     scenes: list[Scene] = field(default_factory=list)
     plans: list[str] = field(default_factory=list)
     drawings: list[tuple[NDArray[np.uint8] | None, NDArray[np.uint8]]] = field(default_factory=list)
-    described: int = 0
+    described: list[int] = field(default_factory=list)
 
 
 class Encoder:
@@ -113,14 +114,21 @@ class Encoder:
             self._add(example, shown, learn=False)
         self._add(example, [self.eos], learn=True)
 
-    def _look(self, example: Example, about: int, notes: Sequence[str]) -> None:
-        """Add captions of the pictures that have none, and what is noted of one of them."""
-        for number in range(example.described + 1, len(example.scenes) + 1):
+    def _look(self, example: Example, about: int | None, notes: Sequence[str]) -> None:
+        """Add captions of the pictures that have none, and what is noted of the one that the request is about.
+
+        That one is described last, again if need be: what is done next never has to look for it further back.
+        """
+        new = [number for number in range(1, len(example.scenes) + 1) if number not in example.described]
+        if about is not None and (new or example.described)[-1] != about:
+            new = [*(number for number in new if number != about), about]
+        for number in new:
             seen = layout.text_ids(self.tokenizer, caption(number, example.scenes[number - 1]))
             blind = len(layout.text_ids(self.tokenizer, layout.picture_prefix(number)))  # that it looks needs no eyes
+            known = self.tokens_per_image > 0 or number in example.described
             self._add(example, seen[:blind], learn=True)
-            self._add(example, seen[blind:], learn=self.tokens_per_image > 0)
-        example.described = len(example.scenes)
+            self._add(example, seen[blind:], learn=known)
+        example.described += new
         self._add(example, layout.seen(self.tokenizer, in_picture(about, notes)), learn=True)
 
     @staticmethod

@@ -291,7 +291,7 @@ class DialoguePart(Part):
 
     def prepare(self, tokenizer: PreTrainedTokenizerFast, tokens_per_image: int) -> None:
         self.tokenizer = tokenizer
-        self.plan_tokenizer = PreTrainedTokenizerFast.from_pretrained(self.needs("text_encoder") / "tokenizer")
+        self.plan_tokenizer = PreTrainedTokenizerFast.from_pretrained(self.needs("image_decoder") / "tokenizer")
         self.encoder = Encoder(tokenizer, tokens_per_image, NUM_QUERIES)
 
     def examples(self, step: int) -> list[Example]:
@@ -391,7 +391,7 @@ class LanguageModel(DialoguePart):
         tokenizer = train_tokenizer(self.seed)
         llava = new_llava(vision, tokenizer)
         self.prepare(tokenizer, llava.config.image_seq_length)
-        text_encoder = CLIPTextModel.from_pretrained(self.needs("text_encoder") / "text_encoder").eval()
+        text_encoder = CLIPTextModel.from_pretrained(self.needs("image_decoder") / "text_encoder").eval()
         head = new_generation_head(LANGUAGE_MODEL["hidden_size"])
         query_id, seen_id = token_ids(tokenizer, QUERY, SEEN)
         return JointLoss(llava, head, text_encoder, query_id, seen_id)
@@ -409,7 +409,7 @@ class Joint(DialoguePart):
         llava = LlavaForConditionalGeneration.from_pretrained(language / "llava")
         head = GenerationHead.from_pretrained(language / "generation_head")
         self.prepare(tokenizer, llava.config.image_seq_length)
-        text_encoder = CLIPTextModel.from_pretrained(self.needs("text_encoder") / "text_encoder").eval()
+        text_encoder = CLIPTextModel.from_pretrained(self.needs("image_decoder") / "text_encoder").eval()
         decoder = ImageDecoderParts(
             AutoencoderPatch.from_pretrained(self.needs("autoencoder")),
             UNet2DConditionModel.from_pretrained(self.needs("image_decoder") / "unet"),

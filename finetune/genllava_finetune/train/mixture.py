@@ -17,11 +17,11 @@ from genllava_finetune.shapes.splits import sample_scene
 from genllava_finetune.shapes.understanding import FOLLOWED, sample_follow_up, sample_question
 
 MIXTURE: Final = {
-    "questions": 0.34,
-    "generation": 0.12,
-    "edit": 0.3,
-    "conversation": 0.17,
-    "outside": 0.06,
+    "questions": 0.25,
+    "generation": 0.1,
+    "edit": 0.26,
+    "conversation": 0.34,
+    "outside": 0.04,
     "null": 0.01,
 }
 """Shares of the kinds of dialogue. `null` is a drawing without a plan: it teaches the null conditioning."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from functools import cache
+from itertools import chain
 
 import torch
 from transformers import PreTrainedTokenizerFast
@@ -38,16 +39,24 @@ def encoder() -> Encoder:
     return Encoder(tokenizer(), TOKENS_PER_IMAGE, QUERIES)
 
 
-def captions(t: PreTrainedTokenizerFast, dialogue: Dialogue) -> list[list[int]]:
-    """Of all pictures but the one that the last step drew, if it did: nobody asks about it any more."""
+def captions(t: PreTrainedTokenizerFast, dialogue: Dialogue) -> tuple[list[list[int]], list[list[int]]]:
+    """Of pictures described for the first time, and of those described again since another was described after them."""
     scenes: list[Scene] = []
-    described = 0
+    first: dict[int, list[int]] = {}
+    again: list[list[int]] = []
+    last = 0
     for turn in dialogue.turns:
         scenes += turn.images
-        for step in turn.steps:
-            described = len(scenes)
-            scenes += [step.target] if step.target is not None else []
-    return [layout.text_ids(t, caption(number, scene)) for number, scene in enumerate(scenes[:described], 1)]
+        abouts = [turn.about, *([turn.then_about] if len(turn.steps) > 1 and turn.steps[0].target else [])]
+        for about, steps in zip(abouts, (turn.steps[: -1 if len(abouts) > 1 else None], turn.steps[-1:]), strict=False):
+            texts = {k: layout.text_ids(t, caption(k, scene)) for k, scene in enumerate(scenes, 1)}
+            new = [number for number in texts if number not in first]
+            first |= {number: texts[number] for number in new}
+            if about is not None and about not in new and (new or last != about):
+                again.append(texts[about])
+            last = about if about is not None else (new or [last])[-1]
+            scenes += [step.target for step in steps if step.target is not None]
+    return list(first.values()), again
 
 
 def test_a_drawing_is_laid_out_as_in_inference() -> None:
@@ -92,6 +101,25 @@ def test_what_is_seen_is_written_before_it_is_talked_about() -> None:
     ]
 
 
+def test_the_picture_that_is_asked_about_is_described_last() -> None:
+    rng, t = random.Random(8), tokenizer()
+    scenes = [sample_scene(rng, "train") for _ in range(3)]
+    captioned = [layout.text_ids(t, caption(number, scene)) for number, scene in enumerate(scenes, 1)]
+    shown = [tuple(scenes[:2]), (), (scenes[2],), ()]
+    turns = [
+        replace(sample_question(rng, scenes[about - 1], "train"), images=images, about=about)
+        for about, images in zip((1, 1, 2, 3), shown, strict=True)
+    ]
+    example = encoder().encode(rng, Dialogue(tuple(turns)))
+    (eos,) = token_ids(t, EOS)
+    looks = [[captioned[1], captioned[0]], [], [captioned[2], captioned[1]], [captioned[2]]]
+    learnt = []
+    for turn, look in zip(turns, looks, strict=True):
+        learnt += [*chain(*look), *layout.seen(t, in_picture(turn.about, turn.notes))]
+        learnt += [*layout.answer(t, turn.steps[0].text), eos]
+    assert [label for label in example.labels if label != IGNORE] == learnt
+
+
 def test_a_drawing_is_looked_at_before_the_turn_goes_on() -> None:
     rng, t = random.Random(0), tokenizer()
     (eos,) = token_ids(t, EOS)
@@ -126,8 +154,9 @@ def test_what_is_told_needs_no_eyes() -> None:
         assert not told.pictures
         assert not told.plans
         learnt = [sum(label != IGNORE for label in example.labels) for example in (shown, told)]
-        blind = [len(layout.text_ids(t, f"image {number}:")) for number in range(1, len(captions(t, dialogue)) + 1)]
-        assert learnt[0] - learnt[1] == sum(map(len, captions(t, dialogue))) - sum(blind)
+        first, _ = captions(t, dialogue)
+        blind = [len(layout.text_ids(t, f"image {number}:")) for number in range(1, len(first) + 1)]
+        assert learnt[0] - learnt[1] == sum(map(len, first)) - sum(blind)
 
 
 def test_only_what_the_assistant_says_is_learnt() -> None:
@@ -146,7 +175,7 @@ def test_only_what_the_assistant_says_is_learnt() -> None:
             for turn in dialogue.turns
             for s in turn.steps
         ]
-        seen = captions(t, dialogue)
+        seen = [*chain(*captions(t, dialogue))]
         for turn in dialogue.turns:
             seen.append(layout.seen(t, in_picture(turn.about, turn.notes)))
             if len(turn.steps) > 1 and turn.steps[0].target is not None:
