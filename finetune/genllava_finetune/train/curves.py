@@ -41,8 +41,8 @@ def plot(workspace: Path, target: Path) -> None:
         for name in SHOWN[part]:
             if name in curves:
                 axis.plot(*zip(*curves[name], strict=True), label=name.replace("_", " "))
-        axis.set(title=part.replace("_", " "), xlabel="step", ylim=(0, 1.2))
-        axis.grid(alpha=0.3)
+        axis.set(title=part.replace("_", " "), xlabel="step", yscale="log")
+        axis.grid(alpha=0.3, which="both")
         axis.legend()
     figure.savefig(target, dpi=80)
 
