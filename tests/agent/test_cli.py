@@ -185,7 +185,8 @@ def test_without_a_command_it_shows_the_help_and_with_version_the_version() -> N
 
 def test_ctrl_c_is_one_line_and_130(files: Path) -> None:
     code = f"""
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 sys.path[:0] = {ROOTS!r}
 from genllava_agent import cli, loading
 def wait(*_):
