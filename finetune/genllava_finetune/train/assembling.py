@@ -81,11 +81,13 @@ def unpack(model: Path, workspace: Path) -> None:
     """Lay out a saved pipeline as finished parts, so that the joint tuning can start from it."""
     workspace.mkdir(parents=True, exist_ok=True)
     pipeline = GenLlavaPipeline.from_pretrained(model)
-    text = {"text_encoder": pipeline.text_encoder, "tokenizer": pipeline.tokenizer}
     saved = {
         "autoencoder": {".": pipeline.vae},
-        "text_encoder": text,
-        "image_decoder": {"unet": pipeline.unet, **text},
+        "image_decoder": {
+            "unet": pipeline.unet,
+            "text_encoder": pipeline.text_encoder,
+            "tokenizer": pipeline.tokenizer,
+        },
         "language_model": {
             "llava": pipeline.llava,
             "generation_head": pipeline.generation_head,
