@@ -1,7 +1,8 @@
 """Joint training against a plain padded loop: the same dialogues, weights and loss, interleaved.
 
-Ours cuts batches from windows sorted by length and puts the language model's head on the positions that are learnt;
-the plain loop takes the dialogues as they come, pads them to the longest and computes every logit.
+Ours cuts batches from windows sorted by length, takes few rows through the language model at a time and puts its head
+on the positions that are learnt; the plain loop takes the dialogues as they come, pads them to the longest and computes
+every logit.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ WINDOWS = 4
 
 
 class PlainLoss(JointLoss):
-    """The same loss with every logit computed."""
+    """The same loss over whole padded batches, with every logit computed."""
+
+    rows_at_once = BATCH
 
     def words(self, states: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.llava.lm_head(states[:, :-1]).float().flatten(0, 1)

@@ -57,7 +57,7 @@ LOOKUPS: Final = 8
 """Objects that are looked up in one example, where it is not one of each shape."""
 LOOKUP_STEPS: Final = 600
 CHANGE_STEPS: Final = 600
-"""Steps of the language model's part that are all lookups, then all changes (a tenth each of a short run)."""
+"""Steps of the language model's part that are all lookups, then all changes (a quarter each of a short run)."""
 LOOKUP_SHARE: Final = 0.1
 """Share of lookups after that."""
 SORT_WINDOW: Final = 8
@@ -138,7 +138,15 @@ def segment_weight(labels: Tensor, seen_id: int) -> Tensor:
 
 
 class JointLoss(nn.Module):
-    """LLaVA, its generation head, and the loss that ties both to an image decoder."""
+    """LLaVA, its generation head, and the loss that ties both to an image decoder.
+
+    Attributes:
+        rows_at_once: dialogues that go through the language model together, padded to the longest of them. The memory
+            of attention grows with the square of that length: on a CPU, a batch of 48 of up to 576 tokens took 21 s
+            whole and 5 s in twelves.
+    """
+
+    rows_at_once: int = 12
 
     def __init__(
         self,
@@ -227,8 +235,17 @@ class JointLoss(nn.Module):
         places = input_ids == self.query_id
         drawings = int(places.sum()) // NUM_QUERIES
         embeds = embeds.masked_scatter(places[..., None], queries.repeat(drawings, 1).to(embeds.dtype))
-        states: Tensor = model.language_model(inputs_embeds=embeds, use_cache=False).last_hidden_state
-        return states
+        rows = zip(input_ids.split(self.rows_at_once), embeds.split(self.rows_at_once), strict=True)
+        return torch.cat([self._decode(ids, few) for ids, few in rows])
+
+    def _decode(self, input_ids: Tensor, embeds: Tensor) -> Tensor:
+        """Hidden states [R, T, D] of a few rows, computed up to the end of the longest and zero after it."""
+        config: Any = self.llava.config
+        padding = config.text_config.pad_token_id
+        length = int((input_ids != padding).any(0).nonzero().max()) + 1
+        model = self.llava.model.language_model
+        states: Tensor = model(inputs_embeds=embeds[:, :length], use_cache=False).last_hidden_state
+        return F.pad(states, (0, 0, 0, input_ids.shape[1] - length))
 
     def denoise(self, prompt_embeds: Tensor, target: Tensor, source: Tensor, edited: Tensor) -> Tensor:
         """The image decoder's own loss; its weights are frozen, its gradient is not."""
@@ -378,7 +395,7 @@ class LanguageModel(DialoguePart):
         dialogues it was not learnt in 8,000 steps; by itself it took that model 150 more. So it was with what a change
         does to a plan (docs/log.md).
         """
-        lookups, changes = (min(steps, self.recipe.steps // 10) for steps in (LOOKUP_STEPS, CHANGE_STEPS))
+        lookups, changes = (min(steps, self.recipe.steps // 4) for steps in (LOOKUP_STEPS, CHANGE_STEPS))
         if step < lookups or (step >= lookups + changes and rng.random() < LOOKUP_SHARE):
             turn = sample_lookups(rng, sample_scene(rng, "train"), LOOKUPS, by_shape=step < lookups // 2)
             return self.encoder.tell(rng, Dialogue((turn,)))

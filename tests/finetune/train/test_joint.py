@@ -11,7 +11,7 @@ from genllava.checkpoints import SHIPPED
 from genllava.tokens import I2I, I2T, T2I
 from genllava_finetune.train.assembling import unpack
 from genllava_finetune.train.dialogues import IGNORE
-from genllava_finetune.train.joint import LOOKUPS, SORT_WINDOW, LanguageModel, segment_weight
+from genllava_finetune.train.joint import LOOKUPS, SORT_WINDOW, Joint, LanguageModel, segment_weight
 from genllava_finetune.train.language_tokenizer import token_ids, train_tokenizer
 from genllava_finetune.train.recipe import PartRecipe
 
@@ -39,7 +39,7 @@ def language_model(workspace: Path, steps: int) -> LanguageModel:
 
 
 def test_lookups_come_first_and_those_of_shapes_before_others(tmp_path: Path) -> None:
-    part = language_model(tmp_path / "parts", steps=1000)
+    part = language_model(tmp_path / "parts", steps=400)
     colon = part.tokenizer.encode("star:", add_special_tokens=False)[-1]
     tasks = set(token_ids(part.tokenizer, I2T, T2I, I2I))
     for step, found in ((0, {6}), (60, {LOOKUPS}), (150, set()), (600, set())):
@@ -59,3 +59,23 @@ def test_a_batch_depends_on_its_step_alone(tmp_path: Path) -> None:
     in_order = [one.batch(step)["input_ids"] for step in range(first, first + SORT_WINDOW)]
     for step in (first + 5, first + 1):
         assert torch.equal(other.batch(step)["input_ids"], in_order[step - first])
+
+
+def test_how_many_rows_go_through_at_once_changes_no_loss_and_no_gradient(tmp_path: Path) -> None:
+    unpack(SHIPPED, tmp_path)
+    part = Joint(PartRecipe(steps=8, batch_size=5, learning_rate=1e-3), 0, tmp_path)
+    module = part.build()
+    batch = part.batch(3)
+    assert len({len(set(ids.tolist())) for ids in batch["input_ids"]}) > 1
+    found = []
+    for rows in (1, 2, 5):
+        module.rows_at_once = rows
+        module.zero_grad()
+        torch.manual_seed(0)
+        losses = module(**batch)
+        losses["loss"].backward()
+        found.append((losses, module.llava.model.language_model.layers[0].mlp.up_proj.weight.grad.clone()))
+    for losses, gradient in found[1:]:
+        for name, loss in losses.items():
+            torch.testing.assert_close(loss, found[0][0][name], rtol=1e-4, atol=1e-5, msg=name)
+        torch.testing.assert_close(gradient, found[0][1], rtol=1e-3, atol=1e-6)
