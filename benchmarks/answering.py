@@ -7,20 +7,21 @@ import time
 
 from genllava import GenLlavaPipeline
 from genllava_finetune.evaluate.suites import build_suite
+from genllava_finetune.shapes.understanding import FAMILIES
 
 BATCH = 8
 ROUNDS = 7
 
 
 def measure(pipeline: GenLlavaPipeline) -> dict[str, object]:
-    """Questions of the development split, a new eight in every round.
+    """Questions of the development split, family after family, a new eight in every round.
 
     Returns:
         ratio: median over the rounds of the time of eight single calls to that of one batched call.
         same: whether every answer was the same both ways.
     """
-    cases = [case for name in ("count", "caption_full") for case in build_suite(f"questions.{name}", "dev", 40)]
-    cases = cases[::2] + cases[1::2]
+    suites = [build_suite(f"questions.{family}", "dev", 5) for family in FAMILIES]
+    cases = [case for every_family in zip(*suites, strict=True) for case in every_family]
     ratios, same = [], True
     for turn in range(ROUNDS + 1):
         chosen = cases[turn * BATCH : (turn + 1) * BATCH]

@@ -12,11 +12,12 @@ def measure(pipeline: GenLlavaPipeline) -> dict[str, float]:
     """Over conversations of four and five turns of the development split.
 
     Returns:
-        extra_prefilled_tokens_per_turn: tokens read beyond the new ones; at most 1.
+        most_extra_prefilled_tokens: tokens that a turn reads beyond the new ones; at most 1.
         encodes_per_picture: runs of the vision tower for each picture that entered; 1.
         vae_encodes_of_own_pictures: 0.
     """
-    turns = extra = pictures = encodes = 0
+    pictures = encodes = 0
+    extra: list[int] = []
     for case in build_suite("conversation/turns", "dev", CONVERSATIONS):
         conversation = pipeline.conversation()
         for turn, shown in zip(case.dialogue.turns, case.pictures, strict=True):
@@ -24,13 +25,12 @@ def measure(pipeline: GenLlavaPipeline) -> dict[str, float]:
             before = len(conversation.ids)
             conversation.ask(turn.user, list(shown), seed=case.seed)
             new = len(conversation.ids) - before - pipeline.counters.decoded_tokens
-            extra += max(0, pipeline.counters.prefilled_tokens - new)
-            turns += 1
+            extra.append(pipeline.counters.prefilled_tokens - new)
             encodes += pipeline.counters.image_encodes
         pictures += len({picture.image.tobytes() for picture in conversation.pictures})
     return {
-        "turns": turns,
-        "extra_prefilled_tokens_per_turn": extra / turns,
+        "turns": len(extra),
+        "most_extra_prefilled_tokens": max(extra),
         "encodes_per_picture": encodes / pictures,
         "vae_encodes_of_own_pictures": own_picture_encodes(pipeline),
     }

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from transformers import MistralForCausalLM
 
 from genllava.checkpoints import SHIPPED
 from genllava_finetune.train.assembling import unpack
@@ -26,6 +27,7 @@ from genllava_finetune.train.joint import SORT_WINDOW, Joint, JointLoss, segment
 from genllava_finetune.train.recipe import PartRecipe
 
 BATCH = 16
+LEARNING_RATE = 5e-4
 WINDOWS = 4
 
 
@@ -44,17 +46,21 @@ class PlainLoss(JointLoss):
 
 
 def measure(model: Path = SHIPPED) -> dict[str, object]:
-    """Train two copies of a model on the same windows of dialogues.
+    """Train two copies of a model, whose language model begins anew, on the same windows of dialogues.
 
     Returns:
         ratio: median over windows of our dialogues per second to the plain loop's.
         loss, plain_loss: mean loss by window; the order within a window differs, the dialogues do not.
     """
+    torch.manual_seed(0)
     torch.backends.cuda.enable_flash_sdp(False)
     with tempfile.TemporaryDirectory() as folder:
         unpack(model, Path(folder))
-        part = Joint(PartRecipe(steps=100, batch_size=BATCH, learning_rate=1e-5), 0, Path(folder))
+        part = Joint(PartRecipe(steps=100, batch_size=BATCH, learning_rate=LEARNING_RATE), 0, Path(folder))
         ours = part.build()
+    assert isinstance(ours, JointLoss)
+    begun_anew = MistralForCausalLM(ours.llava.config.text_config)
+    ours.llava.model.language_model.load_state_dict(begun_anew.model.state_dict())
     plain = copy.deepcopy(ours)
     plain.__class__ = PlainLoss
     steps = {"ours": _stepper(ours), "plain": _stepper(plain)}
@@ -85,7 +91,7 @@ def measure(model: Path = SHIPPED) -> dict[str, object]:
 
 
 def _stepper(module: JointLoss) -> Any:
-    optimizer = torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], lr=1e-5)
+    optimizer = torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], lr=LEARNING_RATE)
 
     def step(batch: dict[str, Any], seed: int) -> float:
         torch.manual_seed(seed)

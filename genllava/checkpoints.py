@@ -69,7 +69,7 @@ def _check_folder(folder: Path) -> None:
     if not index.is_file():
         raise CheckpointError(f"{folder} is not a saved pipeline: it has no model_index.json")
     with reading(folder):
-        parts = json.loads(index.read_text(encoding="utf-8"))
+        parts = dict(json.loads(index.read_text(encoding="utf-8")))
     for name, value in parts.items():
         if name.startswith("_") or not isinstance(value, list) or len(value) != 2 or value[0] is None:
             continue

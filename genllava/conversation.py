@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,13 +11,14 @@ import torch
 from torch import Tensor
 
 from genllava import layout, painting, segments
+from genllava.captions import check_captions
 from genllava.denoising import CancelCheck
 from genllava.errors import InvalidRequest
 from genllava.image_decoder import Picture
 from genllava.images import content_key
 from genllava.options import DrawingOptions, Seed, Settings, resolve_seeds
 from genllava.pipeline_output import Drawing, Result, Understanding
-from genllava.requests import Seen, check_text
+from genllava.requests import Seen, check_text, listed
 from genllava.stream import StreamMark, TokenStream
 from genllava.tokens import BOS, EOS, I2I, I2T, T2I
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from genllava.pipeline_genllava import GenLlavaPipeline
 
 MAX_SEGMENTS: Final = 8
-FEATURE_BYTES: Final = 256_000_000
-"""Features of pictures that are kept so that the same picture is not seen again, the oldest dropped first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +45,9 @@ class Conversation:
     `ask` runs a whole turn. The steps it is made of are public too, for whoever wants to look in between:
     `add_user`, then `next_action` with `answer` or `draw` as often as wanted, then `end_turn`.
 
+    Its memory grows with what is said and shown: pictures, their features, and the key-value cache, which `release`
+    gives back.
+
     Attributes:
         pictures: all pictures so far; number K is `pictures[K - 1]`.
         seen: what the model last noted down before it acted; empty where there was nothing to see.
@@ -57,7 +58,7 @@ class Conversation:
         self._language = pipeline.language
         self._stream = TokenStream(self._language)
         self._stream.append(0, [self._language.id(BOS)])
-        self._features: OrderedDict[str, Tensor] = OrderedDict()
+        self._features: dict[str, Tensor] = {}
         self._may_end = False  # the turn may end here: something was done since it was last looked at
         self._unseen = False  # the last thing that was done was to draw, and it has not been looked at
         self.pictures: list[Picture] = []
@@ -71,7 +72,7 @@ class Conversation:
     def ask(
         self,
         text: str,
-        images: Sequence[Seen] = (),
+        images: Seen | Sequence[Seen] | None = None,
         *,
         seed: Seed = None,
         max_segments: int = MAX_SEGMENTS,
@@ -82,7 +83,7 @@ class Conversation:
         If anything goes wrong, the conversation is as it was before.
 
         Args:
-            images: pictures that come with the request.
+            images: a picture that comes with the request, or several.
             seed: of every picture of this turn.
             max_segments: more answers and pictures than this are not made.
 
@@ -107,14 +108,16 @@ class Conversation:
         return results
 
     @torch.no_grad()
-    def add_user(self, text: str, images: Sequence[Seen] = (), cancel: CancelCheck | None = None) -> None:
+    def add_user(
+        self, text: str, images: Seen | Sequence[Seen] | None = None, cancel: CancelCheck | None = None
+    ) -> None:
         """Add a request and the pictures that come with it, and let the model look at what it is about.
 
         Raises:
             ImageRejected, InvalidRequest, Cancelled, NonFiniteError: nothing was added.
         """
         check_text(text)
-        shown = [self._pipeline.picture(source) for source in images]
+        shown = [self._pipeline.picture(source) for source in listed(images)]
         first = len(self.pictures) + 1
         numbers = range(first, first + len(shown))
         language = self._language
@@ -203,7 +206,7 @@ class Conversation:
         """A conversation of its own that goes on from here; what was computed so far is shared."""
         other = Conversation(self._pipeline)
         other._stream = self._stream.select([0])
-        other._features = OrderedDict(self._features)
+        other._features = dict(self._features)
         other.seen, other._may_end, other._unseen = self.seen, self._may_end, self._unseen
         other.pictures = list(self.pictures)
         return other
@@ -219,6 +222,8 @@ class Conversation:
             (planned,) = segments.write_plans(self._stream, task, numbers, seeds, temperature, settings.cancel)
         else:
             planned = segments.put_plan(self._stream, 0, task, plan, numbers)
+            if settings.conditioner == "caption" and self._pipeline.tokenizer is not None:
+                check_captions(self._pipeline.tokenizer, [planned.text])
         states = segments.read_queries(self._stream)
         sources = None if planned.source is None else [self.pictures[planned.source - 1]]
         (drawing,) = painting.paint(self._pipeline, [planned], states, sources, seeds, settings)
@@ -248,10 +253,4 @@ class Conversation:
         keys = [content_key(picture.image) for picture in pictures]
         new = {k: p.image for k, p in zip(keys, pictures, strict=True) if k not in self._features}
         self._features.update(zip(new, self._language.encode_pictures(list(new.values())), strict=True))
-        features = [self._features[key] for key in keys]
-        for key in keys:
-            self._features.move_to_end(key)
-        size = sum(tensor.nbytes for tensor in self._features.values())
-        while size > FEATURE_BYTES and len(self._features) > len(set(keys)):
-            size -= self._features.popitem(last=False)[1].nbytes
-        return features
+        return [self._features[key] for key in keys]

@@ -36,7 +36,8 @@ def write(
 ) -> list[list[int]]:
     """Let the model write a text in each row, at most `max_tokens`, and at least one unless it `may_be_empty`.
 
-    A text ends before a token of `stops`; that token is not taken, so the caller decides what comes next.
+    A text ends before a token of `stops`; that token is not taken, so the caller decides what comes next. Rows that
+    have ended are set aside once they are half of those still read, so that a long text does not hold up the others.
 
     Args:
         prefixes: per row, the beginnings that its text may have, as token ids; none of them begins another.
@@ -53,12 +54,19 @@ def write(
     words_or_stops = words.clone()
     words_or_stops[list(stops)] = True
     texts: list[list[int]] = [[] for _ in range(len(stream))]
-    running = set(range(len(stream)))
+    running = list(range(len(stream)))
+    part, rows = stream, running
+    aside: list[tuple[TokenStream, list[int]]] = []
     while running:
         if cancel is not None and cancel():
             raise Cancelled("cancelled while writing")
-        logits = stream.logits()
-        for row in sorted(running):
+        if 2 * len(running) <= len(rows):
+            kept = [rows.index(row) for row in running]
+            aside.append((part, kept))
+            part, rows = part.select(kept), running
+        logits = part.logits()[[rows.index(row) for row in running]]
+        going_on = []
+        for row, row_logits in zip(running, logits, strict=True):
             text = texts[row]
             forced = [] if prefixes is None else _continuations(prefixes[row], text)
             if forced:
@@ -69,15 +77,18 @@ def write(
                     prefixes is None or text not in [list(p) for p in prefixes[row]]
                 )
                 allowed = words_or_stops if begun else words
-            scores = logits[row].masked_fill(~allowed, -torch.inf)
+            scores = row_logits.masked_fill(~allowed, -torch.inf)
             token = _pick(scores, temperature, None if generators is None else generators[row])
             if token in stops:
-                running.discard(row)
                 continue
             text.append(token)
-            stream.append(row, [token])
-            if len(text) >= max_tokens:
-                running.discard(row)
+            part.append(rows.index(row), [token])
+            if len(text) < max_tokens:
+                going_on.append(row)
+        running = going_on
+    for whole, kept in reversed(aside):
+        whole.adopt(part, kept)
+        part = whole
     return texts
 
 

@@ -42,7 +42,7 @@ class Guidance:
 
         e(0, 0) + image_scale * (e(0, s) - e(0, 0)) + text_scale * (e(t, s) - e(0, s))
 
-    and branches that cancel out are not computed.
+    and a prediction whose weight is zero in that sum is not computed.
     """
 
     text_scale: float
@@ -50,28 +50,30 @@ class Guidance:
     has_source: bool
 
     @property
+    def terms(self) -> list[tuple[bool, bool, float]]:
+        """Whether each prediction sees the text, whether it sees the source, and its weight; the weights sum to 1."""
+        image_scale = self.image_scale if self.has_source else 1.0
+        terms = [(True, True, self.text_scale)]
+        terms += [(False, True, image_scale - self.text_scale), (False, False, 1.0 - image_scale)]
+        return [term for term in terms if term[2] != 0]
+
+    @property
     def branches(self) -> int:
         """Predictions per sample and step: 1, 2 or 3."""
-        if self.text_scale == 1:
-            return 1
-        return 3 if self.has_source and self.image_scale != 1 else 2
+        return len(self.terms)
 
     def prompts(self, prompt: Tensor, null: Tensor) -> Tensor:
-        """[branches * B, L, C], the prompt's branch first."""
-        return torch.cat([prompt, *[null.expand_as(prompt)] * (self.branches - 1)])
+        """[branches * B, L, C], the prompts or nothing."""
+        return torch.cat([prompt if text else null.expand_as(prompt) for text, _, _ in self.terms])
 
     def sources(self, source: Tensor) -> Tensor:
-        """[branches * B, C, h, w]; the third branch does not see the source."""
-        kept = [source] * min(self.branches, 2)
-        return torch.cat([*kept, *[torch.zeros_like(source)] * (self.branches - len(kept))])
+        """[branches * B, C, h, w], the sources or nothing."""
+        return torch.cat([source if seen else torch.zeros_like(source) for _, seen, _ in self.terms])
 
     def combine(self, predictions: Tensor) -> Tensor:
         """[branches * B, C, h, w] to the guided prediction [B, C, h, w]."""
         parts = predictions.chunk(self.branches)
-        if len(parts) == 1:
-            return predictions
-        guided = parts[1] + self.text_scale * (parts[0] - parts[1])
-        return guided if len(parts) == 2 else guided + (self.image_scale - 1) * (parts[1] - parts[2])
+        return torch.stack([weight * part for (_, _, weight), part in zip(self.terms, parts, strict=True)]).sum(0)
 
 
 def denoise(

@@ -158,9 +158,8 @@ def _check_size(size: tuple[int, int], max_pixels: int, max_aspect: float) -> No
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     image.load()
-    if image.getexif():
-        with contextlib.suppress(Exception):  # a broken EXIF block does not make the pixels worse
-            image = ImageOps.exif_transpose(image)
+    with contextlib.suppress(Exception):  # a broken EXIF block does not make the pixels worse
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # convert() would clip 16 bits to 8 instead of scaling them
         deep = np.asarray(image).astype(np.int64).clip(0, 65535)
         image = Image.fromarray((deep // 257).astype(np.uint8))

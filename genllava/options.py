@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal, TypedDict
 
 from torch import Tensor
@@ -23,7 +24,7 @@ class DrawingOptions(TypedDict, total=False):
     Attributes:
         num_inference_steps: 1 to 1000.
         guidance_scale: of the text; 1 switches guidance off.
-        image_guidance_scale: of the source picture of an edit; 1 saves a third of the work.
+        image_guidance_scale: of the source picture of an edit; scales but 1 take more predictions a step.
         conditioner: see `Conditioner`.
         callback_on_step_end: called with (step from 1, steps in all, latents [B, C, h, w]).
         cancel: asked before every token and every step; when it returns true, `Cancelled` is raised.
@@ -72,14 +73,16 @@ def resolve_seeds(seed: Seed, count: int) -> list[int]:
     """One seed per picture.
 
     Raises:
-        InvalidRequest: not as many as pictures, or outside 0 to 2**63 - 1.
+        InvalidRequest: not as many as pictures, not whole numbers, or outside 0 to 2**63 - 1.
     """
     if seed is None:
         seeds = [random.SystemRandom().randrange(2**32) for _ in range(count)]
-    elif isinstance(seed, int):
-        seeds = [seed] * count
+    elif isinstance(seed, Integral):  # NumPy's as well
+        seeds = [int(seed)] * count
+    elif isinstance(seed, Sequence) and all(isinstance(value, Integral) for value in seed):
+        seeds = [int(value) for value in seed]
     else:
-        seeds = list(seed)
+        raise InvalidRequest(f"a seed must be a whole number, or a list of them, not {seed!r}")
     if len(seeds) != count:
         raise InvalidRequest(f"{len(seeds)} seeds for {count} pictures")
     if not all(0 <= value < 2**63 for value in seeds):

@@ -25,6 +25,7 @@ from transformers import (
 
 import genllava.autoencoder_patch  # noqa: F401  (diffusers loads our classes from imported modules only)
 from genllava import checkpoints, layout, native, painting, segments
+from genllava.captions import check_captions
 from genllava.compatibility import check_parts
 from genllava.denoising import CancelCheck
 from genllava.errors import ImageRejected, InvalidRequest
@@ -148,7 +149,10 @@ class GenLlavaPipeline(DiffusionPipeline):
 
         Raises:
             CheckpointError: files are missing, unsafe or damaged, or the parts do not fit together.
+            InvalidRequest: `trust_remote_code`; no code is taken from a checkpoint.
         """
+        if kwargs.pop("trust_remote_code", False):
+            raise InvalidRequest("code that comes with a checkpoint is not run: leave out trust_remote_code")
         folder = checkpoints.resolve(cls, pretrained_model_name_or_path, kwargs)
         kwargs["dtype"] = kwargs.pop("torch_dtype", None) or kwargs.get("dtype") or torch.float32
         with checkpoints.reading(folder):
@@ -197,7 +201,7 @@ class GenLlavaPipeline(DiffusionPipeline):
             raise InvalidRequest("this pipeline has no generation head")
         stream = TokenStream(self.language)
         stream.append(0, [self.language.id(token) for token in (BOS, T2I, SOI)])
-        states = segments.read_queries(stream)
+        states = stream.query_states()
         embeds: Tensor = self.generation_head(states.to(self.generation_head.dtype))
         return embeds
 
@@ -421,6 +425,8 @@ class GenLlavaPipeline(DiffusionPipeline):
         sources = [request.pictures[0] for request in requests] if task == I2I else None
         if given is not None and settings.conditioner == "caption":  # the language model has no part in this
             plans = [segments.parse_plan(task, text, [1]) for text in given]
+            if self.tokenizer is not None:
+                check_captions(self.tokenizer, [plan.text for plan in plans])
             return painting.paint(self, plans, None, sources, seeds, settings)
 
         clock = Stopwatch()

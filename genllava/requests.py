@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from genllava import layout
 from genllava.errors import InvalidRequest
@@ -55,10 +55,15 @@ def pair_requests(images: Any, text: str | list[str], admit: Callable[[Seen], Pi
         raise InvalidRequest("a list of requests needs a list of as many pictures")
     requests = [Request(check_text(words)) for words in texts]
     for request, sources in zip(requests, shown, strict=True):
-        if sources is not None:
-            several = sources if isinstance(sources, (list, tuple)) else [sources]
-            request.pictures = [admit(source) for source in several]
+        request.pictures = [admit(source) for source in listed(sources)]
     return requests
+
+
+def listed(images: Seen | Sequence[Seen] | None) -> list[Seen]:
+    """What may be None, a picture or several, as a list."""
+    if images is None:
+        return []
+    return list(images) if isinstance(images, (list, tuple)) else [cast(Seen, images)]
 
 
 def given_plans(

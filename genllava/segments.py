@@ -131,8 +131,8 @@ def parse_plan(task: str, plan_text: str, numbers: Sequence[int]) -> Plan:
     return Plan(text, source)
 
 
-def read_queries(stream: TokenStream) -> Tensor:
-    """Hidden states [B, N, D] at the visual queries, which go in after the plans."""
-    states = stream.query_states()
+def read_queries(stream: TokenStream) -> Tensor | None:
+    """Hidden states [B, N, D] at the visual queries, which go in after the plans; None where a model has none."""
+    states = None if stream.language.query_embeds is None else stream.query_states()
     stream.append_all([stream.language.id(EOI)])
     return states

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from genllava.errors import InvalidRequest, NonFiniteError
+from genllava.growing_cache import new_cache
 from genllava.language import LanguageModel
 from genllava.tokens import IMAGE, PAD, QUERY
 
@@ -40,6 +41,7 @@ class TokenStream:
         self.ids: list[list[int]] = [[] for _ in range(rows)]
         self._features: list[list[Tensor]] = [[] for _ in range(rows)]
         self._last: Tensor | None = None
+        self._mask: Tensor
         self.release()
 
     def __len__(self) -> int:
@@ -96,10 +98,23 @@ class TokenStream:
         other._mask = self._mask[list(rows)]
         other._last = None if self._last is None else self._last[list(rows)]
         other._cache = copy.copy(self._cache)
-        other._cache.layers = [copy.copy(layer) for layer in self._cache.layers]  # tensors are never written into
+        other._cache.layers = [copy.copy(layer) for layer in self._cache.layers]  # what they hold is never overwritten
         if list(rows) != list(range(len(self))):
             other._cache.batch_select_indices(torch.tensor(rows, device=self.language.llava.device))
         return other
+
+    def adopt(self, other: TokenStream, rows: Sequence[int]) -> None:
+        """Go on with these rows where `other`, a selection of them, has come to."""
+        start = self._mask.shape[1]
+        self._mask = torch.cat([self._mask, _spread(other._mask[:, start:], rows, len(self))], dim=1)
+        layers: Any = zip(self._cache.layers, other._cache.layers, strict=True)
+        for layer, read in layers:
+            layer.update(*(_spread(states[:, :, start:], rows, len(self)) for states in (read.keys, read.values)))
+        for place, row in enumerate(rows):
+            self.ids[row], self._features[row] = other.ids[place], other._features[place]
+            self._read[row] = other._read[place]
+        if self._last is not None and other._last is not None:
+            self._last = self._last.index_copy(0, torch.tensor(rows, device=self._last.device), other._last)
 
     def mark(self) -> StreamMark:
         """The present end, for `rollback`; only for a stream of one row."""
@@ -116,7 +131,7 @@ class TokenStream:
 
     def release(self) -> None:
         """Give the cache's memory back; the tokens will be read again when they are needed."""
-        self._cache = DynamicCache(config=self.language.config.text_config)
+        self._cache = new_cache(self.language.config.text_config)
         self._read = [0] * len(self.ids)
         self._mask = torch.ones(len(self.ids), 0, dtype=torch.bool)
         self._last = None
@@ -143,13 +158,17 @@ class TokenStream:
         real = torch.tensor([[False] * (width - count) + [True] * count for count in counts])
         positions = (torch.tensor(self._read)[:, None] + real.cumsum(1) - 1).clamp(min=0)
         self._mask = torch.cat([self._mask, real], dim=1)
-        outputs = self.language.llava.model.language_model(
-            inputs_embeds=self.language.embed(ids, self._queued_features()),
-            attention_mask=None if bool(self._mask.all()) else self._mask.long().to(device),
-            position_ids=positions.to(device),
-            past_key_values=self._cache,
-            use_cache=True,
-        )
+        try:
+            outputs = self.language.llava.model.language_model(
+                inputs_embeds=self.language.embed(ids, self._queued_features()),
+                attention_mask=None if bool(self._mask.all()) else self._mask.long().to(device),
+                position_ids=positions.to(device),
+                past_key_values=self._cache,
+                use_cache=True,
+            )
+        except BaseException:
+            self.release()  # some layers have read these tokens and some have not
+            raise
         return self._keep(counts, outputs.last_hidden_state)
 
     def _keep(self, counts: list[int], hidden: Tensor) -> list[Tensor]:
@@ -174,3 +193,10 @@ class TokenStream:
             if image in ids[read:]:
                 features += pictures[ids[:read].count(image) // size :]
         return features
+
+
+def _spread(states: Tensor, rows: Sequence[int], count: int) -> Tensor:
+    """[R, ...] at the given ones of `count` rows, zeros in the others."""
+    wide = states.new_zeros(count, *states.shape[1:])
+    wide[list(rows)] = states
+    return wide

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -11,6 +13,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from genllava_finetune.shapes.parser import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {
@@ -143,6 +148,40 @@ def test_readme_links_lead_somewhere() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", README) + re.findall(r'(?:src|href)="([^"#:]+)"', README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@needs_weights
+def test_readme_commands_do_what_they_say(tmp_path: Path) -> None:
+    """All that is `genllava` in the README but what takes hours, and what came of it, with the model that ships."""
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
+    commands = [shlex.split(line) for line in lines if re.match(r"genllava (?!evaluate|finetune)", line)]
+    said = {}
+    roots = [str(ROOT), *(str(ROOT / source) for source in ("agent", "finetune"))]
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, "-m", "genllava_agent.cli", *command[1:]],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(roots)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (command, done.stderr)
+        said[command[1]] = done.stdout
+    assert set(said) == {"demo", "generate", "understand", "edit", "info"}
+    assert "red" in said["understand"]
+    assert "There are three shapes." in said["demo"]
+    assert "The circle is red." in said["demo"]
+    assert "There is no star." in said["demo"]
+    sheet = Image.open(tmp_path / "genllava-demo.png")
+    assert min(sheet.size) > 800
+    for name, color in (("drawing", "red"), ("edited", "green")):
+        scene = parse(Image.open(tmp_path / f"{name}.png")).scene
+        assert scene is not None
+        assert {(thing.size, thing.color, thing.shape, thing.position) for thing in scene.things} == {
+            ("large", color, "circle", "top left"),
+            ("small", "blue", "square", "center"),
+        }
 
 
 @needs_weights

@@ -208,6 +208,10 @@ def evaluate(
     suites: Annotated[
         list[str] | None, typer.Option("--suite", help="Only suites whose name starts so; may be repeated.")
     ] = None,
+    conditioner: Annotated[
+        str | None,
+        typer.Option("--conditioner", help="What steers the decoder: head or caption. Default: the model's."),
+    ] = None,
     model: Model = None,
     device: Device = None,
 ) -> None:
@@ -217,13 +221,20 @@ def evaluate(
 
     if split not in ("test", "dev"):
         stop(f"error: unknown split {split!r}: test or dev", 2)
+    if conditioner not in (None, "head", "caption"):
+        stop(f"error: unknown conditioner {conditioner!r}: head or caption", 2)
     check_model(model)
     check_device(device)
     target = check_output(json_path) if json_path is not None else None
 
+    from genllava_agent.loading import load_pipeline
     from genllava_finetune.evaluate import command
 
-    command.run(model=model, split=split, n=n, json_path=target, device=device, suites=suites or None)
+    names = command.select(suites or None)
+    pipeline = load_pipeline(model, device)
+    if conditioner is not None:
+        pipeline.register_to_config(conditioner=conditioner)  # type: ignore[no-untyped-call]
+    command.run(pipeline, split, n, names, target)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -59,7 +60,9 @@ def read_picture(path: str) -> Image.Image:
     from genllava.images import load_image
 
     try:
-        return load_image(path)
+        with warnings.catch_warnings():  # Pillow warns of sizes that are refused right after
+            warnings.simplefilter("ignore")
+            return load_image(path)
     except ImageRejected as error:
         raise ImageRejected(f"{path}: {error}") from None
     except OSError as error:

@@ -60,6 +60,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "text.png").write_text("not a picture")
     (folder / "vector.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     Image.new("1", (20_000, 20_000)).save(folder / "bomb.png")
+    Image.new("1", (11_000, 11_000)).save(folder / "large.png")
     with (folder / "heavy.png").open("wb") as file:
         file.write(whole)
         file.truncate(200_000_000)
@@ -118,6 +119,8 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "demo output": (("demo", "-o", "{files}/none/sheet.png"), "no folder"),
     "demo model": (("demo", "--model", "nope", "-o", "{files}/sheet.png"), "nope"),
     "unknown split": (("evaluate", "--split", "train"), "train"),
+    "unknown conditioner": (("evaluate", "--conditioner", "brush"), "brush"),
+    "too many pixels for a warning": (("understand", "{files}/large.png", "How many?"), "large.png"),
     "no examples": (("evaluate", "--n", "0"), "--n"),
     "report without folder": (("evaluate", "--json", "{files}/none/report.json"), "no folder"),
     "finetune into a file": (("finetune", "shapes", "--output", "{files}/fine.png"), "not a folder"),

@@ -118,9 +118,8 @@ def build_vae() -> AutoencoderTiny:
 
 
 def build_text_encoder() -> tuple[CLIPTextModel, PreTrainedTokenizerFast]:
-    tokenizer = Tokenizer(
-        models.WordLevel({"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "red": 4, "circle": 5}, "<unk>")
-    )
+    words = ["<pad>", "<s>", "</s>", "<unk>", "red", "circle", "a", "b", "blue", "star"]
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, "<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
@@ -134,7 +133,7 @@ def build_text_encoder() -> tuple[CLIPTextModel, PreTrainedTokenizerFast]:
         model_max_length=LENGTH,
     )
     config = CLIPTextConfig(
-        vocab_size=6,
+        vocab_size=len(fast),
         hidden_size=WIDTH,
         intermediate_size=48,
         num_hidden_layers=1,

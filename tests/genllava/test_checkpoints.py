@@ -108,6 +108,7 @@ def edit_json(path: Path, **changes: Any) -> None:
 
 BREAKS: dict[str, Callable[[Path], object]] = {
     "no index": lambda f: (f / "model_index.json").unlink(),
+    "a list for an index": lambda f: (f / "model_index.json").write_text("[1]"),
     "damaged index": lambda f: (f / "model_index.json").write_text("{"),
     "code": lambda f: (f / "unet" / "unet.py").write_text("raise SystemExit"),
     "a foreign class": lambda f: edit_json(f / "model_index.json", unet=["subprocess", "Popen"]),
@@ -178,6 +179,11 @@ def test_parts_that_do_not_fit_are_named(own_pipe: GenLlavaPipeline, build: Any,
     parts, words = list(misfits(own_pipe, build).values())[case]
     with pytest.raises(CheckpointError, match=words):
         GenLlavaPipeline(**{**own_pipe.components, "resolution": 32, **parts})
+
+
+def test_no_code_is_taken_from_a_checkpoint() -> None:
+    with pytest.raises(InvalidRequest, match="trust_remote_code"):
+        GenLlavaPipeline.from_pretrained(trust_remote_code=True)
 
 
 def test_a_full_autoencoder_works_as_well(own_pipe: GenLlavaPipeline, picture: Pictures, tmp_path: Path) -> None:

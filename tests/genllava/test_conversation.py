@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,6 @@ from PIL import Image
 from genllava import painting, segments
 from genllava.conversation import Conversation
 from genllava.errors import Cancelled, ImageRejected, InvalidRequest, NonFiniteError
-from genllava.image_decoder import Picture
 from genllava.pipeline_genllava import GenLlavaPipeline
 from genllava.pipeline_output import Drawing
 from genllava.tokens import EOI, EOS, I2I, I2T, IMAGE, SEEN, T2I
@@ -276,6 +276,46 @@ def test_a_fault_leaves_the_conversation_as_it_was(
     assert chat2.next_action([I2T, T2I, I2I]) == pytest.approx(probabilities, abs=1e-4)
 
 
+def test_a_fault_inside_the_language_model_leaves_no_token_half_read(
+    own_pipe: GenLlavaPipeline, picture: Pictures
+) -> None:
+    chat = own_pipe.conversation()
+    chat.add_user("hello", [picture(1)])
+    chat.answer()
+    chat.end_turn()
+    ids, probabilities = chat.ids, chat.next_action([I2T, T2I, I2I])
+
+    def explode(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    layer = own_pipe.llava.model.language_model.layers[-1]
+    hook = layer.register_forward_pre_hook(explode)
+    with pytest.raises(KeyboardInterrupt):
+        chat.ask("and now?", picture(2))
+    hook.remove()
+    assert (chat.ids, len(chat.pictures)) == (ids, 1)
+    assert chat.next_action([I2T, T2I, I2I]) == pytest.approx(probabilities, abs=1e-5)
+
+
+def test_a_pipeline_without_a_head_draws_in_conversations_too(own_pipe: GenLlavaPipeline) -> None:
+    parts = own_pipe.components | {"generation_head": None}
+    pipe = GenLlavaPipeline(**parts, resolution=32, num_inference_steps=1, conditioner="caption")
+    chat = pipe.conversation()
+    chat.add_user("draw")
+    assert chat.draw(T2I, plan="a star").image is not None
+    with pytest.raises(InvalidRequest, match="no generation head"):
+        chat.draw(T2I, plan="a star", conditioner="head")
+
+
+def test_one_picture_needs_no_list(pipe: GenLlavaPipeline, picture: Pictures, tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    picture(1).save(path)
+    for given in (picture(1), str(path), path, [path]):
+        chat = pipe.conversation()
+        chat.add_user("look", given)
+        assert len(chat.pictures) == 1
+
+
 def test_branches_do_not_disturb_each_other(pipe: GenLlavaPipeline, picture: Pictures) -> None:
     chat = pipe.conversation()
     chat.add_user("hello", [picture(1)])
@@ -305,15 +345,13 @@ def test_what_cannot_be_done(pipe: GenLlavaPipeline) -> None:
     assert I2I not in chat.next_action()
 
 
-def test_old_features_are_dropped(pipe: GenLlavaPipeline, picture: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
-    from genllava import conversation
-
-    monkeypatch.setattr(conversation, "FEATURE_BYTES", 3000)
-    chat: Conversation = pipe.conversation()
-    for seed in range(6):
-        chat.add_user("look", [picture(seed)])
-        chat.end_turn()
-    assert sum(t.nbytes for t in chat._features.values()) <= 3000
-    assert all(isinstance(p, Picture) for p in chat.pictures)
+def test_after_its_cache_is_given_back_a_conversation_goes_on(pipe: GenLlavaPipeline, picture: Pictures) -> None:
+    chat, other = pipe.conversation(), pipe.conversation()
+    for one in (chat, other):
+        for seed in range(3):
+            one.add_user("look", picture(seed))
+            one.end_turn()
     chat.release()
-    assert chat.next_action([I2T]) == {I2T: 1.0}
+    pipe.counters.reset()
+    assert chat.next_action([I2T, T2I, I2I]) == pytest.approx(other.next_action([I2T, T2I, I2I]), abs=1e-4)
+    assert pipe.counters.image_encodes == 0

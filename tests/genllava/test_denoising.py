@@ -41,8 +41,11 @@ SOURCE = torch.ones(1, 4, 4, 4)
         (2.0, 1.5, True, 3),
         (2.0, 1.0, True, 2),
         (2.0, 1.5, False, 2),
-        (1.0, 1.5, True, 1),
-        (1.0, 1.0, False, 1),
+        (1.0, 1.5, True, 3),
+        (1.0, 1.0, True, 1),
+        (1.5, 1.5, True, 2),
+        (0.0, 1.0, True, 1),
+        (1.0, 1.5, False, 1),
     ],
 )
 def test_only_branches_that_matter_are_computed(
@@ -59,10 +62,15 @@ def test_guidance_is_instruct_pix2pix() -> None:
     assert torch.allclose(guided, none + 7.5 * (text - image) + 1.5 * (image - none), atol=1e-5)
     guided = Guidance(7.5, 1.0, True).combine(torch.cat([text, image]))
     assert torch.allclose(guided, image + 7.5 * (text - image), atol=1e-5)
+    guided = Guidance(1.0, 1.5, True).combine(torch.cat([text, image, none]))
+    assert torch.allclose(guided, none + (text - image) + 1.5 * (image - none), atol=1e-5)
+    guided = Guidance(2.0, 2.0, True).combine(torch.cat([text, none]))
+    assert torch.allclose(guided, none + 2.0 * (text - none), atol=1e-5)
     sources = Guidance(2.0, 1.5, True).sources(SOURCE)
     assert sources.flatten(1).mean(1).tolist() == [1, 1, 0]
     prompts = Guidance(2.0, 1.5, True).prompts(torch.ones(1, 12, 32), torch.zeros(1, 12, 32))
     assert prompts.flatten(1).mean(1).tolist() == [1, 0, 0]
+    assert Guidance(2.0, 2.0, True).sources(SOURCE).flatten(1).mean(1).tolist() == [1, 0]
 
 
 def test_three_branches_at_image_scale_one_equal_two(pipe: GenLlavaPipeline) -> None:

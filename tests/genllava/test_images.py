@@ -115,6 +115,11 @@ def test_turned_as_exif_says() -> None:
     assert not loaded.getexif()
 
 
+def test_broken_exif_does_not_make_the_pixels_worse() -> None:
+    image = Image.new("RGB", (4, 2), "red")
+    assert load_image(encoded(image, exif=b"Exif\x00\x00no such header")).getpixel((0, 0)) == (255, 0, 0)
+
+
 def test_transparency_becomes_white() -> None:
     clear = Image.new("RGBA", (2, 2), (255, 0, 0, 0))
     half = Image.new("LA", (2, 2), (0, 128))

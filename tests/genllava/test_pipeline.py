@@ -82,7 +82,7 @@ def test_generation_batched_equals_single(
         assert other.latents is not None
         assert torch.allclose(one.latents, other.latents, atol=1e-3)
         assert (one.unet_rows, one.text, one.source) == (4, None, None)
-    again = pipe.generate(QUESTIONS[0], seed=3, conditioner=conditioner)
+    again = pipe.generate(QUESTIONS[0], seed=np.int64(3), conditioner=conditioner)  # type: ignore[arg-type]
     assert np.array_equal(np.asarray(again.image), np.asarray(single[0].image))
     other_seed = pipe.generate(QUESTIONS[0], seed=4, plan=single[0].plan, conditioner=conditioner)
     assert not close(other_seed.image, single[0].image)
@@ -185,6 +185,8 @@ def bad_requests(pipe: GenLlavaPipeline, image: Image.Image) -> dict[str, Callab
         "an edit of nothing": lambda: pipe.edit(None, "a"),  # type: ignore[call-overload]
         "an edit of two": lambda: pipe.edit([image, image], "a"),  # type: ignore[call-overload]
         "fewer seeds than prompts": lambda: pipe.generate(["a", "b"], seed=[1]),
+        "seed in words": lambda: pipe.generate("a", seed="seven"),
+        "half a seed": lambda: pipe.generate("a", seed=0.5),
         "negative seed": lambda: pipe.generate("a", seed=-1),
         "huge seed": lambda: pipe.generate("a", seed=2**63),
         "fewer plans than prompts": lambda: pipe.generate(["a", "b"], plan=["a"]),

@@ -99,6 +99,32 @@ def test_a_text_has_no_special_tokens_and_ends_before_a_stop(pipe: GenLlavaPipel
         assert stream.ids[row][-len(text) :] == text
 
 
+def test_texts_of_unequal_length_are_what_they_are_alone(pipe: GenLlavaPipeline) -> None:
+    """Rows that have ended are set aside while the others go on, and are all together again after it."""
+    rng = random.Random(3)
+    beginnings = [words(rng, pipe, count) for count in (4, 9, 5, 7, 12, 4, 6, 8)]
+    stops = words(rng, pipe, 60)
+    together = TokenStream(pipe.language, len(beginnings))
+    for row, ids in enumerate(beginnings):
+        together.append(row, ids)
+    texts = decoding.write(together, stops=stops, max_tokens=40)
+    assert len({len(text) for text in texts}) > 3, "they should end at different times"
+    alone = []
+    for ids, text in zip(beginnings, texts, strict=True):
+        stream = TokenStream(pipe.language)
+        stream.append(0, ids)
+        assert decoding.write(stream, stops=stops, max_tokens=40) == [text]
+        alone.append(stream)
+    assert together.ids == [stream.ids[0] for stream in alone]
+    more = words(rng, pipe, 3)
+    for fresh in ([], more):
+        together.append_all(fresh)
+        logits = together.logits()
+        for row, stream in enumerate(alone):
+            stream.append(0, fresh)
+            assert torch.allclose(logits[row], stream.logits()[0], atol=1e-4)
+
+
 def test_choices_are_probabilities(pipe: GenLlavaPipeline) -> None:
     stream = TokenStream(pipe.language, 2)
     stream.append_all([20, 21])

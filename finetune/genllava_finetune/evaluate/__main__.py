@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from genllava_finetune.evaluate.command import run
+from genllava import GenLlavaPipeline
+from genllava_finetune.evaluate.command import run, select
 from genllava_finetune.evaluate.freezing import SPLITS
 from genllava_finetune.evaluate.suites import SUITES
 
@@ -21,8 +22,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file to write the whole report to")
     parser.add_argument("--device")
     given = parser.parse_args()
-    suites = given.suites.split(",") if given.suites else None
-    run(given.model, given.split, given.n, given.json, given.device, suites)
+    names = select(given.suites.split(",") if given.suites else None)
+    run(GenLlavaPipeline.from_pretrained(given.model, device=given.device), given.split, given.n, names, given.json)
 
 
 if __name__ == "__main__":

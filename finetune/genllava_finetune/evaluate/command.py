@@ -28,31 +28,20 @@ UNSEEING_SHARE: Final = 10
 """One question in so many is also asked with the wrong picture."""
 
 
-def run(
-    model: str | Path | None = None,
-    split: str = "test",
-    n: int = 500,
-    json_path: Path | None = None,
-    device: str | None = None,
-    suites: Sequence[str] | None = None,
-) -> Report:
-    """Measure a model and print the report.
+def run(pipeline: GenLlavaPipeline, split: str, n: int, names: Sequence[str], json_path: Path | None = None) -> Report:
+    """Measure a pipeline and print the report.
 
     Args:
-        model: a saved pipeline; the shipped one if None.
         n: cases of every suite, and so of every family of questions.
+        names: the suites, see `select`.
         json_path: where the whole report is written as well, after every suite what there is of it.
-        suites: only those whose name starts with one of these.
 
     Raises:
-        InvalidRequest: no suite or split is called so, or the oracle cannot read what the model draws.
-        CheckpointError: the model cannot be loaded.
+        InvalidRequest: no split is called so, or the oracle cannot read what the model draws.
     """
-    names = select(suites)
     chosen: Split | None = next((known for known in SPLITS if known == split), None)
     if chosen is None:
         raise InvalidRequest(f"there is no split {split!r}: {' or '.join(SPLITS)}")
-    pipeline = GenLlavaPipeline.from_pretrained(model, device=device)
     report = measure(pipeline, chosen, n, names, json_path)
     Console().print(Markdown(report.markdown()))
     return report

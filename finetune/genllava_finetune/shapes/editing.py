@@ -181,7 +181,7 @@ def sample_edit(
             continue
         operations = tuple(proposal.operation for proposal in proposals)
         target = _result(scene, operations)
-        if target is None or split_of(target) != split or not _wanted(target, heldout):
+        if target is None or target == scene or split_of(target) != split or not _wanted(target, heldout):
             continue
         if is_held_out_edit(scene, operations) != (heldout == "edit_combo"):
             continue

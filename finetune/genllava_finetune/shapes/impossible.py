@@ -15,9 +15,9 @@ from genllava_finetune.shapes.language.instructions import Instruction
 from genllava_finetune.shapes.language.noun_phrases import a_thing, all_things, place_words, the_thing
 from genllava_finetune.shapes.language.words import NUMBER, PLURAL
 from genllava_finetune.shapes.notes import look
-from genllava_finetune.shapes.proposals import Context, common_words, describe_uniquely, object_words, subset
+from genllava_finetune.shapes.proposals import WITHHELD, Context, common_words, describe_uniquely, object_words, subset
 from genllava_finetune.shapes.scene import CELLS, COLORS, MAX_OBJECTS, SHAPES, SIZES, Scene
-from genllava_finetune.shapes.splits import HELD_OUT_PAIRS
+from genllava_finetune.shapes.splits import HELD_OUT_PAIRS, split_of
 
 Reason = Literal["missing", "ambiguous", "taken", "full"]
 
@@ -70,10 +70,13 @@ def _turn(
 
 
 def _sentence(
-    rng: random.Random, scene: Scene, phrase: str, context: Context, several: bool
+    rng: random.Random, scene: Scene, what: Description, phrase: str, context: Context, several: bool
 ) -> tuple[Instruction, dict[str, str]]:
-    """An operation on what `phrase` names, with its words; nothing it asks for is withheld from training."""
-    kind = rng.choice(_KINDS[:4] if several else _KINDS)
+    """An operation on `what`, called `phrase`, with its words; nothing it asks for is withheld from training."""
+    kinds: tuple[str, ...] = _KINDS[:4] if several else _KINDS
+    if what.color == WITHHELD["remove"] and split_of(scene) == "train":
+        kinds = _KINDS[:3]
+    kind = rng.choice(kinds)
     words = object_words(rng, phrase)
     if kind == "recolor":
         return instructions.RECOLOR, words | {"color": rng.choice(context.choices("recolor", COLORS))}
@@ -110,9 +113,9 @@ def _missing(rng: random.Random, scene: Scene, forms: Forms) -> Turn | None:
         context = Context(forms)
         if what.cell is None and rng.random() < 0.1:
             noun = " ".join(w for w in (what.size, what.color, PLURAL[what.shape] if what.shape else "shapes") if w)
-            instruction, words = _sentence(rng, scene, all_things(rng, what, forms), context, several=True)
+            instruction, words = _sentence(rng, scene, what, all_things(rng, what, forms), context, several=True)
             return _turn(rng, instruction, words, forms, f"There are no {noun}.", "false_premise", look(scene, what))
-        instruction, words = _sentence(rng, scene, the_thing(rng, what, forms), context, several=False)
+        instruction, words = _sentence(rng, scene, what, the_thing(rng, what, forms), context, several=False)
         said = f"There is no {name_of(what)}."
         return _turn(rng, instruction, words, forms, said, "false_premise", look(scene, what))
     return None
@@ -129,7 +132,7 @@ def _ambiguous(rng: random.Random, scene: Scene, forms: Forms, pronoun: bool) ->
         phrase = the_thing(rng, what, forms)
         if phrase == "it" and not pronoun:
             phrase = "the shape"
-        instruction, words = _sentence(rng, scene, phrase, Context(forms), several=False)
+        instruction, words = _sentence(rng, scene, what, phrase, Context(forms), several=False)
         said = f"Which {name_of(what)} do you mean? There are {NUMBER[count]}."
         return _turn(rng, instruction, words, forms, said, "ambiguous", look(scene, what))
     return None

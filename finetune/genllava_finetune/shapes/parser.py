@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -172,8 +171,3 @@ def _fit(mask: NDArray[np.bool_]) -> tuple[str, str, float, float]:
         return "", "", 0.0, 0.0
     _, size, x, y = best[ranked[0]]
     return ranked[0], size, x, y
-
-
-def exact_share(scenes: list[Scene], draw: Callable[[Scene], NDArray[np.uint8]]) -> float:
-    """The share of `scenes` that are read without any mistake after being drawn by `draw`."""
-    return sum(parse(draw(scene)).scene == scene for scene in scenes) / len(scenes)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 import yaml
@@ -56,18 +57,23 @@ def run(
         The folder of the pipeline.
 
     Raises:
-        InvalidRequest: the recipe is not there or not valid, or it compiles and there is no compiler, or `output`
-            holds an earlier run and `resume` is not set.
+        InvalidRequest: the recipe is not there, not valid or lacks a part, or it compiles and there is no compiler, or
+            `output` cannot be written, or holds an earlier run and `resume` is not set, or one that was another.
     """
     plan = load_recipe(f"{recipe}-quick" if quick else recipe)
-    trained = [part for part in PARTS if part in plan.parts and (all_parts or part == Joint.name)]
+    trained = list(PARTS) if all_parts else [Joint.name]
+    _check_parts(plan, trained)
     if any(plan.parts[part].compile for part in trained) and not shutil.which(os.environ.get("CXX", "g++")):
         raise InvalidRequest("this recipe compiles: install g++, or use a copy of it with `compile: false`")
     workspace = output if output is not None else RUNS / plan.name
     if workspace.exists() and any(workspace.iterdir()) and not resume:
         raise InvalidRequest(f"{workspace} is not empty: add --resume to go on with it, or choose another --output")
-    workspace.mkdir(parents=True, exist_ok=True)
-    _record(plan, workspace)
+    _check_same_run(plan, trained, workspace)
+    try:
+        workspace.mkdir(parents=True, exist_ok=True)
+        _record(plan, trained, workspace)
+    except OSError as error:
+        raise InvalidRequest(f"cannot write {workspace}: {error.strerror}") from None
     # PyTorch's flash attention for CPUs is half as fast as plain matrix products at these sizes.
     torch.backends.cuda.enable_flash_sdp(False)
     if all_parts:
@@ -88,9 +94,36 @@ def run(
     return folder
 
 
-def _record(recipe: Recipe, workspace: Path) -> None:
-    """Save the resolved recipe and what the training data consists of."""
+def _check_parts(recipe: Recipe, trained: Sequence[str]) -> None:
+    unknown = sorted(set(recipe.parts) - set(PARTS))
+    if unknown:
+        raise InvalidRequest(f"recipe {recipe.name!r} has unknown parts {', '.join(unknown)}; use {', '.join(PARTS)}")
+    missing = [part for part in trained if part not in recipe.parts]
+    if missing:
+        raise InvalidRequest(f"recipe {recipe.name!r} has no settings for {', '.join(missing)}")
+
+
+def _check_same_run(recipe: Recipe, trained: Sequence[str], workspace: Path) -> None:
+    """What is finished is not made again, so it must be what this run would make."""
+    record = workspace / "run.json"
+    if not record.is_file():
+        return
+    earlier = json.loads(record.read_text())
+    now = _run_record(recipe, trained)
+    finished = [part for part in trained if (workspace / part).is_dir()]
+    same = all(earlier["parts"].get(part) == now["parts"][part] for part in finished)
+    if not same or (earlier["seed"], list(earlier["parts"])) != (now["seed"], list(now["parts"])):
+        raise InvalidRequest(f"{workspace} holds a run with other settings: choose another --output")
+
+
+def _run_record(recipe: Recipe, trained: Sequence[str]) -> dict[str, Any]:
+    return {"seed": recipe.seed, "parts": {part: recipe.parts[part].model_dump() for part in trained}}
+
+
+def _record(recipe: Recipe, trained: Sequence[str], workspace: Path) -> None:
+    """Save the resolved recipe, what of it is trained, and what the training data consists of."""
     (workspace / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(), sort_keys=False))
+    (workspace / "run.json").write_text(json.dumps(_run_record(recipe, trained), indent=2))
     (workspace / "data.json").write_text(json.dumps(data_statistics(recipe.seed), indent=2))
 
 

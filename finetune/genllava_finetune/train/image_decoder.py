@@ -101,7 +101,7 @@ def denoising_error(unet: Any, latents: Tensor, source: Tensor, states: Tensor, 
         states: [B, L, D], the conditioning.
         weight: [B, 1, H, W].
     """
-    sigma = draw_sigma(len(latents))
+    sigma = draw_sigma(len(latents)).to(latents.device)
     s = sigma[:, None, None, None]
     noisy = (1 - s) * latents + s * torch.randn_like(latents)
     inputs = torch.cat([noisy, source], 1).contiguous(memory_format=torch.channels_last)
@@ -127,7 +127,7 @@ class DenoisingLoss(nn.Module):
             target_latents, source_latents = latents[: len(target)], torch.zeros_like(latents[: len(target)])
             source_latents[edited] = latents[len(target) :]
         states = self.text_encoder(input_ids=input_ids).last_hidden_state
-        keep = edited & (torch.rand(len(target)) >= DROP_SOURCE)
+        keep = edited & (torch.rand(len(target)) >= DROP_SOURCE).to(edited.device)
         seen = source_latents * keep[:, None, None, None]
         weight = region_weight(source_latents, target_latents, edited)
         error = denoising_error(self.unet, target_latents, seen, states, weight)
@@ -216,7 +216,8 @@ class ImageDecoder(Part):
         targets = [render_array(t) for _, t in pairs]
         edited = torch.tensor([s is not None for s, _ in pairs])
         ids = tokenize_plans(self.tokenizer, [any_plan(rng, t) for _, t in pairs])
-        drawn = sample_latents(module, to_pixels(sources), edited, ids, steps=8)
+        place = module.unet.device
+        drawn = sample_latents(module, to_pixels(sources).to(place), edited.to(place), ids.to(place), steps=8)
         return contact_sheet([np.stack(sources), np.stack(targets), to_uint8(module.vae.decode(drawn).sample)])
 
 
@@ -225,7 +226,7 @@ def sample_latents(module: DenoisingLoss, source: Tensor, edited: Tensor, ids: T
     """Plain Euler sampling without guidance, to watch training; the pipeline has the real loop."""
     states = module.text_encoder(input_ids=ids).last_hidden_state
     seen = module.vae.encode(source).latents * edited[:, None, None, None]
-    latents = torch.randn(seen.shape, generator=torch.Generator().manual_seed(0))
+    latents = torch.randn(seen.shape, generator=torch.Generator().manual_seed(0)).to(seen.device)
     for now, then in itertools.pairwise(torch.linspace(1, 0, steps + 1)):
         clean = module.unet(torch.cat([latents, seen], 1), now * 1000, states).sample
         latents = clean + then / now * (latents - clean)

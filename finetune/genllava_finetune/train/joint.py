@@ -368,7 +368,9 @@ class DialoguePart(Part):
     def sample(self, module: nn.Module) -> Image.Image:
         """What the model draws for a few requests now; black where it declines."""
         assert isinstance(module, JointLoss)
-        pipeline = assemble(self.workspace, module.llava, module.generation_head, self.tokenizer)
+        pipeline = assemble(self.workspace, module.llava, module.generation_head, self.tokenizer).to(
+            module.llava.device
+        )
         drawings = pipeline.generate(list(SAMPLED), seed=0)
         blank = np.zeros((pipeline.config["resolution"],) * 2 + (3,), np.uint8)
         return contact_sheet(

@@ -45,8 +45,8 @@ class CellReadout(nn.Module):
             cells: [B, 9, D].
             whole: [B, D].
         """
-        loss = torch.zeros(())
-        right = torch.ones(len(whole), dtype=torch.bool)
+        loss = whole.new_zeros(())
+        right = torch.ones(len(whole), dtype=torch.bool, device=whole.device)
         metrics = {}
         for name, layer in self.cells.items():
             logits, target = layer(cells).float(), labels[name]

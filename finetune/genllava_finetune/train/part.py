@@ -145,6 +145,10 @@ class Bookkeeping(TrainerCallback):
         trained = [p for p in module.parameters() if p.requires_grad]
         self.ema = EMAModel(trained, decay=decay, use_ema_warmup=True, power=0.75) if decay else None
 
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self.ema:
+            self.ema.to(args.device)
+
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self.ema:
             self.ema.step([p for p in self.module.parameters() if p.requires_grad])

@@ -61,7 +61,10 @@ def load_recipe(name: str) -> Recipe:
     if path.suffix in {".yaml", ".yml"}:
         if not path.is_file():
             raise InvalidRequest(f"there is no recipe file {name!r}")
-        text = path.read_text()
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidRequest(f"recipe {name!r} cannot be read: {error}") from None
     else:
         packaged = resources.files("genllava_finetune") / "recipes" / f"{name}.yaml"
         if not packaged.is_file():

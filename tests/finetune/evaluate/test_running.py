@@ -125,8 +125,11 @@ def test_suites_are_chosen_by_how_their_names_begin() -> None:
     for wrong in (["drawing"], [""], ["outside", "nothing"]):
         with pytest.raises(InvalidRequest, match="no suite"):
             select(wrong)
+
+
+def test_only_dev_and_test_are_measured(oracle: Make) -> None:
     with pytest.raises(InvalidRequest, match="split"):
-        run(split="train")
+        run(oracle([]), "train", 1, ["outside"])
 
 
 @pytest.mark.slow

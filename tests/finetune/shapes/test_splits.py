@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from genllava_finetune.shapes.conversation import sample_dialogue
 from genllava_finetune.shapes.dialogue import Dialogue, EditCheck, SceneCheck, StepsCheck
 from genllava_finetune.shapes.editing import is_held_out_edit
 from genllava_finetune.shapes.edits import Changed
+from genllava_finetune.shapes.language.instructions import ADD, ADD_AT, REMOVE
 from genllava_finetune.shapes.scene import COLORS, SHAPES, Scene, random_scene
 from genllava_finetune.shapes.specification import Specification
 from genllava_finetune.shapes.splits import (
@@ -24,12 +26,17 @@ from genllava_finetune.shapes.splits import (
     sample_scene,
     split_of,
 )
+from genllava_finetune.train.image_decoder import ImageDecoder
+from genllava_finetune.train.mixture import sample_changes, sample_training_dialogue
+from genllava_finetune.train.recipe import PartRecipe
 
 
 @pytest.fixture(scope="module")
 def training() -> list[Dialogue]:
     rng = random.Random(2024)
-    return [sample_dialogue(rng, "train", "train") for _ in range(5000)]
+    mixed = [sample_training_dialogue(rng) for _ in range(2000)]
+    dialogues = [sample_dialogue(rng, "train", "train") for _ in range(5000)]
+    return dialogues + [sample_changes(rng) for _ in range(1000)] + [one for one in mixed if one is not None]
 
 
 def scenes_of(dialogue: Dialogue) -> list[Scene]:
@@ -82,6 +89,8 @@ def asks_for_something_held_out(spec: Specification) -> bool:
 
 def test_declined_edits_of_training_ask_for_nothing_withheld(training: list[Dialogue]) -> None:
     withheld = dict(HELD_OUT_EDITS)
+    removing = set(REMOVE.all.forms())
+    adding = {*ADD.all.forms(), *ADD_AT.all.forms()}
     for dialogue in training:
         for turn in dialogue.turns:
             if turn.family in ("edit.false_premise", "edit.ambiguous"):
@@ -89,6 +98,16 @@ def test_declined_edits_of_training_ask_for_nothing_withheld(training: list[Dial
                 assert f"into a {withheld['replace']}" not in text
                 assert f"to {withheld['recolor']}" not in text
                 assert f"to the {withheld['move']}" not in text
+                assert turn.form not in removing or withheld["remove"] not in text
+                assert turn.form not in adding or withheld["add"] not in text
+
+
+def test_what_the_image_decoder_learns_is_of_the_training_split(tmp_path: Path) -> None:
+    rng = random.Random(7)
+    decoder = ImageDecoder(PartRecipe(steps=1, batch_size=4, learning_rate=1e-3), 0, tmp_path)
+    for _ in range(3000):
+        for scene in decoder.pair(rng):
+            assert scene is None or allowed(scene, "train"), scene
 
 
 def test_what_is_held_out_is_seen_in_other_combinations(training: list[Dialogue]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -42,11 +43,55 @@ def test_an_unknown_recipe_is_refused_with_those_there_are() -> None:
         load_recipe("nothing")
 
 
-def tiny_recipe(folder: Path) -> Path:
-    part = {"steps": 2, "batch_size": 4, "learning_rate": 1e-3, "warmup": 1, "log_every": 1, "save_every": 1}
+def test_a_recipe_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(InvalidRequest, match="cannot be read"):
+        load_recipe(str(path))
+
+
+def tiny_recipe(folder: Path, seed: int = 1, steps: int = 2, parts: Sequence[str] = tuple(PARTS)) -> Path:
+    part = {"steps": steps, "batch_size": 4, "learning_rate": 1e-3, "warmup": 1, "log_every": 1, "save_every": 1}
     path = folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump({"name": "tiny", "seed": 1, "parts": dict.fromkeys(PARTS, part)}))
+    path.write_text(yaml.safe_dump({"name": "tiny", "seed": seed, "parts": dict.fromkeys(parts, part)}))
     return path
+
+
+@pytest.mark.parametrize(
+    ("parts", "all_parts", "said"),
+    [
+        (("joint", "langage_model"), False, "langage_model"),
+        (("language_model",), False, "joint"),
+        (("joint", "language_model"), True, "vision_tower"),
+    ],
+)
+def test_a_recipe_with_wrong_parts_is_refused(
+    tmp_path: Path, parts: tuple[str, ...], all_parts: bool, said: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=said):
+        run(str(tiny_recipe(tmp_path, parts=parts)), tmp_path / "run", all_parts=all_parts)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidRequest, match="cannot write"):
+        run(str(tiny_recipe(tmp_path)), tmp_path / "file" / "run")
+
+
+def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
+    """What is finished would be taken for what this run makes."""
+    output = tmp_path / "run"
+    (output / "text_encoder").mkdir(parents=True)
+    settings = load_recipe(str(tiny_recipe(tmp_path)))
+    record = {"seed": 1, "parts": {name: part.model_dump() for name, part in settings.parts.items()}}
+    (output / "run.json").write_text(json.dumps(record))
+    for other, all_parts in ((tiny_recipe(tmp_path, seed=2), True), (tiny_recipe(tmp_path), False)):
+        with pytest.raises(InvalidRequest, match="other settings"):
+            run(str(other), output, all_parts=all_parts, resume=True)
+    with pytest.raises(InvalidRequest, match="other settings"):
+        run(str(tiny_recipe(tmp_path, steps=3)), output, all_parts=True, resume=True)
+    assert json.loads((output / "run.json").read_text()) == record
 
 
 def test_a_recipe_that_compiles_needs_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
