@@ -64,26 +64,25 @@ def write(
             kept = [rows.index(row) for row in running]
             aside.append((part, kept))
             part, rows = part.select(kept), running
-        logits = part.logits()[[rows.index(row) for row in running]]
-        going_on = []
-        for row, row_logits in zip(running, logits, strict=True):
-            text = texts[row]
-            forced = [] if prefixes is None else _continuations(prefixes[row], text)
+        allowed = []
+        for row in running:
+            forced = [] if prefixes is None else _continuations(prefixes[row], texts[row])
             if forced:
-                allowed = torch.zeros_like(words)
-                allowed[forced] = True
+                allowed.append(torch.zeros_like(words).index_fill_(0, torch.tensor(forced), True))
             else:
-                begun = (bool(text) or may_be_empty) and (
-                    prefixes is None or text not in [list(p) for p in prefixes[row]]
-                )
-                allowed = words_or_stops if begun else words
-            scores = row_logits.masked_fill(~allowed, -torch.inf)
-            token = _pick(scores, temperature, None if generators is None else generators[row])
+                begun = texts[row] or may_be_empty
+                at_prefix = prefixes is not None and texts[row] in [list(prefix) for prefix in prefixes[row]]
+                allowed.append(words_or_stops if begun and not at_prefix else words)
+        places = [rows.index(row) for row in running]
+        scores = part.logits()[places].masked_fill(~torch.stack(allowed), -torch.inf)
+        tokens = _pick(scores, temperature, None if generators is None else [generators[row] for row in running])
+        going_on = []
+        for row, place, token in zip(running, places, tokens, strict=True):
             if token in stops:
                 continue
-            text.append(token)
-            part.append(rows.index(row), [token])
-            if len(text) < max_tokens:
+            texts[row].append(token)
+            part.append(place, [token])
+            if len(texts[row]) < max_tokens:
                 going_on.append(row)
         running = going_on
     for whole, kept in reversed(aside):
@@ -98,8 +97,11 @@ def _continuations(prefixes: Sequence[Sequence[int]], text: list[int]) -> list[i
     return [prefix[size] for prefix in prefixes if len(prefix) > size and list(prefix[:size]) == text]
 
 
-def _pick(scores: Tensor, temperature: float, generator: torch.Generator | None) -> int:
+def _pick(scores: Tensor, temperature: float, generators: Sequence[torch.Generator] | None) -> list[int]:
+    """A token for each row of `scores` [B, V]."""
     if temperature <= 0:
-        return int(scores.argmax())
-    probabilities = (scores / temperature).softmax(0)
-    return int(torch.multinomial(probabilities, 1, generator=generator))
+        return scores.argmax(1).tolist()
+    rows = (scores / temperature).softmax(1)
+    if generators is None:
+        return torch.multinomial(rows, 1)[:, 0].tolist()
+    return [int(torch.multinomial(row, 1, generator=own)) for row, own in zip(rows, generators, strict=True)]
