@@ -60,10 +60,10 @@ def write(
     while running:
         if cancel is not None and cancel():
             raise Cancelled("cancelled while writing")
+        places = [rows.index(row) for row in running]
         if 2 * len(running) <= len(rows):
-            kept = [rows.index(row) for row in running]
-            aside.append((part, kept))
-            part, rows = part.select(kept), running
+            aside.append((part, places))
+            part, rows, places = part.select(places), running, list(range(len(running)))
         allowed = []
         for row in running:
             forced = [] if prefixes is None else _continuations(prefixes[row], texts[row])
@@ -73,7 +73,6 @@ def write(
                 begun = texts[row] or may_be_empty
                 at_prefix = prefixes is not None and texts[row] in [list(prefix) for prefix in prefixes[row]]
                 allowed.append(words_or_stops if begun and not at_prefix else words)
-        places = [rows.index(row) for row in running]
         scores = part.logits()[places].masked_fill(~torch.stack(allowed), -torch.inf)
         tokens = _pick(scores, temperature, None if generators is None else [generators[row] for row in running])
         going_on = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,12 +78,13 @@ def resolve_seeds(seed: Seed, count: int) -> list[int]:
     """
     if seed is None:
         seeds = [random.SystemRandom().randrange(2**32) for _ in range(count)]
-    elif isinstance(seed, Integral):  # NumPy's as well
+    elif isinstance(seed, (int, Integral)):  # NumPy's as well
         seeds = [int(seed)] * count
-    elif isinstance(seed, Sequence) and all(isinstance(value, Integral) for value in seed):
-        seeds = [int(value) for value in seed]
     else:
-        raise InvalidRequest(f"a seed must be a whole number, or a list of them, not {seed!r}")
+        try:
+            seeds = [operator.index(value) for value in seed]
+        except TypeError:
+            raise InvalidRequest(f"a seed must be a whole number, or a list of them, not {seed!r}") from None
     if len(seeds) != count:
         raise InvalidRequest(f"{len(seeds)} seeds for {count} pictures")
     if not all(0 <= value < 2**63 for value in seeds):

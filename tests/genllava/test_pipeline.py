@@ -12,6 +12,7 @@ from PIL import Image
 
 from genllava import segments
 from genllava.errors import Cancelled, ImageRejected, InvalidRequest, NonFiniteError
+from genllava.options import resolve_seeds
 from genllava.pipeline_genllava import GenLlavaPipeline
 from genllava.pipeline_output import Drawing
 from genllava.tokens import I2I, I2T, T2I
@@ -72,6 +73,7 @@ def test_generation_batched_equals_single(
 ) -> None:
     always(monkeypatch, T2I)
     seeds = [3, 4, 5, 6]
+    assert resolve_seeds(np.array(seeds), 4) == resolve_seeds(tuple(seeds), 4) == seeds  # type: ignore[arg-type]
     single = [pipe.generate(q, seed=s, conditioner=conditioner) for q, s in zip(QUESTIONS, seeds, strict=True)]
     batched = pipe.generate(QUESTIONS, seed=seeds, conditioner=conditioner)
     assert [d.plan for d in batched] == [d.plan for d in single]

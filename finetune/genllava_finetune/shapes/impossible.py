@@ -75,7 +75,7 @@ def _sentence(
     """An operation on `what`, called `phrase`, with its words; nothing it asks for is withheld from training."""
     kinds: tuple[str, ...] = _KINDS[:4] if several else _KINDS
     if what.color == WITHHELD["remove"] and split_of(scene) == "train":
-        kinds = _KINDS[:3]
+        kinds = _KINDS[:3]  # in training alone: the other suites are frozen
     kind = rng.choice(kinds)
     words = object_words(rng, phrase)
     if kind == "recolor":
