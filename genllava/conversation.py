@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Unpack
@@ -20,12 +20,13 @@ from genllava.options import DrawingOptions, Seed, Settings, resolve_seeds
 from genllava.pipeline_output import Drawing, Result, Understanding
 from genllava.requests import Seen, check_text, listed
 from genllava.stream import StreamMark, TokenStream
-from genllava.tokens import BOS, EOS, I2I, I2T, T2I
+from genllava.tokens import BOS, EOS, I2I, I2T, IMAGE, T2I
 
 if TYPE_CHECKING:
     from genllava.pipeline_genllava import GenLlavaPipeline
 
 MAX_SEGMENTS: Final = 8
+DESCRIBE: Final = "Describe the picture."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,8 +153,13 @@ class Conversation:
             return segments.task_probabilities(self._stream, [allowed])[0]
 
     @torch.no_grad()
-    def answer(self, cancel: CancelCheck | None = None) -> Understanding:
+    def answer(
+        self, cancel: CancelCheck | None = None, on_text: Callable[[str], object] | None = None
+    ) -> Understanding:
         """Let the model say something.
+
+        Args:
+            on_text: called with what it has said so far, token by token.
 
         Raises:
             InvalidRequest, Cancelled, NonFiniteError: the conversation is as it was before.
@@ -161,7 +167,7 @@ class Conversation:
         with self._unchanged_by_failure():
             if self._unseen:
                 self._look(cancel)
-            (text,) = segments.write_answers(self._stream, cancel)
+            (text,) = segments.write_answers(self._stream, cancel, on_text)
         self._may_end, self._unseen = True, False
         return Understanding(text)
 
@@ -186,6 +192,61 @@ class Conversation:
             if self._unseen:
                 self._look(settings.cancel)
             return self._draw(task, plan, seeds, settings)
+
+    @torch.no_grad()
+    def place(self, task: str, drawing: Drawing) -> None:
+        """Let a drawing that was made from here before, and taken back, join the conversation after all.
+
+        Args:
+            task: what it was drawn with, `[T2I]` or `[I2I]`.
+
+        Raises:
+            InvalidRequest: the drawing is not one of this conversation; nothing has changed.
+        """
+        plan = drawing.plan or ""
+        if drawing.source is not None:
+            plan = f"{layout.picture_prefix(drawing.source)} {plan}"
+        with self._unchanged_by_failure():
+            segments.put_plan(self._stream, 0, task, plan, range(1, len(self.pictures) + 1))
+            segments.skip_queries(self._stream)
+            self._join(drawing)
+
+    @torch.no_grad()
+    def describe(self, picture: Seen, cancel: CancelCheck | None = None) -> str:
+        """A caption of a picture that is looked at by itself: nothing said here before can tell what it shows.
+
+        The picture does not join the conversation, but its features are kept.
+
+        Raises:
+            ImageRejected, InvalidRequest, Cancelled, NonFiniteError.
+        """
+        alone = Conversation(self._pipeline)
+        alone._features = self._features
+        alone.add_user(DESCRIBE, [picture], cancel)
+        return layout.split_seen(alone.seen)
+
+    @torch.no_grad()
+    def replay(
+        self, ids: Sequence[int], pictures: Sequence[Seen], *, seen: str = "", may_end: bool = False,
+        unseen: bool = False,
+    ) -> None:  # fmt: skip
+        """Go on as if what was said elsewhere had been said here; it is read when something follows from it.
+
+        Args:
+            ids: token ids of it, as `ids` had them.
+            pictures: those whose placeholders are among the ids, in their order.
+            seen, may_end, unseen: the state after it, as in its `mark()`; by default that after a turn's end.
+
+        Raises:
+            ImageRejected; InvalidRequest: too long, or not as many pictures as placeholders.
+        """
+        language = self._language
+        shown = [self._pipeline.picture(source) for source in pictures]
+        if list(ids).count(language.id(IMAGE)) != len(shown) * language.tokens_per_image:
+            raise InvalidRequest(f"these tokens do not show {len(shown)} pictures: they are of another model")
+        self._stream.append(0, ids, self._see(shown))
+        self.pictures += shown
+        self.seen, self._may_end, self._unseen = seen, may_end, unseen
 
     def end_turn(self) -> None:
         """Close the assistant's turn."""
@@ -216,7 +277,7 @@ class Conversation:
         self._stream.release()
 
     def _draw(self, task: str, plan: str | None, seeds: list[int], settings: Settings) -> Drawing:
-        language, numbers = self._language, range(1, len(self.pictures) + 1)
+        numbers = range(1, len(self.pictures) + 1)
         if plan is None:
             temperature = float(self._pipeline.config["plan_temperature"])
             (planned,) = segments.write_plans(self._stream, task, numbers, seeds, temperature, settings.cancel)
@@ -227,12 +288,16 @@ class Conversation:
         states = segments.read_queries(self._stream)
         sources = None if planned.source is None else [self.pictures[planned.source - 1]]
         (drawing,) = painting.paint(self._pipeline, [planned], states, sources, seeds, settings)
+        self._join(drawing)
+        return drawing
+
+    def _join(self, drawing: Drawing) -> None:
+        """The drawing comes back as a picture that can be looked at."""
         picture = self._pipeline.picture(drawing)
-        label = layout.picture(language.tokenizer, len(self.pictures) + 1, language.tokens_per_image)
+        label = layout.picture(self._language.tokenizer, len(self.pictures) + 1, self._language.tokens_per_image)
         self._stream.append(0, label, self._see([picture]))
         self.pictures.append(picture)
         self._may_end = self._unseen = True
-        return drawing
 
     @contextmanager
     def _unchanged_by_failure(self) -> Iterator[None]:

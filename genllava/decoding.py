@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -33,6 +33,7 @@ def write(
     temperature: float = 0.0,
     generators: Sequence[torch.Generator] | None = None,
     cancel: CancelCheck | None = None,
+    on_tokens: Callable[[list[int]], object] | None = None,
 ) -> list[list[int]]:
     """Let the model write a text in each row, at most `max_tokens`, and at least one unless it `may_be_empty`.
 
@@ -42,6 +43,7 @@ def write(
     Args:
         prefixes: per row, the beginnings that its text may have, as token ids; none of them begins another.
         temperature: 0 takes the most likely token, otherwise tokens are drawn with `generators`, one per row.
+        on_tokens: called with the text of the first row whenever it has grown.
 
     Returns:
         The tokens of each row, prefix included.
@@ -81,6 +83,8 @@ def write(
                 continue
             texts[row].append(token)
             part.append(place, [token])
+            if row == 0 and on_tokens is not None:
+                on_tokens(texts[0])
             if len(texts[row]) < max_tokens:
                 going_on.append(row)
         running = going_on

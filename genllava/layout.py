@@ -84,6 +84,12 @@ def split_edit_plan(plan_text: str) -> tuple[int | None, str]:
     return int(match[1].replace(" ", "")), plan_text[match.end() :]
 
 
+def split_seen(seen_text: str) -> str:
+    """The first caption in what was noted, without its number and without what was noted of a request."""
+    _, caption = split_edit_plan(seen_text)
+    return re.split(r"\s*\b(?:in )?image\s+\d+[:,]", caption, maxsplit=1)[0].strip()
+
+
 def text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """Ids of one piece of text, with nothing added; special tokens written out in it are dropped."""
     text = _SPECIAL.sub(" ", text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,7 @@ from genllava.decoding import choose, write
 from genllava.denoising import CancelCheck
 from genllava.errors import InvalidRequest
 from genllava.stream import TokenStream
-from genllava.tokens import EOI, EOS, I2I, I2T, SEEN, SOI, TASKS
+from genllava.tokens import EOI, EOS, I2I, I2T, QUERY, SEEN, SOI, TASKS
 
 MAX_SEEN_TOKENS: Final = 256
 MAX_ANSWER_TOKENS: Final = 256
@@ -55,12 +55,15 @@ def task_probabilities(stream: TokenStream, allowed: Sequence[Sequence[str]]) ->
     return [{names[token]: probability for token, probability in row.items()} for row in rows]
 
 
-def write_answers(stream: TokenStream, cancel: CancelCheck | None = None) -> list[str]:
-    """Let the model answer in every row: `[I2T] text`."""
+def write_answers(
+    stream: TokenStream, cancel: CancelCheck | None = None, on_text: Callable[[str], object] | None = None
+) -> list[str]:
+    """Let the model answer in every row: `[I2T] text`; `on_text` hears the first row's so far, token by token."""
     language = stream.language
     stream.append_all([language.id(I2T)])
     stops = [language.id(token) for token in (EOS, *TASKS)]
-    texts = write(stream, stops=stops, max_tokens=MAX_ANSWER_TOKENS, cancel=cancel)
+    on_tokens = None if on_text is None else lambda ids: on_text(language.text(ids))
+    texts = write(stream, stops=stops, max_tokens=MAX_ANSWER_TOKENS, cancel=cancel, on_tokens=on_tokens)
     return [language.text(ids) for ids in texts]
 
 
@@ -129,6 +132,13 @@ def parse_plan(task: str, plan_text: str, numbers: Sequence[int]) -> Plan:
     if not text:
         raise InvalidRequest("the plan is empty")
     return Plan(text, source)
+
+
+def skip_queries(stream: TokenStream) -> None:
+    """Put the visual queries of a picture that is drawn already into every row; they are read with what follows."""
+    language = stream.language
+    count = 0 if language.query_embeds is None else len(language.query_embeds)
+    stream.append_all([language.id(QUERY)] * count + [language.id(EOI)])
 
 
 def read_queries(stream: TokenStream) -> Tensor | None:

@@ -12,14 +12,18 @@ if TYPE_CHECKING:
     from genllava import GenLlavaPipeline
 
 
-def load_pipeline(model: str | None, device: str | None) -> GenLlavaPipeline:
+def load_pipeline(model: str | None, device: str | None, quiet: bool = True) -> GenLlavaPipeline:
     """The pipeline of `model` (None: the shipped one) on `device` (None: a GPU where there is one).
+
+    Args:
+        quiet: keep libraries and warnings silent, for good: for commands, and not inside of other programs.
 
     Raises:
         CheckpointError: there is no such model, or it cannot be read.
         InvalidRequest: this machine has no such device.
     """
-    _quiet()
+    if quiet:
+        _quiet()
     import torch
 
     from genllava import GenLlavaPipeline

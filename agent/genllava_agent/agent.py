@@ -1,0 +1,226 @@
+"""The agent: one model, many threads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from genllava.errors import InvalidRequest
+from genllava_agent.errors import ThreadNotFound
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.tools import BaseTool
+
+    from genllava import GenLlavaPipeline
+    from genllava_agent.deciders import Decider
+    from genllava_agent.engine import Engine
+    from genllava_agent.events import Event
+    from genllava_agent.reply import Reply
+    from genllava_agent.running import Runner
+    from genllava_agent.settings import TurnSettings
+    from genllava_agent.stores.base import Store
+    from genllava_agent.stores.waiting import Waiting
+    from genllava_agent.threads import Thread
+
+
+class VisualAgent:
+    """An assistant that sees, draws and edits, and decides by itself which of these is asked of it.
+
+        agent = VisualAgent()
+        reply = agent("Draw a large red circle at the top left, then tell me what you see.")
+        reply.text, reply.image, reply.steps
+        reply.thread("Now make it blue.")
+
+    Nothing is loaded before the first request.
+
+    Args:
+        model: a folder made by `save_pretrained`, `owner/name` on the hub, a pipeline, or None for the model that
+            ships with the package.
+        device: where to put it; a GPU if there is one.
+        store: where threads are kept: a folder, `:memory:`, `postgresql://...`, or None for this user's data folder.
+        tools: LangChain tools that a `decider` may call.
+        decider: who chooses what is done: None is the model itself; a LangChain chat model with tool calling plans in
+            its place.
+        busy: what happens to a request while another turn of its thread is running: it is put in the `queue`, or is
+            an `error` (`ThreadBusy`).
+        **options: of every turn, see `TurnSettings`: approve, verify, margin, limits, previews, seed, ...
+
+    Raises:
+        InvalidRequest: an option that does not exist.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | GenLlavaPipeline | None = None,
+        *,
+        device: str | None = None,
+        store: str | Path | Store | None = None,
+        tools: Sequence[BaseTool] = (),
+        decider: Decider | BaseChatModel | None = None,
+        busy: Literal["queue", "error"] = "queue",
+        **options: Any,
+    ) -> None:
+        from genllava_agent.settings import checked
+
+        if busy not in ("queue", "error"):
+            raise InvalidRequest(f"busy={busy!r} cannot be: queue or error")
+        self.settings: TurnSettings = checked(options)
+        self._model, self._device, self._store = model, device, store
+        self._tools, self._decider = tools, decider
+        self._busy = busy
+
+    # --- asking ---
+
+    def __call__(self, text: str, images: Any = None, **options: Any) -> Reply:
+        """Ask on a new thread; go on with `reply.thread(...)`. Arguments and errors as for `Thread`."""
+        return self.thread()(text, images, **options)
+
+    def stream(self, text: str, images: Any = None, **options: Any) -> Iterator[Event]:
+        """Ask on a new thread, and hear what happens."""
+        return self.thread().stream(text, images, **options)
+
+    async def acall(self, text: str, images: Any = None, **options: Any) -> Reply:
+        """Ask on a new thread."""
+        return await self.thread().acall(text, images, **options)
+
+    def astream(self, text: str, images: Any = None, **options: Any) -> AsyncIterator[Event]:
+        """Ask on a new thread, and hear what happens."""
+        return self.thread().astream(text, images, **options)
+
+    def batch(
+        self, texts: Sequence[str], images: Sequence[Any] | None = None, *, max_concurrency: int = 4, **options: Any
+    ) -> list[Reply]:
+        """Ask several things, each on a new thread, and wait for all of them.
+
+        Raises:
+            InvalidRequest: not as many pictures as texts, or what the first of them that fails raises.
+        """
+        shown = [None] * len(texts) if images is None else list(images)
+        if len(shown) != len(texts):
+            raise InvalidRequest(f"{len(texts)} requests and pictures for {len(shown)}: give one entry for each")
+        with ThreadPoolExecutor(max(1, max_concurrency)) as pool:
+            return list(pool.map(lambda pair: self(pair[0], pair[1], **options), zip(texts, shown, strict=True)))
+
+    async def abatch(
+        self, texts: Sequence[str], images: Sequence[Any] | None = None, *, max_concurrency: int = 4, **options: Any
+    ) -> list[Reply]:
+        """Ask several things, each on a new thread."""
+        import asyncio
+
+        shown = [None] * len(texts) if images is None else list(images)
+        if len(shown) != len(texts):
+            raise InvalidRequest(f"{len(texts)} requests and pictures for {len(shown)}: give one entry for each")
+        room = asyncio.Semaphore(max(1, max_concurrency))
+
+        async def one(text: str, image: Any) -> Reply:
+            async with room:
+                return await self.acall(text, image, **options)
+
+        return list(await asyncio.gather(*(one(*pair) for pair in zip(texts, shown, strict=True))))
+
+    # --- threads ---
+
+    def thread(self, name: str | None = None, images: Any = None, *, must_exist: bool = False) -> Thread:
+        """A thread by name; a new one if no name is given.
+
+        Args:
+            images: pictures that come with the first request.
+            must_exist: refuse to begin one.
+
+        Raises:
+            ThreadNotFound: there is none of that name.
+        """
+        from genllava_agent.threads import Thread, new_name
+
+        if must_exist and (name is None or not self.store.exists(name)):
+            known = ", ".join(self.store.names()[:20]) or "none so far"
+            raise ThreadNotFound(f"there is no thread {name!r}: {known}")
+        thread = Thread(self, name or new_name())
+        thread._waiting_images = thread._take_images(images)
+        return thread
+
+    def threads(self) -> list[str]:
+        """The names of all threads."""
+        return self.store.names()
+
+    # --- for other people's programs ---
+
+    @cached_property
+    def graph(self) -> Any:
+        """The compiled LangGraph graph, messages in and messages out, for use inside of other graphs.
+
+        Pictures are base64 blocks; threads are those of the graph it runs in, if it has a checkpointer.
+        """
+        from genllava_agent.graph import build_graph
+
+        return build_graph(self.engine)
+
+    def chat_model(self, **options: Any) -> BaseChatModel:
+        """The agent as a LangChain chat model, with pictures in and out as content blocks."""
+        from genllava_agent.chat_model import ChatGenLlava
+
+        return ChatGenLlava(agent=self, options=options)
+
+    def as_tool(self, **options: Any) -> BaseTool:
+        """The agent as a LangChain tool for other agents."""
+        from genllava_agent.as_tool import agent_tool
+
+        return agent_tool(self, **options)
+
+    # --- what it is made of ---
+
+    @cached_property
+    def store(self) -> Store:
+        """Where threads are kept."""
+        from genllava_agent.stores import open_store
+
+        return open_store(self._store)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The model, and what is kept of it between turns."""
+        from genllava_agent.deciders import as_decider
+        from genllava_agent.engine import Engine
+
+        return Engine(self._load, as_decider(self._decider), {tool.name: tool for tool in self._tools})
+
+    @cached_property
+    def runner(self) -> Runner:
+        """Runs turns."""
+        from genllava_agent.running import Runner
+
+        return Runner(self.engine)
+
+    def waiting(self, cancel: Callable[[], bool] | None = None) -> Waiting:
+        """How long a request waits for other turns of its thread."""
+        from genllava_agent.stores.waiting import Waiting
+
+        return Waiting(None if self._busy == "queue" else 0.0, cancel)
+
+    def close(self) -> None:
+        """Give connections back. What is stored stays."""
+        if "store" in self.__dict__:
+            self.store.close()
+
+    def __enter__(self) -> VisualAgent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<VisualAgent of {self._model or 'the shipped model'}>"
+
+    def _load(self) -> GenLlavaPipeline:
+        if self._model is not None and not isinstance(self._model, (str, Path)):
+            return self._model
+        from genllava_agent.inputs import check_device, check_model
+        from genllava_agent.loading import load_pipeline
+
+        return load_pipeline(
+            check_model(None if self._model is None else str(self._model)), check_device(self._device), quiet=False
+        )

@@ -1,0 +1,80 @@
+"""What the assistant says in the end: what the model said, and what the steps show; nothing that has no record."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from genllava_agent.records import Step
+from genllava_agent.state import AgentState
+
+if TYPE_CHECKING:
+    from genllava_agent.session import Session
+
+_NAMED: Final = re.compile(r"\b(?:image|picture)[ _]?(\d+)\b", re.IGNORECASE)
+_DONE: Final = {"generate": "drew", "edit": "edited", "understand": "answered", "tool": "called"}
+
+
+def grounded(text: str, pictures: int) -> str:
+    """`text` unless it names a picture that does not exist.
+
+    Args:
+        pictures: how many there are.
+    """
+    if any(not 1 <= int(number) <= pictures for number in _NAMED.findall(text)):
+        return f"I meant to name a picture that does not exist; there are {pictures}."
+    return text
+
+
+def compose(steps: list[Step], stopped: str) -> str:
+    """The text of a reply."""
+    parts = []
+    for step in steps:
+        if step.outcome == "error":
+            parts.append(f"I could not {_verb(step)}: {step.text}.")
+        elif step.outcome == "rejected":
+            parts.append(f"I did not {_verb(step)}: {step.text}.")
+        elif step.text:
+            parts.append(step.text)
+        if step.unsure:
+            parts.append(f"I am not sure about {step.image}: {step.unsure}.")
+    if stopped:
+        done = ", ".join(_what(step) for step in steps if step.outcome == "ok") or "nothing"
+        parts.append(f"I stopped early ({stopped}). Done: {done}. Whatever else you asked for is not done.")
+    if not parts:
+        parts.append(". ".join(_shown(step) for step in steps if step.image is not None) or "There is nothing to say")
+        parts[-1] += "."
+    return " ".join(parts)
+
+
+def blocks(session: Session, state: AgentState) -> list[Any]:
+    """LangChain's standard content blocks of the reply: its text, then the pictures of this turn."""
+    made = [step.image for step in state["steps"] if step.image is not None]
+    result: list[Any] = [{"type": "text", "text": compose(state["steps"], state["stopped"])}]
+    for name in made:
+        record = state["images"][name]
+        block: dict[str, Any] = {"type": "image", "mime_type": "image/png"}
+        if session.inline:
+            data = session.artifacts.get(record.key, "png")
+            block["base64"] = base64.b64encode(data).decode()
+            block["id"] = name
+        else:
+            block["file_id"] = name
+        result.append(block)
+    return result
+
+
+def _verb(step: Step) -> str:
+    names = {"generate": "draw", "edit": "edit", "understand": "answer", "tool": f"call {step.tool}"}
+    return names[step.action]
+
+
+def _what(step: Step) -> str:
+    picture = f" {step.image}" if step.image else ""
+    source = f" from {step.source}" if step.source and step.image else ""
+    return f"{_DONE[step.action]}{picture}{source}"
+
+
+def _shown(step: Step) -> str:
+    return f"{step.image}: {step.plan}" if step.plan else str(step.image)

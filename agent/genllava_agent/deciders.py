@@ -1,0 +1,134 @@
+"""Who chooses what is done next: the model by its task tokens, the model by scoring words, or a chat model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from genllava_agent.records import Kind
+from genllava_agent.state import Action, AgentState
+from genllava_agent.workers import KINDS, TASK_TOKENS, StreamWorker, VerbWorker, Worker
+
+if TYPE_CHECKING:
+    from genllava import GenLlavaPipeline
+    from genllava_agent.session import Session
+
+FINISH: Final = "</s>"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is done next.
+
+    Attributes:
+        action: None where the turn is over.
+        text: last words, where whoever decides has some.
+        probabilities: how likely each possible action was, by task token, most likely first; empty if unknown.
+        seen: what was noted down before.
+    """
+
+    action: Action | None
+    text: str = ""
+    probabilities: dict[str, float] = field(default_factory=dict)
+    seen: str = ""
+
+
+class Decider(Protocol):
+    """Chooses among what is possible now; a picture that does not exist cannot be chosen.
+
+    Attributes:
+        worker: who does what it chooses.
+    """
+
+    worker: Worker
+
+    def decide(self, session: Session, state: AgentState, possible: list[Kind], may_finish: bool) -> Decision:
+        """The next action out of `possible`, or the end of the turn."""
+
+
+def default_decider(pipeline: GenLlavaPipeline) -> Decider:
+    """Task tokens, where the model has learnt them."""
+    return LabelScoring() if pipeline.config["native_prompts"] else TaskTokens()
+
+
+def as_decider(given: Any) -> Decider | None:
+    """A decider as it is, a chat model as a planner."""
+    if given is None or hasattr(given, "decide"):
+        return given  # type: ignore[no-any-return]
+    from genllava_agent.planner import Planner
+
+    return Planner(given)
+
+
+def action_for(kind: Kind, state: AgentState, probabilities: dict[str, float]) -> Action:
+    """An action about the request as it stands."""
+    return Action(kind=kind, instruction=state["request"].text, probabilities=probabilities)
+
+
+class TaskTokens:
+    """The model's next task token, out of those that are possible: nothing has to be parsed."""
+
+    worker: Worker = StreamWorker()
+
+    def decide(self, session: Session, state: AgentState, possible: list[Kind], may_finish: bool) -> Decision:
+        conversation = session.conversation(state)
+        allowed = [TASK_TOKENS[kind] for kind in possible if kind in TASK_TOKENS]
+        if may_finish:
+            allowed.append(FINISH)
+        probabilities = conversation.next_action(allowed, session.interrupted)
+        token = next(iter(probabilities))
+        action = None if token == FINISH else action_for(KINDS[token], state, probabilities)  # type: ignore[arg-type]
+        return Decision(action, probabilities=probabilities, seen=conversation.seen)
+
+
+LABELS: Final[dict[Kind, str]] = {
+    "understand": "answer in words",
+    "generate": "draw a new picture",
+    "edit": "edit the picture",
+}
+
+
+class LabelScoring:
+    """For a language model without task tokens: how likely it finds each label in words; one action a turn."""
+
+    worker: Worker = VerbWorker()
+
+    def decide(self, session: Session, state: AgentState, possible: list[Kind], may_finish: bool) -> Decision:
+        if may_finish:
+            return Decision(None, probabilities={FINISH: 1.0})
+        kinds = [kind for kind in possible if kind in LABELS]
+        question = (
+            f"A user says: {state['request'].text!r}. What should be done: "
+            + ", or ".join(LABELS[kind] for kind in kinds)
+            + "? Reply with one of these."
+        )
+        scores = score_labels(session.engine.pipeline, question, [LABELS[kind] for kind in kinds])
+        total = sum(math.exp(score) for score in scores)
+        pairs = zip(kinds, (math.exp(score) / total for score in scores), strict=True)
+        ranked = sorted(pairs, key=lambda pair: -pair[1])
+        probabilities = {TASK_TOKENS[kind]: probability for kind, probability in ranked}
+        return Decision(action_for(ranked[0][0], state, probabilities), probabilities=probabilities)
+
+
+def score_labels(pipeline: Any, question: str, labels: list[str]) -> list[float]:
+    """Mean log-likelihood of the tokens of each label as an answer to `question`."""
+    import torch
+
+    from genllava import layout, native
+    from genllava.stream import TokenStream
+
+    language = pipeline.language
+    stream = TokenStream(language)
+    stream.append(0, native.prompt_ids(language, question, 0))
+    with torch.no_grad():
+        stream.logits()
+        scores = []
+        for label in labels:
+            row, total = stream.select([0]), 0.0
+            ids = layout.text_ids(language.tokenizer, label)
+            for token in ids:
+                total += float(row.logits()[0].log_softmax(0)[token])
+                row.append(0, [token])
+            scores.append(total / len(ids))
+    return scores

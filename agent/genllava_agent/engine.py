@@ -1,0 +1,82 @@
+"""The model as the agent has it: loaded when it is first needed, one piece of work at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from genllava_agent.live import LiveConversations, bytes_per_token
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from genllava import Conversation, GenLlavaPipeline
+    from genllava.conversation import Mark
+    from genllava_agent.deciders import Decider
+    from genllava_agent.session import Session
+    from genllava_agent.settings import TurnSettings
+
+
+class Engine:
+    """What all threads of an agent share.
+
+    Args:
+        load: gives the pipeline; called once, when something is first to be done.
+        decider: chooses what is done; by default the model itself, by its task tokens.
+        tools: more things that can be done, by name.
+
+    Attributes:
+        lock: held while the model works.
+        live: conversations between turns.
+        sessions: of the turns that are running, by the turn's id.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], GenLlavaPipeline],
+        decider: Decider | None = None,
+        tools: dict[str, Any] | None = None,
+    ) -> None:
+        self._load = load
+        self._decider = decider
+        self.tools = tools or {}
+        self.lock = threading.RLock()
+        self.live = LiveConversations()
+        self.sessions: dict[str, Session] = {}
+
+    @cached_property
+    def pipeline(self) -> GenLlavaPipeline:
+        """The model."""
+        with self.lock:
+            loaded: GenLlavaPipeline | None = self.__dict__.get("pipeline")  # another thread was quicker
+            return loaded if loaded is not None else self._load()
+
+    @cached_property
+    def decider(self) -> Decider:
+        """Who chooses what is done."""
+        from genllava_agent.deciders import default_decider
+
+        return self._decider or default_decider(self.pipeline)
+
+    @property
+    def model(self) -> str:
+        """What the model is called in the records of its pictures."""
+        return str(self.pipeline.config.get("_name_or_path") or "genllava")
+
+    def branches(self, settings: TurnSettings, has_source: bool) -> int:
+        """Rows that go through the UNet in one step of a drawing."""
+        from genllava.denoising import Guidance
+        from genllava.options import Settings
+
+        resolved = Settings.resolve(self.pipeline.config, settings.drawing_options())  # type: ignore[arg-type]
+        return Guidance(resolved.guidance_scale, resolved.image_guidance_scale, has_source).branches
+
+    def view(self, image: Image.Image) -> Image.Image:
+        """A picture as the model sees it."""
+        return self.pipeline.picture(image).image
+
+    def keep(self, conversation: Conversation, marks: dict[str, Mark], turn: str) -> None:
+        """Keep a conversation for the turn after `turn`."""
+        self.live.keep(conversation, marks, turn, bytes_per_token(self.pipeline))

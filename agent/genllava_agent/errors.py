@@ -1,0 +1,57 @@
+"""What the agent raises on purpose; all of it is a `GenLlavaError`, and every message says what to do."""
+
+from __future__ import annotations
+
+from genllava.errors import GenLlavaError
+
+
+class AgentError(GenLlavaError):
+    """Base of the agent's errors.
+
+    AgentError
+    ├── ThreadNotFound     no such thread
+    ├── ThreadBusy         another turn is running on the thread
+    ├── ThreadQuarantined  what is stored of the thread is damaged; other threads go on
+    ├── UnknownImage       the thread has no picture of that name
+    ├── AnswerPending      the thread waits for an answer
+    ├── InvalidAnswer      the answer does not fit what was asked
+    ├── NothingPending     there is nothing to answer or to resume
+    ├── NothingToUndo      there is no turn to take back, or to bring back
+    └── StoreFailed        the store could not be read or written: disk full, no permission, server gone
+    """
+
+
+class ThreadNotFound(AgentError):
+    """No such thread."""
+
+
+class ThreadBusy(AgentError):
+    """Another turn is running on this thread."""
+
+
+class ThreadQuarantined(AgentError):
+    """What is stored of a thread is damaged. It is left as it is, and other threads go on."""
+
+
+class UnknownImage(AgentError):
+    """The thread has no picture of that name."""
+
+
+class AnswerPending(AgentError):
+    """The thread waits for an answer, so that it cannot take another request."""
+
+
+class InvalidAnswer(AgentError):
+    """An answer that does not fit what was asked. The question stays open."""
+
+
+class NothingPending(AgentError):
+    """There is no question to answer, and no turn to resume."""
+
+
+class NothingToUndo(AgentError):
+    """There is no turn to take back, or none to bring back."""
+
+
+class StoreFailed(AgentError):
+    """The store could not be read or written; what was stored before is as it was."""

@@ -1,0 +1,378 @@
+"""The nodes of the graph. Each is a function of the state: what else it needs, the session makes from the state.
+
+What the model says next decides where the graph goes; limits, approvals and faults are the graph's own.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from langchain_core.messages import AIMessage
+from langgraph.errors import NodeError
+from langgraph.runtime import Runtime
+from langgraph.types import Command, Overwrite, interrupt
+
+from genllava.errors import Cancelled, ImageRejected, InvalidRequest
+from genllava_agent import answers, events
+from genllava_agent.deciders import Decision, action_for
+from genllava_agent.inbox import receive
+from genllava_agent.questions import Approval, Clarification, ask_approval, ask_meaning
+from genllava_agent.records import ImageRecord, Kind, Step, image_name
+from genllava_agent.session import Meter, Session, Spent, Trial, limit_reached, meter_fields
+from genllava_agent.settings import TurnSettings
+from genllava_agent.state import Action, AgentState, Stream
+from genllava_agent.verification import Comparison, compare
+from genllava_agent.workers import KINDS
+
+if TYPE_CHECKING:
+    from genllava import Drawing
+    from genllava_agent.engine import Engine
+
+Work = Literal["understand", "generate", "edit", "call_tool"]
+_REASONS: Final = 200
+"""Characters of an error that go into a step."""
+
+
+class Nodes:
+    """The nodes, with the model that they share.
+
+    Args:
+        foreign: the conversation is somebody else's list of messages, and not a thread of ours.
+    """
+
+    def __init__(self, engine: Engine, foreign: bool) -> None:
+        self.engine = engine
+        self.foreign = foreign
+
+    def ingest(self, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
+        """Take in the request and its pictures, and let the model look at what it is about."""
+        session, received = receive(self.engine, state, runtime.context or TurnSettings(), self.foreign)
+        pictures = [received.images[name] for name in received.request.images]
+        update: dict[str, Any] = {
+            "session": session.id,
+            "request": received.request,
+            "images": Overwrite(received.images),
+            "focus": received.focus,
+            "steps": Overwrite([]),
+            "action": None,
+            "stopped": "",
+        }
+        before: AgentState = {**state, "images": {}, "steps": [], "stream": Stream()}
+        try:
+            with session.work(before):
+                self.engine.decider.worker.begin(session, before, received.request, pictures)
+        except Spent as spent:
+            update["stopped"] = str(spent)
+        update["stream"] = session.stream()
+        return update
+
+    def route(
+        self, state: AgentState, runtime: Runtime[TurnSettings]
+    ) -> Command[Literal["clarify", "approve", "answer"]]:
+        """Choose the next action, unless the turn has to end."""
+        session = self._session(state)
+        steps = state["steps"]
+        stopped = state["stopped"] or _stop_reason(session, state)
+        if stopped or (state["request"].task is not None and steps):
+            return Command(goto="answer", update={"stopped": stopped})
+        possible = self._possible(session, state)
+        try:
+            with session.work(state):
+                decision = self._decide(session, state, possible)
+        except Spent as spent:
+            return Command(goto="answer", update={"stopped": str(spent)})
+        update: dict[str, Any] = {"action": decision.action, "stream": session.stream()}
+        if decision.action is None:
+            if decision.text:
+                update["steps"] = [Step(action="understand", text=decision.text, probabilities=decision.probabilities)]
+            return Command(goto="answer", update=update)
+        session.trials.clear()
+        if _margin(decision.probabilities) < session.settings.margin:
+            return Command(goto="clarify", update=update)
+        _announce(runtime, decision.action, decision.seen)
+        return Command(goto="approve", update=update)
+
+    def clarify(self, state: AgentState, runtime: Runtime[TurnSettings]) -> Command[Literal["approve"]]:
+        """Ask what is meant."""
+        action = _action(state)
+        answer = interrupt(ask_meaning(state).model_dump(), response_schema=Clarification)
+        chosen = action_for(answer.choice, state, action.probabilities)
+        _announce(runtime, chosen, "")
+        return Command(goto="approve", update={"action": chosen})
+
+    def approve(
+        self, state: AgentState, runtime: Runtime[TurnSettings]
+    ) -> Command[Literal["understand", "generate", "edit", "call_tool", "answer"]]:
+        """Wait for the user's word where the settings say so; this node does nothing else, since it runs again."""
+        session, action = self._session(state), _action(state)
+        goto: Work = "call_tool" if action.kind == "tool" else action.kind
+        if not {action.kind, f"tool:{action.tool}"} & set(session.settings.approve):
+            return Command(goto=goto)
+        answer = interrupt(ask_approval(state).model_dump(), response_schema=Approval)
+        if answer.decision == "reject":
+            reason = answer.reason or "the user said no"
+            step = Step(action=action.kind, outcome="rejected", text=reason, probabilities=action.probabilities)
+            return Command(goto="answer", update={"steps": [step]})
+        if answer.decision == "edit" and answer.instruction:
+            with session.work(state):  # the new words take the place of the request
+                worker = self.engine.decider.worker
+                worker.end(session, state)
+                request = state["request"].model_copy(update={"text": answer.instruction, "images": ()})
+                worker.begin(session, {**state, "stream": session.stream()}, request, [])
+            changed = action.model_copy(update={"instruction": answer.instruction})
+            update = {"action": changed, "request": request, "stream": session.stream()}
+            return Command(goto=goto, update=update)
+        return Command(goto=goto)
+
+    def understand(self, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
+        """Answer in words."""
+        session, action = self._session(state), _action(state)
+        told = ""
+
+        def tell(text: str) -> None:
+            nonlocal told
+            if text.startswith(told) and text != told:
+                runtime.stream_writer(events.TextDelta(text[len(told) :]))
+                told = text
+
+        with session.work(state) as meter:
+            answer = self.engine.decider.worker.answer(session, state, action, tell)
+        tell(answer.text)
+        step = Step(
+            action="understand",
+            text=answers.grounded(answer.text, len(session.records) + len(state["images"])),
+            source=action.image,
+            seen=answer.seen or state["stream"].seen,
+            probabilities=action.probabilities,
+            **meter_fields(meter),
+        )
+        return {"steps": [step], "action": None, "stream": session.stream()}
+
+    def generate(self, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
+        """Draw a new picture."""
+        return self._draw(state, runtime)
+
+    def edit(self, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
+        """Draw a changed picture."""
+        return self._draw(state, runtime)
+
+    def verify(
+        self, state: AgentState, runtime: Runtime[TurnSettings]
+    ) -> Command[Literal["generate", "edit", "route"]]:
+        """Look at the picture; draw it again if it is not what was planned, or keep the best."""
+        session, action = self._session(state), _action(state)
+        kind: Literal["generate", "edit"] = "edit" if action.kind == "edit" else "generate"
+        if not session.trials:
+            return Command(goto=kind)
+        drawing = session.trials[-1].drawing
+        if drawing.image is None:
+            step = self._step(session, state, action, 0, text=drawing.text or "", plan=None)
+            return Command(goto="route", update={"steps": [step], "action": None})
+        comparison, attempts = Comparison(), len(session.trials)
+        if session.settings.verify:
+            with session.work(state) as meter:
+                caption = self.engine.decider.worker.describe(session, state, drawing)
+            self._book(session, meter)
+            comparison = Comparison() if caption is None else compare(drawing.plan or "", caption)
+            session.trials[-1] = Trial(drawing, comparison)
+        again = comparison.mismatches > 0 and attempts < session.settings.verify
+        again = again and not limit_reached(session, state["steps"], session.spent.tokens, session.spent.unet_rows)
+        if session.settings.verify:
+            runtime.stream_writer(events.Verified(attempts, comparison.unsure, again))
+        if again:
+            return Command(goto=kind)
+        return Command(goto="route", update=self._keep(session, state, runtime))
+
+    def call_tool(self, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
+        """Run one of the agent's tools."""
+        from genllava_agent.tool_calls import call
+
+        session, action = self._session(state), _action(state)
+        runtime.stream_writer(events.ToolStarted(action.tool or "", action.arguments))
+        step, images = call(session, state, action)
+        runtime.stream_writer(events.ToolFinished(action.tool or "", step.text, step.image))
+        return {"steps": [step], "images": images, "action": None, "focus": step.image or state["focus"]}
+
+    def recover(
+        self, state: AgentState, error: NodeError, runtime: Runtime[TurnSettings]
+    ) -> Command[Literal["route", "answer"]]:
+        """A fault becomes a step that says so; what was cancelled stays cancelled."""
+        fault = error.error
+        if isinstance(fault, Spent):
+            return Command(goto="answer", update={"stopped": str(fault), "action": None})
+        if isinstance(fault, Cancelled) or not isinstance(fault, Exception):
+            raise fault
+        action = state.get("action") or Action(kind="understand")
+        text = str(fault) if isinstance(fault, (InvalidRequest, ImageRejected)) else f"{type(fault).__name__}: {fault}"
+        step = Step(
+            action=action.kind,
+            outcome="error",
+            text=" ".join(text.split())[:_REASONS],
+            source=action.image,
+            tool=action.tool,
+            arguments=action.arguments,
+            probabilities=action.probabilities,
+        )
+        runtime.stream_writer(events.StepFailed(step))
+        self._session(state).trials.clear()
+        return Command(goto="route", update={"steps": [step], "action": None})
+
+    def answer(self, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
+        """Close the turn, and say what came of it: nothing is claimed that has no record."""
+        session = self._session(state)
+        with session.work(state):
+            self.engine.decider.worker.end(session, state)
+        blocks = answers.blocks(session, state)
+        if self.foreign:
+            self.engine.sessions.pop(session.id, None)
+        return {"messages": [AIMessage(content_blocks=blocks)], "stream": session.stream(), "action": None}
+
+    # --- what the nodes share ---
+
+    def _session(self, state: AgentState) -> Session:
+        session = self.engine.sessions.get(state["session"])
+        if session is None:
+            raise InvalidRequest("this turn was begun by a process that has ended: ask again")
+        return session
+
+    def _possible(self, session: Session, state: AgentState) -> list[Kind]:
+        task = state["request"].task
+        if task is not None:
+            return [task]
+        pictures = session.records or state["images"]
+        kinds: list[Kind] = ["understand", "generate", *(["edit"] if pictures else [])]  # type: ignore[list-item]
+        return [*kinds, "tool"] if self.engine.tools else kinds
+
+    def _decide(self, session: Session, state: AgentState, possible: list[Kind]) -> Decision:
+        if possible == ["edit"] and not (session.records or state["images"]):
+            raise InvalidRequest("there is no picture to edit: send one, or ask for one first")
+        may_finish = bool(state["steps"]) and state["request"].task is None
+        return self.engine.decider.decide(session, state, possible, may_finish)
+
+    def _draw(self, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
+        """Make an attempt at the picture; it joins the conversation in `verify`."""
+        session, action = self._session(state), _action(state)
+        plan = _plan_again(session, action)
+        attempt = len(session.trials) + 1
+        options = session.settings.drawing_options() | {"cancel": session.interrupted}
+        options["callback_on_step_end"] = session.on_step(runtime.stream_writer, attempt, action.kind == "edit")
+        with session.work(state) as meter:
+            drawing = self.engine.decider.worker.draw(session, state, action, session.next_seed(), plan, options)
+        session.trials.append(Trial(drawing))
+        self._book(session, meter)
+        if attempt == 1 and drawing.plan is not None:
+            source = None if drawing.source is None else image_name(drawing.source)
+            runtime.stream_writer(events.PlanWritten(drawing.plan, source))
+        return {}
+
+    @staticmethod
+    def _book(session: Session, meter: Meter) -> None:
+        spent = session.spent
+        spent.seconds += meter.seconds
+        spent.tokens += meter.tokens
+        spent.unet_rows += meter.unet_rows
+
+    def _keep(self, session: Session, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
+        """Store the best attempt and let it join the conversation."""
+        action = _action(state)
+        best = min(session.trials, key=lambda trial: trial.comparison.mismatches)
+        attempts, drawing = len(session.trials), best.drawing
+        assert drawing.image is not None
+        record = self._record(session, state, action, drawing)
+        with session.work(state):
+            self.engine.decider.worker.place(session, state, action, drawing)
+        session.remember(record, drawing)
+        runtime.stream_writer(events.ImageReady(record, drawing.image))
+        unsure = best.comparison.unsure
+        step = self._step(session, state, action, attempts, image=record.id, plan=drawing.plan, unsure=unsure)
+        if record.parents:
+            step = step.model_copy(update={"source": record.parents[0]})
+        return {
+            "steps": [step],
+            "images": {record.id: record},
+            "focus": record.id,
+            "action": None,
+            "stream": session.stream(),
+        }
+
+    def _step(self, session: Session, state: AgentState, action: Action, attempts: int, **fields: Any) -> Step:
+        """A step of drawing with all that its attempts took."""
+        spent, session.spent = session.spent, Meter()
+        session.trials.clear()
+        return Step(
+            action=action.kind,
+            seen=state["stream"].seen,
+            probabilities=action.probabilities,
+            attempts=attempts,
+            **meter_fields(spent),
+            **fields,
+        )
+
+    def _record(self, session: Session, state: AgentState, action: Action, drawing: Drawing) -> ImageRecord:
+        """Write the picture, and then what is known of it."""
+        assert drawing.image is not None
+        key = session.artifacts.put_image(drawing.image)
+        latents = None if drawing.latents is None else session.artifacts.put_latents(drawing.latents)
+        settings = session.settings.drawing_options()
+        return ImageRecord(
+            id=session.next_image(state),
+            key=key,
+            width=drawing.image.width,
+            height=drawing.image.height,
+            origin="edit" if action.kind == "edit" else "generate",
+            turn=len(session.history) + 1,
+            parents=() if drawing.source is None else (image_name(drawing.source),),
+            instruction=action.instruction,
+            plan=drawing.plan,
+            seed=drawing.seed,
+            latents=latents,
+            unet_rows=session.spent.unet_rows,
+            model=self.engine.model,
+            params={name: value for name, value in settings.items() if value is not None},
+        )
+
+
+def _action(state: AgentState) -> Action:
+    action = state["action"]
+    assert action is not None, "work without an action"
+    return action
+
+
+def _announce(runtime: Runtime[TurnSettings], action: Action, seen: str) -> None:
+    chosen = events.ActionChosen(action.kind, action.probabilities, seen, action.image, action.tool)
+    runtime.stream_writer(chosen)
+
+
+def _margin(probabilities: dict[str, float]) -> float:
+    """How much likelier the first choice was than the second; 1 if there was no choice, or to end was one of two."""
+    ranked = sorted((p for token, p in probabilities.items() if token in KINDS), reverse=True)
+    return 1.0 if len(ranked) < 2 else ranked[0] - ranked[1]
+
+
+def _plan_again(session: Session, action: Action) -> str | None:
+    """The plan of the first attempt: another seed draws the same plan again."""
+    if not session.trials:
+        return None
+    first = session.trials[0].drawing
+    if first.source is not None and action.kind == "edit":
+        return f"image {first.source}: {first.plan}"
+    return first.plan
+
+
+def _stop_reason(session: Session, state: AgentState) -> str:
+    """Why the turn has to end now, whatever the model would do; empty if it may go on."""
+    steps = state["steps"]
+    if len(steps) >= 2 and steps[-1].outcome == steps[-2].outcome == "error":
+        return "two errors in a row"
+    if len(steps) >= 2 and _same(steps[-1], steps[-2]):
+        return "the same thing was done twice"
+    return limit_reached(session, steps)
+
+
+def _same(step: Step, other: Step) -> bool:
+    def what(step: Step) -> tuple[object, ...]:
+        said = re.sub(r"\s+", " ", step.text.lower())
+        return step.action, step.outcome, step.source, step.plan, said, step.tool, sorted(step.arguments.items())
+
+    return step.outcome == "ok" and what(step) == what(other)

@@ -1,0 +1,91 @@
+"""The pictures of a thread, by name."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genllava_agent.errors import UnknownImage
+from genllava_agent.records import ImageRecord, image_name
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from genllava_agent.lineage import Lineage
+    from genllava_agent.stores.base import ThreadStore
+
+
+class ThreadImage:
+    """A picture of a thread.
+
+    Attributes:
+        id: its name there, `image_3`.
+        record: where it comes from.
+    """
+
+    def __init__(self, record: ImageRecord, store: ThreadStore, records: Mapping[str, ImageRecord]) -> None:
+        self.id = record.id
+        self.record = record
+        self._store = store
+        self._records = records
+
+    @property
+    def image(self) -> Image.Image:
+        """Its pixels, RGB.
+
+        Raises:
+            ThreadQuarantined: what is stored is damaged.
+        """
+        return self._store.image(self.record.key)
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file, in the format that its name says."""
+        self.image.save(path)
+
+    def show(self) -> None:
+        """Open it in the system's viewer."""
+        self.image.show()
+
+    def lineage(self) -> Lineage:
+        """The pictures it was made from, and those that they were made from."""
+        from genllava_agent.lineage import Lineage
+
+        return Lineage(self.id, self._records, lambda name: self._store.image(self._records[name].key))
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.image.save(file, "PNG")
+        return file.getvalue()
+
+    def __repr__(self) -> str:
+        made = self.record.plan or self.record.label or ""
+        return f"<{self.id}: {self.record.origin}, {self.record.width}x{self.record.height}{', ' + made if made else ''}>"
+
+
+class ThreadImages(Mapping[str, ThreadImage]):
+    """The pictures of a thread as it stands, in their order; by name (`image_2`) or by number (2)."""
+
+    def __init__(self, records: Mapping[str, ImageRecord], store: ThreadStore) -> None:
+        self._records = records
+        self._store = store
+
+    def __getitem__(self, name: str | int) -> ThreadImage:
+        key = image_name(name) if isinstance(name, int) else name
+        if key not in self._records:
+            known = ", ".join(self._records) or "none so far"
+            raise UnknownImage(f"there is no picture {name!r} in this thread: {known}")
+        return ThreadImage(self._records[key], self._store, self._records)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._records
+
+    def __repr__(self) -> str:
+        return f"<pictures: {', '.join(self._records) or 'none'}>"

@@ -1,0 +1,89 @@
+"""What comes of a turn."""
+
+from __future__ import annotations
+
+import base64
+import html
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from genllava_agent.records import Question, Step
+from genllava_agent.answers import compose
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from genllava_agent.pictures import ThreadImage
+    from genllava_agent.threads import Thread
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reply:
+    """A turn's text, pictures and steps.
+
+    Attributes:
+        text: what the assistant says.
+        images: the pictures that were made in this turn, in their order.
+        steps: what was done.
+        thread: where it was said; call it to go on.
+        turn: the number of the turn in its thread.
+        pending: what the assistant wants to know before it goes on; None if the turn is over.
+        stopped: why the turn ended early; empty if it did not.
+        seed: of its pictures.
+        seconds: it took.
+    """
+
+    text: str
+    images: tuple[ThreadImage, ...]
+    steps: tuple[Step, ...]
+    thread: Thread = field(repr=False)
+    turn: int
+    pending: Question | None = None
+    stopped: str = ""
+    seed: int = 0
+    seconds: float = 0.0
+
+    @property
+    def image(self) -> Image.Image | None:
+        """The last picture that was made in this turn."""
+        return self.images[-1].image if self.images else None
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the text and the pictures, each with its plan."""
+        parts = [f"<p>{html.escape(self.text)}</p>"]
+        for picture in self.images:
+            data = base64.b64encode(picture._repr_png_()).decode()
+            plan = html.escape(picture.record.plan or "")
+            parts.append(
+                '<figure style="display:inline-block;margin:4px 12px 4px 0">'
+                f'<img src="data:image/png;base64,{data}" alt="{plan}">'
+                f'<figcaption style="max-width:{max(picture.record.width, 160)}px;font-size:smaller">'
+                f"{picture.id}: {plan}</figcaption></figure>"
+            )
+        return "".join(parts)
+
+
+def reply_text(steps: tuple[Step, ...], stopped: str, pending: Question | None) -> str:
+    """The text of a reply: the question, if there is one, after what was done until then."""
+    if pending is None:
+        return compose(list(steps), stopped)
+    done = compose(list(steps), stopped) + " " if steps else ""
+    return done + pending.text
+
+
+def summary(reply: Reply) -> dict[str, Any]:
+    """A reply as plain data, without pixels."""
+    return {
+        "text": reply.text,
+        "images": [picture.record.model_dump() for picture in reply.images],
+        "steps": [step.model_dump() for step in reply.steps],
+        "thread": reply.thread.name,
+        "turn": reply.turn,
+        "pending": None if reply.pending is None else reply.pending.model_dump(),
+        "stopped": reply.stopped,
+        "seed": reply.seed,
+        "seconds": reply.seconds,
+    }

@@ -1,0 +1,183 @@
+"""Running a turn: one writer, from the first thing that is stored to the last.
+
+A turn begins with a note in the store that it has, and ends with one write that keeps it and moves the thread. What
+happens in between is nobody's history: whatever breaks off leaves the thread as it was, with the note of what was
+begun, from which the same turn can be run again and gives the same pictures.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import HumanMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
+
+from genllava_agent import events
+from genllava_agent.errors import StoreFailed
+from genllava_agent.graph import build_graph
+from genllava_agent.records import Head, Pending, Question, Turn
+from genllava_agent.session import Session
+from genllava_agent.settings import TurnSettings, checked
+from genllava_agent.state import AgentState
+from genllava_agent.stores.serializer import serializer
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+    from genllava_agent.engine import Engine
+    from genllava_agent.stores.base import ThreadStore
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended: with a turn that is stored, or with a question."""
+
+    turn: Turn | None
+    pending: Pending | None
+    state: AgentState
+
+
+class Runner:
+    """Runs turns on one graph."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._saver = InMemorySaver(serde=serializer())
+
+    @cached_property
+    def _graph(self) -> Any:
+        return build_graph(self.engine, self._saver, whole=True)
+
+    def run(
+        self,
+        store: ThreadStore,
+        head: Head,
+        pending: Pending,
+        history: list[Turn],
+        cancel: Callable[[], bool],
+        answer: dict[str, Any] | None = None,
+    ) -> Iterator[events.Event | Ended]:
+        """Run a turn to its end, or to where it asks; the last thing that comes is how it ended.
+
+        The caller holds the thread's lock.
+
+        Args:
+            head: the thread as it is.
+            pending: the turn.
+            history: the turns before it.
+            answer: to what it had asked.
+
+        Raises:
+            whatever goes wrong; a turn that had just begun is then forgotten, one that had asked goes on asking.
+        """
+        gone = False  # whoever listens has stopped
+        session = Session(
+            pending.id, self.engine, store, history, checked(pending.settings), pending.seed, lambda: gone or cancel()
+        )
+        config = {"configurable": {"thread_id": pending.id}, "recursion_limit": 100_000}
+        if answer is None:
+            store.save_head(head.model_copy(update={"pending": pending}))
+            given: Any = _first_state(pending)
+        else:
+            assert pending.question is not None
+            carry(store.saver, self._saver, pending.id)
+            given = Command(resume={pending.question.interrupt: answer})
+        self.engine.sessions[pending.id] = session
+        began = time.monotonic()
+        parts = self._graph.stream(
+            given,
+            config,
+            context=session.settings,
+            stream_mode=["custom", "values"],
+            durability="exit",
+            version="v2",
+        )
+        try:
+            yield events.TurnStarted(head.name, pending.number)
+            last: dict[str, Any] = {}
+            try:
+                for part in parts:
+                    if part["type"] == "custom":
+                        yield part["data"]
+                    else:
+                        last = part
+            except BaseException as error:
+                gone = True
+                parts.close()
+                if answer is None and not isinstance(error, StoreFailed):
+                    store.save_head(head)
+                raise
+            yield self._end(store, head, pending, session, last, time.monotonic() - began)
+        finally:
+            self.engine.sessions.pop(pending.id, None)
+            self._saver.delete_thread(pending.id)
+
+    def _end(
+        self, store: ThreadStore, head: Head, pending: Pending, session: Session, last: dict[str, Any], seconds: float
+    ) -> Ended:
+        state: AgentState = last["data"]
+        if last["interrupts"]:
+            (asked,) = last["interrupts"]
+            carry(self._saver, store.saver, pending.id)
+            question = Question.model_validate(asked.value | {"interrupt": asked.id})
+            waiting = pending.model_copy(update={"question": question})
+            store.save_head(head.model_copy(update={"pending": waiting}))
+            return Ended(None, waiting, state)
+        turn = Turn(
+            id=pending.id,
+            parent=pending.parent,
+            number=pending.number,
+            at=pending.at,
+            request=pending.request,
+            images=tuple(state["images"].values()),
+            steps=tuple(state["steps"]),
+            text=state["messages"][-1].text,
+            stopped=state["stopped"],
+            seed=pending.seed,
+            stream=state["stream"].ids,
+            seconds=seconds,
+        )
+        store.commit(turn, Head(name=head.name, turn=turn.id))
+        session.keep()
+        if pending.question is not None:
+            store.saver.delete_thread(pending.id)
+        return Ended(turn, None, state)
+
+
+def _first_state(pending: Pending) -> AgentState:
+    images = {record.id: record for record in pending.images}
+    return AgentState(
+        messages=[HumanMessage(pending.request.text)],
+        session=pending.id,
+        request=pending.request,
+        images=images,
+        focus=pending.focus,
+        steps=[],
+        action=None,
+        stopped="",
+    )
+
+
+def carry(source: BaseCheckpointSaver[Any], target: BaseCheckpointSaver[Any], thread: str) -> None:
+    """Copy where a graph stands from one saver to another."""
+    kept = source.get_tuple({"configurable": {"thread_id": thread, "checkpoint_ns": ""}})
+    if kept is None:
+        return
+    checkpoint = kept.checkpoint
+    place: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
+    config = target.put(place, checkpoint, kept.metadata, checkpoint["channel_versions"])
+    writes: dict[str, list[tuple[str, Any]]] = {}
+    for task, channel, value in kept.pending_writes or []:
+        writes.setdefault(task, []).append((channel, value))
+    for task, pairs in writes.items():
+        target.put_writes(config, pairs, task)
+
+
+def stored_settings(settings: TurnSettings) -> dict[str, Any]:
+    """Settings as they are kept with a turn that has begun."""
+    return settings.model_dump(mode="json", exclude_defaults=True)

@@ -1,0 +1,247 @@
+"""The working memory of a turn: the model, the conversation as far as it has come, and what may still be spent.
+
+A session holds nothing that the state of the graph and the history do not say: one that is lost is made again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from genllava.errors import Cancelled
+from genllava_agent.events import Preview
+from genllava_agent.records import ImageRecord, Step, Turn, image_name
+from genllava_agent.settings import TurnSettings
+from genllava_agent.state import AgentState, Stream
+from genllava_agent.verification import Comparison
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from genllava import Conversation, Drawing
+    from genllava.conversation import Mark
+    from genllava_agent.engine import Engine
+    from genllava_agent.stores.base import ThreadStore
+
+_NEXT_SEED: Final = 0x9E3779B1
+"""Keeps the seeds of further attempts away from those that people choose."""
+
+
+class Spent(Exception):
+    """A limit of the turn is reached; the message says which."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """A drawing that may be kept, and how it compares with its plan."""
+
+    drawing: Drawing
+    comparison: Comparison = Comparison()
+
+
+@dataclass(slots=True)
+class Meter:
+    """What one piece of work took.
+
+    Attributes:
+        seconds, tokens, unet_rows: so far; final after the work.
+    """
+
+    seconds: float = 0.0
+    tokens: int = 0
+    unet_rows: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One turn's.
+
+    Attributes:
+        id: the turn's.
+        engine: the model.
+        artifacts: where the thread's pictures are.
+        history: the turns before this one.
+        settings: of this turn.
+        seed: of its pictures.
+        cancel: whether the user no longer wants it.
+        trials: drawings of the present step, the latest last.
+        spent: on them.
+        inline: whether pictures go into messages as they are, for readers who have no access to the artifacts.
+        opening: token ids and pictures of a conversation that was not held here.
+    """
+
+    id: str
+    engine: Engine
+    artifacts: ThreadStore
+    history: Sequence[Turn]
+    settings: TurnSettings
+    seed: int
+    cancel: Callable[[], bool] = lambda: False
+    trials: list[Trial] = field(default_factory=list)
+    spent: Meter = field(default_factory=Meter)
+    inline: bool = False
+    opening: tuple[Sequence[int], Sequence[Drawing]] = ((), ())
+    _began: float = field(default_factory=time.monotonic)
+    _conversation: Conversation | None = None
+    _marks: dict[str, Mark] = field(default_factory=dict)
+    _start: int = 0
+    _drawn: dict[str, Drawing] = field(default_factory=dict)
+    _watch: _Watch | None = None
+
+    @property
+    def records(self) -> dict[str, ImageRecord]:
+        """The pictures of earlier turns, by name."""
+        return {record.id: record for turn in self.history for record in turn.images}
+
+    def image(self, record: ImageRecord) -> Image.Image:
+        """Its pixels."""
+        return self.artifacts.image(record.key)
+
+    def drawing(self, record: ImageRecord) -> Drawing:
+        """A picture for the pipeline, with its latents where they are known."""
+        from genllava import Drawing
+
+        if record.id in self._drawn:
+            return self._drawn[record.id]
+        latents = None if record.latents is None else self.artifacts.latents(record.latents)
+        return Drawing(self.engine.view(self.image(record)), None, record.plan, record.seed or 0, latents=latents)
+
+    def remember(self, record: ImageRecord, drawing: Drawing) -> None:
+        """Spare reading a picture that was just written."""
+        self._drawn[record.id] = drawing
+
+    def conversation(self, state: AgentState) -> Conversation:
+        """The conversation as far as the state says that it has come."""
+        stream = state.get("stream", Stream())
+        if self._conversation is None:
+            self._conversation, self._marks = self.engine.live.take(self.engine.pipeline, self.history, self.drawing)
+            if self.opening[0]:
+                self._conversation.replay(*self.opening)
+            self._start = len(self._conversation.ids)
+        if len(self._conversation.ids) != self._start + len(stream.ids):  # the turn goes on elsewhere than it began
+            pictures = [self.drawing(record) for record in state.get("images", {}).values()]
+            self._conversation.replay(
+                stream.ids, pictures, seen=stream.seen, may_end=stream.may_end, unseen=stream.unseen
+            )
+        return self._conversation
+
+    def stream(self) -> Stream:
+        """What the state should say of the conversation now."""
+        conversation = self._conversation
+        if conversation is None:
+            return Stream()
+        mark = conversation.mark()
+        ids = tuple(conversation.ids[self._start :])
+        return Stream(ids=ids, seen=mark.seen, may_end=mark.may_end, unseen=mark.unseen)
+
+    def keep(self) -> None:
+        """Let the next turn go on from here; this turn has been stored."""
+        if self._conversation is not None:
+            self.engine.keep(self._conversation, self._marks, self.id)
+
+    @contextmanager
+    def work(self, state: AgentState) -> Iterator[Meter]:
+        """Have the model for a piece of work, and measure what it takes.
+
+        Raises:
+            Spent: a limit was reached in the middle of it.
+            Cancelled: the user no longer wants it.
+        """
+        meter = Meter()
+        with self.engine.lock:
+            counters = self.engine.pipeline.counters
+            rows, tokens = counters.unet_rows, counters.prefilled_tokens + counters.decoded_tokens
+            began = time.monotonic()
+            self._watch = _Watch(self, state, tokens, rows)
+            try:
+                yield meter
+            except Cancelled:
+                if self._watch.reason:
+                    raise Spent(self._watch.reason) from None
+                raise
+            finally:
+                meter.seconds = time.monotonic() - began
+                meter.tokens = counters.prefilled_tokens + counters.decoded_tokens - tokens
+                meter.unet_rows = counters.unet_rows - rows
+
+    def interrupted(self) -> bool:
+        """Asked by the model before every token and every step of drawing."""
+        return self._watch is not None and self._watch.asked()
+
+    def on_step(self, tell: Callable[[Any], None], attempt: int, has_source: bool) -> Callable[[int, int, Any], None]:
+        """What the pipeline calls after every step of drawing: counts its rows, and shows how far it has come."""
+        from genllava_agent.previews import preview, shown_at
+
+        branches = self.engine.branches(self.settings, has_source)
+
+        def ended(step: int, total: int, latents: Any) -> None:
+            if self._watch is not None:
+                self._watch.rows_now = step * branches
+            image = preview(self.engine.pipeline, latents) if shown_at(step, total, self.settings.previews) else None
+            tell(Preview(step, total, attempt, image))
+
+        return ended
+
+    def seconds(self) -> float:
+        """Since this session began."""
+        return time.monotonic() - self._began
+
+    def next_seed(self) -> int:
+        """The seed of the next attempt at the present picture; that of the first is the turn's."""
+        return (self.seed + len(self.trials) * _NEXT_SEED) % 2**63
+
+    def next_image(self, state: AgentState) -> str:
+        """The name of the next picture."""
+        return image_name(len(self.records) + len(state.get("images", {})) + 1)
+
+
+@dataclass(slots=True, eq=False)
+class _Watch:
+    """Watches a piece of work; `reason` says why it was stopped, if it was not the user."""
+
+    session: Session
+    state: AgentState
+    tokens: int
+    rows: int
+    rows_now: int = 0
+    reason: str = ""
+
+    def asked(self) -> bool:
+        if self.session.cancel():
+            return True
+        self.reason = self._spent()
+        return bool(self.reason)
+
+    def _spent(self) -> str:
+        counters = self.session.engine.pipeline.counters
+        tokens = counters.prefilled_tokens + counters.decoded_tokens - self.tokens
+        rows = counters.unet_rows - self.rows + self.rows_now
+        return limit_reached(self.session, self.state.get("steps", []), tokens, rows)
+
+
+def limit_reached(session: Session, steps: Sequence[Step], tokens: int = 0, unet_rows: int = 0) -> str:
+    """Which limit of the turn is reached by these steps and what has been spent since; empty if none is."""
+    limits = session.settings.limits
+    if len(steps) >= limits.steps:
+        return f"the limit of {_count(limits.steps, 'step')}"
+    if sum(step.image is not None for step in steps) >= limits.images:
+        return f"the limit of {_count(limits.images, 'picture')}"
+    if sum(step.tokens for step in steps) + tokens >= limits.tokens:
+        return f"the limit of {_count(limits.tokens, 'token')}"
+    if sum(step.unet_rows for step in steps) + unet_rows >= limits.unet_rows:
+        return f"the limit of {_count(limits.unet_rows, 'UNet row')}"
+    if session.seconds() >= limits.seconds:
+        return f"the limit of {limits.seconds:g} seconds"
+    return ""
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def meter_fields(meter: Meter) -> dict[str, Any]:
+    """For a `Step`."""
+    return {"seconds": meter.seconds, "tokens": meter.tokens, "unet_rows": meter.unet_rows}

@@ -1,0 +1,95 @@
+"""How a turn is run: what may be given to an agent, to a thread and to a single call."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from genllava.errors import InvalidRequest
+from genllava_agent.records import Verb
+
+
+class Limits(BaseModel):
+    """Where a turn stops, whatever the model would still do.
+
+    Attributes:
+        steps: answers, pictures and tool calls.
+        images: pictures, those of attempts that are not kept not counted.
+        tokens: read and written by the language model.
+        unet_rows: rows that go through the UNet, all attempts counted.
+        seconds: from the beginning of the turn.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(8, ge=1, le=100)
+    images: int = Field(8, ge=1, le=100)
+    tokens: int = Field(20_000, ge=1)
+    unet_rows: int = Field(2_000, ge=1)
+    seconds: float = Field(600.0, gt=0)
+
+
+class TurnSettings(BaseModel):
+    """Settings of one turn; the context of the graph.
+
+    Attributes:
+        seed: of every picture of the turn; a new one if None.
+        task: what to do, if that is not left to the model.
+        approve: actions that wait for the user's word: `understand`, `generate`, `edit`, `tool`, `tool:NAME`.
+        verify: pictures drawn at most for one that is kept; 0 and 1 draw once, and 0 does not look at it either.
+        margin: the graph asks what is meant where the first action is less than this more likely than the second.
+        previews: small pictures shown of each while it is drawn, at most.
+        limits: where the turn stops.
+        num_inference_steps, guidance_scale, image_guidance_scale, conditioner: see `genllava.options`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    task: Verb | None = None
+    approve: tuple[str, ...] = ()
+    verify: int = Field(3, ge=0, le=16)
+    margin: float = Field(0.1, ge=0, le=1)
+    previews: int = Field(0, ge=0, le=1000)
+    limits: Limits = Limits()
+    num_inference_steps: int | None = Field(None, ge=1, le=1000)
+    guidance_scale: float | None = Field(None, ge=0)
+    image_guidance_scale: float | None = Field(None, ge=0)
+    conditioner: Literal["head", "caption"] | None = None
+
+    def drawing_options(self) -> dict[str, Any]:
+        """Those that are handed on to the pipeline."""
+        names = ("num_inference_steps", "guidance_scale", "image_guidance_scale", "conditioner")
+        return {name: getattr(self, name) for name in names}
+
+    def with_options(self, options: dict[str, Any]) -> TurnSettings:
+        """These settings with some replaced.
+
+        Raises:
+            InvalidRequest: an option that does not exist, or a value that cannot be.
+        """
+        if not options:
+            return self
+        return checked({**self.model_dump(), **options})
+
+
+def checked(values: dict[str, Any]) -> TurnSettings:
+    """Settings from values that a user gave.
+
+    Raises:
+        InvalidRequest: as for `with_options`.
+    """
+    values = dict(values)
+    if isinstance(values.get("approve"), str):
+        values["approve"] = (values["approve"],)
+    try:
+        settings = TurnSettings(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        raise InvalidRequest(f"the option {name}={first['input']!r} cannot be: {first['msg']}") from None
+    wrong = [a for a in settings.approve if a not in ("understand", "generate", "edit", "tool") and a[:5] != "tool:"]
+    if wrong:
+        raise InvalidRequest(f"cannot wait for approval of {wrong[0]!r}: understand, generate, edit, tool or tool:NAME")
+    return settings

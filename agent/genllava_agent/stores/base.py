@@ -1,0 +1,162 @@
+"""What every store can do. A store keeps threads; a thread has a head, a tree of turns, and artifacts of its own.
+
+Artifacts are named by what they hold, are written before anything names them and never changed. They belong to one
+thread, so that knowing the name of one gives no way into another, and a thread takes what is its own with it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from genllava_agent.errors import ThreadQuarantined
+from genllava_agent.records import Head, Turn
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+    from PIL import Image
+    from torch import Tensor
+
+    from genllava_agent.stores.waiting import Waiting
+
+
+class Store(ABC):
+    """Threads by name."""
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """The names of all threads, sorted."""
+
+    @abstractmethod
+    def exists(self, name: str) -> bool:
+        """Whether there is such a thread."""
+
+    @abstractmethod
+    def open(self, name: str) -> ThreadStore:
+        """What is kept of a thread; it comes into being with the first thing that is written."""
+
+    @abstractmethod
+    def delete(self, name: str) -> None:
+        """Forget a thread and everything that only it has. The caller holds its lock."""
+
+    @abstractmethod
+    def lock(self, name: str, waiting: Waiting) -> AbstractContextManager[None]:
+        """Nobody else runs a turn of this thread meanwhile, here or in another process.
+
+        Raises:
+            ThreadBusy: it took longer than `waiting` allows.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give connections back."""
+
+
+class ThreadStore(ABC):
+    """One thread. All but reading needs its lock.
+
+    Attributes:
+        saver: keeps the state of a turn that waits for an answer, under the turn's id.
+    """
+
+    saver: BaseCheckpointSaver[Any]
+
+    @abstractmethod
+    def head(self) -> Head | None:
+        """Where the thread is; None if it does not exist yet."""
+
+    @abstractmethod
+    def save_head(self, head: Head) -> None:
+        """Move the thread; durable when it returns."""
+
+    @abstractmethod
+    def commit(self, turn: Turn, head: Head) -> None:
+        """Keep a turn and move the thread, both or neither; durable when it returns."""
+
+    @abstractmethod
+    def turn(self, key: str) -> Turn:
+        """A kept turn.
+
+        Raises:
+            ThreadQuarantined: it is missing or damaged.
+        """
+
+    @abstractmethod
+    def put(self, key: str, kind: str, data: bytes) -> None:
+        """Keep an artifact; durable when it returns. Nothing happens if it is kept already."""
+
+    @abstractmethod
+    def get(self, key: str, kind: str) -> bytes:
+        """An artifact as it was put.
+
+        Raises:
+            ThreadQuarantined: it is missing.
+        """
+
+    def put_image(self, image: Image.Image) -> str:
+        """Keep a picture (RGB or a mask, L); returns its key."""
+        from genllava_agent.stores.artifacts import image_bytes, image_key
+
+        key = image_key(image)
+        self.put(key, "png", image_bytes(image))
+        return key
+
+    def image(self, key: str) -> Image.Image:
+        """A kept picture, pixel for pixel.
+
+        Raises:
+            ThreadQuarantined: it is missing or damaged.
+        """
+        from genllava_agent.stores.artifacts import image_from
+
+        return image_from(key, self.get(key, "png"))
+
+    def put_latents(self, latents: Tensor) -> str:
+        """Keep latents [C, h, w]; returns their key."""
+        from genllava_agent.stores.artifacts import latents_bytes
+
+        key, data = latents_bytes(latents)
+        self.put(key, "safetensors", data)
+        return key
+
+    def latents(self, key: str) -> Tensor:
+        """Kept latents [C, h, w], float32.
+
+        Raises:
+            ThreadQuarantined: they are missing or damaged.
+        """
+        from genllava_agent.stores.artifacts import latents_from
+
+        return latents_from(key, self.get(key, "safetensors"))
+
+    def history(self, last: str | None, known: Sequence[Turn] = ()) -> list[Turn]:
+        """The turns up to `last`, the first one first; those in `known` are not read again."""
+        at = {turn.id: place for place, turn in enumerate(known)}
+        new: list[Turn] = []
+        while last is not None and last not in at:
+            new.append(self.turn(last))
+            last = new[-1].parent
+            if len(new) > 1_000_000:
+                raise ThreadQuarantined("the history of this thread runs in a circle")
+        kept = [] if last is None else known[: at[last] + 1]
+        return [*kept, *reversed(new)]
+
+    def copy_from(self, other: ThreadStore, turns: Sequence[Turn], head: Head) -> None:
+        """Become a thread with these turns of another one, and with the artifacts that they name."""
+        for turn in turns:
+            for key, kind in artifacts_of(turn):
+                self.put(key, kind, other.get(key, kind))
+        for turn in turns:
+            self.commit(turn, head.model_copy(update={"turn": turn.id}))
+        if not turns:
+            self.save_head(head)
+
+
+def artifacts_of(turn: Turn) -> list[tuple[str, str]]:
+    """(key, kind) of every artifact that a turn names."""
+    named = [(record.key, "png") for record in turn.images]
+    named += [(record.latents, "safetensors") for record in turn.images if record.latents is not None]
+    region = turn.request.region
+    return named + ([(region.mask, "png")] if region is not None and region.mask is not None else [])

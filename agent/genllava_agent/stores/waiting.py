@@ -1,0 +1,88 @@
+"""Waiting for one's turn: how long, and until when it is still wanted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+from weakref import WeakValueDictionary
+
+from genllava.errors import Cancelled
+from genllava_agent.errors import ThreadBusy
+
+_FIRST_PAUSE: Final = 0.001
+_LONGEST_PAUSE: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How long to wait for other turns of a thread.
+
+    Attributes:
+        seconds: 0 does not wait, None waits as long as it takes.
+        cancel: asked while waiting.
+    """
+
+    seconds: float | None = None
+    cancel: Callable[[], bool] | None = None
+
+    def until(self, ready: Callable[[], bool]) -> None:
+        """Ask `ready` until it is true, at growing intervals.
+
+        Raises:
+            ThreadBusy: it took too long.
+            Cancelled: it is no longer wanted.
+        """
+        deadline = None if self.seconds is None else time.monotonic() + self.seconds
+        pause = _FIRST_PAUSE
+        while not ready():
+            if self.cancel is not None and self.cancel():
+                raise Cancelled("cancelled while another turn of this thread was running")
+            if deadline is not None and time.monotonic() >= deadline:
+                raise ThreadBusy("another turn of this thread is running: wait for it, or ask on another thread")
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+class Lock:
+    """A lock of this process that knows who holds it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder: int | None = None
+
+    @contextmanager
+    def held(self, waiting: Waiting) -> Iterator[None]:
+        """Hold it.
+
+        Raises:
+            ThreadBusy: it took too long, or the caller is in the middle of a turn of the same thread.
+        """
+        if self._holder == threading.get_ident():
+            raise ThreadBusy("this thread is in the middle of a turn: read its events to the end, or close them, first")
+        waiting.until(lambda: self._lock.acquire(blocking=False))
+        self._holder = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._holder = None
+            self._lock.release()
+
+
+class Locks:
+    """Locks by name, which live as long as somebody uses them."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
+        self._guard = threading.Lock()
+
+    def of(self, name: str) -> Lock:
+        """The lock of this name."""
+        with self._guard:
+            lock = self._locks.get(name)
+            if lock is None:
+                lock = self._locks[name] = Lock()
+            return lock

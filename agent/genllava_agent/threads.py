@@ -1,0 +1,461 @@
+"""A thread: a conversation that is kept, with ways back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from genllava.errors import Cancelled, InvalidRequest
+from genllava_agent import events
+from genllava_agent.errors import AnswerPending, InvalidAnswer, NothingPending, NothingToUndo, ThreadNotFound
+from genllava_agent.records import Head, ImageRecord, Pending, Question, Request, Turn
+from genllava_agent.reply import Reply, reply_text
+from genllava_agent.stores.waiting import Waiting
+
+if TYPE_CHECKING:
+    from genllava.images import ImageSource
+    from genllava_agent.agent import VisualAgent
+    from genllava_agent.pictures import ThreadImages
+    from genllava_agent.running import Ended
+    from genllava_agent.stores.base import ThreadStore
+
+T = TypeVar("T")
+Images = "ImageSource | Sequence[ImageSource] | None"
+Busy = Literal["queue", "error"]
+
+
+class Thread:
+    """A conversation by name. Objects of this class are light: the conversation is in the store.
+
+    Requests take `images` (one or several: PIL images, arrays, paths, bytes), `region` (a box, a point or a mask on
+    the picture in question, see `regions`), and the options of `TurnSettings`.
+
+    Attributes:
+        name: of the thread.
+        agent: whose it is.
+    """
+
+    def __init__(self, agent: VisualAgent, name: str) -> None:
+        self.agent = agent
+        self.name = name
+        self._known: list[Turn] = []
+        self._waiting_images: list[Any] = []
+
+    # --- asking ---
+
+    def __call__(self, text: str, images: Any = None, *, region: Any = None, **options: Any) -> Reply:
+        """Ask, and wait for the reply.
+
+        Raises:
+            InvalidRequest, ImageRejected, UnknownImage: what was asked cannot be.
+            ThreadBusy, AnswerPending: not now.
+            Cancelled, StoreFailed, ThreadQuarantined: the thread is as it was before.
+        """
+        return _last(self.stream(text, images, region=region, **options))
+
+    def stream(self, text: str, images: Any = None, *, region: Any = None, **options: Any) -> Iterator[events.Event]:
+        """Ask, and hear what happens; to close the iterator cancels the turn. Errors as for a call."""
+        cancel = options.pop("cancel", None)
+        shown = self._take_images(images)
+        return self._events(lambda store, head: self._asked(store, head, text, shown, region, options), cancel)
+
+    async def acall(self, text: str, images: Any = None, *, region: Any = None, **options: Any) -> Reply:
+        """Ask; to cancel the task cancels the turn, and returns once it has stopped."""
+        return await _in_background(lambda cancel: self(text, images, region=region, cancel=cancel, **options))
+
+    async def astream(
+        self, text: str, images: Any = None, *, region: Any = None, **options: Any
+    ) -> AsyncIterator[events.Event]:
+        """Ask, and hear what happens."""
+        start = lambda cancel: self.stream(text, images, region=region, cancel=cancel, **options)  # noqa: E731
+        async with contextlib.aclosing(_stream_in_background(start)) as heard:
+            async for event in heard:
+                yield event
+
+    # --- answering what a turn asks ---
+
+    @property
+    def pending(self) -> Question | None:
+        """What the thread waits to be told."""
+        pending = self._head().pending
+        return None if pending is None else pending.question
+
+    @property
+    def unfinished(self) -> Pending | None:
+        """The turn that is running, waits, or was cut off when its process ended."""
+        return self._head().pending
+
+    def approve(self, instruction: str | None = None) -> Reply:
+        """Let the turn go on, with another instruction if one is given."""
+        if instruction is None:
+            return self.answer({"decision": "approve"})
+        return self.answer({"decision": "edit", "instruction": instruction})
+
+    def reject(self, reason: str | None = None) -> Reply:
+        """Do not let it do what it asked about."""
+        return self.answer({"decision": "reject", "reason": reason})
+
+    def choose(self, choice: str) -> Reply:
+        """Say what was meant: `understand`, `generate` or `edit`."""
+        return self.answer({"choice": choice})
+
+    def answer(self, answer: dict[str, Any]) -> Reply:
+        """Answer what the turn asked.
+
+        Raises:
+            NothingPending: it has not asked anything.
+            InvalidAnswer: the answer does not fit; the question stays open.
+        """
+        return _last(self.answer_stream(answer))
+
+    def answer_stream(self, answer: dict[str, Any], cancel: Callable[[], bool] | None = None) -> Iterator[events.Event]:
+        """Answer what the turn asked, and hear what happens."""
+
+        def resumed(store: ThreadStore, head: Head) -> tuple[Head, Pending, dict[str, Any] | None]:
+            if head.pending is None or head.pending.question is None:
+                raise NothingPending("this thread has not asked anything: just ask it something")
+            return head, head.pending, _checked_answer(head.pending.question, answer)
+
+        return self._events(resumed, cancel)
+
+    async def aanswer(self, answer: dict[str, Any]) -> Reply:
+        """Answer what the turn asked."""
+        return await _in_background(lambda cancel: _last(self.answer_stream(answer, cancel)))
+
+    def resume(self) -> Reply:
+        """Run a turn again that was cut off when its process ended; with the same seed it gives the same pictures.
+
+        Raises:
+            NothingPending: there is none.
+            AnswerPending: the turn was not cut off, it waits for an answer.
+        """
+
+        def again(store: ThreadStore, head: Head) -> tuple[Head, Pending, dict[str, Any] | None]:
+            if head.pending is None:
+                raise NothingPending("every turn of this thread is finished")
+            self._refuse_pending(head)
+            return head, head.pending, None
+
+        return _last(self._events(again, None))
+
+    def discard(self) -> None:
+        """Forget the turn that has not ended."""
+        with self._locked() as (store, head):
+            if head.pending is None:
+                raise NothingPending("every turn of this thread is finished")
+            store.save_head(head.model_copy(update={"pending": None}))
+            store.saver.delete_thread(head.pending.id)
+
+    # --- ways back ---
+
+    def undo(self, turns: int = 1) -> None:
+        """Take the last turns back; `redo` brings them again, until something else is asked.
+
+        Raises:
+            NothingToUndo: there are not as many.
+        """
+        with self._locked() as (store, head):
+            self._refuse_pending(head)
+            history = self._history(store, head.turn)
+            if not 1 <= turns <= len(history):
+                raise NothingToUndo(f"cannot take back {turns} turns: there are {len(history)}")
+            undone = [turn.id for turn in reversed(history[-turns:])]
+            target = history[-turns].parent
+            store.save_head(Head(name=self.name, turn=target, undone=(*head.undone, *undone)))
+
+    def redo(self, turns: int = 1) -> None:
+        """Bring back what `undo` took.
+
+        Raises:
+            NothingToUndo: there is not as much.
+        """
+        with self._locked() as (store, head):
+            self._refuse_pending(head)
+            if not 1 <= turns <= len(head.undone):
+                raise NothingToUndo(f"cannot bring back {turns} turns: {len(head.undone)} were taken back")
+            kept = len(head.undone) - turns
+            store.save_head(Head(name=self.name, turn=head.undone[kept], undone=head.undone[:kept]))
+
+    def branch(self, name: str | None = None) -> Thread:
+        """Another thread that goes on from here; both keep their own way from now on.
+
+        Raises:
+            InvalidRequest: there is a thread of that name.
+        """
+        other = Thread(self.agent, name or new_name())
+        stores = self.agent.store
+        with self._locked() as (store, head), stores.lock(other.name, self.agent.waiting()):
+            if stores.exists(other.name):
+                raise InvalidRequest(f"there is a thread {other.name!r} already: choose another name, or delete it")
+            stores.open(other.name).copy_from(
+                store, self._history(store, head.turn), Head(name=other.name, turn=head.turn)
+            )
+        return other
+
+    def retry(self, text: str | None = None, **options: Any) -> Reply:
+        """Ask the last request again, in other words if some are given; the new turn takes the place of the last.
+
+        Raises:
+            NothingToUndo: there is no turn.
+        """
+        return _last(self.retry_stream(text, **options))
+
+    def retry_stream(self, text: str | None = None, **options: Any) -> Iterator[events.Event]:
+        """Ask the last request again, and hear what happens."""
+
+        def again(store: ThreadStore, head: Head) -> tuple[Head, Pending, dict[str, Any] | None]:
+            self._refuse_pending(head)
+            history = self._history(store, head.turn)
+            if not history:
+                raise NothingToUndo("nothing has been asked yet")
+            last = history[-1]
+            pictures = [store.image(record.key) for record in last.images if record.origin == "user"]
+            before = head.model_copy(update={"turn": last.parent})
+            _, pending, _ = self._asked(store, before, text or last.request.text, pictures, None, options)
+            region = last.request.region
+            request = pending.request.model_copy(update={"region": region})
+            return head, pending.model_copy(update={"request": request}), None
+
+        return self._events(again, options.pop("cancel", None))
+
+    def history(self) -> list[Turn]:
+        """The turns of this thread as it stands, the first one first."""
+        head = self._head()
+        return list(self._history(self.agent.store.open(self.name), head.turn))
+
+    def delete(self) -> None:
+        """Forget the thread, and the pictures that only it has."""
+        with self.agent.store.lock(self.name, self.agent.waiting()):
+            self.agent.store.delete(self.name)
+            self.agent.engine.live.forget({turn.id for turn in self._known})
+            self._known = []
+
+    # --- looking ---
+
+    @property
+    def images(self) -> ThreadImages:
+        """The pictures of this thread as it stands, by name."""
+        from genllava_agent.pictures import ThreadImages
+
+        records = {record.id: record for turn in self.history() for record in turn.images}
+        return ThreadImages(records, self.agent.store.open(self.name))
+
+    def trace(self, path: str | Path, turn: int | None = None) -> Path:
+        """Write a page about a turn (the last one if no number is given): its pictures, choices and times."""
+        from genllava_agent.trace import write_trace
+
+        history = self.history()
+        if not history or (turn is not None and not 1 <= turn <= len(history)):
+            raise InvalidRequest(f"there is no turn {turn or 1} in this thread: it has {len(history)}")
+        return write_trace(Path(path), self, history, history[-1 if turn is None else turn - 1])
+
+    def __repr__(self) -> str:
+        return f"<thread {self.name!r}>"
+
+    def _repr_html_(self) -> str:
+        from genllava_agent.trace import thread_html
+
+        return thread_html(self, self.history())
+
+    # --- how it is done ---
+
+    def _head(self) -> Head:
+        return self.agent.store.open(self.name).head() or Head(name=self.name)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[tuple[ThreadStore, Head]]:
+        """The thread for ourselves.
+
+        Raises:
+            ThreadNotFound: it does not exist.
+        """
+        with self.agent.store.lock(self.name, self.agent.waiting()):
+            store = self.agent.store.open(self.name)
+            head = store.head()
+            if head is None:
+                raise ThreadNotFound(f"there is no thread {self.name!r}: ask something on it first")
+            yield store, head
+
+    def _history(self, store: ThreadStore, last: str | None) -> list[Turn]:
+        self._known = store.history(last, self._known)
+        return self._known
+
+    def _take_images(self, images: Any) -> list[Any]:
+        """The pictures of a request, those first that the thread was opened with."""
+        given = [] if images is None else list(images) if isinstance(images, (list, tuple)) else [images]
+        shown, self._waiting_images = [*self._waiting_images, *given], []
+        return shown
+
+    def _asked(
+        self, store: ThreadStore, head: Head, text: str, images: Sequence[Any], region: Any, options: dict[str, Any]
+    ) -> tuple[Head, Pending, dict[str, Any] | None]:
+        """A new turn after `head`, with its pictures admitted and stored."""
+        from genllava.images import load_image
+        from genllava_agent.inbox import admit, check_count, check_request
+        from genllava_agent.running import stored_settings
+
+        settings = self.agent.settings.with_options(options)
+        check_request(text)
+        check_count(images)
+        self._refuse_pending(head)
+        history = self._history(store, head.turn)
+        records = [record for turn in history for record in turn.images]
+        loaded = [(load_image(source), _label(source)) for source in images]
+        number, turn = len(records), len(history) + 1
+        shown: list[ImageRecord] = []
+        for place, (image, label) in enumerate(loaded, start=number + 1):
+            shown.append(admit(store, image, place, turn, label))
+        focus = (shown or records)[-1].id if shown or records else None
+        where = None
+        if region is not None:
+            from genllava_agent.regions import resolve_region
+
+            where = resolve_region(store, region, [*records, *shown])
+        request = Request(
+            text=text, images=tuple(record.id for record in shown), task=settings.task, region=where
+        )
+        pending = Pending(
+            id=uuid.uuid4().hex,
+            parent=head.turn,
+            number=turn,
+            at=time.time(),
+            request=request,
+            images=tuple(shown),
+            seed=settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**32),
+            focus=focus,
+            settings=stored_settings(settings),
+        )
+        return head, pending, None
+
+    def _refuse_pending(self, head: Head) -> None:
+        if head.pending is not None and head.pending.question is not None:
+            choices = ", ".join(head.pending.question.choices)
+            raise AnswerPending(
+                f"this thread waits for an answer ({choices}) to: {head.pending.question.text} "
+                "Answer it with approve(), reject() or choose(), or discard() the turn"
+            )
+
+    def _events(
+        self,
+        prepare: Callable[[ThreadStore, Head], tuple[Head, Pending, dict[str, Any] | None]],
+        cancel: Callable[[], bool] | None,
+    ) -> Iterator[events.Event]:
+        """Run a turn with the thread for ourselves."""
+        from genllava_agent.running import Ended
+        from genllava_agent.stores.faults import storing
+
+        with self.agent.store.lock(self.name, self.agent.waiting(cancel)):
+            store = self.agent.store.open(self.name)
+            head, pending, answer = prepare(store, store.head() or Head(name=self.name))
+            history = self._history(store, pending.parent)
+            running = self.agent.runner.run(store, head, pending, history, cancel or _never, answer)
+            with contextlib.closing(running), storing():  # type: ignore[type-var]
+                for event in running:
+                    if not isinstance(event, Ended):
+                        yield event
+                        continue
+                    if event.turn is not None:
+                        self._known = [*history, event.turn]
+                    finished = self._reply(store, history, pending, event)
+            if finished.pending is not None:
+                yield events.AnswerNeeded(finished.pending)
+        yield events.TurnFinished(finished)
+
+    def _reply(self, store: ThreadStore, history: list[Turn], pending: Pending, ended: Ended) -> Reply:
+        from genllava_agent.pictures import ThreadImage
+
+        state, question = ended.state, None if ended.pending is None else ended.pending.question
+        records = {record.id: record for turn in history for record in turn.images} | state["images"]
+        steps = tuple(state["steps"])
+        made = [ThreadImage(records[step.image], store, records) for step in steps if step.image is not None]
+        text = ended.turn.text if ended.turn is not None else reply_text(steps, "", question)
+        seconds = 0.0 if ended.turn is None else ended.turn.seconds
+        return Reply(
+            text, tuple(made), steps, self, pending.number, question, state["stopped"], pending.seed, seconds
+        )
+
+
+def new_name() -> str:
+    """A name that no other thread has."""
+    return time.strftime("%Y%m%d-%H%M%S-") + uuid.uuid4().hex[:8]
+
+
+def _label(source: Any) -> str | None:
+    return Path(source).name if isinstance(source, (str, Path)) else None
+
+
+def _never() -> bool:
+    return False
+
+
+def _last(heard: Iterator[events.Event]) -> Reply:
+    """Listen to the end."""
+    for event in heard:
+        if isinstance(event, events.TurnFinished):
+            reply = event.reply
+    return reply
+
+
+def _checked_answer(question: Question, answer: dict[str, Any]) -> dict[str, Any]:
+    from genllava_agent.questions import Approval, Clarification
+
+    schema: type[BaseModel] = Approval if question.kind == "approval" else Clarification
+    try:
+        checked = schema.model_validate(answer)
+    except ValidationError as error:
+        reason = error.errors(include_url=False)[0]["msg"]
+        raise InvalidAnswer(
+            f"{answer!r} does not answer {question.text!r}: {reason}. One of: {', '.join(question.choices)}"
+        ) from None
+    if isinstance(checked, Clarification) and checked.choice not in question.choices:
+        raise InvalidAnswer(f"{checked.choice!r} is not possible here: {', '.join(question.choices)}")
+    return checked.model_dump(exclude_none=True)
+
+
+async def _in_background(work: Callable[[Callable[[], bool]], T]) -> T:
+    """Do blocking work in a thread of its own; if the task is cancelled, the work is told so and waited for."""
+    stop = threading.Event()
+    task = asyncio.ensure_future(asyncio.to_thread(work, stop.is_set))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        stop.set()
+        with contextlib.suppress(Cancelled):
+            await task
+        raise
+
+
+async def _stream_in_background(
+    start: Callable[[Callable[[], bool]], Iterator[events.Event]],
+) -> AsyncIterator[events.Event]:
+    """Events of blocking work, as they come; a listener that is too slow misses previews, and nothing else."""
+    stop, loop = threading.Event(), asyncio.get_running_loop()
+    queue: asyncio.Queue[events.Event | BaseException | None] = asyncio.Queue()
+
+    def work() -> None:
+        try:
+            for event in start(stop.is_set):
+                if not (isinstance(event, events.Preview) and queue.qsize() > 32):
+                    loop.call_soon_threadsafe(queue.put_nowait, event)
+            loop.call_soon_threadsafe(queue.put_nowait, None)
+        except BaseException as error:
+            loop.call_soon_threadsafe(queue.put_nowait, error)
+
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        while (event := await queue.get()) is not None:
+            if isinstance(event, BaseException):
+                raise event
+            yield event
+    finally:
+        stop.set()
+        await asyncio.shield(task)
