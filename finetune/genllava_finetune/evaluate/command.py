@@ -18,7 +18,7 @@ from genllava_finetune.evaluate.baselines import baselines_of, parser_bounds, un
 from genllava_finetune.evaluate.freezing import SPLITS, check_frozen, fingerprint
 from genllava_finetune.evaluate.report import Report, total
 from genllava_finetune.evaluate.running import route, run_conversations, run_single
-from genllava_finetune.evaluate.suites import ROUTING, SUITES, Case, build_suite
+from genllava_finetune.evaluate.suites import CONVERSATIONS, ROUTING, SUITES, Case, build_suite
 from genllava_finetune.shapes.scene import CANVAS
 from genllava_finetune.shapes.splits import Split
 
@@ -91,7 +91,7 @@ def measure(
 def _measure_suite(pipeline: GenLlavaPipeline, report: Report, name: str, cases: Sequence[Case]) -> None:
     if name in ROUTING:
         report.add_routes(name, cases, route(pipeline, cases, name))
-    elif name.startswith("conversation"):
+    elif name.startswith(CONVERSATIONS):
         report.add_conversations(name, cases, run_conversations(pipeline, cases, name))
     else:
         report.add_single(name, cases, run_single(pipeline, cases, name))

@@ -10,7 +10,7 @@ from typing import Any, Final
 from genllava_finetune.evaluate.intervals import Share
 from genllava_finetune.evaluate.scoring import Score
 from genllava_finetune.evaluate.suites import ROUTING, Case
-from genllava_finetune.shapes.dialogue import EditCheck, SceneCheck, Turn
+from genllava_finetune.shapes.dialogue import EditCheck, SceneCheck, StepsCheck, Turn
 
 Shares = dict[str, Share]
 
@@ -71,6 +71,10 @@ class Report:
                 if so_far and number > 1:
                     details[f"turn {number} after right ones"].append(score.right)
                 details[f"turns of {_kind(turn)}"].append(score.right)
+                if isinstance(turn.check, StepsCheck) and name.startswith("tasks"):
+                    for place in range(len(turn.steps)):
+                        reached = place < len(score.steps)
+                        details[f"step {place + 1}"].append(reached and score.steps[place])
                 so_far = so_far and score.right
         self.details[name] = _shares(details)
 
@@ -176,7 +180,7 @@ def _kind(turn: Turn) -> str:
         return "edit"
     if isinstance(turn.check, SceneCheck):
         return "generation"
-    if turn.family == "steps" or turn.family.startswith(("outside", "edit")):
+    if isinstance(turn.check, StepsCheck) or turn.family.startswith(("outside", "edit")):
         return turn.family.partition(".")[0] if turn.family.startswith("outside") else turn.family
     return "question"
 

@@ -17,7 +17,8 @@ from genllava_finetune.evaluate.suites import Case
 
 BATCH: Final = 32
 MAX_SEGMENTS: Final = 4
-"""No turn asks for as many: what goes on longer is wrong in any case."""
+SPARE_SEGMENTS: Final = 2
+"""So many are let happen, or so many more than are asked for: what goes on longer is wrong in any case."""
 
 _Item = TypeVar("_Item")
 
@@ -79,8 +80,9 @@ def run_conversations(pipeline: GenLlavaPipeline, cases: Sequence[Case], name: s
         conversation = pipeline.conversation()
         scores = []
         for turn, pictures in zip(case.dialogue.turns, case.pictures, strict=True):
+            most = max(MAX_SEGMENTS, len(turn.steps) + SPARE_SEGMENTS)
             try:
-                results = conversation.ask(turn.user, pictures, seed=case.seed, max_segments=MAX_SEGMENTS)
+                results = conversation.ask(turn.user, pictures, seed=case.seed, max_segments=most)
             except (InvalidRequest, NonFiniteError):  # it wrote more than it can read, or broke down
                 results = []
             produced = [_produced(_first(result.task_probabilities), result) for result in results]

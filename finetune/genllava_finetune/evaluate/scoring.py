@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -45,6 +46,7 @@ class Score:
         declined: of what cannot be done: answered in words, whichever, and drew nothing.
         unparsed: a picture that shows something that is not of the domain.
         routes: the tasks that were chosen, in order.
+        steps: of several steps: which of them came out right, up to the first for which another task was chosen.
     """
 
     right: bool
@@ -55,20 +57,22 @@ class Score:
     declined: bool | None = None
     unparsed: bool = False
     routes: tuple[str, ...] = ()
+    steps: tuple[bool, ...] = ()
 
 
 def score_turn(turn: Turn, produced: Sequence[Produced]) -> Score:
     """Compare a turn with what was produced for it: the tasks, their number and order, and each result."""
     routes = tuple(segment.task for segment in produced)
-    if routes != tuple(step.task for step in turn.steps):
-        return replace(_nothing(turn.check), routed=False, routes=routes)
-    checks = turn.check.checks if isinstance(turn.check, StepsCheck) else (turn.check,)
-    parts = zip(turn.steps, checks, produced, strict=True)
-    scores = [_score(step, check, segment) for step, check, segment in parts]
-    if len(scores) == 1:
-        return replace(scores[0], routes=routes)
+    routed = routes == tuple(step.task for step in turn.steps)
+    if not isinstance(turn.check, StepsCheck):
+        score = _score(turn.steps[0], turn.check, produced[0]) if routed else _nothing(turn.check)
+        return replace(score, routed=routed, routes=routes)
+    parts = zip(turn.steps, turn.check.checks, produced, strict=False)
+    alike = itertools.takewhile(lambda part: part[0].task == part[2].task, parts)
+    scores = [_score(*part) for part in alike]
+    steps = tuple(score.right for score in scores)
     unparsed = any(score.unparsed for score in scores)
-    return Score(all(score.right for score in scores), True, unparsed=unparsed, routes=routes)
+    return Score(routed and all(steps), routed, unparsed=unparsed, routes=routes, steps=steps)
 
 
 def _nothing(check: Check) -> Score:

@@ -32,6 +32,7 @@ from genllava_finetune.shapes.splits import (
     in_distribution,
     sample_scene,
 )
+from genllava_finetune.shapes.tasks import sample_task
 from genllava_finetune.shapes.understanding import FAMILIES, WEIGHTS, sample_question
 
 _TRIES: Final = 30
@@ -165,6 +166,10 @@ def _conversation(turns: tuple[int, ...], forms: Forms = "train") -> Sample:
     return lambda rng, split: sample_dialogue(rng, split, forms, turns=rng.choice(turns))
 
 
+def _tasks(forms: Forms) -> Sample:
+    return lambda rng, split: sample_task(rng, split, forms)
+
+
 def _outside(forms: Forms) -> Sample:
     def sample(rng: random.Random, split: Split) -> Dialogue | None:
         turn = sample_outside(rng, forms)
@@ -172,6 +177,9 @@ def _outside(forms: Forms) -> Sample:
 
     return sample
 
+
+CONVERSATIONS: Final = ("conversation", "tasks")
+"""What the names of those suites begin with of which the model lives with its own earlier turns and steps."""
 
 ROUTING: Final = ("routing", "routing/template")
 """Suites of which only the first task is asked for: openings of conversations, with everything mixed."""
@@ -200,6 +208,8 @@ SUITES: Final[dict[str, Sample]] = {
     "conversation/turns": _conversation((4, 5)),
     "outside": _outside("train"),
     "outside/template": _outside("held_out"),
+    "tasks": _tasks("train"),
+    "tasks/template": _tasks("held_out"),
 }
 """How each suite draws its dialogues. A dot names a family of the iid suite, a slash what is held out."""
 

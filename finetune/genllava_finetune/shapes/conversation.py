@@ -12,6 +12,7 @@ from genllava_finetune.shapes.dialogue import (
     Check,
     Dialogue,
     EditCheck,
+    Look,
     StepsCheck,
     Turn,
 )
@@ -333,7 +334,7 @@ def _joined(rng: random.Random, intent: Intent, forms: Forms, first: Turn, secon
     steps = (*first.steps, *second.steps)
     turn = Turn(user, steps, StepsCheck(kept), "steps", form, about=first.about, notes=first.notes)
     if first.steps[0].target is not None:
-        return replace(turn, then_about=second.about, then_notes=second.notes)
+        return replace(turn, then=(Look(second.about, second.notes),))
     return replace(turn, notes=tuple(dict.fromkeys((*first.notes, *second.notes))))
 
 

@@ -73,14 +73,25 @@ class DeclineCheck:
     reason: Literal["outside", "false_premise", "ambiguous"]
 
 
+SingleCheck = AnswerCheck | SceneCheck | EditCheck | DeclineCheck
+
+
 @dataclass(frozen=True, slots=True)
 class StepsCheck:
     """Several things asked in one turn: one check for each step, in order."""
 
-    checks: tuple[AnswerCheck | SceneCheck | EditCheck | DeclineCheck, ...]
+    checks: tuple[SingleCheck, ...]
 
 
-Check = AnswerCheck | SceneCheck | EditCheck | DeclineCheck | StepsCheck
+Check = SingleCheck | StepsCheck
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is written down before something is done: of which picture (None: of none), and what there is to note."""
+
+    about: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +102,7 @@ class Turn:
         family, form: the kind of request, and the sentence form it was built from.
         images: what the pictures show that come with it.
         about, notes: number of the picture it is about (None: of none), and what there is to note of it (see `notes`).
-        then_about, then_notes: the same for what else is asked in one message, where that waits for a drawing.
+        then: the same for what else is asked in one message: one look for every drawing that something follows.
     """
 
     user: str
@@ -102,8 +113,7 @@ class Turn:
     images: tuple[Scene, ...] = ()
     about: int | None = 1
     notes: tuple[str, ...] = ()
-    then_about: int | None = 1
-    then_notes: tuple[str, ...] = ()
+    then: tuple[Look, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from genllava_finetune.shapes.language.requests import (
     ON_BACKGROUND,
     RELATED,
 )
+from genllava_finetune.shapes.language.task_sentences import DRAW_SHORT
 from genllava_finetune.shapes.language.words import PLURAL, say
 from genllava_finetune.shapes.scene import (
     BACKGROUNDS,
@@ -44,7 +45,7 @@ from genllava_finetune.shapes.splits import (
 )
 
 HeldOut = Literal["attr_combo", "count", "relation"]
-Kind = Literal["full", "partial", "count", "relation", "negation"]
+Kind = Literal["full", "placed", "partial", "count", "relation", "negation"]
 
 _KINDS: Final[tuple[Kind, ...]] = ("full", "partial", "count", "relation", "negation")
 _KIND_WEIGHTS: Final = (34, 72, 87, 97, 106)
@@ -66,6 +67,8 @@ _CELL_PAIRS: Final[dict[RelationName, list[tuple[int, int]]]] = {
 def sample_specification(rng: random.Random, kind: Kind | None = None) -> Specification:
     """A random thing to ask for. Nothing in it is held out, except perhaps its number of objects."""
     kind = kind or rng.choices(_KINDS, cum_weights=_KIND_WEIGHTS)[0]
+    if kind == "placed":
+        return replace(sample_specification(rng, "full"), background=None)
     if kind == "relation":
         return _relation(rng)
     if kind == "negation":
@@ -199,13 +202,21 @@ def _asked(rng: random.Random, heldout: HeldOut | None, kind: Kind | None) -> Sp
 
 
 def sample_generation(
-    rng: random.Random, split: Split, forms: Forms, heldout: HeldOut | None = None, kind: Kind | None = None
+    rng: random.Random,
+    split: Split,
+    forms: Forms,
+    heldout: HeldOut | None = None,
+    kind: Kind | None = None,
+    *,
+    short: bool = False,
 ) -> Turn:
     """A request for a new picture and a scene of `split` that keeps to it.
 
     Args:
         heldout: what the request must hold that training never has; None for an ordinary request.
-        kind: `full` names everything, so that only one scene is right; random if None.
+        kind: `full` names everything, so that only one scene is right, and `placed` all but the background; random
+            if None.
+        short: a bare imperative, to be strung together with others.
     """
     wanted = _wanted(heldout)
     while True:
@@ -217,14 +228,14 @@ def sample_generation(
         for _ in range(tries):
             target, cells = complete(rng, spec, pairs)
             if wanted(target) and split_of(target) == split:
-                user, form = say_request(rng, spec, forms)
+                user, form = say_request(rng, spec, forms, short)
                 check = SceneCheck(spec.holds, spec.tags)
                 return Turn(user, (generation(target, cells),), check, "generate", form, about=None)
 
 
-def say_request(rng: random.Random, spec: Specification, forms: Forms) -> tuple[str, str]:
+def say_request(rng: random.Random, spec: Specification, forms: Forms, short: bool = False) -> tuple[str, str]:
     """(what a user might type to ask for `spec`, the sentence form it was built from)."""
-    form = DRAW.draw(rng, forms)
+    form = (DRAW_SHORT if short else DRAW).draw(rng, forms)
     bare = form.startswith("{") and rng.random() < 0.6
     things = _say_things(rng, spec, forms, bare)
     if spec.background is not None:
@@ -233,7 +244,8 @@ def say_request(rng: random.Random, spec: Specification, forms: Forms) -> tuple[
             things = f"{things}, {background} background"
         else:
             things = fill(ON_BACKGROUND.draw(rng, inner(forms)), {"things": things, "background": background})
-    return add_noise(rng, fill(form, {"things": things, "picture": say(rng, "picture")})), form
+    text = fill(form, {"things": things, "picture": say(rng, "picture")})
+    return (text if short else add_noise(rng, text)), form
 
 
 def _say_things(rng: random.Random, spec: Specification, forms: Forms, bare: bool) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -17,17 +17,20 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from genllava import layout
-from genllava.tokens import BOS, EOS, T2I
+from genllava.tokens import BOS, EOS, PAD, SPECIAL_TOKENS, T2I
 from genllava_finetune.shapes.augment import draw_varied
 from genllava_finetune.shapes.dialogue import Dialogue, Turn
 from genllava_finetune.shapes.notes import caption, in_picture
 from genllava_finetune.shapes.render import render_array
-from genllava_finetune.shapes.scene import Scene
+from genllava_finetune.shapes.scene import COLORS, Scene
 from genllava_finetune.shapes.splits import sample_scene
 from genllava_finetune.train.image_decoder import centred, settled
 from genllava_finetune.train.language_tokenizer import token_ids
 
 IGNORE: Final = -100
+BLANK_COLORS: Final = 0.4
+BLANK_OTHERS: Final = 0.06
+"""How many of its own words are hidden from the model in a dialogue with blanks: colours, and all others."""
 
 
 @dataclass(slots=True)
@@ -59,7 +62,9 @@ class Encoder:
         self.tokenizer = tokenizer
         self.tokens_per_image = tokens_per_image
         self.num_queries = num_queries
-        self.bos, self.eos = token_ids(tokenizer, BOS, EOS)
+        self.bos, self.eos, self.padding = token_ids(tokenizer, BOS, EOS, PAD)
+        self.special = frozenset(token_ids(tokenizer, *SPECIAL_TOKENS))
+        self.colors = frozenset(token for color in COLORS for token in layout.text_ids(tokenizer, color))
 
     def encode(self, rng: random.Random, dialogue: Dialogue) -> Example:
         example = Example([self.bos], [IGNORE])
@@ -75,6 +80,20 @@ class Encoder:
         """
         told = Encoder(self.tokenizer, tokens_per_image=0, num_queries=0).encode(rng, dialogue)
         return Example(told.ids, told.labels)
+
+    def blank(self, rng: random.Random, example: Example) -> Example:
+        """The dialogue with some of the assistant's words hidden from it, though it still learns to say them.
+
+        What comes next is then known from the request or the picture, and not from the word before it: of two things
+        that were never seen together, the one does not rule out the other.
+        """
+        ids = list(example.ids)
+        for place, (token, label) in enumerate(zip(example.ids, example.labels, strict=True)):
+            if label == IGNORE or token in self.special:
+                continue
+            if rng.random() < (BLANK_COLORS if token in self.colors else BLANK_OTHERS):
+                ids[place] = self.padding
+        return replace(example, ids=ids)
 
     def null(self, rng: random.Random) -> Example:
         """A drawing without words: what the null conditioning is made of."""
@@ -93,9 +112,11 @@ class Encoder:
         user = layout.user_turn(self.tokenizer, turn.user, numbers, self.tokens_per_image)
         self._add(example, user, learn=False)
         self._look(example, turn.about, turn.notes)
+        looks = iter(turn.then)
         for place, step in enumerate(turn.steps):
             if place and turn.steps[place - 1].target is not None:
-                self._look(example, turn.then_about, turn.then_notes)
+                look = next(looks)
+                self._look(example, look.about, look.notes)
             if step.target is None:
                 self._add(example, layout.answer(self.tokenizer, step.text), learn=True)
                 continue

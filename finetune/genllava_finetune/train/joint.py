@@ -304,6 +304,8 @@ class DialoguePart(Part):
     """Whether batches carry the pixels of drawings and of what they edit, for the denoising loss."""
     told = 0.0
     """Share of the dialogues whose pictures are told and not shown."""
+    blanked = 0.0
+    """Share of the dialogues in which some of the assistant's own words are hidden from it."""
     _window: tuple[int, list[list[Example]]] = (-1, [])
 
     def prepare(self, tokenizer: PreTrainedTokenizerFast, tokens_per_image: int) -> None:
@@ -317,6 +319,7 @@ class DialoguePart(Part):
         if self._window[0] != number:
             rng = random.Random(f"{self.name}:{self.seed}:{number}")
             drawn = [self._draw(rng, number * SORT_WINDOW) for _ in range(SORT_WINDOW * self.recipe.batch_size)]
+            drawn = [self.encoder.blank(rng, e) if rng.random() < self.blanked else e for e in drawn]
             drawn.sort(key=lambda example: len(example.ids))
             size = self.recipe.batch_size
             batches = [drawn[i : i + size] for i in range(0, len(drawn), size)]

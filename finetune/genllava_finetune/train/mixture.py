@@ -14,13 +14,15 @@ from genllava_finetune.shapes.impossible import sample_impossible_edit
 from genllava_finetune.shapes.outside import sample_outside
 from genllava_finetune.shapes.scene import Scene
 from genllava_finetune.shapes.splits import sample_scene
+from genllava_finetune.shapes.tasks import sample_task
 from genllava_finetune.shapes.understanding import FOLLOWED, sample_follow_up, sample_question
 
 MIXTURE: Final = {
-    "questions": 0.25,
-    "generation": 0.1,
-    "edit": 0.26,
-    "conversation": 0.34,
+    "questions": 0.18,
+    "generation": 0.08,
+    "edit": 0.2,
+    "conversation": 0.24,
+    "tasks": 0.25,
     "outside": 0.04,
     "null": 0.01,
 }
@@ -44,6 +46,8 @@ def sample_training_dialogue(rng: random.Random) -> Dialogue | None:
         return None
     if kind == "conversation":
         return _conversation(rng)
+    if kind == "tasks":
+        return sample_task(rng, "train", "train")
     if kind == "generation":
         return Dialogue((sample_generation(rng, "train", "train"),))
     scene = sample_scene(rng, "train")

@@ -23,11 +23,11 @@ from genllava_finetune.evaluate.baselines import (
 )
 from genllava_finetune.evaluate.command import measure, run, select
 from genllava_finetune.evaluate.running import route, run_conversations, run_single
-from genllava_finetune.evaluate.suites import ROUTING, SUITES, build_suite
+from genllava_finetune.evaluate.suites import CONVERSATIONS, ROUTING, SUITES, build_suite
 
 REPOSITORY = Path(__file__).parents[3]
 Make = Callable[..., GenLlavaPipeline]
-SINGLE = [name for name in SUITES if name not in ROUTING and not name.startswith("conversation")]
+SINGLE = [name for name in SUITES if name not in ROUTING and not name.startswith(CONVERSATIONS)]
 
 
 @pytest.mark.parametrize("name", SINGLE)
@@ -51,8 +51,9 @@ def test_a_wrong_route_is_wrong_and_draws_nothing(name: str, oracle: Make) -> No
     assert set(model.calls) <= {"understand"}  # type: ignore[attr-defined]
 
 
-def test_a_perfect_model_holds_conversations(oracle: Make) -> None:
-    cases = build_suite("conversation/turns", "dev", 6)
+@pytest.mark.parametrize("name", ["conversation/turns", "tasks", "tasks/template"])
+def test_a_perfect_model_holds_conversations(name: str, oracle: Make) -> None:
+    cases = build_suite(name, "dev", 6)
     for scores in run_conversations(oracle(cases), cases, "conversations"):
         assert all(score.right for score in scores)
 

@@ -10,7 +10,7 @@ import pytest
 
 from genllava_finetune.evaluate import freezing
 from genllava_finetune.evaluate.freezing import LENGTHS, SPLITS, check_frozen, fingerprint, freeze
-from genllava_finetune.evaluate.suites import SUITES, build_suite
+from genllava_finetune.evaluate.suites import CONVERSATIONS, SUITES, build_suite
 from genllava_finetune.shapes.dialogue import EditCheck, Turn
 from genllava_finetune.shapes.editing import is_held_out_edit
 from genllava_finetune.shapes.edits import Changed
@@ -26,7 +26,7 @@ from genllava_finetune.shapes.splits import (
 )
 
 HELD_OUT = {name: name.partition("/")[2] for name in SUITES}
-SINGLE = [name for name in SUITES if not name.startswith("conversation")]
+SINGLE = [name for name in SUITES if not name.startswith(CONVERSATIONS)]
 
 
 def scenes_of(turn: Turn) -> list[Scene]:

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from genllava import layout
 from genllava.tokens import BOS, EOI, EOS, I2I, I2T, IMAGE, QUERY, SOI, T2I
 from genllava_finetune.shapes.conversation import sample_dialogue
-from genllava_finetune.shapes.dialogue import Dialogue
+from genllava_finetune.shapes.dialogue import Dialogue, Step, Turn
 from genllava_finetune.shapes.generation import sample_generation
 from genllava_finetune.shapes.notes import caption, in_picture
 from genllava_finetune.shapes.parser import parse
@@ -39,6 +39,18 @@ def encoder() -> Encoder:
     return Encoder(tokenizer(), TOKENS_PER_IMAGE, QUERIES)
 
 
+def looks(turn: Turn) -> list[tuple[int | None, list[Step]]]:
+    """What each look of a turn is about, and the steps up to the next one."""
+    found: list[tuple[int | None, list[Step]]] = [(turn.about, [])]
+    later = iter(turn.then)
+    for place, step in enumerate(turn.steps):
+        if place and turn.steps[place - 1].target is not None:
+            found.append((next(later).about, []))
+        found[-1][1].append(step)
+    assert next(later, None) is None
+    return found
+
+
 def captions(t: PreTrainedTokenizerFast, dialogue: Dialogue) -> tuple[list[list[int]], list[list[int]]]:
     """Of pictures described for the first time, and of those described again since another was described after them."""
     scenes: list[Scene] = []
@@ -47,8 +59,7 @@ def captions(t: PreTrainedTokenizerFast, dialogue: Dialogue) -> tuple[list[list[
     last = 0
     for turn in dialogue.turns:
         scenes += turn.images
-        abouts = [turn.about, *([turn.then_about] if len(turn.steps) > 1 and turn.steps[0].target else [])]
-        for about, steps in zip(abouts, (turn.steps[: -1 if len(abouts) > 1 else None], turn.steps[-1:]), strict=False):
+        for about, steps in looks(turn):
             texts = {k: layout.text_ids(t, caption(k, scene)) for k, scene in enumerate(scenes, 1)}
             new = [number for number in texts if number not in first]
             first |= {number: texts[number] for number in new}
@@ -126,15 +137,15 @@ def test_a_drawing_is_looked_at_before_the_turn_goes_on() -> None:
     turn = sample_generation(rng, "train", "train")
     while [step.target is None for step in turn.steps] != [False, True]:
         (turn,) = sample_dialogue(rng, "train", "train", turns=1).turns
-    first, second = turn.steps
+    (first, second), (look,) = turn.steps, turn.then
     assert first.target is not None
     shown = len(turn.images)
     added = [
         *layout.text_ids(t, caption(shown + 1, first.target)),
-        *layout.seen(t, in_picture(turn.then_about, turn.then_notes)),
+        *layout.seen(t, in_picture(look.about, look.notes)),
         *layout.answer(t, second.text),
     ]
-    assert turn.then_about == shown + 1
+    assert look.about == shown + 1
     example = encoder().encode(rng, Dialogue((turn,)))
     assert example.ids[-len(added) - 1 :] == [*added, eos]
     assert [label for label in example.labels if label != IGNORE][-len(added) - 1 :] == [*added, eos]
@@ -178,8 +189,7 @@ def test_only_what_the_assistant_says_is_learnt() -> None:
         seen = [*chain(*captions(t, dialogue))]
         for turn in dialogue.turns:
             seen.append(layout.seen(t, in_picture(turn.about, turn.notes)))
-            if len(turn.steps) > 1 and turn.steps[0].target is not None:
-                seen.append(layout.seen(t, in_picture(turn.then_about, turn.then_notes)))
+            seen += [layout.seen(t, in_picture(look.about, look.notes)) for look in turn.then]
         assert len(learnt) == sum(map(len, said + seen)) + len(dialogue.turns)
         tasks = set(token_ids(t, I2T, T2I, I2I))
         assert [x for x in learnt if x in tasks] == [ids[0] for ids in said]
