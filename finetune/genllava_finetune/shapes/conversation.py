@@ -332,7 +332,7 @@ def _joined(rng: random.Random, intent: Intent, forms: Forms, first: Turn, secon
     checks: list[Check] = [first.check, second.check]
     kept = tuple(check for check in checks if not isinstance(check, StepsCheck))
     steps = (*first.steps, *second.steps)
-    turn = Turn(user, steps, StepsCheck(kept), "steps", form, about=first.about, notes=first.notes)
+    turn = Turn(user, steps, StepsCheck(kept), "steps", form, about=first.about, notes=first.notes, asked=tuple(texts))
     if first.steps[0].target is not None:
         return replace(turn, then=(Look(second.about, second.notes),))
     return replace(turn, notes=tuple(dict.fromkeys((*first.notes, *second.notes))))

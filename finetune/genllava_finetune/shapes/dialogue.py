@@ -102,7 +102,8 @@ class Turn:
         family, form: the kind of request, and the sentence form it was built from.
         images: what the pictures show that come with it.
         about, notes: number of the picture it is about (None: of none), and what there is to note of it (see `notes`).
-        then: the same for what else is asked in one message: one look for every drawing that something follows.
+        then: what there is to look at for what else is asked in one message: one look after every drawing but the last.
+        asked: the words that ask for each step, where there are several.
     """
 
     user: str
@@ -114,6 +115,7 @@ class Turn:
     about: int | None = 1
     notes: tuple[str, ...] = ()
     then: tuple[Look, ...] = ()
+    asked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -402,4 +402,5 @@ def _string(rng: random.Random, forms: Forms, requests: Sequence[Turn]) -> Turn:
         about=looks[0].about,
         notes=looks[0].notes,
         then=tuple(looks[1:]),
+        asked=tuple(text.rstrip("?") for text in texts),
     )

@@ -19,8 +19,8 @@ from transformers import PreTrainedTokenizerBase
 from genllava import layout
 from genllava.tokens import BOS, EOS, PAD, SPECIAL_TOKENS, T2I
 from genllava_finetune.shapes.augment import draw_varied
-from genllava_finetune.shapes.dialogue import Dialogue, Turn
-from genllava_finetune.shapes.notes import caption, in_picture
+from genllava_finetune.shapes.dialogue import Dialogue, Look, Turn
+from genllava_finetune.shapes.notes import caption, in_picture, request
 from genllava_finetune.shapes.render import render_array
 from genllava_finetune.shapes.scene import COLORS, Scene
 from genllava_finetune.shapes.splits import sample_scene
@@ -111,12 +111,11 @@ class Encoder:
             numbers.append(len(example.pictures))
         user = layout.user_turn(self.tokenizer, turn.user, numbers, self.tokens_per_image)
         self._add(example, user, learn=False)
-        self._look(example, turn.about, turn.notes)
+        self._look(example, Look(turn.about, turn.notes), _next_requests(turn, 0))
         looks = iter(turn.then)
         for place, step in enumerate(turn.steps):
             if place and turn.steps[place - 1].target is not None:
-                look = next(looks)
-                self._look(example, look.about, look.notes)
+                self._look(example, next(looks), _next_requests(turn, place))
             if step.target is None:
                 self._add(example, layout.answer(self.tokenizer, step.text), learn=True)
                 continue
@@ -135,11 +134,18 @@ class Encoder:
             self._add(example, shown, learn=False)
         self._add(example, [self.eos], learn=True)
 
-    def _look(self, example: Example, about: int | None, notes: Sequence[str]) -> None:
+    def _look(self, example: Example, look: Look, requests: Sequence[str]) -> None:
         """Add captions of the pictures that have none, and what is noted of the one that the request is about.
 
         That one is described last, again if need be: what is done next never has to look for it further back.
+
+        Args:
+            requests: of several in a message, those that come next, up to a drawing: they are copied first.
         """
+        about = look.about
+        for text in requests:
+            copied = request(layout.normalize_user_text(text))
+            self._add(example, layout.text_ids(self.tokenizer, copied), learn=True)
         new = [number for number in range(1, len(example.scenes) + 1) if number not in example.described]
         if about is not None and (new or example.described)[-1] != about:
             new = [*(number for number in new if number != about), about]
@@ -150,12 +156,18 @@ class Encoder:
             self._add(example, seen[:blind], learn=True)
             self._add(example, seen[blind:], learn=known)
         example.described += new
-        self._add(example, layout.seen(self.tokenizer, in_picture(about, notes)), learn=True)
+        self._add(example, layout.seen(self.tokenizer, in_picture(about, look.notes)), learn=True)
 
     @staticmethod
     def _add(example: Example, ids: Sequence[int], learn: bool) -> None:
         example.ids.extend(ids)
         example.labels.extend(ids if learn else [IGNORE] * len(ids))
+
+
+def _next_requests(turn: Turn, place: int) -> tuple[str, ...]:
+    """Of several requests, those from step `place` up to and with the next drawing."""
+    drawings = [number for number, step in enumerate(turn.steps) if number >= place and step.target is not None]
+    return turn.asked[place : drawings[0] + 1 if drawings else None]
 
 
 def draw_seen(rng: random.Random, scene: Scene) -> NDArray[np.uint8]:

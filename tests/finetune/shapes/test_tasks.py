@@ -92,6 +92,7 @@ def test_every_step_is_right_of_the_pictures_before_it(rng: random.Random, split
     for turn in dialogue.turns:
         assert turn.user.strip()
         assert not set("{}") & set(turn.user)
+        assert len(turn.asked) == (len(turn.steps) if len(turn.steps) > 1 else 0)
 
 
 @settings(deadline=None, max_examples=60)
@@ -165,6 +166,14 @@ def test_the_same_seed_gives_the_same_task() -> None:
         assert [(turn.user, turn.images, turn.steps, turn.then) for turn in one.turns] == [
             (turn.user, turn.images, turn.steps, turn.then) for turn in other.turns
         ]
+
+
+def test_requests_are_copied_as_they_stand() -> None:
+    """But for a slip of the pen, which a message may have."""
+    rng = random.Random(4)
+    turns = [turn for _ in range(100) for turn in sample_task(rng, "train", "train").turns if turn.asked]
+    copied = [text in turn.user.lower() for turn in turns for text in turn.asked]
+    assert sum(copied) > 0.95 * len(copied)
 
 
 def test_tasks_are_of_every_kind() -> None:

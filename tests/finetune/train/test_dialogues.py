@@ -15,7 +15,7 @@ from genllava.tokens import BOS, EOI, EOS, I2I, I2T, IMAGE, QUERY, SOI, T2I
 from genllava_finetune.shapes.conversation import sample_dialogue
 from genllava_finetune.shapes.dialogue import Dialogue, Step, Turn
 from genllava_finetune.shapes.generation import sample_generation
-from genllava_finetune.shapes.notes import caption, in_picture
+from genllava_finetune.shapes.notes import caption, in_picture, request
 from genllava_finetune.shapes.parser import parse
 from genllava_finetune.shapes.plan import read_plan
 from genllava_finetune.shapes.render import render_array
@@ -140,7 +140,9 @@ def test_a_drawing_is_looked_at_before_the_turn_goes_on() -> None:
     (first, second), (look,) = turn.steps, turn.then
     assert first.target is not None
     shown = len(turn.images)
+    assert turn.asked[1].rstrip("?!. ") in turn.user.lower()
     added = [
+        *layout.text_ids(t, request(layout.normalize_user_text(turn.asked[1]))),
         *layout.text_ids(t, caption(shown + 1, first.target)),
         *layout.seen(t, in_picture(look.about, look.notes)),
         *layout.answer(t, second.text),
@@ -187,6 +189,8 @@ def test_only_what_the_assistant_says_is_learnt() -> None:
             for s in turn.steps
         ]
         seen = [*chain(*captions(t, dialogue))]
+        asked = [text for turn in dialogue.turns for text in turn.asked]
+        seen += [layout.text_ids(t, request(layout.normalize_user_text(text))) for text in asked]
         for turn in dialogue.turns:
             seen.append(layout.seen(t, in_picture(turn.about, turn.notes)))
             seen += [layout.seen(t, in_picture(look.about, look.notes)) for look in turn.then]
