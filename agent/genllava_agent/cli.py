@@ -201,6 +201,52 @@ def edit(
 
 
 @app.command()
+def chat(
+    thread: Annotated[
+        str | None, typer.Option("--thread", "-t", help="Thread to go on with, or to begin. Default: a new one.")
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option("--store", help="Folder that keeps threads, or :memory:. Default: your data folder."),
+    ] = None,
+    images: Annotated[
+        list[str] | None, typer.Option("--image", "-i", help="Picture for the first request; may be repeated.")
+    ] = None,
+    seed: Seed = None,
+    verify: Annotated[
+        int | None,
+        typer.Option("--verify", min=0, max=16, help="Drawings at most for one that is kept; 0 does not check."),
+    ] = None,
+    approve: Annotated[
+        list[str] | None,
+        typer.Option("--approve", help="Ask before this: understand, generate, edit; may be repeated."),
+    ] = None,
+    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Show no pictures in the terminal.")] = False,
+    model: Model = None,
+    device: Device = None,
+) -> None:
+    """Talk with the model; /help lists commands. Without a terminal, every line of stdin is a request."""
+    from genllava_agent.inputs import check_device, check_model, check_store, check_thread, read_picture
+    from genllava_agent.settings import checked
+
+    check_model(model)
+    check_device(device)
+    check_thread(thread)
+    check_store(store)
+    options = _given(seed=seed, verify=verify, approve=tuple(approve or ()))
+    checked(options)
+    for path in images or ():
+        read_picture(path)
+
+    from genllava_agent.chat import converse
+
+    attached = [str(Path(path).absolute()) for path in images or ()]
+    code = converse(thread, store, model, device, attached, shows_pictures=not no_pictures, options=options)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command()
 def evaluate(
     split: Annotated[str, typer.Option("--split", help="test, or dev while tuning.")] = "test",
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the whole report to this file.")] = None,

@@ -102,5 +102,35 @@ def check_device(device: str | None) -> str | None:
     return device
 
 
+def check_thread(name: str | None) -> str | None:
+    """`name` if a thread may have it; None is a new thread.
+
+    Raises:
+        InvalidRequest: empty.
+    """
+    if name is not None and not name.strip():
+        raise InvalidRequest("the name of the thread is empty")
+    return name
+
+
+def check_store(place: str | None) -> str | None:
+    """`place` if threads may be kept there: None (this user's data folder), a folder, or what no file is.
+
+    Raises:
+        InvalidRequest: empty, or a file.
+    """
+    if place is None:
+        return None
+    if not place.strip():
+        raise InvalidRequest("the name of the folder for threads is empty")
+    try:
+        there = Path(place).expanduser()
+        if there.exists() and not there.is_dir():
+            raise InvalidRequest(f"cannot keep threads in {place}: it is not a folder")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InvalidRequest(f"cannot keep threads in {place}: {error}") from None
+    return place
+
+
 def _why(error: OSError | ValueError) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
