@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from genllava_agent.errors import UnknownImage
 from genllava_agent.records import ImageRecord, image_name
@@ -15,6 +14,13 @@ if TYPE_CHECKING:
 
     from genllava_agent.lineage import Lineage
     from genllava_agent.stores.base import ThreadStore
+
+
+_SIDE: Final = 1024
+"""Longer side of a picture in a notebook, at most."""
+_SMALL: Final = 128
+_SHOWN: Final = 50
+"""Side of a picture among others in a notebook, and how many are shown at most: the last ones."""
 
 
 class ThreadImage:
@@ -41,8 +47,14 @@ class ThreadImage:
         return self._store.image(self.record.key)
 
     def save(self, path: str | Path) -> None:
-        """Write it to a file, in the format that its name says."""
-        self.image.save(path)
+        """Write it to a file, whole or not at all, in the format that its name says: .png, .jpg or .webp.
+
+        Raises:
+            InvalidRequest: another format, or a place that cannot be written to.
+        """
+        from genllava_agent.outputs import check_picture_output, write_picture
+
+        write_picture(check_picture_output(Path(path)), self.image)
 
     def show(self) -> None:
         """Open it in the system's viewer."""
@@ -55,13 +67,15 @@ class ThreadImage:
         return Lineage(self.id, self._records, lambda name: self._store.image(self._records[name].key))
 
     def _repr_png_(self) -> bytes:
-        file = io.BytesIO()
-        self.image.save(file, "PNG")
-        return file.getvalue()
+        """For notebooks; a large picture is shown smaller."""
+        from genllava_agent.markup import fitted, png_bytes
+
+        return png_bytes(fitted(self.image, _SIDE))
 
     def __repr__(self) -> str:
-        made = self.record.plan or self.record.label or ""
-        return f"<{self.id}: {self.record.origin}, {self.record.width}x{self.record.height}{', ' + made if made else ''}>"
+        record = self.record
+        told = [record.origin, f"{record.width}x{record.height}", record.plan or record.label]
+        return f"<{self.id}: {', '.join(each for each in told if each)}>"
 
 
 class ThreadImages(Mapping[str, ThreadImage]):
@@ -89,3 +103,12 @@ class ThreadImages(Mapping[str, ThreadImage]):
 
     def __repr__(self) -> str:
         return f"<pictures: {', '.join(self._records) or 'none'}>"
+
+    def _repr_html_(self) -> str:
+        from genllava_agent import notebook
+
+        names = list(self._records)
+        left_out = len(names) - _SHOWN
+        parts = [notebook.aside(f"the last {_SHOWN} of {len(names)} pictures:")] if left_out > 0 else []
+        parts += [notebook.figure(self[name].image, self._records[name], _SMALL) for name in names[-_SHOWN:]]
+        return "".join(parts) or notebook.aside("no pictures so far")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import html
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from genllava_agent.records import Question, Step
 from genllava_agent.answers import compose
+from genllava_agent.records import Question, Step
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from genllava_agent.pictures import ThreadImage
     from genllava_agent.threads import Thread
+
+
+_SIDE: Final = 512
+"""Longer side of a picture in a notebook, at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,20 +51,28 @@ class Reply:
         return self.images[-1].image if self.images else None
 
     def __str__(self) -> str:
-        return self.text
+        """The text, and a line for each picture: what a terminal shows."""
+        lines = [self.text]
+        for picture in self.images:
+            told = f"{picture.id}: {picture.record.plan or picture.record.origin}"
+            if told not in self.text:
+                lines.append(f"[{told}]")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        said = self.text if len(self.text) <= 200 else self.text[:200] + "…"
+        made = "".join(f", {picture.id}" for picture in self.images)
+        waits = "" if self.pending is None else f", waits for {self.pending.kind}"
+        return f"<reply {said!r}{made}{waits}: turn {self.turn} of {self.thread!r}>"
 
     def _repr_html_(self) -> str:
         """For notebooks: the text and the pictures, each with its plan."""
-        parts = [f"<p>{html.escape(self.text)}</p>"]
-        for picture in self.images:
-            data = base64.b64encode(picture._repr_png_()).decode()
-            plan = html.escape(picture.record.plan or "")
-            parts.append(
-                '<figure style="display:inline-block;margin:4px 12px 4px 0">'
-                f'<img src="data:image/png;base64,{data}" alt="{plan}">'
-                f'<figcaption style="max-width:{max(picture.record.width, 160)}px;font-size:smaller">'
-                f"{picture.id}: {plan}</figcaption></figure>"
-            )
+        from genllava_agent import notebook
+
+        parts = [notebook.paragraph(self.text)]
+        parts += [notebook.figure(picture.image, picture.record, _SIDE) for picture in self.images]
+        if self.pending is not None:
+            parts.append(notebook.waiting(self.pending))
         return "".join(parts)
 
 
