@@ -18,6 +18,7 @@ def open_store(place: str | Path | Store | None) -> Store:
     Raises:
         StoreFailed: it cannot be reached or written.
     """
+    from genllava_agent.errors import StoreFailed
     from genllava_agent.stores.base import Store
 
     if isinstance(place, Store):
@@ -27,8 +28,12 @@ def open_store(place: str | Path | Store | None) -> Store:
 
         return MemoryStore()
     if isinstance(place, str) and place.startswith(("postgresql://", "postgres://")):
-        from genllava_agent.stores.postgres import PostgresStore
-
+        try:
+            from genllava_agent.stores.postgres import PostgresStore
+        except ImportError as error:
+            raise StoreFailed(
+                f"threads in PostgreSQL need more packages ({error}): pip install 'genllava[postgres]'"
+            ) from None
         return PostgresStore(place)
     from genllava_agent.stores.folder import FolderStore
 
@@ -36,4 +41,9 @@ def open_store(place: str | Path | Store | None) -> Store:
         from platformdirs import user_data_path
 
         place = user_data_path("genllava", appauthor=False)
-    return FolderStore(Path(place).expanduser())
+    if not str(place).strip() or "://" in str(place):
+        raise StoreFailed(f"{str(place)!r} is no place for threads: give a folder, {MEMORY} or postgresql://...")
+    try:
+        return FolderStore(Path(place).expanduser())
+    except RuntimeError as error:  # there is no such user
+        raise StoreFailed(f"{str(place)!r} is no place for threads: {error}") from None

@@ -14,6 +14,7 @@ from genllava_agent.errors import ThreadQuarantined
 if TYPE_CHECKING:
     from torch import Tensor
 
+WAITING_STATE: Final = "the state of the turn that waits; `discard()` forgets that turn"
 _NAME: Final = "latents"
 
 
@@ -35,6 +36,7 @@ def image_from(key: str, data: bytes) -> Image.Image:
     Raises:
         ThreadQuarantined: it is not the one that `key` names.
     """
+    image: Image.Image | None
     try:
         image = Image.open(io.BytesIO(data), formats=["PNG"])
         image.load()

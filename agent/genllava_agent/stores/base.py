@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from genllava_agent.errors import ThreadQuarantined
 from genllava_agent.records import Head, Turn
+from genllava_agent.stores.artifacts import damaged
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -58,7 +58,7 @@ class ThreadStore(ABC):
     """One thread. All but reading needs its lock.
 
     Attributes:
-        saver: keeps the state of a turn that waits for an answer, under the turn's id.
+        saver: keeps the state of a turn that waits for an answer; see `waiting_state`.
     """
 
     saver: BaseCheckpointSaver[Any]
@@ -69,11 +69,11 @@ class ThreadStore(ABC):
 
     @abstractmethod
     def save_head(self, head: Head) -> None:
-        """Move the thread; durable when it returns."""
+        """Move the thread, and forget the state of any turn but the one that waits; durable when it returns."""
 
     @abstractmethod
     def commit(self, turn: Turn, head: Head) -> None:
-        """Keep a turn and move the thread, both or neither; durable when it returns."""
+        """Keep a turn and do what `save_head` does, all of it or nothing; durable when it returns."""
 
     @abstractmethod
     def turn(self, key: str) -> Turn:
@@ -135,23 +135,20 @@ class ThreadStore(ABC):
         """The turns up to `last`, the first one first; those in `known` are not read again."""
         at = {turn.id: place for place, turn in enumerate(known)}
         new: list[Turn] = []
+        passed: set[str] = set()
         while last is not None and last not in at:
+            if last in passed:
+                raise damaged("its history runs in a circle")
+            passed.add(last)
             new.append(self.turn(last))
             last = new[-1].parent
-            if len(new) > 1_000_000:
-                raise ThreadQuarantined("the history of this thread runs in a circle")
         kept = [] if last is None else known[: at[last] + 1]
         return [*kept, *reversed(new)]
 
+    @abstractmethod
     def copy_from(self, other: ThreadStore, turns: Sequence[Turn], head: Head) -> None:
-        """Become a thread with these turns of another one, and with the artifacts that they name."""
-        for turn in turns:
-            for key, kind in artifacts_of(turn):
-                self.put(key, kind, other.get(key, kind))
-        for turn in turns:
-            self.commit(turn, head.model_copy(update={"turn": turn.id}))
-        if not turns:
-            self.save_head(head)
+        """Become a thread with these turns of another one of the same store, and with the artifacts that they name;
+        all of it or nothing. There is no thread here yet."""
 
 
 def artifacts_of(turn: Turn) -> list[tuple[str, str]]:

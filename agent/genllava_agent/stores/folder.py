@@ -1,36 +1,28 @@
 """Threads in a folder: each has one of its own, with a SQLite database and its artifacts.
 
     locks/NAME                        who runs a turn of the thread holds this file
-    threads/NAME/thread.sqlite        head, turns, and the state of a turn that waits
-    threads/NAME/artifacts/KEY.png    pictures; KEY.safetensors: latents
+    threads/NAME/                     see `thread_folder`
 
 A thread that is damaged hurts no other, and one that is deleted takes with it what only it had.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
 import shutil
-import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedWriter
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote
 
-from langgraph.checkpoint.sqlite import SqliteSaver
-
-from genllava.errors import InvalidRequest
 from genllava_agent.errors import StoreFailed
-from genllava_agent.records import Head, Turn
-from genllava_agent.stores.artifacts import damaged
 from genllava_agent.stores.base import Store, ThreadStore
 from genllava_agent.stores.faults import storing
-from genllava_agent.stores.serializer import serializer
+from genllava_agent.stores.names import file_name, thread_name
+from genllava_agent.stores.thread_folder import DATABASE, FolderThread, sync_folder
 from genllava_agent.stores.waiting import Locks, Waiting
 
 try:
@@ -38,15 +30,10 @@ try:
 except ImportError:  # Windows: turns are in order within a process, and not across processes
     fcntl = None  # type: ignore[assignment]
 
-_PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
-_LONGEST: Final = 200
 _OPEN: Final = 64
 """Databases kept open; the one that was used longest ago is closed."""
-
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS turns (id TEXT PRIMARY KEY, body TEXT NOT NULL, sum TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS head (only INTEGER PRIMARY KEY CHECK (only = 1), body TEXT NOT NULL, sum TEXT NOT NULL);
-"""
+_INHERITED: Final[list[object]] = []
+"""Databases that were open when the process was forked: they are the parent's, and must not even be closed here."""
 
 
 class FolderStore(Store):
@@ -58,30 +45,41 @@ class FolderStore(Store):
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._locks = Locks()
         self._open: dict[str, FolderThread] = {}
-        self._guard = threading.Lock()
-        with storing():
-            for folder in ("threads", "locks"):
-                (root / folder).mkdir(parents=True, exist_ok=True)
+        self._begin()
+        try:
+            with storing():
+                for folder in ("threads", "locks"):
+                    (root / folder).mkdir(parents=True, exist_ok=True)
+                for rest in (root / "threads").glob(".*"):  # of threads whose deletion was cut off
+                    shutil.rmtree(rest, ignore_errors=True)
+        except ValueError as error:  # a NUL in the path
+            raise StoreFailed(f"{root!r} cannot be a folder: {error}") from None
 
     def names(self) -> list[str]:
         with storing():
-            return sorted(unquote(folder.name) for folder in (self.root / "threads").iterdir() if folder.name[0] != ".")
+            names = (thread_name(folder.parent.name) for folder in (self.root / "threads").glob(f"*/{DATABASE}"))
+            return sorted(name for name in names if name is not None)
 
     def exists(self, name: str) -> bool:
-        return (self._folder(name) / "thread.sqlite").is_file()
+        with storing():
+            return (self._folder(name) / DATABASE).is_file()
 
     def open(self, name: str) -> ThreadStore:
+        folder = self._folder(name)
+        self._own()
         with self._guard:
-            thread = self._open.pop(name, None) or FolderThread(self._folder(name))
+            thread = self._open.pop(name, None) or FolderThread(folder)
             self._open[name] = thread
             if len(self._open) > _OPEN:
-                self._open.pop(next(iter(self._open))).close()
+                idle = (other for other in self._open if other != name and not self._locks.used(other))
+                if (oldest := next(idle, None)) is not None:
+                    self._open.pop(oldest).close()
             return thread
 
     def delete(self, name: str) -> None:
         folder = self._folder(name)
+        self._own()
         with self._guard:
             thread = self._open.pop(name, None)
         if thread is not None:
@@ -89,22 +87,27 @@ class FolderStore(Store):
         gone = folder.with_name(f".{uuid.uuid4().hex}")
         with storing():
             if folder.is_dir():
-                folder.rename(gone)  # at once; a crash below leaves rubbish, not half a thread
+                folder.rename(gone)  # at once; what a crash leaves below is no thread, and removed by the next store
+                sync_folder(folder.parent)
                 shutil.rmtree(gone)
+            self._lock_file(name).unlink(missing_ok=True)
 
     @contextmanager
     def lock(self, name: str, waiting: Waiting) -> Iterator[None]:
+        path = self._lock_file(name)
+        self._own()
         with self._locks.of(name).held(waiting):
             if fcntl is None:
                 yield
                 return
-            with storing():
-                file = (self.root / "locks" / file_name(name)).open("ab")
-            with file:
-                waiting.until(lambda: _try_flock(file.fileno()))
-                yield  # closing the file lets go, and so does the end of the process, however it comes
+            with _locked(path, waiting) as file:
+                try:
+                    yield
+                finally:  # a child of this process may have the file too, so that closing it is not enough
+                    fcntl.flock(file.fileno(), fcntl.LOCK_UN)
 
     def close(self) -> None:
+        self._own()
         with self._guard:
             for thread in self._open.values():
                 thread.close()
@@ -113,163 +116,48 @@ class FolderStore(Store):
     def _folder(self, name: str) -> Path:
         return self.root / "threads" / file_name(name)
 
+    def _lock_file(self, name: str) -> Path:
+        return self.root / "locks" / file_name(name)
 
-class FolderThread(ThreadStore):
-    """One of them."""
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._locks = Locks()
+        self._guard = threading.Lock()
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._guard = threading.RLock()
-        self._made: SqliteSaver | None = None
+    def _own(self) -> None:
+        """Begin anew after a fork."""
+        if self._process != os.getpid():
+            _INHERITED.append(self._open)
+            self._open = {}
+            self._begin()
 
-    @property
-    def saver(self) -> SqliteSaver:  # type: ignore[override]
-        with self._guard:
-            if self._made is None:
-                self._made = self._connect()
-            return self._made
 
-    def head(self) -> Head | None:
-        if not (self._folder / "thread.sqlite").is_file():
-            return None
-        row = self._read("SELECT body, sum FROM head WHERE only = 1")
+def _locked(path: Path, waiting: Waiting) -> BufferedWriter:
+    """The file at `path`, locked; the lock goes with the process, however that ends."""
+    while True:
         with storing():
-            return None if row is None else Head.model_validate_json(self._intact(row, "its head"))
-
-    def save_head(self, head: Head) -> None:
-        self._write(head)
-
-    def commit(self, turn: Turn, head: Head) -> None:
-        self._write(head, turn)
-
-    def turn(self, key: str) -> Turn:
-        row = self._read("SELECT body, sum FROM turns WHERE id = ?", key)
-        if row is None:
-            raise damaged(f"turn {key} is missing in {self._folder}")
-        with storing():
-            return Turn.model_validate_json(self._intact(row, f"turn {key}"))
-
-    def put(self, key: str, kind: str, data: bytes) -> None:
-        target = self._artifact(key, kind)
-        if target.is_file():
-            return
-        with storing():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = target.with_name(f".{uuid.uuid4().hex}")
-            try:
-                with unfinished.open("xb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                unfinished.replace(target)
-            except BaseException:
-                unfinished.unlink(missing_ok=True)
-                raise
-            _sync_folder(target.parent)
-
-    def get(self, key: str, kind: str) -> bytes:
+            file = path.open("ab")
         try:
-            return self._artifact(key, kind).read_bytes()
-        except FileNotFoundError:
-            raise damaged(f"{key}.{kind} is missing in {self._folder}") from None
-        except OSError as error:
-            raise StoreFailed(f"cannot read the store: {error.strerror or error}") from None
-
-    def close(self) -> None:
-        """Close the database."""
-        with self._guard:
-            if self._made is not None:
-                with contextlib.suppress(sqlite3.Error):
-                    self._made.conn.close()
-                self._made = None
-
-    def _artifact(self, key: str, kind: str) -> Path:
-        return self._folder / "artifacts" / f"{key}.{kind}"
-
-    def _connect(self) -> SqliteSaver:
-        with storing():
-            new = not (self._folder / "thread.sqlite").is_file()
-            self._folder.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self._folder / "thread.sqlite", check_same_thread=False, timeout=30)
-            try:
-                connection.execute("PRAGMA synchronous=FULL")
-                if not new:
-                    (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-                    if state != "ok":
-                        raise damaged(f"{self._folder / 'thread.sqlite'}: {state}")
-                saver = SqliteSaver(connection, serde=serializer())
-                saver.setup()
-                connection.executescript(_SCHEMA)
-                if new:
-                    _sync_folder(self._folder)
-                    _sync_folder(self._folder.parent)
-            except BaseException:
-                connection.close()
-                raise
-            return saver
-
-    def _read(self, query: str, *values: str) -> tuple[str, str] | None:
-        saver = self.saver
-        with storing(), saver.lock:
-            row: tuple[str, str] | None = saver.conn.execute(query, values).fetchone()
-            return row
-
-    def _write(self, head: Head, turn: Turn | None = None) -> None:
-        saver = self.saver
-        with storing(), saver.lock:
-            connection = saver.conn
-            try:
-                if turn is not None:
-                    body = turn.model_dump_json()
-                    connection.execute("INSERT OR REPLACE INTO turns VALUES (?, ?, ?)", (turn.id, body, _sum(body)))
-                body = head.model_dump_json()
-                connection.execute("INSERT OR REPLACE INTO head VALUES (1, ?, ?)", (body, _sum(body)))
-                connection.commit()
-            except BaseException:
-                connection.rollback()
-                raise
-
-    def _intact(self, row: tuple[str, str], what: str) -> str:
-        body, expected = row
-        if _sum(body) != expected:
-            raise damaged(f"{what} in {self._folder}")
-        return body
+            waiting.until(lambda: _try_flock(file))  # noqa: B023
+            if _same(file, path):
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # whoever held it deleted the thread, and the file with it
 
 
-def file_name(name: str) -> str:
-    """`name` as the name of a file on any system; `unquote` turns it back.
+def _try_flock(file: BufferedWriter) -> bool:
+    with storing():
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
-    Raises:
-        InvalidRequest: empty, too long, or not valid Unicode.
-    """
+
+def _same(file: BufferedWriter, path: Path) -> bool:
     try:
-        parts = [char if char in _PLAIN else "".join(f"%{byte:02X}" for byte in char.encode()) for char in name]
-    except UnicodeEncodeError:
-        raise InvalidRequest("the name of the thread is not valid Unicode") from None
-    encoded = "".join(parts)
-    if not name or len(encoded) > _LONGEST:
-        raise InvalidRequest("the name of a thread has 1 to 200 characters; fewer if they are not plain letters")
-    return encoded
-
-
-def _sum(body: str) -> str:
-    return hashlib.sha256(body.encode()).hexdigest()
-
-
-def _try_flock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
         return False
-    return True
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make new names in a folder durable, where the system can."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,29 +30,31 @@ class Waiting:
     seconds: float | None = None
     cancel: Callable[[], bool] | None = None
 
-    def until(self, ready: Callable[[], bool]) -> None:
-        """Ask `ready` until it is true, at growing intervals.
+    def until(self, ready: Callable[[], bool], pause: Callable[[float], object] = time.sleep) -> None:
+        """Ask `ready` until it is true, at growing intervals; `pause` may end early when it is worth asking again.
 
         Raises:
             ThreadBusy: it took too long.
             Cancelled: it is no longer wanted.
         """
         deadline = None if self.seconds is None else time.monotonic() + self.seconds
-        pause = _FIRST_PAUSE
+        seconds = _FIRST_PAUSE
         while not ready():
             if self.cancel is not None and self.cancel():
                 raise Cancelled("cancelled while another turn of this thread was running")
             if deadline is not None and time.monotonic() >= deadline:
                 raise ThreadBusy("another turn of this thread is running: wait for it, or ask on another thread")
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            pause(seconds)
+            seconds = min(2 * seconds, _LONGEST_PAUSE)
 
 
 class Lock:
-    """A lock of this process that knows who holds it."""
+    """A lock of this process: first come, first served, and it knows who holds it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._guard = threading.Lock()
+        self._queue: deque[threading.Event] = deque()
+        """One for each who holds it or waits, set when it is theirs."""
         self._holder: int | None = None
 
     @contextmanager
@@ -63,13 +66,22 @@ class Lock:
         """
         if self._holder == threading.get_ident():
             raise ThreadBusy("this thread is in the middle of a turn: read its events to the end, or close them, first")
-        waiting.until(lambda: self._lock.acquire(blocking=False))
-        self._holder = threading.get_ident()
+        mine = threading.Event()
+        with self._guard:
+            self._queue.append(mine)
+            self._queue[0].set()
         try:
-            yield
+            waiting.until(mine.is_set, mine.wait)
+            self._holder = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._holder = None
         finally:
-            self._holder = None
-            self._lock.release()
+            with self._guard:
+                self._queue.remove(mine)
+                if self._queue:
+                    self._queue[0].set()
 
 
 class Locks:
@@ -86,3 +98,7 @@ class Locks:
             if lock is None:
                 lock = self._locks[name] = Lock()
             return lock
+
+    def used(self, name: str) -> bool:
+        """Whether somebody holds the lock of this name, or waits for it."""
+        return name in self._locks
