@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import answering, counters, drawing, training
+from benchmarks import answering, counters, drawing, first_token, overhead, training
 from genllava import GenLlavaPipeline
 
 BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
@@ -17,6 +17,8 @@ BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "drawing": lambda: drawing.measure(GenLlavaPipeline.from_pretrained()),
     "answering": lambda: answering.measure(GenLlavaPipeline.from_pretrained()),
     "training": training.measure,
+    "overhead": lambda: overhead.measure(GenLlavaPipeline.from_pretrained()),
+    "first_token": first_token.measure,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Unpack
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from genllava.pipeline_genllava import GenLlavaPipeline
 
 MAX_SEGMENTS: Final = 8
-DESCRIBE: Final = "Describe the picture."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +68,18 @@ class Conversation:
     def ids(self) -> list[int]:
         """The token ids of the whole conversation."""
         return list(self._stream.ids[0])
+
+    def __len__(self) -> int:
+        return len(self._stream.ids[0])
+
+    def since(self, length: int) -> tuple[int, ...]:
+        """The token ids after the first `length`."""
+        return tuple(self._stream.ids[0][length:])
+
+    @property
+    def max_length(self) -> int:
+        """Tokens that a conversation can have."""
+        return self._language.max_length
 
     def ask(
         self,
@@ -173,13 +184,15 @@ class Conversation:
 
     @torch.no_grad()
     def draw(
-        self, task: str, *, plan: str | None = None, seed: Seed = None, **options: Unpack[DrawingOptions]
-    ) -> Drawing:
+        self, task: str, *, plan: str | None = None, seed: Seed = None,
+        on_plan: Callable[[segments.Plan], object] | None = None, **options: Unpack[DrawingOptions],
+    ) -> Drawing:  # fmt: skip
         """Let the model make a picture, which joins the conversation.
 
         Args:
             task: `[T2I]` for a new one, `[I2I]` to edit the one that the plan names.
             plan: what to draw, if that is not left to the model; for an edit it may begin with `image K: `.
+            on_plan: called with the plan before it is drawn.
 
         Raises:
             InvalidRequest, Cancelled, NonFiniteError: the conversation is as it was before.
@@ -191,7 +204,7 @@ class Conversation:
         with self._unchanged_by_failure():
             if self._unseen:
                 self._look(settings.cancel)
-            return self._draw(task, plan, seeds, settings)
+            return self._draw(task, plan, seeds, settings, on_plan)
 
     @torch.no_grad()
     def place(self, task: str, drawing: Drawing) -> None:
@@ -222,8 +235,29 @@ class Conversation:
         """
         alone = Conversation(self._pipeline)
         alone._features = self._features
-        alone.add_user(DESCRIBE, [picture], cancel)
+        alone.add_user(layout.DESCRIBE, [picture], cancel)
         return layout.split_seen(alone.seen)
+
+    @torch.no_grad()
+    def recall(self, pictures: Sequence[Seen], captions: Mapping[int, str]) -> None:
+        """Begin in the middle of a long conversation: all its pictures can be edited, some of them are seen.
+
+        Args:
+            pictures: all so far, in their order.
+            captions: of those that are seen, by number; empty where there is none.
+
+        Raises:
+            ImageRejected; InvalidRequest: too long.
+        """
+        language, numbers = self._language, sorted(captions)
+        self.pictures = [self._pipeline.picture(source) for source in pictures]
+        if not numbers:
+            return
+        known = [f"{layout.picture_prefix(number)} {captions[number]}" for number in numbers if captions[number]]
+        ids = layout.user_turn(language.tokenizer, layout.DESCRIBE, numbers, language.tokens_per_image)
+        ids += layout.seen(language.tokenizer, " ".join(known))
+        ids += [*layout.answer(language.tokenizer, captions[numbers[-1]] or layout.DESCRIBE), language.id(EOS)]
+        self._stream.append(0, ids, self._see([self.pictures[number - 1] for number in numbers]))
 
     @torch.no_grad()
     def replay(
@@ -276,7 +310,10 @@ class Conversation:
         """Give the cache's memory back; the next turn reads the conversation again."""
         self._stream.release()
 
-    def _draw(self, task: str, plan: str | None, seeds: list[int], settings: Settings) -> Drawing:
+    def _draw(
+        self, task: str, plan: str | None, seeds: list[int], settings: Settings,
+        on_plan: Callable[[segments.Plan], object] | None,
+    ) -> Drawing:  # fmt: skip
         numbers = range(1, len(self.pictures) + 1)
         if plan is None:
             temperature = float(self._pipeline.config["plan_temperature"])
@@ -285,6 +322,8 @@ class Conversation:
             planned = segments.put_plan(self._stream, 0, task, plan, numbers)
             if settings.conditioner == "caption" and self._pipeline.tokenizer is not None:
                 check_captions(self._pipeline.tokenizer, [planned.text])
+        if on_plan is not None:
+            on_plan(planned)
         states = segments.read_queries(self._stream)
         sources = None if planned.source is None else [self.pictures[planned.source - 1]]
         (drawing,) = painting.paint(self._pipeline, [planned], states, sources, seeds, settings)

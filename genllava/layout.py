@@ -26,6 +26,9 @@ from genllava.tokens import EOI, I2T, IMAGE, QUERY, SEEN, SOI, SPECIAL_TOKENS, U
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+DESCRIBE: Final = "Describe the picture."
+"""What the model is asked where only its captions are wanted."""
+
 _SPECIAL: Final = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
 
 

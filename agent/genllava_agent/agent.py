@@ -139,7 +139,7 @@ class VisualAgent:
         if must_exist and (name is None or not self.store.exists(name)):
             known = ", ".join(self.store.names()[:20]) or "none so far"
             raise ThreadNotFound(f"there is no thread {name!r}: {known}")
-        thread = Thread(self, name or new_name())
+        thread = Thread(self, new_name() if name is None else name)
         thread._waiting_images = thread._take_images(images)
         return thread
 
@@ -157,7 +157,7 @@ class VisualAgent:
         """
         from genllava_agent.graph import build_graph
 
-        return build_graph(self.engine)
+        return build_graph(self.engine, settings=self.settings)
 
     def chat_model(self, **options: Any) -> BaseChatModel:
         """The agent as a LangChain chat model, with pictures in and out as content blocks."""

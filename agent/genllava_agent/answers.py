@@ -51,7 +51,7 @@ def compose(steps: list[Step], stopped: str) -> str:
 def blocks(session: Session, state: AgentState) -> list[Any]:
     """LangChain's standard content blocks of the reply: its text, then the pictures of this turn."""
     made = [step.image for step in state["steps"] if step.image is not None]
-    result: list[Any] = [{"type": "text", "text": compose(state["steps"], state["stopped"])}]
+    result: list[Any] = [{"type": "text", "text": state.get("reply") or compose(state["steps"], state["stopped"])}]
     for name in made:
         record = state["images"][name]
         block: dict[str, Any] = {"type": "image", "mime_type": "image/png"}

@@ -37,6 +37,9 @@ class Decision:
 class Decider(Protocol):
     """Chooses among what is possible now; a picture that does not exist cannot be chosen.
 
+    It may have two flags more: `needs_model` (true unless it says otherwise), that the model does nothing else while it
+    decides; and `speaks` (false), that what it says in the end is the reply, in place of what the steps said.
+
     Attributes:
         worker: who does what it chooses.
     """
@@ -45,6 +48,16 @@ class Decider(Protocol):
 
     def decide(self, session: Session, state: AgentState, possible: list[Kind], may_finish: bool) -> Decision:
         """The next action out of `possible`, or the end of the turn."""
+
+
+def needs_model(decider: Decider) -> bool:
+    """Whether the model does nothing else while it decides."""
+    return bool(getattr(decider, "needs_model", True))
+
+
+def speaks(decider: Decider) -> bool:
+    """Whether its last words are the reply."""
+    return bool(getattr(decider, "speaks", False))
 
 
 def default_decider(pipeline: GenLlavaPipeline) -> Decider:

@@ -12,9 +12,9 @@ from genllava_agent.live import LiveConversations, bytes_per_token
 if TYPE_CHECKING:
     from PIL import Image
 
-    from genllava import Conversation, GenLlavaPipeline
-    from genllava.conversation import Mark
+    from genllava import GenLlavaPipeline
     from genllava_agent.deciders import Decider
+    from genllava_agent.live import Standing
     from genllava_agent.session import Session
     from genllava_agent.settings import TurnSettings
 
@@ -63,7 +63,11 @@ class Engine:
     @property
     def model(self) -> str:
         """What the model is called in the records of its pictures."""
-        return str(self.pipeline.config.get("_name_or_path") or "genllava")
+        from genllava import __version__
+        from genllava.checkpoints import SHIPPED
+
+        name = str(self.pipeline.config.get("_name_or_path") or "")
+        return f"shipped with genllava {__version__}" if name in ("", str(SHIPPED)) else name
 
     def branches(self, settings: TurnSettings, has_source: bool) -> int:
         """Rows that go through the UNet in one step of a drawing."""
@@ -77,6 +81,6 @@ class Engine:
         """A picture as the model sees it."""
         return self.pipeline.picture(image).image
 
-    def keep(self, conversation: Conversation, marks: dict[str, Mark], turn: str) -> None:
+    def keep(self, standing: Standing, turn: str) -> None:
         """Keep a conversation for the turn after `turn`."""
-        self.live.keep(conversation, marks, turn, bytes_per_token(self.pipeline))
+        self.live.keep(standing, turn, bytes_per_token(self.pipeline))

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from langgraph.graph import END, START, StateGraph
 
 from genllava_agent.nodes import Nodes
+from genllava_agent.plain_state import Node, plain
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import AgentState, Messages
 
@@ -22,31 +24,33 @@ if TYPE_CHECKING:
 
 
 def build_graph(
-    engine: Engine, checkpointer: BaseCheckpointSaver[Any] | None = None, whole: bool = False
+    engine: Engine,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+    whole: bool = False,
+    settings: TurnSettings | None = None,
 ) -> CompiledStateGraph[AgentState, TurnSettings, Any, Any]:
     """Compile the graph.
 
     Args:
         checkpointer: keeps a turn that waits for an answer. A graph that runs inside of another takes that one's.
         whole: take and give the whole state of a turn in a thread of ours, and not just messages.
+        settings: of turns that come without any.
     """
-    nodes = Nodes(engine, foreign=not whole)
+    nodes = Nodes(engine, foreign=not whole, settings=settings or TurnSettings())
     builder = StateGraph(
         AgentState,
         context_schema=TurnSettings,
         input_schema=AgentState if whole else Messages,
         output_schema=AgentState if whole else Messages,
     )
-    builder.add_node("ingest", nodes.ingest)
-    builder.add_node("route", nodes.route, error_handler=nodes.recover)
-    builder.add_node("clarify", nodes.clarify)
-    builder.add_node("approve", nodes.approve, error_handler=nodes.recover)
-    builder.add_node("understand", nodes.understand, error_handler=nodes.recover)
-    builder.add_node("generate", nodes.generate, error_handler=nodes.recover)
-    builder.add_node("edit", nodes.edit, error_handler=nodes.recover)
-    builder.add_node("call_tool", nodes.call_tool, error_handler=nodes.recover)
-    builder.add_node("verify", nodes.verify, error_handler=nodes.recover)
-    builder.add_node("answer", nodes.answer)
+    held: Callable[[Node], Node] = (lambda node: node) if whole else plain
+    recover = held(nodes.recover)
+    builder.add_node("ingest", held(nodes.ingest))
+    builder.add_node("clarify", held(nodes.clarify))
+    builder.add_node("answer", held(nodes.answer))
+    work = (nodes.route, nodes.approve, nodes.understand, nodes.generate, nodes.edit, nodes.call_tool, nodes.verify)
+    for node in work:
+        builder.add_node(node.__name__, held(node), error_handler=recover)
 
     builder.add_edge(START, "ingest")
     builder.add_edge("ingest", "route")

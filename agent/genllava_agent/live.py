@@ -5,6 +5,7 @@ They are a cache: what a turn gives does not depend on what is found here.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,11 +21,23 @@ MAX_BYTES: Final = 2_000_000_000
 """Of key-value caches kept in memory; the conversations that were used longest ago are read again when they go on."""
 
 
+_SEEN_LATEST: Final = 3
+"""Pictures from before the window that are still seen, besides the first one."""
+
+
 @dataclass(slots=True, eq=False)
-class _Kept:
+class Standing:
+    """A conversation that has come to the end of some turn.
+
+    Attributes:
+        conversation: where it stands.
+        start: how many of the thread's first turns are no longer in it.
+        marks: where each of its turns ended, by the turn's id.
+    """
+
     conversation: Conversation
+    start: int = 0
     marks: dict[str, Mark] = field(default_factory=dict)
-    """Where each of its turns ended, by the turn's id."""
 
 
 class LiveConversations:
@@ -32,7 +45,7 @@ class LiveConversations:
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._kept: list[_Kept] = []
+        self._kept: list[Standing] = []
         self._guard = threading.Lock()
 
     def take(
@@ -40,8 +53,8 @@ class LiveConversations:
         pipeline: GenLlavaPipeline,
         history: Sequence[Turn],
         picture: Callable[[ImageRecord], Drawing],
-    ) -> tuple[Conversation, dict[str, Mark]]:
-        """A conversation that stands where `history` ends, and where each turn in it ended.
+    ) -> Standing:
+        """A conversation that stands where `history` ends, for one user.
 
         Args:
             picture: gets the pixels, and the latents if there are any.
@@ -49,22 +62,26 @@ class LiveConversations:
         Raises:
             InvalidRequest: the history was made with another model.
         """
-        conversation, marks, known = self._nearest(history)
-        if conversation is None:
-            conversation = pipeline.conversation()
+        start = window_start(history, pipeline.language.max_length // 2)
+        standing, known = self._nearest(history, start)
+        if standing is None:
+            standing, known = Standing(pipeline.conversation(), start), start
+            if start:
+                records = [record for turn in history[:start] for record in turn.images]
+                standing.conversation.recall([picture(record) for record in records], _captions(history[:start]))
         for turn in history[known:]:
-            conversation.replay(turn.stream, [picture(record) for record in turn.images])
-            marks[turn.id] = conversation.mark()
-        return conversation, marks
+            standing.conversation.replay(turn.stream, [picture(record) for record in turn.images])
+            standing.marks[turn.id] = standing.conversation.mark()
+        return standing
 
-    def keep(self, conversation: Conversation, marks: dict[str, Mark], last: str, per_token: int) -> None:
+    def keep(self, standing: Standing, last: str, per_token: int) -> None:
         """Keep a conversation that has come to the end of turn `last`."""
-        kept = _Kept(conversation, {**marks, last: conversation.mark()})
+        standing.marks[last] = standing.conversation.mark()
         with self._guard:
             # One whose every turn is in the new one has nothing that it has not.
-            self._kept = [old for old in self._kept if not old.marks.keys() <= kept.marks.keys()]
-            self._kept.append(kept)
-            sizes = [len(old.conversation.ids) * per_token for old in self._kept]
+            self._kept = [old for old in self._kept if not old.marks.keys() <= standing.marks.keys()]
+            self._kept.append(standing)
+            sizes = [len(old.conversation) * per_token for old in self._kept]
             while len(self._kept) > 1 and sum(sizes) > self._max_bytes:
                 del self._kept[0], sizes[0]
 
@@ -73,20 +90,57 @@ class LiveConversations:
         with self._guard:
             self._kept = [kept for kept in self._kept if not turns & kept.marks.keys()]
 
-    def _nearest(self, history: Sequence[Turn]) -> tuple[Conversation | None, dict[str, Mark], int]:
+    def clear(self) -> None:
+        """Drop all conversations."""
+        with self._guard:
+            self._kept = []
+
+    def _nearest(self, history: Sequence[Turn], start: int) -> tuple[Standing | None, int]:
         """A copy of what is kept that has gone furthest along `history`, gone back to there; and how far that is."""
         with self._guard:
-            for known in range(len(history), 0, -1):
+            for known in range(len(history), start, -1):
                 turn = history[known - 1].id
                 for place, kept in enumerate(self._kept):
-                    if turn not in kept.marks:
+                    if turn not in kept.marks or kept.start != start:
                         continue
                     self._kept.append(self._kept.pop(place))  # used last
                     conversation = kept.conversation.branch()
                     conversation.rollback(kept.marks[turn])
-                    path = {old.id for old in history[:known]}
-                    return conversation, {key: mark for key, mark in kept.marks.items() if key in path}, known
-        return None, {}, 0
+                    marks = {old.id: kept.marks[old.id] for old in history[start:known]}
+                    return Standing(conversation, start, marks), known
+        return None, start
+
+
+def window_start(history: Sequence[Turn], most: int) -> int:
+    """How many of the first turns a conversation leaves out, so that at most `most` tokens are read again and again.
+
+    When that is exceeded, turns are left out until half of it remains: until the next time, what is read stays the
+    same, and nothing has to be read anew.
+    """
+    start = total = 0
+    for place, turn in enumerate(history):
+        total += len(turn.stream)
+        if total > most:
+            while start < place and total > most // 2:
+                total -= len(history[start].stream)
+                start += 1
+    return start
+
+
+def _captions(turns: Sequence[Turn]) -> dict[int, str]:
+    """What is known of the pictures of these turns that are still to be seen, by number."""
+    records = [record for turn in turns for record in turn.images]
+    if not records:
+        return {}
+    noted = " ".join(step.seen for turn in turns for step in turn.steps)
+    shown = {record.number: record for record in (records[0], *records[-_SEEN_LATEST:])}
+    return {number: record.plan or _noted(noted, number) for number, record in shown.items()}
+
+
+def _noted(noted: str, number: int) -> str:
+    """The caption of picture `number` in what was noted; empty if there is none."""
+    found = re.search(rf"(?:^|\s)image {number}: (.*?)(?=\s(?:in )?image \d+[:,]|$)", noted)
+    return found[1].strip() if found else ""
 
 
 def bytes_per_token(pipeline: Any) -> int:

@@ -6,17 +6,19 @@ What the model says next decides where the graph goes; limits, approvals and fau
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from langchain_core.messages import AIMessage
 from langgraph.errors import NodeError
-from langgraph.runtime import Runtime
+from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import Command, Overwrite, interrupt
 
 from genllava.errors import Cancelled, ImageRejected, InvalidRequest
 from genllava_agent import answers, events
-from genllava_agent.deciders import Decision, action_for
-from genllava_agent.inbox import receive
+from genllava_agent.deciders import Decision, action_for, needs_model, speaks
+from genllava_agent.errors import StoreFailed, ThreadQuarantined
+from genllava_agent.inbox import receive, reopen
 from genllava_agent.questions import Approval, Clarification, ask_approval, ask_meaning
 from genllava_agent.records import ImageRecord, Kind, Step, image_name
 from genllava_agent.session import Meter, Session, Spent, Trial, limit_reached, meter_fields
@@ -39,15 +41,17 @@ class Nodes:
 
     Args:
         foreign: the conversation is somebody else's list of messages, and not a thread of ours.
+        settings: of turns that come without any.
     """
 
-    def __init__(self, engine: Engine, foreign: bool) -> None:
+    def __init__(self, engine: Engine, foreign: bool, settings: TurnSettings) -> None:
         self.engine = engine
         self.foreign = foreign
+        self.settings = settings
 
     def ingest(self, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
         """Take in the request and its pictures, and let the model look at what it is about."""
-        session, received = receive(self.engine, state, runtime.context or TurnSettings(), self.foreign)
+        session, received = receive(self.engine, state, self._settings(runtime), self.foreign)
         pictures = [received.images[name] for name in received.request.images]
         update: dict[str, Any] = {
             "session": session.id,
@@ -57,6 +61,7 @@ class Nodes:
             "steps": Overwrite([]),
             "action": None,
             "stopped": "",
+            "reply": "",
         }
         before: AgentState = {**state, "images": {}, "steps": [], "stream": Stream()}
         try:
@@ -78,14 +83,17 @@ class Nodes:
             return Command(goto="answer", update={"stopped": stopped})
         possible = self._possible(session, state)
         try:
-            with session.work(state):
+            with session.work(state) if needs_model(self.engine.decider) else nullcontext():
                 decision = self._decide(session, state, possible)
         except Spent as spent:
             return Command(goto="answer", update={"stopped": str(spent)})
         update: dict[str, Any] = {"action": decision.action, "stream": session.stream()}
         if decision.action is None:
             if decision.text:
-                update["steps"] = [Step(action="understand", text=decision.text, probabilities=decision.probabilities)]
+                text = answers.grounded(decision.text, len(session.records) + len(state["images"]))
+                runtime.stream_writer(events.TextDelta(text))
+                update["steps"] = [Step(action="understand", text=text, probabilities=decision.probabilities)]
+                update["reply"] = text if speaks(self.engine.decider) else ""
             return Command(goto="answer", update=update)
         session.trials.clear()
         if _margin(decision.probabilities) < session.settings.margin:
@@ -133,7 +141,8 @@ class Nodes:
         def tell(text: str) -> None:
             nonlocal told
             if text.startswith(told) and text != told:
-                runtime.stream_writer(events.TextDelta(text[len(told) :]))
+                if not speaks(self.engine.decider):  # then this is no part of the reply
+                    runtime.stream_writer(events.TextDelta(text[len(told) :]))
                 told = text
 
         with session.work(state) as meter:
@@ -201,7 +210,7 @@ class Nodes:
         fault = error.error
         if isinstance(fault, Spent):
             return Command(goto="answer", update={"stopped": str(fault), "action": None})
-        if isinstance(fault, Cancelled) or not isinstance(fault, Exception):
+        if isinstance(fault, (Cancelled, StoreFailed, ThreadQuarantined)) or not isinstance(fault, Exception):
             raise fault
         action = state.get("action") or Action(kind="understand")
         text = str(fault) if isinstance(fault, (InvalidRequest, ImageRejected)) else f"{type(fault).__name__}: {fault}"
@@ -230,8 +239,14 @@ class Nodes:
 
     # --- what the nodes share ---
 
+    def _settings(self, runtime: Runtime[TurnSettings]) -> TurnSettings:
+        """A graph that ours runs in may have a context of its own, which says nothing to us."""
+        return runtime.context if isinstance(runtime.context, TurnSettings) else self.settings
+
     def _session(self, state: AgentState) -> Session:
         session = self.engine.sessions.get(state["session"])
+        if session is None and self.foreign:
+            return reopen(self.engine, state, self._settings(get_runtime(TurnSettings)))
         if session is None:
             raise InvalidRequest("this turn was begun by a process that has ended: ask again")
         return session
@@ -245,25 +260,26 @@ class Nodes:
         return [*kinds, "tool"] if self.engine.tools else kinds
 
     def _decide(self, session: Session, state: AgentState, possible: list[Kind]) -> Decision:
-        if possible == ["edit"] and not (session.records or state["images"]):
-            raise InvalidRequest("there is no picture to edit: send one, or ask for one first")
         may_finish = bool(state["steps"]) and state["request"].task is None
         return self.engine.decider.decide(session, state, possible, may_finish)
 
     def _draw(self, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
         """Make an attempt at the picture; it joins the conversation in `verify`."""
         session, action = self._session(state), _action(state)
-        plan = _plan_again(session, action)
         attempt = len(session.trials) + 1
+
+        def tell(plan: str, source: int | None) -> None:
+            if attempt == 1:
+                runtime.stream_writer(events.PlanWritten(plan, None if source is None else image_name(source)))
+
+        again = session.trials[0].drawing if session.trials else None
         options = session.settings.drawing_options() | {"cancel": session.interrupted}
         options["callback_on_step_end"] = session.on_step(runtime.stream_writer, attempt, action.kind == "edit")
+        worker, seed = self.engine.decider.worker, session.next_seed()
         with session.work(state) as meter:
-            drawing = self.engine.decider.worker.draw(session, state, action, session.next_seed(), plan, options)
+            drawing = worker.draw(session, state, action, seed, again, tell, options)
         session.trials.append(Trial(drawing))
         self._book(session, meter)
-        if attempt == 1 and drawing.plan is not None:
-            source = None if drawing.source is None else image_name(drawing.source)
-            runtime.stream_writer(events.PlanWritten(drawing.plan, source))
         return {}
 
     @staticmethod
@@ -277,7 +293,7 @@ class Nodes:
         """Store the best attempt and let it join the conversation."""
         action = _action(state)
         best = min(session.trials, key=lambda trial: trial.comparison.mismatches)
-        attempts, drawing = len(session.trials), best.drawing
+        attempts, drawing = len(session.trials), session.put_back(state, best.drawing)
         assert drawing.image is not None
         record = self._record(session, state, action, drawing)
         with session.work(state):
@@ -322,7 +338,7 @@ class Nodes:
             height=drawing.image.height,
             origin="edit" if action.kind == "edit" else "generate",
             turn=len(session.history) + 1,
-            parents=() if drawing.source is None else (image_name(drawing.source),),
+            parents=session.parents(state, drawing),
             instruction=action.instruction,
             plan=drawing.plan,
             seed=drawing.seed,
@@ -348,16 +364,6 @@ def _margin(probabilities: dict[str, float]) -> float:
     """How much likelier the first choice was than the second; 1 if there was no choice, or to end was one of two."""
     ranked = sorted((p for token, p in probabilities.items() if token in KINDS), reverse=True)
     return 1.0 if len(ranked) < 2 else ranked[0] - ranked[1]
-
-
-def _plan_again(session: Session, action: Action) -> str | None:
-    """The plan of the first attempt: another seed draws the same plan again."""
-    if not session.trials:
-        return None
-    first = session.trials[0].drawing
-    if first.source is not None and action.kind == "edit":
-        return f"image {first.source}: {first.plan}"
-    return first.plan
 
 
 def _stop_reason(session: Session, state: AgentState) -> str:

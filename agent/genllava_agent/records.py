@@ -48,7 +48,7 @@ class ImageRecord(_Record):
         id: its name in the thread.
         key: the artifact that holds its pixels.
         width, height: in pixels.
-        origin: who made it.
+        origin: who made it; `region` is the part of a picture that a request is about.
         turn: number of the turn it came with, from 1.
         parents: the pictures it was made from.
         label: what the user calls it: the name of its file, if it had one.
@@ -65,7 +65,7 @@ class ImageRecord(_Record):
     key: Key
     width: int
     height: int
-    origin: Literal["user", "generate", "edit", "tool"]
+    origin: Literal["user", "region", "generate", "edit", "tool"]
     turn: int
     parents: tuple[ImageName, ...] = ()
     label: str | None = None
@@ -232,6 +232,13 @@ class Head(_Record):
     turn: str | None = None
     undone: tuple[str, ...] = ()
     pending: Pending | None = None
+
+    @property
+    def waiting(self) -> tuple[str, str] | None:
+        """(id of the turn, interrupt of the question) of a turn that waits for an answer."""
+        if self.pending is None or self.pending.question is None:
+            return None
+        return self.pending.id, self.pending.question.interrupt
 
 
 def image_name(number: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from genllava.errors import Cancelled
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from genllava import Conversation, Drawing
-    from genllava.conversation import Mark
     from genllava_agent.engine import Engine
+    from genllava_agent.live import Standing
     from genllava_agent.stores.base import ThreadStore
 
 _NEXT_SEED: Final = 0x9E3779B1
@@ -39,7 +39,7 @@ class Trial:
     """A drawing that may be kept, and how it compares with its plan."""
 
     drawing: Drawing
-    comparison: Comparison = Comparison()
+    comparison: Comparison = field(default_factory=Comparison)
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class Session:
         trials: drawings of the present step, the latest last.
         spent: on them.
         inline: whether pictures go into messages as they are, for readers who have no access to the artifacts.
-        opening: token ids and pictures of a conversation that was not held here.
+        notes: what the decider keeps for itself during the turn.
     """
 
     id: str
@@ -83,18 +83,20 @@ class Session:
     trials: list[Trial] = field(default_factory=list)
     spent: Meter = field(default_factory=Meter)
     inline: bool = False
-    opening: tuple[Sequence[int], Sequence[Drawing]] = ((), ())
+    notes: list[Any] = field(default_factory=list)
     _began: float = field(default_factory=time.monotonic)
-    _conversation: Conversation | None = None
-    _marks: dict[str, Mark] = field(default_factory=dict)
+    _standing: Standing | None = None
     _start: int = 0
+    _records: dict[str, ImageRecord] | None = None
     _drawn: dict[str, Drawing] = field(default_factory=dict)
     _watch: _Watch | None = None
 
     @property
     def records(self) -> dict[str, ImageRecord]:
         """The pictures of earlier turns, by name."""
-        return {record.id: record for turn in self.history for record in turn.images}
+        if self._records is None:
+            self._records = {record.id: record for turn in self.history for record in turn.images}
+        return self._records
 
     def image(self, record: ImageRecord) -> Image.Image:
         """Its pixels."""
@@ -113,34 +115,57 @@ class Session:
         """Spare reading a picture that was just written."""
         self._drawn[record.id] = drawing
 
+    def put_back(self, state: AgentState, drawing: Drawing) -> Drawing:
+        """A drawing that edits a part of a picture, put back into the whole; another one as it is."""
+        region, part = state["request"].region, self._edited(state, drawing)
+        if part is None or part.origin != "region" or region is None:
+            return drawing
+        from genllava_agent.regions import put_back, region_mask
+
+        assert drawing.image is not None
+        whole = self.image(self._all(state)[region.image])
+        mask = region_mask(region, whole, None if region.mask is None else self.artifacts.image(region.mask))
+        image = put_back(whole, self.image(part), drawing.image, mask)
+        return replace(drawing, image=image, latents=None)
+
+    def parents(self, state: AgentState, drawing: Drawing) -> tuple[str, ...]:
+        """The names of the pictures that a drawing was made from; the whole one, if a part of it was edited."""
+        source = self._edited(state, drawing)
+        if source is None:
+            return ()
+        return source.parents if source.origin == "region" else (source.id,)
+
+    def _edited(self, state: AgentState, drawing: Drawing) -> ImageRecord | None:
+        return None if drawing.source is None else self._all(state)[image_name(drawing.source)]
+
+    def _all(self, state: AgentState) -> dict[str, ImageRecord]:
+        return self.records | state["images"]
+
     def conversation(self, state: AgentState) -> Conversation:
         """The conversation as far as the state says that it has come."""
         stream = state.get("stream", Stream())
-        if self._conversation is None:
-            self._conversation, self._marks = self.engine.live.take(self.engine.pipeline, self.history, self.drawing)
-            if self.opening[0]:
-                self._conversation.replay(*self.opening)
-            self._start = len(self._conversation.ids)
-        if len(self._conversation.ids) != self._start + len(stream.ids):  # the turn goes on elsewhere than it began
+        if self._standing is None:
+            self._standing = self.engine.live.take(self.engine.pipeline, self.history, self.drawing)
+            self._start = len(self._standing.conversation)
+        conversation = self._standing.conversation
+        if len(conversation) != self._start + len(stream.ids):  # the turn goes on elsewhere than it began
             pictures = [self.drawing(record) for record in state.get("images", {}).values()]
-            self._conversation.replay(
-                stream.ids, pictures, seen=stream.seen, may_end=stream.may_end, unseen=stream.unseen
-            )
-        return self._conversation
+            conversation.replay(stream.ids, pictures, seen=stream.seen, may_end=stream.may_end, unseen=stream.unseen)
+        return conversation
 
     def stream(self) -> Stream:
         """What the state should say of the conversation now."""
-        conversation = self._conversation
-        if conversation is None:
+        if self._standing is None:
             return Stream()
+        conversation = self._standing.conversation
         mark = conversation.mark()
-        ids = tuple(conversation.ids[self._start :])
+        ids = conversation.since(self._start)
         return Stream(ids=ids, seen=mark.seen, may_end=mark.may_end, unseen=mark.unseen)
 
     def keep(self) -> None:
         """Let the next turn go on from here; this turn has been stored."""
-        if self._conversation is not None:
-            self.engine.keep(self._conversation, self._marks, self.id)
+        if self._standing is not None:
+            self.engine.keep(self._standing, self.id)
 
     @contextmanager
     def work(self, state: AgentState) -> Iterator[Meter]:

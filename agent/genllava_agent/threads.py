@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
-import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -14,15 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from genllava.errors import Cancelled, InvalidRequest
+from genllava.errors import InvalidRequest
 from genllava_agent import events
+from genllava_agent.background import in_background, stream_in_background
 from genllava_agent.errors import AnswerPending, InvalidAnswer, NothingPending, NothingToUndo, ThreadNotFound
-from genllava_agent.records import Head, ImageRecord, Pending, Question, Request, Turn
+from genllava_agent.records import Head, ImageRecord, Pending, Question, Region, Request, Turn, image_name
 from genllava_agent.reply import Reply, reply_text
-from genllava_agent.stores.waiting import Waiting
 
 if TYPE_CHECKING:
-    from genllava.images import ImageSource
     from genllava_agent.agent import VisualAgent
     from genllava_agent.pictures import ThreadImages
     from genllava_agent.running import Ended
@@ -60,24 +57,22 @@ class Thread:
             ThreadBusy, AnswerPending: not now.
             Cancelled, StoreFailed, ThreadQuarantined: the thread is as it was before.
         """
-        return _last(self.stream(text, images, region=region, **options))
+        return _last(self._asking(text, images, region, options, heard=False))
 
     def stream(self, text: str, images: Any = None, *, region: Any = None, **options: Any) -> Iterator[events.Event]:
         """Ask, and hear what happens; to close the iterator cancels the turn. Errors as for a call."""
-        cancel = options.pop("cancel", None)
-        shown = self._take_images(images)
-        return self._events(lambda store, head: self._asked(store, head, text, shown, region, options), cancel)
+        return self._asking(text, images, region, options, heard=True)
 
     async def acall(self, text: str, images: Any = None, *, region: Any = None, **options: Any) -> Reply:
         """Ask; to cancel the task cancels the turn, and returns once it has stopped."""
-        return await _in_background(lambda cancel: self(text, images, region=region, cancel=cancel, **options))
+        return await in_background(lambda cancel: self(text, images, region=region, cancel=cancel, **options))
 
     async def astream(
         self, text: str, images: Any = None, *, region: Any = None, **options: Any
     ) -> AsyncIterator[events.Event]:
         """Ask, and hear what happens."""
         start = lambda cancel: self.stream(text, images, region=region, cancel=cancel, **options)  # noqa: E731
-        async with contextlib.aclosing(_stream_in_background(start)) as heard:
+        async with contextlib.aclosing(stream_in_background(start, _may_miss)) as heard:
             async for event in heard:
                 yield event
 
@@ -129,7 +124,7 @@ class Thread:
 
     async def aanswer(self, answer: dict[str, Any]) -> Reply:
         """Answer what the turn asked."""
-        return await _in_background(lambda cancel: _last(self.answer_stream(answer, cancel)))
+        return await in_background(lambda cancel: _last(self.answer_stream(answer, cancel)))
 
     def resume(self) -> Reply:
         """Run a turn again that was cut off when its process ended; with the same seed it gives the same pictures.
@@ -138,6 +133,10 @@ class Thread:
             NothingPending: there is none.
             AnswerPending: the turn was not cut off, it waits for an answer.
         """
+        return _last(self.resume_stream())
+
+    def resume_stream(self, cancel: Callable[[], bool] | None = None) -> Iterator[events.Event]:
+        """Run a turn again that was cut off, and hear what happens."""
 
         def again(store: ThreadStore, head: Head) -> tuple[Head, Pending, dict[str, Any] | None]:
             if head.pending is None:
@@ -145,7 +144,7 @@ class Thread:
             self._refuse_pending(head)
             return head, head.pending, None
 
-        return _last(self._events(again, None))
+        return self._events(again, cancel)
 
     def discard(self) -> None:
         """Forget the turn that has not ended."""
@@ -153,7 +152,6 @@ class Thread:
             if head.pending is None:
                 raise NothingPending("every turn of this thread is finished")
             store.save_head(head.model_copy(update={"pending": None}))
-            store.saver.delete_thread(head.pending.id)
 
     # --- ways back ---
 
@@ -191,11 +189,14 @@ class Thread:
         Raises:
             InvalidRequest: there is a thread of that name.
         """
-        other = Thread(self.agent, name or new_name())
+        other = Thread(self.agent, new_name() if name is None else name)
         stores = self.agent.store
+        taken = InvalidRequest(f"there is a thread {other.name!r} already: choose another name, or delete it")
+        if stores.exists(other.name):  # asked before the lock is: two threads that branch to each other's name would
+            raise taken  # wait for each other
         with self._locked() as (store, head), stores.lock(other.name, self.agent.waiting()):
             if stores.exists(other.name):
-                raise InvalidRequest(f"there is a thread {other.name!r} already: choose another name, or delete it")
+                raise taken
             stores.open(other.name).copy_from(
                 store, self._history(store, head.turn), Head(name=other.name, turn=head.turn)
             )
@@ -220,10 +221,9 @@ class Thread:
             last = history[-1]
             pictures = [store.image(record.key) for record in last.images if record.origin == "user"]
             before = head.model_copy(update={"turn": last.parent})
-            _, pending, _ = self._asked(store, before, text or last.request.text, pictures, None, options)
-            region = last.request.region
-            request = pending.request.model_copy(update={"region": region})
-            return head, pending.model_copy(update={"request": request}), None
+            region = None if last.request.region is None else _as_given(store, last.request.region)
+            _, pending, _ = self._asked(store, before, text or last.request.text, pictures, region, options)
+            return head, pending, None
 
         return self._events(again, options.pop("cancel", None))
 
@@ -286,8 +286,16 @@ class Thread:
             yield store, head
 
     def _history(self, store: ThreadStore, last: str | None) -> list[Turn]:
-        self._known = store.history(last, self._known)
-        return self._known
+        history = store.history(last, self._known)
+        self._known = history  # others may be reading this thread now, and set it too
+        return history
+
+    def _asking(
+        self, text: str, images: Any, region: Any, options: dict[str, Any], heard: bool
+    ) -> Iterator[events.Event]:
+        cancel = options.pop("cancel", None)
+        shown = self._take_images(images)
+        return self._events(lambda store, head: self._asked(store, head, text, shown, region, options), cancel, heard)
 
     def _take_images(self, images: Any) -> list[Any]:
         """The pictures of a request, those first that the thread was opened with."""
@@ -299,8 +307,7 @@ class Thread:
         self, store: ThreadStore, head: Head, text: str, images: Sequence[Any], region: Any, options: dict[str, Any]
     ) -> tuple[Head, Pending, dict[str, Any] | None]:
         """A new turn after `head`, with its pictures admitted and stored."""
-        from genllava.images import load_image
-        from genllava_agent.inbox import admit, check_count, check_request
+        from genllava_agent.inbox import admit, admitted, check_count, check_request
         from genllava_agent.running import stored_settings
 
         settings = self.agent.settings.with_options(options)
@@ -309,17 +316,21 @@ class Thread:
         self._refuse_pending(head)
         history = self._history(store, head.turn)
         records = [record for turn in history for record in turn.images]
-        loaded = [(load_image(source), _label(source)) for source in images]
+        loaded = [(admitted(source), _label(source)) for source in images]
         number, turn = len(records), len(history) + 1
         shown: list[ImageRecord] = []
         for place, (image, label) in enumerate(loaded, start=number + 1):
             shown.append(admit(store, image, place, turn, label))
         focus = (shown or records)[-1].id if shown or records else None
+        if settings.task == "edit" and focus is None:
+            raise InvalidRequest("there is no picture to edit: send one, or ask for one first")
         where = None
         if region is not None:
             from genllava_agent.regions import resolve_region
 
             where = resolve_region(store, region, [*records, *shown])
+            shown.append(_part(store, where, [*records, *shown], turn))
+            focus = shown[-1].id
         request = Request(
             text=text, images=tuple(record.id for record in shown), task=settings.task, region=where
         )
@@ -348,6 +359,7 @@ class Thread:
         self,
         prepare: Callable[[ThreadStore, Head], tuple[Head, Pending, dict[str, Any] | None]],
         cancel: Callable[[], bool] | None,
+        heard: bool = True,
     ) -> Iterator[events.Event]:
         """Run a turn with the thread for ourselves."""
         from genllava_agent.running import Ended
@@ -357,7 +369,7 @@ class Thread:
             store = self.agent.store.open(self.name)
             head, pending, answer = prepare(store, store.head() or Head(name=self.name))
             history = self._history(store, pending.parent)
-            running = self.agent.runner.run(store, head, pending, history, cancel or _never, answer)
+            running = self.agent.runner.run(store, head, pending, history, cancel or _never, answer, heard)
             with contextlib.closing(running), storing():  # type: ignore[type-var]
                 for event in running:
                     if not isinstance(event, Ended):
@@ -389,8 +401,36 @@ def new_name() -> str:
     return time.strftime("%Y%m%d-%H%M%S-") + uuid.uuid4().hex[:8]
 
 
+def _part(store: ThreadStore, region: Region, records: Sequence[ImageRecord], turn: int) -> ImageRecord:
+    """The part of a picture that a request is about, as a picture of its own."""
+    from genllava_agent.regions import part_alone, region_mask
+
+    whole = next(record for record in records if record.id == region.image)
+    image, mask = store.image(whole.key), None if region.mask is None else store.image(region.mask)
+    part = part_alone(image, region_mask(region, image, mask))
+    return ImageRecord(
+        id=image_name(len(records) + 1),
+        key=store.put_image(part),
+        width=part.width,
+        height=part.height,
+        origin="region",
+        turn=turn,
+        parents=(whole.id,),
+        params=region.model_dump(exclude_none=True),
+    )
+
+
+def _as_given(store: ThreadStore, region: Region) -> dict[str, Any]:
+    values = region.model_dump(exclude_none=True)
+    return values | {"mask": store.image(region.mask)} if region.mask is not None else values
+
+
 def _label(source: Any) -> str | None:
     return Path(source).name if isinstance(source, (str, Path)) else None
+
+
+def _may_miss(event: events.Event) -> bool:
+    return isinstance(event, events.Preview)
 
 
 def _never() -> bool:
@@ -419,43 +459,3 @@ def _checked_answer(question: Question, answer: dict[str, Any]) -> dict[str, Any
     if isinstance(checked, Clarification) and checked.choice not in question.choices:
         raise InvalidAnswer(f"{checked.choice!r} is not possible here: {', '.join(question.choices)}")
     return checked.model_dump(exclude_none=True)
-
-
-async def _in_background(work: Callable[[Callable[[], bool]], T]) -> T:
-    """Do blocking work in a thread of its own; if the task is cancelled, the work is told so and waited for."""
-    stop = threading.Event()
-    task = asyncio.ensure_future(asyncio.to_thread(work, stop.is_set))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        stop.set()
-        with contextlib.suppress(Cancelled):
-            await task
-        raise
-
-
-async def _stream_in_background(
-    start: Callable[[Callable[[], bool]], Iterator[events.Event]],
-) -> AsyncIterator[events.Event]:
-    """Events of blocking work, as they come; a listener that is too slow misses previews, and nothing else."""
-    stop, loop = threading.Event(), asyncio.get_running_loop()
-    queue: asyncio.Queue[events.Event | BaseException | None] = asyncio.Queue()
-
-    def work() -> None:
-        try:
-            for event in start(stop.is_set):
-                if not (isinstance(event, events.Preview) and queue.qsize() > 32):
-                    loop.call_soon_threadsafe(queue.put_nowait, event)
-            loop.call_soon_threadsafe(queue.put_nowait, None)
-        except BaseException as error:
-            loop.call_soon_threadsafe(queue.put_nowait, error)
-
-    task = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        while (event := await queue.get()) is not None:
-            if isinstance(event, BaseException):
-                raise event
-            yield event
-    finally:
-        stop.set()
-        await asyncio.shield(task)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genllava.errors import InvalidRequest
+from genllava.layout import DESCRIBE
 from genllava_agent.records import ImageRecord, Request, image_number
 from genllava_agent.state import Action, AgentState
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 TASK_TOKENS = {"understand": "[I2T]", "generate": "[T2I]", "edit": "[I2I]"}
 KINDS = {token: kind for kind, token in TASK_TOKENS.items()}
+TellPlan = Callable[[str, int | None], object]
+"""Hears what a picture will show, and the number of the one that it edits, as soon as that is known."""
 
 
 class Worker(Protocol):
@@ -29,9 +33,14 @@ class Worker(Protocol):
         """Say something."""
 
     def draw(
-        self, session: Session, state: AgentState, action: Action, seed: int, plan: str | None, options: dict[str, Any]
-    ) -> Drawing:
-        """Make a picture that has not joined the conversation yet. Without an image it was declined, in words."""
+        self, session: Session, state: AgentState, action: Action, seed: int, again: Drawing | None, tell: TellPlan,
+        options: dict[str, Any],
+    ) -> Drawing:  # fmt: skip
+        """Make a picture that has not joined the conversation yet. Without an image it was declined, in words.
+
+        Args:
+            again: an earlier attempt, whose plan is drawn once more.
+        """
 
     def place(self, session: Session, state: AgentState, action: Action, drawing: Drawing) -> None:
         """Let a picture join the conversation."""
@@ -47,8 +56,14 @@ class StreamWorker:
     """In the model's own token stream, where it sees all that was said and drawn before."""
 
     def begin(self, session: Session, state: AgentState, request: Request, pictures: Sequence[ImageRecord]) -> None:
-        shown = [session.drawing(record) for record in pictures]
-        session.conversation(state).add_user(request.text, shown, session.interrupted)
+        conversation, shown = session.conversation(state), [session.drawing(record) for record in pictures]
+        if request.region is not None and len(shown) > 1:
+            # The whole picture and a part of it in one message would be two to choose from.
+            conversation.add_user(DESCRIBE, shown[:-1], session.interrupted)
+            conversation.answer(session.interrupted)
+            conversation.end_turn()
+            shown = shown[-1:]
+        conversation.add_user(request.text, shown, session.interrupted)
 
     def answer(
         self, session: Session, state: AgentState, action: Action, on_text: Callable[[str], object]
@@ -56,12 +71,16 @@ class StreamWorker:
         return session.conversation(state).answer(session.interrupted, on_text)
 
     def draw(
-        self, session: Session, state: AgentState, action: Action, seed: int, plan: str | None, options: dict[str, Any]
-    ) -> Drawing:
+        self, session: Session, state: AgentState, action: Action, seed: int, again: Drawing | None, tell: TellPlan,
+        options: dict[str, Any],
+    ) -> Drawing:  # fmt: skip
         conversation = session.conversation(state)
-        mark = conversation.mark()
+        mark, plan = conversation.mark(), None if again is None else again.plan
+        if again is not None and again.source is not None:
+            plan = f"image {again.source}: {plan}"
         try:
-            return conversation.draw(TASK_TOKENS[action.kind], plan=plan, seed=seed, **options)
+            task, on_plan = TASK_TOKENS[action.kind], lambda planned: tell(planned.text, planned.source)
+            return conversation.draw(task, plan=plan, seed=seed, on_plan=on_plan, **options)
         finally:
             conversation.rollback(mark)
 
@@ -90,18 +109,22 @@ class VerbWorker:
         return answer
 
     def draw(
-        self, session: Session, state: AgentState, action: Action, seed: int, plan: str | None, options: dict[str, Any]
-    ) -> Drawing:
-        pipeline = session.engine.pipeline
+        self, session: Session, state: AgentState, action: Action, seed: int, again: Drawing | None, tell: TellPlan,
+        options: dict[str, Any],
+    ) -> Drawing:  # fmt: skip
+        pipeline, plan = session.engine.pipeline, None if again is None else again.plan
         if action.kind == "generate":
-            return pipeline.generate(action.instruction, plan=plan, seed=seed, **options)
-        source = self._source(session, state, action)
-        if source is None:
-            raise InvalidRequest("there is no picture to edit: send one, or ask for one first")
-        number = image_number(action.image or state.get("focus") or "")
-        from dataclasses import replace
-
-        return replace(pipeline.edit(source, action.instruction, plan=plan, seed=seed, **options), source=number)
+            drawing = pipeline.generate(action.instruction, plan=plan, seed=seed, **options)
+        else:
+            source = self._source(session, state, action)
+            if source is None:
+                raise InvalidRequest("there is no picture to edit: send one, or ask for one first")
+            number = image_number(action.image or state.get("focus") or "")
+            edited = pipeline.edit(source, action.instruction, plan=plan, seed=seed, **options)
+            drawing = replace(edited, source=number)
+        if drawing.plan is not None:
+            tell(drawing.plan, drawing.source)
+        return drawing
 
     def place(self, session: Session, state: AgentState, action: Action, drawing: Drawing) -> None:
         pass

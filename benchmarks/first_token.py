@@ -1,0 +1,106 @@
+"""How soon the first token of a turn comes, when nothing is read twice and when the history is read again.
+
+The model is a random one of about 90 million parameters: large enough that reading costs more than calling it.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from statistics import median
+from typing import Final
+
+import torch
+from PIL import Image
+from transformers import LlavaConfig, LlavaForConditionalGeneration, MistralConfig
+
+from genllava import GenLlavaPipeline, layout, segments
+from genllava.conversation import Conversation
+from genllava.tokens import EOS
+
+TURN: Final = 10
+ROUNDS: Final = 7
+_TEXT: Final = (
+    "make the large circle at the top left green and the small star in the middle yellow, then put a small blue square "
+    "to the right of it, and tell me how many shapes there are in the picture now"
+)
+
+
+def measure() -> dict[str, object]:
+    """Seconds to the first token of turn 10, both ways, and the ratio beside that of the tokens to be read."""
+    pipeline = GenLlavaPipeline.from_pretrained()
+    pipeline.register_modules(llava=_larger(pipeline.llava))  # type: ignore[no-untyped-call]
+    pipeline.__dict__.pop("language", None)
+    language = pipeline.language
+    chat = pipeline.conversation()
+    for turn in range(1, TURN):
+        chat.replay(_turn_ids(pipeline, turn), [_picture(turn)])
+    read = len(chat)
+    segments.MAX_SEEN_TOKENS, most = 1, segments.MAX_SEEN_TOKENS
+    reused, again = [], []
+    try:
+        for _ in range(ROUNDS):
+            chat.next_action(["[I2T]"])  # the history is in the cache
+            mark = chat.mark()
+            reused.append(_first_token(chat, TURN))
+            new = len(chat) - read
+            chat.rollback(mark)
+            chat.release()
+            again.append(_first_token(chat, TURN))
+            chat.rollback(mark)
+            gc.collect()
+    finally:
+        segments.MAX_SEEN_TOKENS = most
+    ratio, tokens = median(again) / median(reused), (read + new) / new
+    return {
+        "parameters": sum(p.numel() for p in language.llava.model.language_model.parameters()),
+        "tokens_of_history": read,
+        "tokens_new": new,
+        "reused_s": round(median(reused), 4),
+        "again_s": round(median(again), 4),
+        "ratio": round(ratio, 2),
+        "token_ratio": round(tokens, 2),
+        "share": round(ratio / tokens, 3),
+    }
+
+
+def _first_token(chat: Conversation, turn: int) -> float:
+    began = time.perf_counter()
+    chat.add_user(_TEXT, _picture(turn))  # what it notes first ends after one token
+    return time.perf_counter() - began
+
+
+def _turn_ids(pipeline: GenLlavaPipeline, number: int) -> list[int]:
+    language = pipeline.language
+    tokenizer = language.tokenizer
+    ids = layout.user_turn(tokenizer, _TEXT, [number], language.tokens_per_image)
+    ids += layout.seen(tokenizer, f"image {number}: at the top left a large red circle, on white")
+    return [*ids, *layout.answer(tokenizer, "There are three shapes."), language.id(EOS)]
+
+
+def _picture(number: int) -> Image.Image:
+    return Image.effect_noise((128, 128), 20 + number).convert("RGB")
+
+
+def _larger(llava: LlavaForConditionalGeneration) -> LlavaForConditionalGeneration:
+    text = llava.config.text_config
+    config = LlavaConfig(
+        vision_config=llava.config.vision_config,
+        text_config=MistralConfig(
+            vocab_size=text.vocab_size,
+            hidden_size=768,
+            intermediate_size=2560,
+            num_hidden_layers=12,
+            num_attention_heads=12,
+            num_key_value_heads=12,
+            max_position_embeddings=8192,
+            sliding_window=None,
+        ),
+        image_token_id=llava.config.image_token_id,
+        vision_feature_layer=llava.config.vision_feature_layer,
+        vision_feature_select_strategy=llava.config.vision_feature_select_strategy,
+        projector_hidden_act=llava.config.projector_hidden_act,
+        image_seq_length=llava.config.image_seq_length,
+    )
+    torch.manual_seed(0)
+    return LlavaForConditionalGeneration(config).eval()

@@ -1,0 +1,115 @@
+"""Requests about a part of a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from genllava.errors import ImageRejected, InvalidRequest
+from genllava_agent import VisualAgent
+from genllava_agent.errors import UnknownImage
+from genllava_agent.threads import Thread
+from genllava_finetune.shapes.parser import parse
+from genllava_finetune.shapes.render import render
+from genllava_finetune.shapes.scene import Scene, Thing
+
+THINGS = (
+    Thing(0, "circle", "red", "large"),
+    Thing(4, "circle", "blue", "small"),
+    Thing(8, "square", "green", "large"),
+)
+
+
+@pytest.fixture
+def thread(agent: VisualAgent) -> Thread:
+    """Three shapes: a red circle at the top left, a blue one in the middle, a green square at the bottom right."""
+    return agent.thread(images=[render(Scene("white", THINGS))])
+
+
+def things(image: Image.Image | None) -> set[tuple[int, str, str, str]]:
+    assert image is not None
+    scene = parse(image).scene
+    assert scene is not None
+    return {(thing.cell, thing.shape, thing.color, thing.size) for thing in scene.things}
+
+
+def mask() -> Image.Image:
+    drawn = Image.new("L", (64, 64))
+    ImageDraw.Draw(drawn).rectangle((20, 20, 44, 44), fill=255)
+    return drawn
+
+
+@pytest.mark.parametrize(
+    ("region", "word"),
+    [
+        ((0.15, 0.15), "red"),
+        ((64, 64), "blue"),
+        ((86, 86, 128, 128), "green"),
+        ((0.67, 0.67, 1, 1), "green"),
+        (mask(), "blue"),
+    ],
+)
+def test_what_is_there(thread: Thread, region: Any, word: str) -> None:
+    reply = thread("what is this?", region=region)
+    assert word in reply.text
+    others = {"red", "blue", "green"} - {word}
+    assert not any(other in reply.text for other in others)
+
+
+def test_edit_what_is_pointed_at(thread: Thread) -> None:
+    reply = thread("make the circle yellow", region=(0.5, 0.5), seed=1)
+    assert reply.images[0].record.parents == ("image_1",)
+    assert things(reply.image) == {
+        (0, "circle", "red", "large"),
+        (4, "circle", "yellow", "small"),
+        (8, "square", "green", "large"),
+    }
+    before, after = thread.images["image_1"].image, reply.image
+    assert after is not None
+    corner = (0, 0, 40, 40)
+    assert np.array_equal(np.asarray(before.crop(corner)), np.asarray(after.crop(corner)))  # not drawn anew
+
+
+def test_an_edit_may_reach_out_of_the_region(thread: Thread) -> None:
+    reply = thread("move the circle to the top right", region={"image": "image_1", "point": (0.15, 0.15)}, seed=1)
+    assert things(reply.image) == {
+        (2, "circle", "red", "large"),
+        (4, "circle", "blue", "small"),
+        (8, "square", "green", "large"),
+    }
+
+
+def test_retry_keeps_the_region(thread: Thread) -> None:
+    first = thread("what is this?", region=mask())
+    again = thread.retry()
+    assert again.text == first.text
+    assert thread.history()[-1].request.region == first.thread.history()[-1].request.region
+
+
+@pytest.mark.parametrize(
+    ("region", "error", "says"),
+    [
+        ((1, 2, 3), InvalidRequest, "box"),
+        ("here", InvalidRequest, "box"),
+        ((5, 5, 4, 9), InvalidRequest, "empty"),
+        ((-1, 0), InvalidRequest, "reaches out"),
+        ((0.1, 0.1, float("nan"), 1), InvalidRequest, "no region"),
+        ((900, 900), InvalidRequest, "reaches out"),
+        ({"box": (0, 0, 1, 1), "point": (0, 0)}, InvalidRequest, "one box, point or mask"),
+        ({"image": "image_9", "point": (0, 0)}, UnknownImage, "image_9"),
+        (Image.new("L", (64, 64)), InvalidRequest, "empty"),
+        (Image.new("L", (64, 32), 255), InvalidRequest, "proportions"),
+        ({"mask": "nowhere.png"}, ImageRejected, "nowhere"),
+    ],
+)
+def test_regions_that_cannot_be(thread: Thread, region: Any, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        thread("what is this?", region=region)
+
+
+def test_a_region_needs_a_picture(agent: VisualAgent) -> None:
+    with pytest.raises(InvalidRequest, match="needs a picture"):
+        agent("what is this?", region=(0.5, 0.5))

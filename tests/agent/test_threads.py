@@ -1,0 +1,279 @@
+"""Threads: their history against a simple model of it, what is read again, cancelling, waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from genllava.errors import Cancelled, InvalidRequest
+from genllava_agent import Limits, VisualAgent, events
+from genllava_agent.errors import NothingToUndo, ThreadBusy, ThreadNotFound
+from genllava_agent.live import window_start
+from genllava_agent.records import Request, Turn
+
+QUICK: dict[str, Any] = {"limits": Limits(tokens=1)}
+"""The turn ends before the model has written anything."""
+CIRCLE = "draw a large red circle at the top left"
+
+OPERATIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("ask"), st.integers(0, 9)),
+        st.tuples(st.just("undo"), st.integers(1, 3)),
+        st.tuples(st.just("redo"), st.integers(1, 3)),
+        st.tuples(st.just("retry"), st.integers(0, 9)),
+        st.tuples(st.just("branch"), st.just(0)),
+        st.tuples(st.just("delete"), st.just(0)),
+    ),
+    max_size=14,
+)
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_history_does_what_a_list_would(pipeline: Any, durable: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
+    @settings(max_examples=40 if durable else 80, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(OPERATIONS)
+    def run(operations: list[tuple[str, int]]) -> None:
+        place = tmp_path_factory.mktemp("store") if durable else ":memory:"
+        with VisualAgent(pipeline, store=place, **QUICK) as agent:
+            thread = agent.thread("t0")
+            done: list[str] = []
+            undone: list[str] = []
+            others: list[tuple[Any, list[str]]] = []
+            exists = False
+            for number, (what, value) in enumerate(operations):
+                if what == "ask":
+                    thread(f"request {value}")
+                    done, undone, exists = [*done, f"request {value}"], [], True
+                elif what == "undo":
+                    if value <= len(done):
+                        thread.undo(value)
+                        undone += reversed(done[-value:])
+                        done = done[:-value]
+                    else:
+                        with pytest.raises((NothingToUndo, ThreadNotFound)):
+                            thread.undo(value)
+                elif what == "redo":
+                    if value <= len(undone):
+                        thread.redo(value)
+                        done += reversed(undone[-value:])
+                        undone = undone[:-value]
+                    else:
+                        with pytest.raises((NothingToUndo, ThreadNotFound)):
+                            thread.redo(value)
+                elif what == "retry":
+                    if done:
+                        thread.retry(f"retried {value}")
+                        done, undone = [*done[:-1], f"retried {value}"], []
+                    else:
+                        with pytest.raises(NothingToUndo):
+                            thread.retry()
+                elif what == "branch" and exists:
+                    others.append((thread, list(done)))
+                    thread, undone = thread.branch(f"t{number + 1}"), []
+                elif what == "delete" and exists:
+                    thread.delete()
+                    done, undone, exists = [], [], False
+                assert [turn.request.text for turn in thread.history()] == done
+                assert [turn.number for turn in thread.history()] == list(range(1, len(done) + 1))
+            for other, texts in others:
+                assert [turn.request.text for turn in other.history()] == texts
+                assert [turn.request.text for turn in agent.thread(other.name).history()] == texts
+
+    run()
+
+
+def test_what_is_kept_is_not_read_again(agent: VisualAgent) -> None:
+    counters = agent.engine.pipeline.counters
+    thread = agent(CIRCLE, seed=1).thread
+    thread("how many shapes are there?")
+
+    def new_tokens(ask: Any) -> int:
+        """Tokens that were read beyond those that the turn added, by a request of words."""
+        counters.reset()
+        turn = ask().thread.history()[-1]
+        return counters.prefilled_tokens + counters.decoded_tokens - len(turn.stream)
+
+    assert new_tokens(lambda: thread("is there a star?")) <= 1
+    thread.undo(2)
+    assert new_tokens(lambda: thread("what colour is the circle?")) <= 1 + 2  # the end of the turn before comes along
+    branch = thread.branch()
+    assert new_tokens(lambda: branch("is there a square?")) <= 3
+    assert new_tokens(lambda: thread("is there a cross?")) <= 3
+    thread.undo()
+    thread.redo()
+    assert new_tokens(lambda: thread("how many circles are there?")) <= 3
+    assert counters.image_encodes == 0
+    assert counters.vae_encodes == 0
+
+
+def test_a_thread_that_is_taken_up_again_says_the_same(pipeline: Any, tmp_path: Any) -> None:
+    def asked(agent: VisualAgent) -> list[str]:
+        thread = agent.thread("t")
+        thread(CIRCLE, seed=1)
+        agent.engine.live.clear()
+        edited = thread("make the circle green", seed=2)
+        agent.engine.live.clear()
+        return [edited.images[0].record.key, thread("what colour is the circle?").text]
+
+    with VisualAgent(pipeline, store=tmp_path / "a") as forgetful:
+        again = asked(forgetful)
+    with VisualAgent(pipeline, store=tmp_path / "b") as agent:
+        thread = agent.thread("t")
+        thread(CIRCLE, seed=1)
+        edited = thread("make the circle green", seed=2)
+        assert [edited.images[0].record.key, thread("what colour is the circle?").text] == again
+
+
+def turn(number: int, tokens: int) -> Turn:
+    return Turn(id=str(number), parent=None, number=number, at=0, request=Request(text="x"), stream=(0,) * tokens)
+
+
+@given(st.lists(st.integers(1, 60), max_size=60))
+def test_a_window_moves_seldom_and_never_back(lengths: list[int]) -> None:
+    history = [turn(number, length) for number, length in enumerate(lengths)]
+    starts = [window_start(history[:count], 200) for count in range(len(history) + 1)]
+    assert starts == sorted(starts)
+    for count, start in enumerate(starts):
+        assert sum(lengths[start:count]) <= 200
+    moves = sum(before != after for before, after in itertools.pairwise(starts))
+    assert moves <= sum(lengths) / 100 + 1
+
+
+def test_a_long_thread_goes_on_and_can_go_back_to_its_first_picture(agent: VisualAgent) -> None:
+    thread = agent(CIRCLE, seed=1).thread
+    most = agent.engine.pipeline.language.max_length // 2
+    while not window_start(thread.history(), most):
+        thread("draw a small blue square in the middle", seed=2, verify=0)
+        assert len(thread.history()) < 30
+    edited = thread("make the circle in image 1 green", seed=1)
+    assert edited.images[0].record.parents == ("image_1",)
+
+
+# --- cancelling ---
+
+
+def test_cancelling_stops_within_a_token_and_a_row(agent: VisualAgent) -> None:
+    pipeline = agent.engine.pipeline
+    thread = agent.thread("t")
+    for stop_at in (1, 5, 25, 40, 42, 44):
+        asked = 0
+        before = 0
+
+        def cancel(stop_at: int = stop_at) -> bool:
+            nonlocal asked, before
+            asked += 1
+            if asked == stop_at:
+                before = pipeline.counters.decoded_tokens + pipeline.counters.unet_rows
+            return asked >= stop_at
+
+        with pytest.raises(Cancelled):
+            thread(CIRCLE + ", then tell me what you see", cancel=cancel)
+        assert asked == stop_at, "it went on after it was told to stop"
+        assert pipeline.counters.decoded_tokens + pipeline.counters.unet_rows <= before + 1
+        assert thread.history() == []
+        assert thread.unfinished is None
+    assert len(thread(CIRCLE, seed=1).images) == 1
+
+
+def test_closing_the_stream_cancels(agent: VisualAgent) -> None:
+    thread = agent.thread("t")
+    for count in (1, 2, 3, 5):
+        stream = thread.stream(CIRCLE)
+        for _ in range(count):
+            next(stream)
+        stream.close()  # type: ignore[attr-defined]
+        assert (thread.history(), thread.unfinished) == ([], None)
+    assert len(thread(CIRCLE, seed=1).images) == 1
+
+
+def test_ctrl_c_leaves_clean_history(agent: VisualAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    thread, calls = agent.thread("t"), 0
+
+    def interrupted() -> bool:
+        nonlocal calls
+        calls += 1
+        if calls == 30:
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        thread(CIRCLE, cancel=interrupted)
+    assert (thread.history(), thread.unfinished) == ([], None)
+    assert len(thread(CIRCLE, seed=1).images) == 1
+
+
+def test_async_calls_streams_and_cancelling(agent: VisualAgent) -> None:
+    async def run() -> None:
+        reply = await agent.acall(CIRCLE, seed=1)
+        assert len(reply.images) == 1
+        kinds = [type(event) async for event in reply.thread.astream("how many shapes are there?")]
+        assert kinds[0] is events.TurnStarted
+        assert kinds[-1] is events.TurnFinished
+        thread = agent.thread("slow")
+        task = asyncio.create_task(thread.acall(CIRCLE, num_inference_steps=1000))
+        await asyncio.sleep(0.5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (thread.history(), thread.unfinished) == ([], None)
+        stream = thread.astream(CIRCLE, num_inference_steps=1000)
+        async for event in stream:
+            if isinstance(event, events.Preview):
+                break
+        await stream.aclose()  # type: ignore[attr-defined]
+        assert (thread.history(), thread.unfinished) == ([], None)
+        replies = await agent.abatch([CIRCLE, "draw a small blue square in the middle"], seed=1)
+        assert [len(each.images) for each in replies] == [1, 1]
+
+    asyncio.run(run())
+
+
+# --- one at a time ---
+
+
+def test_turns_of_one_thread_wait_for_each_other(agent: VisualAgent) -> None:
+    thread = agent.thread("t")
+    workers = [threading.Thread(target=lambda n=n: thread(f"request {n}", **QUICK)) for n in range(12)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(t.request.text for t in thread.history()) == sorted(f"request {n}" for n in range(12))
+
+
+def test_busy_may_be_an_error(pipeline: Any) -> None:
+    agent = VisualAgent(pipeline, store=":memory:", busy="error")
+    stream = agent.thread("t").stream(CIRCLE)
+    next(stream)
+    with pytest.raises(ThreadBusy):
+        agent.thread("t")("hello")
+    stream.close()  # type: ignore[attr-defined]
+    queued = VisualAgent(pipeline, store=":memory:").thread("t")
+    stream = queued.stream(CIRCLE)
+    next(stream)
+    with pytest.raises(ThreadBusy, match="in the middle of a turn"):
+        queued("hello")  # waiting for itself would take for ever
+    stream.close()  # type: ignore[attr-defined]
+
+
+def test_threads_that_do_not_exist(agent: VisualAgent) -> None:
+    with pytest.raises(ThreadNotFound, match="none so far"):
+        agent.thread("x", must_exist=True)
+    for way_back in ("undo", "redo", "branch"):
+        with pytest.raises(ThreadNotFound):
+            getattr(agent.thread("x"), way_back)()
+    agent.thread("y")("hello", **QUICK)
+    agent.thread("y").branch("z")
+    with pytest.raises(InvalidRequest, match="already"):
+        agent.thread("y").branch("z")
+    assert agent.threads() == ["y", "z"]
+    agent.thread("y").delete()
+    assert agent.threads() == ["z"]
+    with pytest.raises(ThreadNotFound, match="z"):
+        agent.thread("y", must_exist=True)

@@ -1,0 +1,330 @@
+"""Turns, with the model that ships: what was asked is done, said, shown and recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from genllava.errors import ImageRejected, InvalidRequest
+from genllava_agent import Limits, VisualAgent, events
+from genllava_agent.answers import compose, grounded
+from genllava_agent.deciders import Decision, TaskTokens, action_for
+from genllava_agent.errors import AnswerPending, InvalidAnswer, NothingPending, UnknownImage
+from genllava_agent.records import Kind, Step
+from genllava_agent.session import Session
+from genllava_agent.state import AgentState
+from genllava_agent.verification import compare
+from genllava_finetune.shapes.parser import parse
+from genllava_finetune.shapes.render import render
+from genllava_finetune.shapes.scene import Scene, Thing
+
+CIRCLE = "draw a large red circle at the top left and a small blue square in the middle"
+
+
+def shapes(image: Image.Image | None) -> set[tuple[str, str, str, str]]:
+    assert image is not None
+    scene = parse(image).scene
+    assert scene is not None
+    return {(thing.size, thing.color, thing.shape, thing.position) for thing in scene.things}
+
+
+def test_a_request_of_two_steps(agent: VisualAgent) -> None:
+    reply = agent(f"{CIRCLE}, then tell me what is at the top left", seed=1)
+    assert [step.action for step in reply.steps] == ["generate", "understand"]
+    assert shapes(reply.image) == {("large", "red", "circle", "top left"), ("small", "blue", "square", "center")}
+    assert "circle" in reply.text
+    (picture,) = reply.images
+    assert picture.record.seed == 1
+    assert picture.record.origin == "generate"
+    assert picture.record.unet_rows >= 4
+    for step in reply.steps:
+        assert abs(sum(step.probabilities.values()) - 1) < 1e-4
+        assert step.seconds > 0
+        assert step.tokens > 0
+    assert "circle" in reply.steps[1].seen
+
+
+def test_a_thread_goes_on_from_its_pictures(agent: VisualAgent) -> None:
+    first = agent(CIRCLE, seed=1)
+    second = first.thread("make the circle green", seed=1)
+    assert second.images[0].record.parents == ("image_1",)
+    assert ("large", "green", "circle", "top left") in shapes(second.image)
+    third = first.thread("make the circle in image 1 yellow", seed=1)
+    assert third.images[0].record.parents == ("image_1",)
+    assert ("large", "yellow", "circle", "top left") in shapes(third.image)
+    assert list(first.thread.images) == ["image_1", "image_2", "image_3"]
+    assert first.thread.images[2].image.tobytes() == second.images[0].image.tobytes()
+
+
+def test_a_users_picture(agent: VisualAgent, tmp_path: Any) -> None:
+    scene = Scene("white", (Thing(0, "circle", "red", "large"),))
+    render(scene).save(tmp_path / "mine.png")
+    thread = agent.thread(images=[tmp_path / "mine.png"])
+    reply = thread("what colour is the circle?")
+    assert "red" in reply.text
+    assert reply.images == ()
+    record = thread.images["image_1"].record
+    assert (record.origin, record.label) == ("user", "mine.png")
+    assert thread("is there a star?").text.startswith("No")  # the picture came with the first request, and only then
+    assert len(thread.images) == 1
+
+
+def test_the_task_may_be_given(agent: VisualAgent) -> None:
+    reply = agent("a large red circle at the top left", task="generate", seed=1)
+    assert [step.action for step in reply.steps] == ["generate"]
+    assert reply.steps[0].probabilities == {"[T2I]": 1.0}
+    with pytest.raises(InvalidRequest, match="no picture to edit"):
+        agent("make it green", task="edit")
+
+
+def test_the_same_seed_gives_the_same_picture(agent: VisualAgent) -> None:
+    keys = {agent(CIRCLE, seed=3).images[0].record.key for _ in range(2)}
+    assert len(keys) == 1
+    assert agent(CIRCLE, seed=4).images[0].record.key not in keys
+
+
+def test_events_tell_what_happens(agent: VisualAgent) -> None:
+    heard = list(agent.stream(f"{CIRCLE}, then tell me what you see", seed=1, previews=2))
+    kinds = [type(event) for event in heard]
+    assert kinds[0] is events.TurnStarted
+    assert kinds[-1] is events.TurnFinished
+    order = [events.ActionChosen, events.PlanWritten, events.Preview, events.Verified, events.ImageReady]
+    assert [kinds.index(kind) for kind in order] == sorted(kinds.index(kind) for kind in order)
+    previews = [event for event in heard if isinstance(event, events.Preview)]
+    assert [event.step for event in previews] == [1, 2, 3, 4]
+    assert sum(event.image is not None for event in previews) == 2
+    last = heard[-1]
+    assert isinstance(last, events.TurnFinished)
+    said = "".join(event.text for event in heard if isinstance(event, events.TextDelta))
+    assert said == last.reply.text
+    assert last.reply.images[0].record == next(e.record for e in heard if isinstance(e, events.ImageReady))
+
+
+# --- stop rules ---
+
+
+class NeverDone(TaskTokens):
+    """Goes on for ever in a circle, whatever the model says."""
+
+    def __init__(self, *kinds: Kind) -> None:
+        self.kinds = kinds
+
+    def decide(self, session: Session, state: AgentState, possible: list[Kind], may_finish: bool) -> Decision:
+        super().decide(session, state, possible, False)
+        return Decision(action_for(self.kinds[len(state["steps"]) % len(self.kinds)], state, {}))
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason", "made"),
+    [
+        ({"steps": 3}, "the limit of 3 steps", 2),
+        ({"images": 2}, "the limit of 2 pictures", 2),
+        ({"tokens": 120}, "the limit of 120 tokens", 1),
+        ({"unet_rows": 6}, "the limit of 6 UNet rows", 1),
+    ],
+)
+def test_a_router_that_never_stops_ends_at_the_limit(
+    pipeline: Any, limits: dict[str, int], reason: str, made: int
+) -> None:
+    agent = VisualAgent(pipeline, store=":memory:", decider=NeverDone("generate", "understand"), verify=0)
+    reply = agent("draw a shape", limits=limits)
+    assert reply.stopped == reason
+    assert len(reply.images) == made
+    assert reason in reply.text
+    assert "drew image_1" in reply.text
+    assert "not done" in reply.text
+    assert reply.thread.history()[0].stopped == reason
+
+
+def test_the_deadline_ends_a_turn_in_the_middle_of_a_drawing(pipeline: Any) -> None:
+    agent = VisualAgent(pipeline, store=":memory:", decider=NeverDone("generate"))
+    reply = agent("draw a red circle", num_inference_steps=1000, limits=Limits(seconds=1.5))
+    assert reply.stopped == "the limit of 1.5 seconds"
+    assert reply.images == ()
+    assert reply.seconds < 10
+    assert reply.thread("how are you?", limits=Limits(seconds=0.001)).stopped  # the thread is usable
+
+
+def test_the_same_thing_twice_ends_a_turn(pipeline: Any) -> None:
+    agent = VisualAgent(pipeline, store=":memory:", decider=NeverDone("understand"))
+    scene = Scene("white", (Thing(0, "circle", "red", "large"),))
+    reply = agent("how many shapes are there?", render(scene))
+    assert reply.stopped == "the same thing was done twice"
+    assert len(reply.steps) == 2
+
+
+def test_two_errors_in_a_row_end_a_turn(pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = VisualAgent(pipeline, store=":memory:", decider=NeverDone("generate"))
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr("genllava.painting.denoise", broken)
+    reply = agent("draw a red circle")
+    assert [step.outcome for step in reply.steps] == ["error", "error"]
+    assert "out of memory" in reply.text
+    assert reply.stopped == "two errors in a row"
+    assert reply.images == ()
+    monkeypatch.undo()
+    again = reply.thread("draw a red circle", limits=Limits(steps=1))
+    assert len(again.images) == 1
+
+
+def test_nothing_is_claimed_that_has_no_record() -> None:
+    assert grounded("The star is in image 2.", 2) == "The star is in image 2."
+    assert "does not exist" in grounded("The star is in picture 3.", 2)
+    done = Step(action="generate", image="image_1", plan="a red circle")
+    failed = Step(action="edit", outcome="error", text="no memory")
+    said = compose([done, failed], "the limit of 2 steps")
+    assert "image_1" in said
+    assert "no memory" in said
+    assert "image_2" not in said
+
+
+# --- verification ---
+
+
+def test_plans_and_captions_are_compared_by_phrases() -> None:
+    plan = "at the top a small red star, at the left a large blue circle, on white"
+    assert compare(plan, "at the left a large blue circle, at the top a small red star, on white.").mismatches == 0
+    wrong = compare(plan, "at the top a small red cross, on white")
+    assert wrong.missing == ("at the top a small red star", "at the left a large blue circle")
+    assert wrong.extra == ("at the top a small red cross",)
+    assert wrong.mismatches == 2
+    assert "seems to show at the top a small red cross instead" in wrong.unsure
+
+
+def test_a_picture_that_is_not_as_planned_is_drawn_again(agent: VisualAgent) -> None:
+    request = "draw a small purple star at the top, a small orange cross at the left, a small cyan star in the middle"
+    for seed in range(8):  # at so little guidance most pictures show something else
+        heard = list(agent.stream(request, seed=seed, guidance_scale=0.3, verify=3))
+        checks = [event for event in heard if isinstance(event, events.Verified)]
+        last = heard[-1]
+        assert isinstance(last, events.TurnFinished)
+        (step,) = last.reply.steps
+        assert step.attempts == len(checks) <= 3
+        assert [check.again for check in checks] == [bool(c.unsure) and c.attempt < 3 for c in checks]
+        assert step.unsure in [check.unsure for check in checks]
+        assert bool(step.unsure) == all(check.unsure for check in checks)
+        assert bool(step.unsure) == ("not sure" in last.reply.text)
+        assert step.unet_rows == 8 * step.attempts  # four steps of two rows
+        if step.attempts > 1:
+            break
+    assert step.attempts > 1, "no picture was drawn again: try a harder request"
+    assert len(last.reply.thread.images) == 1
+    blind = agent(request, seed=seed, guidance_scale=0.3, verify=0)
+    assert (blind.steps[0].attempts, blind.steps[0].unsure) == (1, "")
+
+
+# --- approval and clarification ---
+
+
+def test_approval_survives_a_restart(pipeline: Any, tmp_path: Any) -> None:
+    def restarted() -> VisualAgent:
+        return VisualAgent(pipeline, store=tmp_path, approve=("edit",))
+
+    with restarted() as agent:
+        assert agent.thread("t")(CIRCLE, seed=1).pending is None
+        reply = agent.thread("t")("make the circle green", seed=1)
+        assert reply.pending is not None
+        assert (reply.pending.kind, reply.pending.action, reply.pending.image) == ("approval", "edit", "image_1")
+        assert reply.images == ()
+        assert "make the circle green" in reply.text
+    with restarted() as agent:
+        thread = agent.thread("t")
+        assert thread.pending == reply.pending
+        with pytest.raises(AnswerPending, match="approve"):
+            thread("something else")
+        wrong = ({}, {"decision": "maybe"}, {"decision": "edit"}, {"choice": "edit"}, {"decision": "approve", "x": 1})
+        for answer in wrong:
+            with pytest.raises(InvalidAnswer):
+                thread.answer(answer)
+        assert len(thread.history()) == 1
+        done = thread.approve()
+        assert done.pending is None
+        assert ("large", "green", "circle", "top left") in shapes(done.image)
+        with pytest.raises(NothingPending):
+            thread.approve()
+        assert len(thread.history()) == 2
+        direct = agent.thread("u")
+        direct(CIRCLE, seed=1)
+        same = direct("make the circle green", seed=1, approve=())
+        assert same.images[0].record.key == done.images[0].record.key
+
+
+def test_approval_with_another_instruction_and_rejection(agent: VisualAgent) -> None:
+    thread = agent(CIRCLE, seed=1).thread
+    assert thread("make the circle green", approve="edit", seed=1).pending
+    done = thread.approve("make the circle yellow")
+    assert ("large", "yellow", "circle", "top left") in shapes(done.image)
+    assert done.images[0].record.instruction == "make the circle yellow"
+    assert thread("remove the square", approve="edit").pending
+    rejected = thread.reject("I like it")
+    assert [step.outcome for step in rejected.steps] == ["rejected"]
+    assert "I like it" in rejected.text
+    assert rejected.images == ()
+    assert len(thread.images) == 2
+    assert "blue" in thread("what colour is the square?").text
+    with pytest.raises(InvalidRequest, match="approval of 'everything'"):
+        thread("hello", approve="everything")
+
+
+def test_a_close_choice_is_asked_about(agent: VisualAgent) -> None:
+    thread = agent(CIRCLE, seed=1).thread
+    reply = thread("make the circle green", margin=1.0, seed=1)
+    assert reply.pending is not None
+    assert reply.pending.kind == "clarification"
+    assert set(reply.pending.choices) == {"understand", "generate", "edit"}
+    assert abs(sum(reply.pending.probabilities.values()) - 1) < 1e-4
+    with pytest.raises(InvalidAnswer):
+        thread.choose("tool")
+    thread.discard()
+    with pytest.raises(NothingPending):
+        thread.choose("edit")
+    assert thread("make the circle green", margin=1.0, seed=1).pending
+    chosen = thread.choose("understand")
+    assert chosen.steps[0].action == "understand"
+
+
+# --- bad input ---
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda a: a(""), InvalidRequest, "empty"),
+        (lambda a: a("  \n"), InvalidRequest, "empty"),
+        (lambda a: a(None), InvalidRequest, "empty"),
+        (lambda a: a("x " * 500_000), InvalidRequest, "characters"),
+        (lambda a: a("\udcff"), InvalidRequest, "Unicode"),
+        (lambda a: a("look", "nowhere.png"), ImageRejected, "nowhere.png"),
+        (lambda a: a("look", b"not a picture"), ImageRejected, "PNG"),
+        (lambda a: a("look", 7), ImageRejected, "int"),
+        (lambda a: a("look", ["https://example.org/cat.png"]), ImageRejected, "URL"),
+        (lambda a: a("look", [Image.new("RGB", (8, 8))] * 200), InvalidRequest, "200 pictures"),
+        (lambda a: a("draw", seed=-1), InvalidRequest, "seed"),
+        (lambda a: a("draw", sed=1), InvalidRequest, "sed"),
+        (lambda a: a("draw", limits={"steps": 0}), InvalidRequest, "limits.steps"),
+        (lambda a: a("draw", task="paint"), InvalidRequest, "task"),
+        (lambda a: a.thread("").stream("x").__next__(), InvalidRequest, "name"),
+        (lambda a: VisualAgent(approve="all"), InvalidRequest, "approval"),
+        (lambda a: VisualAgent(busy="no"), InvalidRequest, "queue or error"),
+        (lambda a: a.batch(["x"], [None, None]), InvalidRequest, "one entry for each"),
+    ],
+)
+def test_bad_input_is_named(kept: VisualAgent, call: Any, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        call(kept)
+    assert [name for name in kept.threads() if kept.thread(name).history()] == []
+
+
+def test_names_of_pictures_and_threads(agent: VisualAgent) -> None:
+    thread = agent(CIRCLE, seed=1).thread
+    for name in ("image_2", "image_0", "../image_1", 9):
+        with pytest.raises(UnknownImage, match="image_1"):
+            thread.images[name]
+    other = agent.thread()
+    with pytest.raises(UnknownImage, match="none so far"):
+        other.images["image_1"]
