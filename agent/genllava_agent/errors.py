@@ -16,6 +16,7 @@ class AgentError(GenLlavaError):
     ├── AnswerPending      the thread waits for an answer
     ├── InvalidAnswer      the answer does not fit what was asked
     ├── NothingPending     there is nothing to answer or to resume
+    ├── PlannerFailed      the chat model that plans does not say anything that can be done
     ├── NothingToUndo      there is no turn to take back, or to bring back
     └── StoreFailed        the store could not be read or written: disk full, no permission, server gone
     """
@@ -51,6 +52,10 @@ class NothingPending(AgentError):
 
 class NothingToUndo(AgentError):
     """There is no turn to take back, or none to bring back."""
+
+
+class PlannerFailed(AgentError):
+    """The chat model that plans called what cannot be called, and did so again after it was told."""
 
 
 class StoreFailed(AgentError):

@@ -67,6 +67,7 @@ class AgentState(TypedDict, total=False):
         action: what is being done; None between actions.
         stream: see `Stream`.
         stopped: why the turn ends early.
+        reply: what whoever decides says in the end, in place of what the steps said.
     """
 
     messages: Annotated[list[AnyMessage], add_messages]
@@ -78,6 +79,7 @@ class AgentState(TypedDict, total=False):
     action: Action | None
     stream: Stream
     stopped: str
+    reply: str
 
 
 class Messages(TypedDict):

@@ -1,0 +1,169 @@
+"""The agent as a LangChain tool, for agents that plan by themselves and leave pictures to it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool, StructuredTool, ToolException
+from langgraph.prebuilt import InjectedState
+from pydantic import BaseModel, Field
+
+from genllava.errors import GenLlavaError, ImageRejected, InvalidRequest
+from genllava_agent.background import in_background, outside
+from genllava_agent.errors import UnknownImage
+from genllava_agent.foreign import pictures_of
+from genllava_agent.records import image_number
+
+if TYPE_CHECKING:
+    from genllava_agent.agent import VisualAgent
+    from genllava_agent.reply import Reply
+    from genllava_agent.threads import Thread
+
+DESCRIPTION: Final = (
+    "Answers questions about pictures, draws pictures from words, and edits pictures as told. Pictures it knows are "
+    "called image_1, image_2, ...; the results say which. It remembers this conversation, and nothing else of yours."
+)
+_NAME: Final = re.compile(r"image_([1-9][0-9]{0,5})")
+_ATTACHED: Final = re.compile(r"attached_([1-9][0-9]{0,2})")
+
+
+class ToolRequest(BaseModel):
+    """What the tool is called with."""
+
+    request: str = Field(description="What to answer, draw or change, in plain words; pictures by name, as in image 2.")
+    images: list[str] = Field(
+        default_factory=list,
+        description="Pictures that the request is about, if not the latest one: image_K as an earlier result named "
+        "it, attached_K for the K-th picture that the user attached to this conversation, or a base64 data URL.",
+    )
+    messages: Annotated[list[Any] | None, InjectedState("messages")] = None
+
+
+def agent_tool(
+    agent: VisualAgent,
+    *,
+    name: str = "genllava",
+    description: str = DESCRIPTION,
+    thread: str | None = None,
+    pictures: bool = True,
+    **options: Any,
+) -> BaseTool:
+    """A tool that asks `agent`.
+
+    Its calls go to one thread of the agent: to `thread`, or to one that belongs to the caller's `thread_id`. Where
+    there is neither, every call begins anew, and knows only the pictures that come with it.
+
+    The content of its result is text and pictures, its artifact a summary in plain data: the thread, the pictures'
+    names and plans, the steps. Requests that cannot be served come back as an error message, for the caller to correct.
+
+    Args:
+        pictures: whether results show pictures; without them they are only named, for callers that read text alone.
+        **options: of every turn, see `TurnSettings`.
+
+    Raises:
+        InvalidRequest: an option that does not exist, or approvals, for which a tool cannot wait.
+    """
+    if agent.settings.with_options(options).approve:
+        raise InvalidRequest("a tool cannot wait for approval: give as_tool(approve=()), and approve calls of the tool")
+
+    def ask(
+        config: RunnableConfig, request: str, images: Sequence[str], messages: list[Any] | None,
+        cancel: Callable[[], bool] | None,
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:  # fmt: skip
+        try:
+            talk = agent.thread(thread or _thread_of(config))
+            text, shown = _request(talk, request, images, messages or [])
+            reply = outside().run(lambda: talk(text, shown, cancel=cancel, **options))
+            if reply.pending is not None:  # the caller can say it better, but not answer
+                talk.discard()
+            return _content(reply, pictures), _artifact(reply)
+        except GenLlavaError as error:
+            raise ToolException(str(error)) from error
+
+    def call(
+        config: RunnableConfig, request: str, images: list[str] | None = None, messages: list[Any] | None = None
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        return ask(config, request, images or [], messages, None)
+
+    async def acall(
+        config: RunnableConfig, request: str, images: list[str] | None = None, messages: list[Any] | None = None
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        return await in_background(lambda cancel: ask(config, request, images or [], messages, cancel))
+
+    return StructuredTool.from_function(
+        call,
+        acall,
+        name=name,
+        description=description,
+        args_schema=ToolRequest,
+        response_format="content_and_artifact",
+        handle_tool_error=True,
+    )
+
+
+def _thread_of(config: RunnableConfig) -> str | None:
+    """The thread that belongs to a caller's; None if the caller has none."""
+    caller = (config.get("configurable") or {}).get("thread_id")
+    return None if caller is None else "tool-" + hashlib.sha256(str(caller).encode()).hexdigest()[:16]
+
+
+def _request(
+    talk: Thread, request: str, images: Sequence[str], messages: Sequence[BaseMessage]
+) -> tuple[str, list[bytes]]:
+    """The words for the agent, and the pictures that it does not know yet.
+
+    Raises:
+        UnknownImage, ImageRejected.
+    """
+    known = list(talk.images)
+    named: list[str] = []
+    shown: list[bytes] = []
+    attached = [data for message in messages if isinstance(message, HumanMessage) for data in pictures_of(message)]
+    for image in images:
+        if _NAME.fullmatch(image):
+            if image not in known:
+                raise UnknownImage(f"there is no {image} in this conversation: {', '.join(known) or 'none so far'}")
+            named.append(image)
+        elif match := _ATTACHED.fullmatch(image):
+            if int(match[1]) > len(attached):
+                raise UnknownImage(f"there is no {image}: the user attached {len(attached)} pictures")
+            shown.append(attached[int(match[1]) - 1])
+        elif image.startswith("data:"):
+            shown += pictures_of(HumanMessage([{"type": "image", "url": image}]))
+        else:
+            raise ImageRejected(f"{image[:40]!r} is no picture: image_K, attached_K, or a base64 data URL")
+    text = _NAME.sub(r"image \1", request)
+    numbers = [f"image {image_number(name)}" for name in named if f"image {image_number(name)}" not in text]
+    if numbers and (shown or named != known[-1:]):
+        text = f"in {' and '.join(numbers)}, {text}"
+    return text, shown
+
+
+def _content(reply: Reply, pictures: bool) -> list[dict[str, Any]]:
+    unnamed = [made for made in reply.images if made.id not in reply.text]
+    notes = [f"{made.id}: {made.record.plan or 'a new picture'}." for made in unnamed]
+    blocks: list[dict[str, Any]] = [{"type": "text", "text": " ".join([reply.text, *notes])}]
+    if pictures:
+        for made in reply.images:
+            data = base64.b64encode(made._repr_png_()).decode()
+            blocks.append({"type": "image", "base64": data, "mime_type": "image/png", "id": made.id})
+    return blocks
+
+
+def _artifact(reply: Reply) -> dict[str, Any]:
+    return {
+        "thread": reply.thread.name,
+        "turn": reply.turn,
+        "text": reply.text,
+        "images": [made.record.model_dump(mode="json", exclude_defaults=True) for made in reply.images],
+        "steps": [step.model_dump(mode="json", exclude_defaults=True) for step in reply.steps],
+        "question": None if reply.pending is None else reply.pending.model_dump(mode="json", exclude_defaults=True),
+        "stopped": reply.stopped,
+        "seed": reply.seed,
+    }

@@ -1,0 +1,88 @@
+"""Blocking work from inside of an event loop, which goes on meanwhile; whoever stops waiting stops the work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator
+from typing import TypeVar
+
+from genllava.errors import Cancelled
+
+T = TypeVar("T")
+_SLOW = 32
+"""Things waiting to be heard before those are left out that may be."""
+
+
+async def in_background(work: Callable[[Callable[[], bool]], T]) -> T:
+    """Do blocking work in a thread of its own; if the task is cancelled, the work is told so and waited for."""
+    stop = threading.Event()
+    task = asyncio.ensure_future(asyncio.to_thread(work, stop.is_set))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        stop.set()
+        with contextlib.suppress(Cancelled):
+            await task
+        raise
+
+
+async def stream_in_background(
+    start: Callable[[Callable[[], bool]], Iterator[T]], may_miss: Callable[[T], bool] = lambda heard: False
+) -> AsyncGenerator[T]:
+    """What blocking work yields, as it comes; to stop listening stops the work, and waits until it has.
+
+    Args:
+        may_miss: what a listener that is too slow does not need to hear.
+    """
+    stop, loop = threading.Event(), asyncio.get_running_loop()
+    queue: asyncio.Queue[tuple[T] | BaseException | None] = asyncio.Queue()
+
+    def work() -> None:
+        try:
+            with contextlib.closing(start(stop.is_set)) as heard:  # type: ignore[type-var]
+                for item in heard:
+                    if not (may_miss(item) and queue.qsize() > _SLOW):
+                        loop.call_soon_threadsafe(queue.put_nowait, (item,))
+                    if stop.is_set():
+                        return
+            loop.call_soon_threadsafe(queue.put_nowait, None)
+        except BaseException as error:
+            loop.call_soon_threadsafe(queue.put_nowait, error)
+
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        while (heard := await queue.get()) is not None:
+            if isinstance(heard, BaseException):
+                raise heard
+            yield heard[0]
+    finally:
+        stop.set()
+        await asyncio.wait([task])
+
+
+def outside() -> contextvars.Context:
+    """The present context without the graph that is running in it: what runs in there is no part of that graph."""
+    from langchain_core.runnables.config import var_child_runnable_config
+
+    context = contextvars.copy_context()
+    context.run(var_child_runnable_config.set, None)
+    return context
+
+
+def heard_outside(start: Callable[[], Iterator[T]]) -> Iterator[T]:
+    """What `start` yields, all of it run `outside`."""
+    context = outside()
+    items = context.run(start)
+    try:
+        while True:
+            try:
+                item = context.run(next, items)
+            except StopIteration:
+                return
+            yield item
+    finally:
+        if hasattr(items, "close"):
+            context.run(items.close)

@@ -1,0 +1,303 @@
+"""The agent as a LangChain chat model: messages in, one message out, nothing kept between calls."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, ModelProfile
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from pydantic import ConfigDict, Field, SecretStr, model_validator
+
+from genllava import layout
+from genllava.errors import InvalidRequest
+from genllava_agent import events
+from genllava_agent.background import heard_outside, in_background, stream_in_background
+from genllava_agent.chat_text import ReplyText
+from genllava_agent.deciders import speaks
+from genllava_agent.foreign import ignored, open_messages
+from genllava_agent.records import Question
+from genllava_agent.reply import reply_text
+from genllava_agent.session import Session
+from genllava_agent.settings import TurnSettings
+from genllava_agent.state import AgentState
+
+_WITHOUT_EFFECT: Final = ("temperature", "max_tokens", "max_retries", "api_key")
+Cancel = Callable[[], bool]
+
+
+class ChatGenLlava(BaseChatModel):
+    """A `VisualAgent` for programs that take a LangChain chat model; made by `agent.chat_model()`.
+
+        model = VisualAgent().chat_model(seed=1)
+        message = model.invoke("draw a large red circle at the top left")
+        message.text, message.content_blocks
+
+    Messages hold text and pictures as standard content blocks (`base64`; OpenAI's data URLs are read too), and the
+    reply has its text first, then the pictures that were drawn. Nothing is kept between calls: a picture of an earlier
+    message can be edited because it is in that message. `response_metadata` has the steps (with plans and
+    probabilities), the seed, and `finish_reason`: `stop`, `length` where a limit ended the turn, or `clarification`
+    where the text is a question about what is meant, to be answered in the next message.
+
+    The model follows no instructions but those of the user's latest message. System messages and what other tools
+    said are not read; a warning and `response_metadata["ignored"]` say so. (With a planner as the agent's decider the
+    planner reads them.)
+
+    Args:
+        agent: whose turns these are.
+        options: of every turn, see `TurnSettings`; a call may have others.
+        stop: the text ends before the first of these.
+        timeout: seconds after which the turn ends with what it has.
+        streaming: whether `invoke` streams to callbacks.
+        temperature, max_tokens, max_retries, api_key: taken because programs give them to every chat model; they have
+            no effect, and a warning says so.
+
+    Raises:
+        InvalidRequest: an option that does not exist, or approvals, which nobody could give here.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    agent: Any = Field(repr=False)
+    options: dict[str, Any] = Field(default_factory=dict)
+    stop: list[str] | None = None
+    timeout: float | None = None
+    streaming: bool | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    max_retries: int | None = None
+    api_key: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> ChatGenLlava:
+        self._settings({})
+        _warn_without_effect([name for name in _WITHOUT_EFFECT if getattr(self, name) is not None])
+        return self
+
+    @property
+    def model_name(self) -> str:
+        """What the model is called; to ask loads nothing."""
+        given = self.agent._model
+        return str(given) if isinstance(given, (str, Path)) else "genllava"
+
+    @property
+    def _llm_type(self) -> str:
+        return "genllava"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"model": self.model_name, **self._settings({}).model_dump(mode="json", exclude_defaults=True)}
+
+    def _resolve_model_profile(self) -> ModelProfile:
+        return ModelProfile(
+            text_inputs=True,
+            text_outputs=True,
+            image_inputs=True,
+            image_outputs=True,
+            image_url_inputs=False,
+            audio_inputs=False,
+            video_inputs=False,
+            tool_calling=False,
+        )
+
+    # --- what LangChain calls ---
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return _result(self._chunks(messages, stop, kwargs))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return await in_background(lambda cancel: _result(self._chunks(messages, stop, kwargs, cancel)))
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        for chunk in self._chunks(messages, stop, kwargs):
+            if run_manager is not None:
+                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        chunks = stream_in_background(lambda cancel: self._chunks(messages, stop, kwargs, cancel))
+        async with contextlib.aclosing(chunks) as heard:
+            async for chunk in heard:
+                if run_manager is not None:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+    # --- a turn ---
+
+    @cached_property
+    def _graph(self) -> Any:
+        """The agent's graph with all of its state in and out; nothing of it outlives a call."""
+        from genllava_agent.graph import build_graph
+
+        return build_graph(self.agent.engine, whole=True)
+
+    def _settings(self, options: dict[str, Any]) -> TurnSettings:
+        settings: TurnSettings = self.agent.settings.with_options(self.options | options)
+        if settings.approve:
+            raise InvalidRequest(
+                "a chat model cannot wait for approval: give chat_model(approve=()), or use a thread of the agent, "
+                "or agent.graph with a checkpointer"
+            )
+        if self.timeout is not None:
+            seconds = min(self.timeout, settings.limits.seconds)
+            settings = settings.with_options({"limits": settings.limits.model_dump() | {"seconds": seconds}})
+        return settings
+
+    def _chunks(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, options: dict[str, Any],
+        cancel: Cancel = lambda: False,
+    ) -> Iterator[ChatGenerationChunk]:  # fmt: skip
+        """A turn, as it comes."""
+        gone = False  # whoever listens has stopped
+        options = {name: value for name, value in options.items() if name != "stream"}
+        _warn_without_effect([name for name in _WITHOUT_EFFECT if options.pop(name, None) is not None])
+        planned = speaks(self.agent.engine.decider)
+        unread = [] if planned else ignored(messages)
+        if unread:
+            warnings.warn(f"GenLLaVA does not read a {' or a '.join(unread)}", UserWarning, stacklevel=2)
+        engine, settings = self.agent.engine, self._settings(options)
+        session, received = open_messages(engine, messages, settings, cancel=lambda: gone or cancel())
+        engine.sessions[session.id] = session
+        text, pictures, last = ReplyText(stop or self.stop or ()), 0, dict[str, Any]()
+        state = AgentState(
+            messages=[*messages],  # type: ignore[list-item]
+            session=session.id,
+            request=received.request,
+            images=received.images,
+            focus=received.focus,
+            steps=[],
+            action=None,
+            stopped="",
+        )
+        try:
+            yield _chunk(_text(""))  # the text is the first block, whenever it comes
+            parts = heard_outside(
+                lambda: self._graph.stream(
+                    state,
+                    {"recursion_limit": 100_000},
+                    context=settings,
+                    stream_mode=["custom", "values"],
+                    version="v2",
+                )
+            )
+            with contextlib.closing(parts):  # type: ignore[type-var]
+                for part in parts:
+                    new = ""
+                    if part["type"] == "values":
+                        last = part
+                        new = "" if planned else text.stepped(part["data"].get("steps", []))
+                    elif isinstance(part["data"], events.TextDelta):
+                        new = text.delta(part["data"].text)
+                    elif isinstance(part["data"], events.ImageReady):
+                        pictures += 1
+                        yield _chunk(_picture(session, part["data"], pictures))
+                    if new:
+                        yield _chunk(_text(new))
+            said, finish = _ended(last)
+            new = text.ended(said)
+            if new:
+                yield _chunk(_text(new))
+            session.keep()
+            about = {
+                "model_name": self.model_name,
+                "finish_reason": finish,
+                "seed": session.seed,
+                "steps": [step.model_dump(mode="json", exclude_defaults=True) for step in last["data"]["steps"]],
+                **({"stopped": last["data"]["stopped"]} if last["data"]["stopped"] else {}),
+                **({"ignored": unread} if unread else {}),
+            }
+            yield _chunk(None, usage_metadata=_usage(session, last["data"]), response_metadata=about)
+        finally:
+            gone = True
+            engine.sessions.pop(session.id, None)
+
+
+def _ended(last: dict[str, Any]) -> tuple[str, str]:
+    """The text of a reply, and why it ended."""
+    state = last["data"]
+    if last["interrupts"]:
+        (asked,) = last["interrupts"]
+        return reply_text(tuple(state["steps"]), "", Question.model_validate(asked.value)), "clarification"
+    return state["messages"][-1].text, "length" if state["stopped"] else "stop"
+
+
+def _usage(session: Session, state: AgentState) -> UsageMetadata:
+    """Tokens of the conversation up to the reply, and those of the reply, whatever had to be computed anew."""
+    language = session.engine.pipeline.language
+    written = state["stream"].ids
+    if written:
+        request = state["request"]
+        numbers = [state["images"][name].number for name in request.images]
+        asked = len(layout.user_turn(language.tokenizer, request.text, numbers, language.tokens_per_image))
+        read = 1 + sum(len(turn.stream) for turn in session.history) + asked
+        new = max(0, len(written) - asked)
+    else:  # done verb by verb
+        texts = [text for step in state["steps"] for text in (step.text, step.plan or "")]
+        new = sum(len(layout.text_ids(language.tokenizer, text)) for text in texts)
+        read = max(0, sum(step.tokens for step in state["steps"]) - new)
+    return UsageMetadata(input_tokens=read, output_tokens=new, total_tokens=read + new)
+
+
+def _result(chunks: Iterator[ChatGenerationChunk]) -> ChatResult:
+    """All of a turn as one message."""
+    first, *rest = (chunk.message for chunk in chunks)
+    whole: Any = first
+    for message in rest:
+        whole = whole + message
+    blocks: Any = [{name: value for name, value in block.items() if name != "index"} for block in whole.content]
+    reply = AIMessage(content=blocks, usage_metadata=whole.usage_metadata, response_metadata=whole.response_metadata)
+    return ChatResult(generations=[ChatGeneration(message=reply)])
+
+
+def _chunk(block: dict[str, Any] | None, **last: Any) -> ChatGenerationChunk:
+    """One piece of a reply; its end, without a block."""
+    message = AIMessageChunk(
+        content=[] if block is None else [block], chunk_position="last" if block is None else None, **last
+    )
+    return ChatGenerationChunk(message=message)
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text, "index": 0}
+
+
+def _picture(session: Session, ready: events.ImageReady, number: int) -> dict[str, Any]:
+    data = base64.b64encode(session.artifacts.get(ready.record.key, "png")).decode()
+    return {"type": "image", "mime_type": "image/png", "base64": data, "id": ready.record.id, "index": number}
+
+
+def _warn_without_effect(names: Sequence[str]) -> None:
+    if names:
+        warnings.warn(f"{', '.join(names)}: no effect on GenLLaVA, see TurnSettings", UserWarning, stacklevel=3)

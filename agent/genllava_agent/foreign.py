@@ -1,0 +1,206 @@
+"""Conversations that were not held here: the messages of somebody else's graph or chat, taken in as turns."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+
+from genllava import layout
+from genllava.errors import ImageRejected, InvalidRequest
+from genllava.images import load_image
+from genllava.tokens import EOS
+from genllava_agent.inbox import Received, admit, check_count, check_request
+from genllava_agent.records import ImageRecord, Request, Turn
+from genllava_agent.session import Session
+from genllava_agent.settings import TurnSettings
+from genllava_agent.stores.memory import MemoryThread
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from genllava_agent.engine import Engine
+
+KEPT: Final = 64
+"""Sessions of such conversations that are kept while they wait for an answer; older ones are made again."""
+
+
+@dataclass(slots=True)
+class _Said:
+    """What a user said and showed, and what was replied; `shown` begins with the pictures of the reply before."""
+
+    texts: list[str] = field(default_factory=list)
+    shown: list[Image.Image] = field(default_factory=list)
+    replies: list[str] = field(default_factory=list)
+    replied: list[Image.Image] = field(default_factory=list)
+    answered: bool = False
+
+
+def open_messages(
+    engine: Engine,
+    messages: Sequence[AnyMessage | BaseMessage],
+    settings: TurnSettings,
+    key: str | None = None,
+    cancel: Callable[[], bool] = lambda: False,
+) -> tuple[Session, Received]:
+    """A session whose history is all that was said before, and what the user asks now.
+
+    The pictures in the messages are numbered in their order, whoever showed them. System messages are not read: the
+    model takes no instructions but the user's. Calls and results of tools that are not ours are not read either, save
+    for pictures in them.
+
+    Args:
+        key: of the session, if the same one is made again; its seed hangs on it where the settings have none.
+
+    Raises:
+        InvalidRequest, ImageRejected.
+    """
+    *before, now = _exchanges(messages)
+    key = key or uuid.uuid4().hex
+    seed = settings.seed if settings.seed is not None else int(key[:8], 16)
+    artifacts = MemoryThread()
+    history: list[Turn] = []
+    records: list[ImageRecord] = []
+    for said in before:
+        parent = history[-1].id if history else None
+        images = _admitted(artifacts, said.shown, len(records), len(history) + 1)
+        records += images
+        history.append(_turn(engine, said, images, parent, len(history) + 1))
+    check_count(now.shown)
+    images = _admitted(artifacts, now.shown, len(records), len(history) + 1)
+    names = tuple(record.id for record in images)
+    request = Request(text=check_request(" ".join(now.texts).strip()), images=names, task=settings.task)
+    session = Session(key, engine, artifacts, history, settings, seed, cancel, inline=True)
+    focus = next((record.id for record in reversed([*records, *images])), None)
+    return session, Received(request, {record.id: record for record in images}, focus)
+
+
+def keep_session(engine: Engine, session: Session) -> None:
+    """Let the nodes find a session; of those that nobody came back to only the latest are kept."""
+    waiting = [key for key, other in list(engine.sessions.items()) if other.inline]
+    for key in waiting[: max(0, len(waiting) + 1 - KEPT)]:
+        engine.sessions.pop(key, None)
+    engine.sessions[session.id] = session
+
+
+def _exchanges(messages: Sequence[AnyMessage | BaseMessage]) -> list[_Said]:
+    """What was said, by what the user said; the last of it has no reply.
+
+    Raises:
+        InvalidRequest: nothing is asked.
+    """
+    exchanges: list[_Said] = []
+    for message in messages:
+        if isinstance(message, SystemMessage):
+            continue
+        text, images = content(message)
+        if isinstance(message, HumanMessage):
+            if not exchanges or exchanges[-1].answered:
+                exchanges.append(_Said(shown=list(exchanges[-1].replied) if exchanges else []))
+            exchanges[-1].texts.append(text)
+            exchanges[-1].shown += images
+            continue
+        if not exchanges:  # the assistant spoke first
+            exchanges.append(_Said())
+        said = exchanges[-1]
+        if isinstance(message, AIMessage) and not message.tool_calls:
+            said.answered = True
+            said.replies.append(text)
+            said.replied += images
+        elif isinstance(message, (AIMessage, ToolMessage)):  # somebody else's work, in the middle of a reply
+            (said.replied if said.answered else said.shown).extend(images)
+        else:
+            raise InvalidRequest(f"messages of the type {message.type!r} are not understood: human, ai, system or tool")
+    if not exchanges or exchanges[-1].answered:
+        raise InvalidRequest("the last message must be the user's")
+    return exchanges
+
+
+def _turn(engine: Engine, said: _Said, images: list[ImageRecord], parent: str | None, number: int) -> Turn:
+    text, reply = " ".join(said.texts).strip(), " ".join(said.replies).strip() or "Done."
+    stream: list[int] = []
+    language = engine.pipeline.language
+    if not engine.pipeline.config["native_prompts"]:
+        numbers = [record.number for record in images]
+        if text or numbers:
+            stream += layout.user_turn(language.tokenizer, text, numbers, language.tokens_per_image)
+            stream += layout.seen(language.tokenizer, "")
+        stream += layout.answer(language.tokenizer, reply)
+        stream.append(layout.token_id(language.tokenizer, EOS))
+    # What is the same has the same id, so that what was computed for it before serves again.
+    about = repr((parent, text, [record.key for record in images], reply))
+    return Turn(
+        id=hashlib.sha256(about.encode()).hexdigest(),
+        parent=parent,
+        number=number,
+        at=0.0,
+        request=Request(text=text, images=tuple(record.id for record in images)),
+        images=tuple(images),
+        text=reply,
+        stream=tuple(stream),
+    )
+
+
+def _admitted(artifacts: MemoryThread, images: Sequence[Image.Image], known: int, turn: int) -> list[ImageRecord]:
+    return [admit(artifacts, image, number, turn) for number, image in enumerate(images, start=known + 1)]
+
+
+def content(message: AnyMessage | BaseMessage) -> tuple[str, list[Image.Image]]:
+    """The words and the pictures of a message.
+
+    Raises:
+        ImageRejected: a picture that was not let in.
+        InvalidRequest: sound, film, or a file.
+    """
+    texts: list[str] = []
+    images: list[Image.Image] = []
+    for block in message.content_blocks:
+        kind: Any = block["type"]
+        value = dict(block).get("value")
+        if kind == "text":
+            texts.append(str(block.get("text", "")))
+        elif kind == "image":
+            images.append(load_image(_bytes(dict(block))))
+        elif kind in ("audio", "video", "file", "text-plain"):
+            raise InvalidRequest(f"a message with a block of the type {kind!r}: only text and pictures are understood")
+        elif kind == "non_standard" and isinstance(value, dict) and isinstance(value.get("image_url"), str):
+            images.append(load_image(_bytes({"url": value["image_url"]})))  # LangChain leaves this short form as it is
+    return " ".join(texts).strip(), images
+
+
+def pictures_of(message: BaseMessage) -> list[bytes]:
+    """The files of the pictures in a message, as they are.
+
+    Raises:
+        ImageRejected: they are not in it.
+    """
+    return [_bytes(dict(block)) for block in message.content_blocks if block["type"] == "image"]
+
+
+def _bytes(block: dict[str, Any]) -> bytes:
+    data, url = block.get("base64"), block.get("url")
+    if data is None and isinstance(url, str) and url.startswith("data:"):
+        head, _, data = url.partition(",")
+        if not head.endswith(";base64"):
+            raise ImageRejected("a data URL of a picture must be base64")
+    if data is None:
+        raise ImageRejected("pictures in messages come as base64: URLs are not fetched, and file_id is not known here")
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        raise ImageRejected("the base64 of a picture is damaged") from None
+
+
+def ignored(messages: Sequence[AnyMessage | BaseMessage]) -> list[str]:
+    """What in these messages the model does not read, in words."""
+    found = [f"{kind} message" for kind in ("system", "tool") if any(message.type == kind for message in messages)]
+    if any(isinstance(message, AIMessage) and message.tool_calls for message in messages):
+        found.append("tool call")
+    return found
+
