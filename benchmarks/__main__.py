@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import answering, counters, drawing, first_token, overhead, training
+from benchmarks import answering, counters, drawing, first_token, overhead, tasks, training
 from genllava import GenLlavaPipeline
 
 BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "training": training.measure,
     "overhead": lambda: overhead.measure(GenLlavaPipeline.from_pretrained()),
     "first_token": first_token.measure,
+    "tasks": lambda: tasks.measure(GenLlavaPipeline.from_pretrained()),
 }
 
 

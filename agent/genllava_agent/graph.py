@@ -1,7 +1,7 @@
 """The state machine. An assistant turn is one token stream; these nodes carry out what it says.
 
-    START > ingest > route > approve > understand | generate | edit | call_tool > [verify] > route ... answer > END
-                       > clarify (asks)                                    recover: a fault in any of these
+    START > ingest > route > [clarify] > [approve] > understand | generate > verify | edit > verify | call_tool > route
+                           > answer > END             a fault in any of these: recover > route
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class Nodes:
 
     def route(
         self, state: AgentState, runtime: Runtime[TurnSettings]
-    ) -> Command[Literal["clarify", "approve", "answer"]]:
+    ) -> Command[Literal["clarify", "approve", "understand", "generate", "edit", "call_tool", "answer"]]:
         """Choose the next action, unless the turn has to end."""
         session = self._session(state)
         steps = state["steps"]
@@ -99,24 +99,24 @@ class Nodes:
         if _margin(decision.probabilities) < session.settings.margin:
             return Command(goto="clarify", update=update)
         _announce(runtime, decision.action, decision.seen)
-        return Command(goto="approve", update=update)
+        return Command(goto=_way(session, decision.action), update=update)
 
-    def clarify(self, state: AgentState, runtime: Runtime[TurnSettings]) -> Command[Literal["approve"]]:
+    def clarify(
+        self, state: AgentState, runtime: Runtime[TurnSettings]
+    ) -> Command[Literal["approve", "understand", "generate", "edit", "call_tool"]]:
         """Ask what is meant."""
         action = _action(state)
         answer = interrupt(ask_meaning(state).model_dump(), response_schema=Clarification)
         chosen = action_for(answer.choice, state, action.probabilities)
         _announce(runtime, chosen, "")
-        return Command(goto="approve", update={"action": chosen})
+        return Command(goto=_way(self._session(state), chosen), update={"action": chosen})
 
     def approve(
         self, state: AgentState, runtime: Runtime[TurnSettings]
     ) -> Command[Literal["understand", "generate", "edit", "call_tool", "answer"]]:
-        """Wait for the user's word where the settings say so; this node does nothing else, since it runs again."""
+        """Wait for the user's word; this node does nothing before that, since it runs again with the answer."""
         session, action = self._session(state), _action(state)
-        goto: Work = "call_tool" if action.kind == "tool" else action.kind
-        if not {action.kind, f"tool:{action.tool}"} & set(session.settings.approve):
-            return Command(goto=goto)
+        goto = _work(action)
         answer = interrupt(ask_approval(state).model_dump(), response_schema=Approval)
         if answer.decision == "reject":
             reason = answer.reason or "the user said no"
@@ -353,6 +353,17 @@ def _action(state: AgentState) -> Action:
     action = state["action"]
     assert action is not None, "work without an action"
     return action
+
+
+def _work(action: Action) -> Work:
+    """The node that does it."""
+    return "call_tool" if action.kind == "tool" else action.kind
+
+
+def _way(session: Session, action: Action) -> Work | Literal["approve"]:
+    """Where an action goes: to be done, unless the settings say that it waits for the user's word."""
+    waits = {action.kind, f"tool:{action.tool}"} & set(session.settings.approve)
+    return "approve" if waits else _work(action)
 
 
 def _announce(runtime: Runtime[TurnSettings], action: Action, seen: str) -> None:
