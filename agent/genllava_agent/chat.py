@@ -161,11 +161,14 @@ class Chat:
 
     def ask(self, text: str) -> None:
         """A turn; its pictures stay attached if it fails."""
-        taken = list(self.attached)
-        if self.turn(lambda cancel: self.thread.stream(text, taken, cancel=cancel, **self._options())):
-            self.attached = self.attached[len(taken) :]
-        elif taken:
-            self.screen.note(f"Still attached: {', '.join(Path(path).name for path in taken)}.")
+        taken, finished = list(self.attached), False
+        try:
+            finished = self.turn(lambda cancel: self.thread.stream(text, taken, cancel=cancel, **self._options()))
+        finally:
+            if finished:
+                self.attached = self.attached[len(taken) :]
+            elif taken:
+                self.screen.note(f"Still attached: {', '.join(Path(path).name for path in taken)}.")
 
     def retry(self, text: str | None) -> None:
         """The last turn once more, with another seed."""

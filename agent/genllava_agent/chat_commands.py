@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Callable
@@ -63,7 +64,7 @@ def typed_path(text: str) -> str:
         words = [text] if Path(text).exists() else shlex.split(text)
     except (ValueError, OSError):  # a quotation mark that is part of the name; or a name that no file can have
         words = []
-    return str(Path(words[0] if len(words) == 1 else text).expanduser())
+    return os.path.expanduser(words[0] if len(words) == 1 else text)  # and not pathlib: `//` of a URL must stay
 
 
 # --- pictures ---

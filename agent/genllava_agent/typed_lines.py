@@ -52,7 +52,7 @@ class TypedLines:
 
     @contextlib.contextmanager
     def held_back(self) -> Iterator[None]:
-        """Meanwhile what is typed waits unseen for `read`, and Ctrl-C does not make the terminal drop what is written."""
+        """Meanwhile what is typed waits unseen for `read`, and Ctrl-C does not drop what is being written."""
         try:
             import termios
         except ImportError:  # Windows
