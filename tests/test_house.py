@@ -79,10 +79,12 @@ def deny(*args, **kwargs): raise AssertionError("network at import")
 socket.socket.connect = deny
 before = list(logging.getLogger().handlers)
 import genllava, genllava_agent, genllava_finetune, genllava_agent.cli
+from genllava_agent import VisualAgent
 assert logging.getLogger().handlers == before
-heavy = {"torch", "transformers", "diffusers", "numpy", "PIL", "rich", "langgraph"} & set(sys.modules)
+heavy = {"torch", "transformers", "diffusers", "numpy", "PIL", "rich", "langgraph", "langchain_core"} & set(sys.modules)
 assert not heavy, heavy
-assert len([name for name in genllava.__all__ if not name.startswith("_")]) <= 12
+for package in (genllava, genllava_agent):
+    assert len([name for name in package.__all__ if not name.startswith("_")]) <= 12, package
 """
     roots = [str(path.parent) for path in PACKAGES.values()]
     code = f"import sys; sys.path[:0] = {roots!r}\n{probe}"
@@ -152,9 +154,9 @@ def test_readme_links_lead_somewhere() -> None:
 
 @needs_weights
 def test_readme_commands_do_what_they_say(tmp_path: Path) -> None:
-    """All that is `genllava` in the README but what takes hours, and what came of it, with the model that ships."""
+    """All that is `genllava` in the README but what takes hours or talks, and what came of it, with what ships."""
     lines = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
-    commands = [shlex.split(line) for line in lines if re.match(r"genllava (?!evaluate|finetune)", line)]
+    commands = [shlex.split(line) for line in lines if re.match(r"genllava (?!chat|evaluate|finetune)", line)]
     said = {}
     roots = [str(ROOT), *(str(ROOT / source) for source in ("agent", "finetune"))]
     for command in commands:
@@ -187,6 +189,7 @@ def test_readme_commands_do_what_they_say(tmp_path: Path) -> None:
 @needs_weights
 def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))  # where threads are kept that have no place of their own
     blocks = re.findall(r"```python\n(.*?)```", README, re.S)
     assert blocks
     names: dict[str, object] = {"__name__": "readme"}
