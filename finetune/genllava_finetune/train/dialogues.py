@@ -95,6 +95,14 @@ class Encoder:
                 ids[place] = self.padding
         return replace(example, ids=ids)
 
+    def copy(self, turn: Turn) -> Example:
+        """The requests of a message, copied one after the other; nothing is shown, and nothing done."""
+        example = Example([self.bos], [IGNORE])
+        self._add(example, layout.user_turn(self.tokenizer, turn.user, [], self.tokens_per_image), learn=False)
+        self._copy(example, turn.asked)
+        self._add(example, layout.seen(self.tokenizer, ""), learn=True)
+        return example
+
     def null(self, rng: random.Random) -> Example:
         """A drawing without words: what the null conditioning is made of."""
         example = Example([self.bos], [IGNORE], plans=[""])
@@ -143,9 +151,7 @@ class Encoder:
             requests: of several in a message, those that come next, up to a drawing: they are copied first.
         """
         about = look.about
-        for text in requests:
-            copied = request(layout.normalize_user_text(text))
-            self._add(example, layout.text_ids(self.tokenizer, copied), learn=True)
+        self._copy(example, requests)
         new = [number for number in range(1, len(example.scenes) + 1) if number not in example.described]
         if about is not None and (new or example.described)[-1] != about:
             new = [*(number for number in new if number != about), about]
@@ -157,6 +163,11 @@ class Encoder:
             self._add(example, seen[blind:], learn=known)
         example.described += new
         self._add(example, layout.seen(self.tokenizer, in_picture(about, look.notes)), learn=True)
+
+    def _copy(self, example: Example, requests: Sequence[str]) -> None:
+        for text in requests:
+            copied = request(layout.normalize_user_text(text))
+            self._add(example, layout.text_ids(self.tokenizer, copied), learn=True)
 
     @staticmethod
     def _add(example: Example, ids: Sequence[int], learn: bool) -> None:

@@ -87,6 +87,12 @@ def sample_changes(rng: random.Random) -> Dialogue:
             return Dialogue((_with_picture(turns[0], scene), *turns[1:]))
 
 
+def sample_requests(rng: random.Random) -> Turn:
+    """A message that asks for several steps."""
+    (turn,) = sample_task(rng, "train", "train", turns=1).turns
+    return turn
+
+
 def _questions(rng: random.Random, scene: Scene) -> Dialogue:
     """Three questions about one picture, some of them `and the star?`."""
     turns = [_with_picture(_question(rng, scene), scene)]

@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from genllava import layout
-from genllava.tokens import BOS, EOI, EOS, I2I, I2T, IMAGE, QUERY, SOI, T2I
+from genllava.tokens import BOS, EOI, EOS, I2I, I2T, IMAGE, QUERY, SEEN, SOI, SPECIAL_TOKENS, T2I
 from genllava_finetune.shapes.conversation import sample_dialogue
 from genllava_finetune.shapes.dialogue import Dialogue, Step, Turn
 from genllava_finetune.shapes.generation import sample_generation
@@ -21,6 +21,7 @@ from genllava_finetune.shapes.plan import read_plan
 from genllava_finetune.shapes.render import render_array
 from genllava_finetune.shapes.scene import JITTER, Scene, Thing
 from genllava_finetune.shapes.splits import allowed, in_distribution, is_held_out_form, sample_scene, split_of
+from genllava_finetune.shapes.tasks import sample_task
 from genllava_finetune.shapes.understanding import sample_question
 from genllava_finetune.train.dialogues import IGNORE, Encoder, pad
 from genllava_finetune.train.image_decoder import centred, settled
@@ -151,6 +152,37 @@ def test_a_drawing_is_looked_at_before_the_turn_goes_on() -> None:
     example = encoder().encode(rng, Dialogue((turn,)))
     assert example.ids[-len(added) - 1 :] == [*added, eos]
     assert [label for label in example.labels if label != IGNORE][-len(added) - 1 :] == [*added, eos]
+
+
+def test_of_several_requests_the_next_ones_are_copied_up_to_a_drawing() -> None:
+    rng, t = random.Random(9), tokenizer()
+    for _ in range(60):
+        (turn,) = sample_task(rng, "train", "train", turns=1).turns
+        told = encoder().tell(rng, Dialogue((turn,)))
+        copies = [layout.text_ids(t, request(layout.normalize_user_text(text))) for text in turn.asked]
+        learnt = [label for label in told.labels if label != IGNORE]
+        place = 0
+        for copy, step in zip(copies, turn.steps, strict=True):  # each before its step, in their order
+            place += [learnt[i : i + len(copy)] for i in range(place, len(learnt))].index(copy) + len(copy)
+            if step.target is not None:
+                place += learnt[place:].index(token_ids(t, SOI)[0])
+        example = encoder().copy(turn)
+        (seen,) = token_ids(t, SEEN)
+        assert [label for label in example.labels if label != IGNORE] == [*chain(*copies), seen]
+
+
+def test_blanks_hide_only_what_the_assistant_says() -> None:
+    rng, t = random.Random(10), tokenizer()
+    hidden = 0
+    for _ in range(30):
+        example = encoder().encode(rng, sample_task(rng, "train", "train"))
+        blanked = encoder().blank(rng, example)
+        assert blanked.labels == example.labels
+        for before, after, label in zip(example.ids, blanked.ids, example.labels, strict=True):
+            assert after == before or (label != IGNORE and after == t.pad_token_id)
+            assert after == before or before not in token_ids(t, *SPECIAL_TOKENS)
+            hidden += after != before
+    assert hidden > 30
 
 
 def test_what_is_told_needs_no_eyes() -> None:
