@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from genllava_agent.stores.base import ThreadStore
 
 
-_SIDE: Final = 1024
-"""Longer side of a picture in a notebook, at most."""
 _SMALL: Final = 128
 _SHOWN: Final = 50
 """Side of a picture among others in a notebook, and how many are shown at most: the last ones."""
@@ -67,10 +65,9 @@ class ThreadImage:
         return Lineage(self.id, self._records, lambda name: self._store.image(self._records[name].key))
 
     def _repr_png_(self) -> bytes:
-        """For notebooks; a large picture is shown smaller."""
-        from genllava_agent.markup import fitted, png_bytes
+        from genllava_agent.markup import png_bytes
 
-        return png_bytes(fitted(self.image, _SIDE))
+        return png_bytes(self.image)
 
     def __repr__(self) -> str:
         record = self.record
