@@ -25,11 +25,11 @@ def aside(text: str) -> str:
     return f'<p style="margin:4px 0;{_SOFT}">{escaped(text)}</p>'
 
 
-def figure(image: Image.Image, record: ImageRecord, side: int) -> str:
-    """A picture, at most `side` pixels wide and high, with its name and what is known of it below."""
+def figure(image: Image.Image, record: ImageRecord, side: int, said: str = "") -> str:
+    """A picture, at most `side` pixels wide and high; below its name, and what is known of it and not yet `said`."""
     small = fitted(image, side)
     told = record.plan or record.label or ""
-    caption = f"{record.id}: {told}" if told else record.id
+    caption = f"{record.id}: {told}" if told and told not in said else record.id
     return (
         '<figure style="display:inline-block;vertical-align:top;margin:4px 12px 4px 0">'
         f'<img src="{data_uri(small)}" width="{small.width}" height="{small.height}" alt="{escaped(told)}" '

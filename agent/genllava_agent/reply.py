@@ -70,7 +70,7 @@ class Reply:
         from genllava_agent import notebook
 
         parts = [notebook.paragraph(self.text)]
-        parts += [notebook.figure(picture.image, picture.record, _SIDE) for picture in self.images]
+        parts += [notebook.figure(picture.image, picture.record, _SIDE, self.text) for picture in self.images]
         if self.pending is not None:
             parts.append(notebook.waiting(self.pending))
         return "".join(parts)

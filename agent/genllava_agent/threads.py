@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import time
 import uuid
@@ -426,7 +427,9 @@ def _as_given(store: ThreadStore, region: Region) -> dict[str, Any]:
 
 
 def _label(source: Any) -> str | None:
-    return Path(source).name if isinstance(source, (str, Path)) else None
+    if not isinstance(source, (str, Path)):
+        return None
+    return os.fsencode(Path(source).name).decode(errors="replace")  # the name of a file need not be text
 
 
 def _may_miss(event: events.Event) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,8 @@ _SMALL: Final = 96
 _TURNS: Final = 20
 """Side of a picture, and turns at most, in a notebook."""
 _CHOICES: Final = {"understand": "answer", "generate": "draw", "edit": "edit", "tool": "call a tool"}
+_NOTE: Final = re.compile(r"\s(?=in image \d+,|image \d+:)")
+"""Where one note ends and the next begins."""
 _ENDS: Final = "</s>"
 _ORIGINS: Final = {"user": "from you", "region": "the part in question", "generate": "drawn", "edit": "edited"}
 
@@ -65,7 +68,7 @@ def thread_html(thread: Thread, history: Sequence[Turn]) -> str:
         made = [step.image for step in turn.steps if step.image is not None]
         for who, text, names in (("You:", turn.request.text, turn.request.images), ("Assistant:", turn.text, made)):
             parts.append(notebook.paragraph(text, who))
-            parts += [notebook.figure(pictures.image(name), pictures.records[name], _SMALL) for name in names]
+            parts += [notebook.figure(pictures.image(name), pictures.records[name], _SMALL, text) for name in names]
     question = thread.pending
     if question is not None:
         parts += [notebook.paragraph(question.text, "Assistant:"), notebook.waiting(question)]
@@ -152,7 +155,7 @@ def _step(number: int, step: Step, pictures: _Pictures) -> str:
         figures += arrow + pictures.figure(step.image)
     called = json.dumps(step.arguments, indent=2, default=str, ensure_ascii=False) if step.arguments else ""
     entries = [
-        ("Noted before", step.seen),
+        ("Noted before", _NOTE.sub("\n", step.seen)),
         ("Plan: what the picture should show", step.plan),
         ("Attempts", f"{step.attempts} drawn, the best kept" if step.attempts > 1 else ""),
         ("Called with", called),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -66,7 +67,7 @@ def thread() -> Iterator[Thread]:
         box = Region(image="image_1", box=(0.25, 0.25, 0.75, 0.75))
         steps = (
             Step(
-                action="edit", source="image_1", image="image_2", plan="a blue circle", seen="image 1: a red circle",
+                action="edit", source="image_1", image="image_2", plan="a blue circle", seen="image 1: a red circle in image 1, circle: red",
                 probabilities=CHANCES, unsure="a star seems to be missing", attempts=3, unet_rows=12, tokens=240,
                 seconds=2.5,
             ),
@@ -105,6 +106,7 @@ def test_all_of_a_turn_is_on_the_page(source: str) -> None:
         *("edit93.0%", "answer5.0%", "end the turn25.0%"),
     ):
         assert words in text, words
+    assert "image 1: a red circle\nin image 1, circle: red" in Page(source).text
     assert re.findall(r'class="badge (\w+)"', source) == ["ok", "ok", "ok", "error", "rejected"]
     shares = [attributes["width"] for tag, attributes in Page(source).tags if attributes.get("class") == "fill"]
     assert shares == ["93.0%", "5.0%", "2.0%", "75.0%", "25.0%", "100.0%", "93.0%", "5.0%", "2.0%"]
@@ -211,6 +213,18 @@ def test_a_turn_of_the_shipped_model(agent: VisualAgent, tmp_path: Path) -> None
     assert "in image 1, circle: at the top left a large red circle" in text
     assert "Where image_2 comes from" in text
     assert [node.id for node in chat.images["image_2"].lineage().nodes] == ["image_1", "image_2"]
+
+
+def test_a_file_whose_name_is_not_text(agent: VisualAgent, tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"a\xff.png")
+    try:
+        Image.new("RGB", (128, 128), "white").save(file, "PNG")
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    chat = agent.thread("alice", images=[str(file)])
+    chat("How many shapes are there?")
+    assert chat.images["image_1"].record.label == "a\ufffd.png"
+    assert "a\ufffd.png" in chat.trace(tmp_path / "page.html").read_text()
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
