@@ -67,7 +67,8 @@ def thread() -> Iterator[Thread]:
         box = Region(image="image_1", box=(0.25, 0.25, 0.75, 0.75))
         steps = (
             Step(
-                action="edit", source="image_1", image="image_2", plan="a blue circle", seen="image 1: a red circle in image 1, circle: red",
+                action="edit", source="image_1", image="image_2", plan="a blue circle",
+                seen="image 1: a red circle in image 1, circle: red",
                 probabilities=CHANCES, unsure="a star seems to be missing", attempts=3, unet_rows=12, tokens=240,
                 seconds=2.5,
             ),
