@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from genllava.errors import CheckpointError, GenLlavaError, InvalidRequest
@@ -34,7 +36,8 @@ def load_pipeline(model: str | None, device: str | None, quiet: bool = True) -> 
     except (RuntimeError, AssertionError, NotImplementedError):
         raise InvalidRequest(f"this machine has no usable device {place!r}") from None
     try:
-        pipeline = GenLlavaPipeline.from_pretrained(model)
+        with _no_bars():
+            pipeline = GenLlavaPipeline.from_pretrained(model)
     except GenLlavaError:
         raise
     except (OSError, ValueError, KeyError) as error:
@@ -44,6 +47,22 @@ def load_pipeline(model: str | None, device: str | None, quiet: bool = True) -> 
         ) from error
     pipeline.to(place)
     return pipeline
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Without the libraries' progress bars, which say nothing about a model of this size."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    shown = [library for library in (diffusers_logging, transformers_logging) if library.is_progress_bar_enabled()]
+    for library in shown:
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library in shown:
+            library.enable_progress_bar()
 
 
 def _quiet() -> None:

@@ -184,7 +184,7 @@ class Nodes:
                 caption = self.engine.decider.worker.describe(session, state, drawing)
             self._book(session, meter)
             comparison = Comparison() if caption is None else compare(drawing.plan or "", caption)
-            session.trials[-1] = Trial(drawing, comparison)
+            session.trials[-1] = Trial(drawing, comparison, caption is not None)
         again = comparison.mismatches > 0 and attempts < session.settings.verify
         again = again and not limit_reached(session, state["steps"], session.spent.tokens, session.spent.unet_rows)
         if session.settings.verify:
@@ -301,7 +301,8 @@ class Nodes:
         session.remember(record, drawing)
         runtime.stream_writer(events.ImageReady(record, drawing.image))
         unsure = best.comparison.unsure
-        step = self._step(session, state, action, attempts, image=record.id, plan=drawing.plan, unsure=unsure)
+        known = {"image": record.id, "plan": drawing.plan, "unsure": unsure, "verified": best.verified}
+        step = self._step(session, state, action, attempts, **known)
         if record.parents:
             step = step.model_copy(update={"source": record.parents[0]})
         return {

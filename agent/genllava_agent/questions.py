@@ -49,13 +49,14 @@ def ask_approval(state: AgentState) -> Question:
     """Whether the action that was chosen should be done."""
     action = state["action"]
     assert action is not None
+    image = action.image or (state["focus"] if action.kind == "edit" else None)
     what = f"call {action.tool}" if action.kind == "tool" else _VERBS[action.kind]
     return Question(
         kind="approval",
-        text=f"Should I {what} for: {action.instruction}",
+        text=f"You asked: {action.instruction!r}. Should I {what}?",
         action=action.kind,
         instruction=action.instruction,
-        image=action.image or (state["focus"] if action.kind == "edit" else None),
+        image=image,
         choices=("approve", "edit", "reject"),
         probabilities=action.probabilities,
         tool=action.tool,

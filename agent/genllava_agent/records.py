@@ -96,6 +96,7 @@ class Step(_Record):
         seen: what the model noted down before it acted.
         probabilities: how likely each action was, by task token; they sum to 1 over what was possible.
         unsure: what the picture shows otherwise than planned, as far as the model can see; empty if nothing.
+        verified: whether the model has looked at the picture.
         attempts: pictures that were drawn until this one was kept.
         tool, arguments: of a tool call.
         unet_rows: rows that went through the UNet.
@@ -112,6 +113,7 @@ class Step(_Record):
     seen: str = ""
     probabilities: dict[str, float] = Field(default_factory=dict)
     unsure: str = ""
+    verified: bool = False
     attempts: int = 0
     tool: str | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
@@ -150,6 +152,7 @@ class Turn(_Record):
         text: what the assistant said.
         stopped: why the turn ended before the model said that it was done; empty if it did not.
         seed: of its pictures.
+        settings: of the run, as JSON, where they are not the usual ones.
         stream: the token ids that it added to the conversation.
         seconds: it took.
     """
@@ -164,6 +167,7 @@ class Turn(_Record):
     text: str = ""
     stopped: str = ""
     seed: int = 0
+    settings: dict[str, Any] = Field(default_factory=dict)
     stream: tuple[int, ...] = ()
     seconds: float = 0.0
 

@@ -141,6 +141,7 @@ class Runner:
             text=state["messages"][-1].text,
             stopped=state["stopped"],
             seed=pending.seed,
+            settings=pending.settings,
             stream=state["stream"].ids,
             seconds=seconds,
         )

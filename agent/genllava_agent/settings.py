@@ -88,6 +88,9 @@ def checked(values: dict[str, Any]) -> TurnSettings:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(sorted(Limits.model_fields if "." in name else TurnSettings.model_fields))
+            raise InvalidRequest(f"there is no option {name}: {known}") from None
         raise InvalidRequest(f"the option {name}={first['input']!r} cannot be: {first['msg']}") from None
     wrong = [a for a in settings.approve if a not in ("understand", "generate", "edit", "tool") and a[:5] != "tool:"]
     if wrong:

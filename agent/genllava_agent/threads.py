@@ -364,14 +364,13 @@ class Thread:
     ) -> Iterator[events.Event]:
         """Run a turn with the thread for ourselves."""
         from genllava_agent.running import Ended
-        from genllava_agent.stores.faults import storing
 
         with self.agent.store.lock(self.name, self.agent.waiting(cancel)):
             store = self.agent.store.open(self.name)
             head, pending, answer = prepare(store, store.head() or Head(name=self.name))
             history = self._history(store, pending.parent)
             running = self.agent.runner.run(store, head, pending, history, cancel or _never, answer, heard)
-            with contextlib.closing(running), storing():  # type: ignore[type-var]
+            with contextlib.closing(running):  # type: ignore[type-var]
                 for event in running:
                     if not isinstance(event, Ended):
                         yield event

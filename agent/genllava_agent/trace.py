@@ -163,7 +163,8 @@ def _step(number: int, step: Step, pictures: _Pictures) -> str:
     ]
     rows = [f"<div><dt>{name}</dt><dd>{escaped(text)}</dd></div>" for name, text in entries if text]
     if step.image is not None and step.action != "tool":
-        found = f"not sure: {step.unsure}" if step.unsure else "nothing found that differs from the plan"
+        found = "nothing found that differs from the plan" if step.verified else "not looked at"
+        found = f"not sure: {step.unsure}" if step.unsure else found
         tone = ' class="unsure"' if step.unsure else ""
         rows.append(f"<div><dt>Verification</dt><dd{tone}>{escaped(found)}</dd></div>")
     if step.probabilities:
