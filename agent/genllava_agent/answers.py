@@ -73,7 +73,8 @@ def _verb(step: Step) -> str:
 def _what(step: Step) -> str:
     picture = f" {step.image}" if step.image else ""
     source = f" from {step.source}" if step.source and step.image else ""
-    return f"{_DONE[step.action]}{picture}{source}"
+    declined = step.action in ("generate", "edit") and not step.image  # in words
+    return f"{_DONE['understand' if declined else step.action]}{picture}{source}"
 
 
 def _shown(step: Step) -> str:

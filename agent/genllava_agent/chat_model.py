@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import cached_property
@@ -11,10 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, ModelProfile
+from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, SecretStr, model_validator
 
 from genllava import layout
@@ -22,7 +27,7 @@ from genllava.errors import InvalidRequest
 from genllava_agent import events
 from genllava_agent.background import heard_outside, in_background, stream_in_background
 from genllava_agent.chat_text import ReplyText
-from genllava_agent.deciders import speaks
+from genllava_agent.deciders import as_decider, speaks
 from genllava_agent.foreign import ignored, open_messages
 from genllava_agent.records import Question
 from genllava_agent.reply import reply_text
@@ -30,6 +35,7 @@ from genllava_agent.session import Session
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import AgentState
 
+_BINDING: Final = ("tools", "tool_choice", "strict", "parallel_tool_calls")
 _WITHOUT_EFFECT: Final = ("temperature", "max_tokens", "max_retries", "api_key")
 Cancel = Callable[[], bool]
 
@@ -45,7 +51,8 @@ class ChatGenLlava(BaseChatModel):
     reply has its text first, then the pictures that were drawn. Nothing is kept between calls: a picture of an earlier
     message can be edited because it is in that message. `response_metadata` has the steps (with plans and
     probabilities), the seed, and `finish_reason`: `stop`, `length` where a limit ended the turn, or `clarification`
-    where the text is a question about what is meant, to be answered in the next message.
+    where the text is a question about what is meant, to be answered in the next message (`tool_calls` for calls of
+    bound tools, see `bind_tools`).
 
     The model follows no instructions but those of the user's latest message. System messages and what other tools
     said are not read; a warning and `response_metadata["ignored"]` say so. (With a planner as the agent's decider the
@@ -105,7 +112,7 @@ class ChatGenLlava(BaseChatModel):
             image_url_inputs=False,
             audio_inputs=False,
             video_inputs=False,
-            tool_calling=False,
+            tool_calling=self._planned,
         )
 
     # --- what LangChain calls ---
@@ -154,7 +161,39 @@ class ChatGenLlava(BaseChatModel):
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
 
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | None = None,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Tools of a caller, for an agent that has a planner: it may call them besides seeing, drawing and editing.
+
+        A call of one of them ends the turn; the reply has it in `tool_calls`, with the pictures that were made until
+        then. If one is forced by `tool_choice`, as `with_structured_output` does, there is nothing else to call.
+
+        Raises:
+            NotImplementedError: the agent has no planner. The model itself has not learnt to call other people's tools.
+        """
+        if not self._planned:
+            raise NotImplementedError(
+                "this model sees, draws and edits, and does not call other tools: give its agent a planner that does, "
+                "VisualAgent(decider=a chat model with tool calling), or give the tools to a chat model of yours and "
+                "this agent to it as one of them, agent.as_tool()"
+            )
+        given = {"tool_choice": tool_choice, "strict": strict}
+        bound = {name: value for name, value in given.items() if value is not None}
+        return self.bind(tools=[convert_to_openai_tool(tool, strict=strict) for tool in tools], **bound, **kwargs)
+
     # --- a turn ---
+
+    @property
+    def _planned(self) -> bool:
+        """Whether another chat model decides; to ask loads nothing."""
+        decider = as_decider(self.agent._decider)
+        return decider is not None and speaks(decider)
 
     @cached_property
     def _graph(self) -> Any:
@@ -183,12 +222,14 @@ class ChatGenLlava(BaseChatModel):
         gone = False  # whoever listens has stopped
         options = {name: value for name, value in options.items() if name != "stream"}
         _warn_without_effect([name for name in _WITHOUT_EFFECT if options.pop(name, None) is not None])
-        planned = speaks(self.agent.engine.decider)
+        theirs: dict[str, Any] = {name: options.pop(name) for name in _BINDING if name in options}
+        planned = self._planned
         unread = [] if planned else ignored(messages)
         if unread:
             warnings.warn(f"GenLLaVA does not read a {' or a '.join(unread)}", UserWarning, stacklevel=2)
         engine, settings = self.agent.engine, self._settings(options)
         session, received = open_messages(engine, messages, settings, cancel=lambda: gone or cancel())
+        session.theirs = theirs
         engine.sessions[session.id] = session
         text, pictures, last = ReplyText(stop or self.stop or ()), 0, dict[str, Any]()
         state = AgentState(
@@ -226,6 +267,8 @@ class ChatGenLlava(BaseChatModel):
                     if new:
                         yield _chunk(_text(new))
             said, finish = _ended(last)
+            if session.calls:
+                said, finish = last["data"].get("reply", ""), "tool_calls"
             new = text.ended(said)
             if new:
                 yield _chunk(_text(new))
@@ -238,7 +281,8 @@ class ChatGenLlava(BaseChatModel):
                 **({"stopped": last["data"]["stopped"]} if last["data"]["stopped"] else {}),
                 **({"ignored": unread} if unread else {}),
             }
-            yield _chunk(None, usage_metadata=_usage(session, last["data"]), response_metadata=about)
+            usage = _usage(session, last["data"])
+            yield _chunk(None, usage_metadata=usage, response_metadata=about, tool_call_chunks=_calls(session))
         finally:
             gone = True
             engine.sessions.pop(session.id, None)
@@ -277,8 +321,21 @@ def _result(chunks: Iterator[ChatGenerationChunk]) -> ChatResult:
     for message in rest:
         whole = whole + message
     blocks: Any = [{name: value for name, value in block.items() if name != "index"} for block in whole.content]
-    reply = AIMessage(content=blocks, usage_metadata=whole.usage_metadata, response_metadata=whole.response_metadata)
+    reply = AIMessage(
+        content=blocks,
+        tool_calls=whole.tool_calls,
+        usage_metadata=whole.usage_metadata,
+        response_metadata=whole.response_metadata,
+    )
     return ChatResult(generations=[ChatGeneration(message=reply)])
+
+
+def _calls(session: Session) -> list[ToolCallChunk]:
+    """Calls of the caller's tools."""
+    return [
+        tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=place)
+        for place, call in enumerate(session.calls)
+    ]
 
 
 def _chunk(block: dict[str, Any] | None, **last: Any) -> ChatGenerationChunk:

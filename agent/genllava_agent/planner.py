@@ -61,10 +61,15 @@ class Planner:
             session.notes.append(Transcript(session, state, self._pictures))
         transcript: Transcript = session.notes[0]
         transcript.observe(state)
-        offered = offers(session.engine.tools, list({**session.records, **state["images"]}), possible)
+        names = list({**session.records, **state["images"]})
+        offered = {} if _forced(session) else offers(session.engine.tools, names, possible)
+        theirs = {tool["function"]["name"] for tool in session.theirs.get("tools", [])}
         while True:
             if transcript.calls:
                 call = transcript.calls[0]
+                if call["name"] in theirs:  # the caller does this, and what was called besides when it comes back
+                    session.calls += [other for other in transcript.calls if other["name"] in theirs]
+                    return Decision(None, transcript.said)
                 action = _action(offered, call["name"], call["args"])
                 if isinstance(action, Action):
                     transcript.corrected = False
@@ -78,8 +83,10 @@ class Planner:
     def _ask(self, session: Session, state: AgentState, transcript: Transcript, offered: dict[str, Offer]) -> str:
         """Let the chat model go on; returns its last words, empty if they are not the last."""
         model: Any = self._chat_model
-        if offered:
-            model = model.bind_tools([offer.spec for offer in offered.values()])
+        theirs = dict(session.theirs)
+        specs = [*(offer.spec for offer in offered.values()), *theirs.pop("tools", [])]
+        if specs:
+            model = model.bind_tools(specs, **theirs)
         reply = _patiently(session, state, model, transcript.read())
         transcript.add(reply)
         text = str(reply.text).strip()
@@ -88,6 +95,11 @@ class Planner:
         elif not reply.tool_calls and not text:
             _correct(transcript, "an empty message: call a tool, or reply in words")
         return "" if transcript.calls or reply.invalid_tool_calls else text
+
+
+def _forced(session: Session) -> bool:
+    """Whether a caller wants one of its own tools called, whatever is asked."""
+    return session.theirs.get("tool_choice") not in (None, False, "auto", "none")
 
 
 def _action(offered: dict[str, Offer], name: str, arguments: dict[str, Any]) -> Action | str:

@@ -58,6 +58,13 @@ class Transcript:
             made = [record for record in turn.images if not _given(record)]
         asked = [state["images"][name] for name in state["request"].images]
         self._messages.append(self._told(state["request"].text, [*made, *asked]))
+        self._messages += _called(state["messages"])
+
+    @property
+    def said(self) -> str:
+        """The words of the chat model's latest message."""
+        said = [message for message in self._messages if isinstance(message, AIMessage)]
+        return str(said[-1].text).strip() if said else ""
 
     def read(self) -> list[AnyMessage]:
         """What the chat model is to read now."""
@@ -134,6 +141,17 @@ class Transcript:
                 data = base64.b64encode(file.getvalue()).decode()
                 blocks.append({"type": "image", "base64": data, "mime_type": "image/png"})
         return HumanMessage(content=[*blocks, {"type": "text", "text": text}] if blocks else text)
+
+
+def _called(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
+    """The calls of a caller's tools since the user spoke, and their results; pictures in them are shown elsewhere."""
+    since: list[AnyMessage] = []
+    for message in messages:
+        if isinstance(message, HumanMessage):
+            since = []
+        elif isinstance(message, ToolMessage) or (isinstance(message, AIMessage) and message.tool_calls):
+            since.append(message.model_copy(update={"content": str(message.text)}))
+    return since
 
 
 def _given(record: ImageRecord) -> bool:

@@ -1,0 +1,203 @@
+"""The agent as a tool of other agents."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.tools import BaseTool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode, tools_condition
+from pydantic import Field
+
+from genllava.errors import InvalidRequest
+from genllava_agent import VisualAgent
+
+if TYPE_CHECKING:
+    from genllava import GenLlavaPipeline
+
+pytestmark = [
+    pytest.mark.filterwarnings("error:.*(msgpack|deprecated|LangGraph).*"),
+    pytest.mark.filterwarnings("error::DeprecationWarning:(langgraph|langchain).*"),
+]
+RED = "draw a large red circle at the top left"
+THREAD: dict[str, Any] = {"configurable": {"thread_id": "theirs"}}
+
+
+class Scripted(BaseChatModel):
+    """Calls the tools that it is told to call, and keeps what it was shown."""
+
+    script: list[Any]
+    heard: list[list[BaseMessage]] = Field(default_factory=list)
+    bound: list[Any] = Field(default_factory=list)
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
+        self.bound.extend(tools)
+        return self
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        self.heard.append(messages)
+        return ChatResult(generations=[ChatGeneration(message=self.script.pop(0))])
+
+
+def call(key: str = "1", **arguments: Any) -> AIMessage:
+    return AIMessage("", tool_calls=[{"name": "genllava", "id": key, "args": arguments}])
+
+
+def use(tool: BaseTool, thread: str | None = "t", **arguments: Any) -> ToolMessage:
+    config: Any = {} if thread is None else {"configurable": {"thread_id": thread}}
+    message = tool.invoke({"type": "tool_call", "name": tool.name, "id": "1", "args": arguments}, config)
+    assert isinstance(message, ToolMessage)
+    return message
+
+
+@pytest.fixture
+def agent(pipeline: GenLlavaPipeline) -> VisualAgent:
+    return VisualAgent(pipeline, store=":memory:", seed=1)
+
+
+def loop(model: BaseChatModel, tool: BaseTool, saver: Any = None) -> Any:
+    """The usual agent: a model and its tools in turn."""
+    bound = model.bind_tools([tool])
+    builder = StateGraph(MessagesState)
+    builder.add_node("model", lambda state: {"messages": [bound.invoke(state["messages"])]})
+    builder.add_node("tools", ToolNode([tool]))
+    builder.add_edge(START, "model")
+    builder.add_conditional_edges("model", tools_condition)
+    builder.add_edge("tools", "model")
+    return builder.compile(checkpointer=saver)
+
+
+def test_its_result_is_text_pictures_and_plain_data(agent: VisualAgent) -> None:
+    result = use(agent.as_tool(), request=RED)
+    blocks: Any = result.content
+    assert [block["type"] for block in blocks] == ["text", "image"]
+    assert "image_1" in blocks[0]["text"]
+    assert blocks[1]["mime_type"] == "image/png"
+    assert json.loads(json.dumps(result.artifact)) == result.artifact
+    assert result.artifact["images"][0]["plan"] == "at the top left a large red circle, on white"
+    assert agent.thread(result.artifact["thread"]).images["image_1"].image.size == (128, 128)
+
+
+def test_what_a_model_is_told_of_it(agent: VisualAgent) -> None:
+    schema: Any = agent.as_tool(name="eyes", description="Sees.").tool_call_schema
+    schema = schema.model_json_schema()
+    assert set(schema["properties"]) == {"request", "images"}
+    assert schema["required"] == ["request"]
+    assert agent.as_tool(name="eyes").name == "eyes"
+
+
+def test_calls_of_one_conversation_share_their_pictures(agent: VisualAgent) -> None:
+    tool = agent.as_tool()
+    use(tool, request=RED)
+    second = use(tool, request="make it green")
+    assert second.artifact["images"][0]["parents"] == ["image_1"]
+    third = use(tool, request="make the circle blue", images=["image_1"])
+    assert third.artifact["images"][0]["parents"] == ["image_1"]
+    assert "blue circle" in third.artifact["images"][0]["plan"]
+    other = use(tool, thread="somebody else", request="make it green")
+    assert not other.artifact["images"], "conversations know nothing of each other"
+    alone = [use(tool, thread=None, request=RED).artifact for _ in range(2)]
+    assert alone[0]["thread"] != alone[1]["thread"]
+    assert use(agent.as_tool(thread="mine"), request=RED).artifact["thread"] == "mine"
+
+
+def test_what_is_wrong_goes_back_to_the_caller(agent: VisualAgent) -> None:
+    tool = agent.as_tool()
+    for arguments, why in (
+        ({"request": "what is it?", "images": ["image_3"]}, "no image_3"),
+        ({"request": "what is it?", "images": ["attached_1"]}, "attached 0"),
+        ({"request": "what is it?", "images": ["/etc/passwd"]}, "no picture"),
+        ({"request": "what is it?", "images": ["https://example.org/a.png"]}, "no picture"),
+        ({"request": "what is it?", "images": ["data:image/png;base64,AAAA"]}, "picture"),
+        ({"request": "  "}, "empty"),
+    ):
+        result = use(tool, **arguments)
+        assert result.status == "error", arguments
+        assert why in result.text
+
+
+def test_pictures_that_the_user_attached_are_reached_by_number(agent: VisualAgent) -> None:
+    picture: Any = use(agent.as_tool(), request=RED).content[1]
+    script = [call(request="what color is the circle?", images=["attached_1"]), AIMessage("It is red.")]
+    graph = loop(Scripted(script=script), agent.as_tool())
+    asked = HumanMessage([{"type": "text", "text": "What color is this?"}, picture])
+    result = graph.invoke({"messages": [asked]}, version="v2").value["messages"]
+    assert result[2].text == "The circle is red."
+    data_url = f"data:image/png;base64,{picture['base64']}"
+    assert use(agent.as_tool(), request="what color is the circle?", images=[data_url]).text == "The circle is red."
+
+
+def test_an_agent_of_somebody_elses_uses_it(agent: VisualAgent) -> None:
+    """With a checkpointer of its own, in an event loop, over two turns."""
+    script = [
+        call(request=RED),
+        call(request="make the circle green", images=["image_1"]),
+        AIMessage("Here they are."),
+        call(request="how many shapes are there?"),
+        AIMessage("One."),
+    ]
+    model = Scripted(script=script)
+    graph = loop(model, agent.as_tool(), InMemorySaver())
+
+    async def talk() -> list[Any]:
+        await graph.ainvoke({"messages": [HumanMessage("A red circle, then green.")]}, THREAD, version="v2")
+        done = await graph.ainvoke({"messages": [HumanMessage("How many shapes?")]}, THREAD, version="v2")
+        return list(done.value["messages"])
+
+    messages = asyncio.run(talk())
+    results = [message for message in messages if isinstance(message, ToolMessage)]
+    assert [result.status for result in results] == ["success"] * 3
+    assert "green circle" in results[1].text
+    assert results[2].text == "There is one shape."
+    assert len({result.artifact["thread"] for result in results}) == 1
+    assert any(block["type"] == "image" for message in model.heard[-1] for block in message.content_blocks)
+
+
+def test_parallel_calls_take_turns(agent: VisualAgent) -> None:
+    calls = [*call("1", request=RED).tool_calls, *call("2", request="draw a blue star").tool_calls]
+    both = AIMessage("", tool_calls=calls)
+    graph = loop(Scripted(script=[both, AIMessage("Done.")]), agent.as_tool(), InMemorySaver())
+    messages = graph.invoke({"messages": [HumanMessage("Two pictures.")]}, THREAD, version="v2").value["messages"]
+    names = [image["id"] for message in messages[2:4] for image in message.artifact["images"]]
+    assert sorted(names) == ["image_1", "image_2"]
+
+
+def test_a_question_about_what_is_meant_is_the_result(pipeline: GenLlavaPipeline) -> None:
+    tool = VisualAgent(pipeline, store=":memory:", margin=1.0).as_tool()
+    result = use(tool, request=RED)
+    assert "not sure what you mean" in result.text
+    assert result.artifact["question"]["kind"] == "clarification"
+    assert "not sure" in use(tool, request=RED).text, "nothing waits: the next call is a new request"
+
+
+def test_callers_that_read_text_alone(agent: VisualAgent) -> None:
+    result = use(agent.as_tool(pictures=False), request=RED)
+    assert [block["type"] for block in result.content_blocks] == ["text"]
+    assert result.artifact["images"]
+
+
+def test_it_cannot_wait_for_approval(pipeline: GenLlavaPipeline) -> None:
+    agent = VisualAgent(pipeline, store=":memory:", approve="edit")
+    with pytest.raises(InvalidRequest, match="approve=\\(\\)"):
+        agent.as_tool()
+    with pytest.raises(InvalidRequest, match="sead"):
+        agent.as_tool(approve=(), sead=1)

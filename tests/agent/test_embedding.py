@@ -1,0 +1,364 @@
+"""The graph inside of other people's graphs, and the package inside of other people's applications."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.error
+import urllib.request
+import venv
+from dataclasses import dataclass
+from importlib import import_module, util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.types import Command
+
+from genllava.errors import GenLlavaError, InvalidRequest
+from genllava_agent import VisualAgent
+from genllava_agent.foreign import KEPT
+from genllava_agent.settings import TurnSettings
+
+if TYPE_CHECKING:
+    from genllava import GenLlavaPipeline
+
+pytestmark = [
+    pytest.mark.filterwarnings("error:.*(msgpack|deprecated|LangGraph).*"),
+    pytest.mark.filterwarnings("error::DeprecationWarning:(langgraph|langchain).*"),
+]
+ROOT = Path(__file__).parents[2]
+RED = "draw a large red circle at the top left"
+THREAD: dict[str, Any] = {"configurable": {"thread_id": "theirs"}}
+
+
+@dataclass
+class Theirs:
+    """A context of another graph, of which ours knows nothing."""
+
+    user: str = "somebody"
+
+
+def parent(agent: VisualAgent, saver: Any = None, context: type[Any] | None = None) -> Any:
+    """A graph in which ours is a node."""
+    builder = StateGraph(MessagesState, context_schema=context)
+    builder.add_node("before", lambda state: {"messages": [SystemMessage("Pictures come from elsewhere.")]})
+    builder.add_node("genllava", agent.graph)
+    builder.add_node("after", lambda state: {"messages": [AIMessage("Anything else?")]})
+    builder.add_edge(START, "before")
+    builder.add_edge("before", "genllava")
+    builder.add_edge("genllava", "after")
+    builder.add_edge("after", END)
+    return builder.compile(checkpointer=saver)
+
+
+def ask(text: str) -> dict[str, list[AnyMessage]]:
+    return {"messages": [HumanMessage(text)]}
+
+
+def pictures(message: AnyMessage) -> list[Any]:
+    return [block for block in message.content_blocks if block["type"] == "image"]
+
+
+@pytest.fixture
+def seeded(pipeline: GenLlavaPipeline) -> VisualAgent:
+    return VisualAgent(pipeline, store=":memory:", seed=1)
+
+
+def test_messages_go_in_and_out(seeded: VisualAgent) -> None:
+    result = seeded.graph.invoke(ask(RED), version="v2")
+    assert set(result.value) == {"messages"}
+    asked, reply = result.value["messages"]
+    assert asked.text == RED
+    assert isinstance(reply, AIMessage)
+    assert "red circle" in reply.text
+    assert [block["mime_type"] for block in pictures(reply)] == ["image/png"]
+    assert not seeded.engine.sessions, "a finished turn leaves nothing behind"
+    assert not seeded.threads(), "and is no thread of ours"
+
+
+def test_a_picture_of_an_earlier_turn_is_edited(seeded: VisualAgent) -> None:
+    graph = parent(seeded, InMemorySaver())
+    first = graph.invoke(ask(RED), THREAD, version="v2").value["messages"]
+    second = graph.invoke(ask("make it green"), THREAD, version="v2").value["messages"]
+    assert len(second) == 2 * len(first)
+    reply = second[-2]
+    assert "green circle" in reply.text
+    assert pictures(reply)[0]["id"] == "image_2"
+    third = graph.invoke(ask("what color is the circle?"), THREAD, version="v2").value["messages"]
+    assert "green" in third[-2].text
+
+
+def test_it_runs_in_an_event_loop(seeded: VisualAgent) -> None:
+    async def both() -> list[Any]:
+        graph = parent(seeded, InMemorySaver())
+        configs = [{"configurable": {"thread_id": name}} for name in "ab"]
+        texts = [RED, "draw a small blue square in the middle"]
+        return await asyncio.gather(
+            *(graph.ainvoke(ask(text), config, version="v2") for text, config in zip(texts, configs, strict=True))
+        )
+
+    red, blue = asyncio.run(both())
+    assert "red circle" in red.value["messages"][-2].text
+    assert "blue square" in blue.value["messages"][-2].text
+
+
+def test_its_events_are_streamed_through_the_parent(seeded: VisualAgent) -> None:
+    graph = parent(seeded)
+    question = "how many shapes are there?"
+    before = seeded.graph.invoke(ask(RED), version="v2").value["messages"]
+    parts = list(
+        graph.stream(
+            {"messages": [*before, HumanMessage(question)]},
+            stream_mode=["custom", "updates"],
+            subgraphs=True,
+            version="v2",
+        )
+    )
+    inner = [part for part in parts if part["ns"] and part["ns"][0].startswith("genllava:")]
+    told = [part["data"] for part in inner if part["type"] == "custom"]
+    assert "".join(event.text for event in told if type(event).__name__ == "TextDelta") == "There is one shape."
+    nodes = [name for part in inner if part["type"] == "updates" for name in part["data"]]
+    assert nodes == ["ingest", "route", "approve", "understand", "route", "answer"]
+
+
+@pytest.mark.parametrize("forgotten", [False, True], ids=["same process", "as in another process"])
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+def test_an_approval_is_given_through_the_parent(
+    pipeline: GenLlavaPipeline, tmp_path: Path, decision: str, forgotten: bool
+) -> None:
+    agent = VisualAgent(pipeline, store=":memory:", seed=1, approve="generate")
+    with SqliteSaver.from_conn_string(str(tmp_path / "theirs.sqlite")) as saver:
+        graph = parent(agent, saver)
+        asked = graph.invoke(ask(RED), THREAD, version="v2")
+        (question,) = asked.interrupts
+        assert question.value["action"] == "generate"
+        assert list(question.value["choices"]) == ["approve", "edit", "reject"]
+        if forgotten:
+            agent.engine.sessions.clear()
+            graph = parent(VisualAgent(pipeline, store=":memory:", seed=1, approve="generate"), saver)
+        done = graph.invoke(Command(resume={question.id: {"decision": decision}}), THREAD, version="v2")
+    reply = done.value["messages"][-2]
+    assert not done.interrupts
+    assert len(pictures(reply)) == (decision == "approve")
+    assert ("did not draw" in reply.text) == (decision == "reject")
+
+
+def test_a_turn_that_goes_on_elsewhere_draws_the_same_picture(pipeline: GenLlavaPipeline) -> None:
+    """Without a seed of the user's, too."""
+    drawn = []
+    for forget in (False, True):
+        saver = InMemorySaver()
+        agent = VisualAgent(pipeline, store=":memory:", approve="generate")
+        graph = parent(agent, saver)
+        graph.invoke(ask(RED), THREAD, version="v2")
+        (session,) = agent.engine.sessions.values()
+        seed = session.seed
+        if forget:
+            agent.engine.sessions.clear()
+            done = graph.invoke(Command(resume={"decision": "approve"}), THREAD, version="v2")
+            drawn.append((seed, pictures(done.value["messages"][-2])[0]["base64"]))
+        else:
+            done = graph.invoke(Command(resume={"decision": "approve"}), THREAD, version="v2")
+            again = VisualAgent(pipeline, store=":memory:", seed=seed).graph.invoke(ask(RED), version="v2")
+            drawn.append((0, pictures(done.value["messages"][-2])[0]["base64"]))
+            assert pictures(again.value["messages"][-1])[0]["base64"] == drawn[-1][1]
+    seed, picture = drawn[1]
+    again = VisualAgent(pipeline, store=":memory:", seed=seed).graph.invoke(ask(RED), version="v2")
+    assert pictures(again.value["messages"][-1])[0]["base64"] == picture
+
+
+def test_pictures_that_only_another_process_had_are_not_made_up(pipeline: GenLlavaPipeline) -> None:
+    agent = VisualAgent(pipeline, store=":memory:", seed=1, approve="edit")
+    graph = parent(agent, InMemorySaver())
+    asked = graph.invoke(ask(f"{RED}, then make it green"), THREAD, version="v2")
+    assert asked.interrupts[0].value["action"] == "edit"
+    agent.engine.sessions.clear()
+    with pytest.raises(InvalidRequest, match="ask again"):
+        graph.invoke(Command(resume={"decision": "approve"}), THREAD, version="v2")
+
+
+def test_state_is_plain_data_for_their_checkpointer(pipeline: GenLlavaPipeline) -> None:
+    """Checkpointers that are not ours revive no types of ours."""
+    agent = VisualAgent(pipeline, store=":memory:", seed=1, approve="edit")
+    graph = parent(agent, InMemorySaver())
+    graph.invoke(ask(f"{RED}, then make it green"), THREAD, version="v2")
+    (task,) = graph.get_state(THREAD, subgraphs=True).tasks
+    held = task.state.values
+    json.dumps({name: value for name, value in held.items() if name != "messages"})
+    assert held["images"]["image_1"]["origin"] == "generate"
+    assert held["steps"][0]["action"] == "generate"
+
+
+def test_a_context_of_theirs_says_nothing_to_ours(seeded: VisualAgent) -> None:
+    graph = parent(seeded, context=Theirs)
+    assert pictures(graph.invoke(ask(RED), context=Theirs(), version="v2").value["messages"][-2])
+
+
+def test_settings_come_with_the_agent_or_as_context(pipeline: GenLlavaPipeline, seeded: VisualAgent) -> None:
+    plain = VisualAgent(pipeline, store=":memory:").graph
+    given = plain.invoke(ask(RED), context=TurnSettings(seed=1), version="v2").value["messages"][-1]
+    assert pictures(given) == pictures(seeded.graph.invoke(ask(RED), version="v2").value["messages"][-1])
+
+
+def test_what_cannot_be_understood_is_refused_and_leaves_nothing(seeded: VisualAgent) -> None:
+    cases: list[tuple[list[AnyMessage], str]] = [
+        ([], "user"),
+        ([HumanMessage("hi"), AIMessage("hello")], "user"),
+        ([HumanMessage(" ")], "empty"),
+        ([HumanMessage([{"type": "text", "text": "what is it?"}, {"type": "image", "file_id": "image_1"}])], "file_id"),
+        ([HumanMessage([{"type": "text", "text": "a"}, {"type": "image", "url": "https://a.b/c.png"}])], "URL"),
+        ([HumanMessage([{"type": "text", "text": "a"}, {"type": "image", "base64": "?"}])], "damaged"),
+        ([HumanMessage([{"type": "text", "text": "a"}, {"type": "audio", "base64": "AA=="}])], "audio"),
+    ]
+    for messages, why in cases:
+        with pytest.raises(GenLlavaError, match=why):
+            seeded.graph.invoke({"messages": messages}, version="v2")
+    assert not seeded.engine.sessions
+
+
+def test_turns_that_nobody_comes_back_to_are_forgotten(pipeline: GenLlavaPipeline) -> None:
+    agent = VisualAgent(pipeline, store=":memory:", approve=("understand", "generate"))
+    graph = parent(agent, InMemorySaver())
+    graph.invoke(ask("draw a red circle"), {"configurable": {"thread_id": "first"}}, version="v2")
+    ((first, session),) = agent.engine.sessions.items()
+    agent.engine.sessions |= {f"copy {number}": session for number in range(KEPT)}
+    graph.invoke(ask("draw a red circle"), {"configurable": {"thread_id": "last"}}, version="v2")
+    assert len(agent.engine.sessions) == KEPT
+    assert first not in agent.engine.sessions
+
+
+# --- LangGraph's server ---
+
+
+def test_langgraph_json_points_to_a_graph_that_loads_no_model() -> None:
+    config = json.loads((ROOT / "langgraph.json").read_text())
+    path, name = config["graphs"]["genllava"]["path"].split(":")
+    script = f"""
+        import importlib.util, sys
+        spec = importlib.util.spec_from_file_location("studio", {str(ROOT / path)!r})
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        graph = module.{name}
+        assert graph.checkpointer is None, "the server brings its own"
+        assert "messages" in graph.get_input_jsonschema()["properties"]
+        assert "diffusers" not in sys.modules, "loading the model is left to the first request"
+        print(sorted(graph.nodes))
+    """
+    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, env=paths())
+    assert ran.returncode == 0, ran.stderr
+    assert "ingest" in ran.stdout
+
+
+@pytest.mark.slow
+def test_the_development_server_serves_it(tmp_path: Path) -> None:
+    if util.find_spec("langgraph_api") is None or util.find_spec("langgraph_cli") is None:
+        pytest.skip('needs pip install "langgraph-cli[inmem]"')
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ["dev", "--no-browser", "--no-reload", "--host", "127.0.0.1", "--port", str(port)]
+    quiet = {"LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGSMITH_TRACING": "false", "OMP_NUM_THREADS": "1"}
+    (tmp_path / "langgraph.json").write_text((ROOT / "langgraph.json").read_text())
+    (tmp_path / "agent").symlink_to(ROOT / "agent")  # the server writes into the folder that it runs in
+    with (tmp_path / "server.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "langgraph_cli", *command],
+            cwd=tmp_path, env=paths() | quiet, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        said = lambda: (tmp_path / "server.log").read_text()[-3000:]  # noqa: E731
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(240):
+            assert server.poll() is None, said()
+            try:
+                urllib.request.urlopen(f"{url}/ok", timeout=1)
+                break
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.25)
+        thread = post(f"{url}/threads", {})["thread_id"]
+        run = {"assistant_id": "genllava", "input": {"messages": [{"role": "user", "content": RED}]}}
+        first = post(f"{url}/threads/{thread}/runs/wait", run)
+        assert [block["type"] for block in first["messages"][-1]["content"]] == ["text", "image"], said()
+        run["input"] = {"messages": [{"role": "user", "content": "what color is the circle?"}]}
+        assert "red" in post(f"{url}/threads/{thread}/runs/wait", run)["messages"][-1]["content"][0]["text"]
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def post(url: str, data: dict[str, Any]) -> Any:
+    request = urllib.request.Request(url, json.dumps(data).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=300) as reply:
+        return json.load(reply)
+
+
+def paths() -> dict[str, str]:
+    """This checkout for other processes."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "agent", ROOT / "finetune")))}
+
+
+# --- other people's applications ---
+
+APPLICATION = {
+    "tools.py": "def shout(text):\n    return text.upper() + '!'\n",
+    "agent.py": """
+        from genllava_agent import VisualAgent
+
+        class Agent:
+            def __init__(self):
+                self.eyes = VisualAgent(store=":memory:", seed=1)
+
+            def ask(self, text):
+                return self.eyes(text)
+    """,
+    "main.py": """
+        import agent, tools
+        import genllava, genllava_agent, genllava_finetune
+        reply = agent.Agent().ask("draw a large red circle at the top left")
+        print(tools.shout(reply.text), reply.image.size)
+        print(agent.__file__, tools.__file__)
+        print(genllava.__file__, genllava_agent.__file__, genllava_finetune.__file__)
+    """,
+}
+
+
+@pytest.mark.slow
+def test_an_application_with_modules_of_the_same_names_uses_the_wheel(tmp_path: Path) -> None:
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist"), cwd=ROOT)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    venv.create(tmp_path / "venv", with_pip=False)
+    python = str(tmp_path / "venv" / "bin" / "python")
+    site = next((tmp_path / "venv" / "lib").glob("python3.*")) / "site-packages"
+    run(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", str(site), str(wheel), cwd=ROOT)
+    dependencies = Path(import_module("torch").__file__ or "").parents[1]
+    (site / "dependencies.pth").write_text(f"{dependencies}\n")  # it is the wheel that is looked at, not they
+    folder = tmp_path / "application"
+    folder.mkdir()
+    for name, text in APPLICATION.items():
+        (folder / name).write_text(textwrap.dedent(text))
+    said = run(python, "main.py", cwd=folder)
+    shown, own, ours = said.strip().splitlines()[-3:]
+    assert re.match(r"IMAGE_1: .*RED CIRCLE.*! \(128, 128\)", shown)
+    assert own.split() == [str(folder / "agent.py"), str(folder / "tools.py")]
+    assert all(path.startswith(str(site)) for path in ours.split()), ours
+    names = {path.name for path in site.iterdir()}
+    assert not {"agent", "tools", "finetune", "tests"} & names, "the wheel has no names that others have"
+
+
+def run(*command: str, cwd: Path) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    ran = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    return ran.stdout

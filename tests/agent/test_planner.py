@@ -1,0 +1,471 @@
+"""A chat model that plans, and our model that does the work."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages.tool import invalid_tool_call
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.tools import tool
+from langchain_tests.unit_tests import ChatModelUnitTests
+from PIL import Image, ImageOps
+from pydantic import BaseModel, Field
+
+from genllava.errors import Cancelled
+from genllava_agent import VisualAgent, events
+from genllava_agent.chat_model import ChatGenLlava
+from genllava_agent.planner import Planner
+from genllava_agent.planner_transcript import SHOWN
+
+if TYPE_CHECKING:
+    from genllava import GenLlavaPipeline
+
+pytestmark = [
+    pytest.mark.filterwarnings("error:.*(msgpack|deprecated|LangGraph).*"),
+    pytest.mark.filterwarnings("error::DeprecationWarning:(langgraph|langchain).*"),
+]
+RED = "a large red circle at the top left"
+
+
+class Scripted(BaseChatModel):
+    """Says what it is told to say, and keeps what it was shown and given."""
+
+    script: list[Any]
+    heard: list[list[BaseMessage]] = Field(default_factory=list)
+    bound: list[list[Any]] = Field(default_factory=list)
+    given: list[dict[str, Any]] = Field(default_factory=list)
+    wait: float = 0.0
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
+        self.bound.append(list(tools))
+        self.given.append(kwargs)
+        return self
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        self.heard.append(messages)
+        time.sleep(self.wait)
+        said = self.script.pop(0)
+        if isinstance(said, Exception):
+            raise said
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(said) if isinstance(said, str) else said)])
+
+
+def call(*calls: tuple[str, dict[str, Any]], text: str = "") -> AIMessage:
+    made = [{"name": name, "args": args, "id": f"call_{place}_{name}"} for place, (name, args) in enumerate(calls)]
+    return AIMessage(text, tool_calls=made)
+
+
+def draw(what: str = RED) -> AIMessage:
+    return call(("generate", {"instruction": what}))
+
+
+def edit(what: str, image: str) -> AIMessage:
+    return call(("edit", {"instruction": what, "image": image}))
+
+
+def look(what: str, image: str) -> AIMessage:
+    return call(("understand", {"instruction": what, "image": image}))
+
+
+def shown(messages: Sequence[BaseMessage]) -> list[bytes]:
+    blocks: list[Any] = [block for message in messages for block in message.content_blocks if block["type"] == "image"]
+    assert all("file_id" not in block for block in blocks)
+    return [base64.b64decode(block["base64"]) for block in blocks]
+
+
+def enum(tools: Sequence[Any], name: str, argument: str = "image") -> list[str]:
+    (spec,) = (spec["function"] for spec in tools if spec["function"]["name"] == name)
+    names: list[str] = spec["parameters"]["properties"][argument]["enum"]
+    return names
+
+
+@pytest.fixture
+def planned(pipeline: GenLlavaPipeline) -> Callable[..., tuple[VisualAgent, Scripted]]:
+    def make(*script: Any, wait: float = 0.0, **options: Any) -> tuple[VisualAgent, Scripted]:
+        model = Scripted(script=list(script), wait=wait)
+        return VisualAgent(pipeline, store=":memory:", seed=1, decider=model, **options), model
+
+    return make
+
+
+def test_several_steps(planned: Any) -> None:
+    last = "A red circle, then green; there is one shape."
+    agent, model = planned(
+        draw(), edit("make the circle green", "image_1"), look("how many shapes are there?", "image_2"), last
+    )
+    reply = agent("draw a red circle; make it green; how many shapes are there?")
+    assert reply.text == last
+    assert [step.action for step in reply.steps] == ["generate", "edit", "understand", "understand"]
+    assert [picture.id for picture in reply.images] == ["image_1", "image_2"]
+    assert "green circle" in (reply.images[1].record.plan or "")
+    assert reply.images[1].record.parents == ("image_1",)
+    assert reply.steps[2].text == "There is one shape."
+    assert not reply.stopped
+
+    first, second, third, fourth = model.bound
+    assert [spec["function"]["name"] for spec in first] == ["generate"], "there is nothing to look at yet"
+    assert enum(second, "edit") == enum(second, "understand") == ["image_1"]
+    assert enum(third, "edit") == enum(fourth, "edit") == ["image_1", "image_2"]
+    results = [message for message in model.heard[-1] if isinstance(message, ToolMessage)]
+    assert "image_1 was made" in results[0].text
+    assert results[2].text == "There is one shape."
+    (one, two) = shown(model.heard[-1])
+    assert Image.open(io.BytesIO(one)).tobytes() == reply.images[0].image.tobytes()
+    assert Image.open(io.BytesIO(two)).tobytes() == reply.images[1].image.tobytes()
+
+
+def test_it_is_shown_the_conversation(planned: Any) -> None:
+    agent, model = planned(draw(), "Drawn.", edit("make the circle blue", "image_1"), "It is blue now.", "Hello again.")
+    thread = agent.thread()
+    thread(f"draw {RED}")
+    thread("now blue, please")
+    thread("hello", Image.new("RGB", (64, 64), "red"))
+    texts = [message.text for message in model.heard[-1] if not isinstance(message, SystemMessage)]
+    assert texts[0] == f"draw {RED}"
+    assert texts[1] == "Drawn."
+    assert texts[2].startswith("image_1, made")
+    assert texts[2].endswith("now blue, please")
+    assert texts[3] == "It is blue now."
+    assert "image_3, from the user" in texts[4]
+    assert len(shown(model.heard[-1])) == 3
+
+
+def test_only_the_latest_pictures_are_shown(planned: Any) -> None:
+    agent, model = planned("I see.")
+    agent("look", [Image.new("RGB", (16, 16), (shade, 0, 0)) for shade in range(SHOWN + 2)])
+    pictures = shown(model.heard[0])
+    assert len(pictures) == SHOWN
+    assert Image.open(io.BytesIO(pictures[-1])).getpixel((0, 0)) == (SHOWN + 1, 0, 0)
+    assert "image_1," in model.heard[0][-1].text, "it still knows of the others"
+
+
+def test_a_planner_that_sees_nothing(pipeline: GenLlavaPipeline) -> None:
+    model = Scripted(script=[draw(), "Done."])
+    agent = VisualAgent(pipeline, store=":memory:", seed=1, decider=Planner(model, pictures=False))
+    agent(f"draw {RED}")
+    assert not shown(model.heard[-1])
+    assert "large red circle" in model.heard[-1][-1].text
+
+
+def test_several_calls_at_once_are_done_one_by_one(planned: Any) -> None:
+    both = call(
+        ("generate", {"instruction": RED}), ("edit", {"instruction": "make the circle green", "image": "image_1"})
+    )
+    agent, model = planned(both, "Done.")
+    reply = agent("red, then green")
+    assert [picture.id for picture in reply.images] == ["image_1", "image_2"]
+    assert len(model.heard) == 2
+    assert [type(message) for message in model.heard[1][-4:]] == [AIMessage, ToolMessage, ToolMessage, HumanMessage]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (edit("make it green", "image_9"), "no picture 'image_9'"),
+        (call(("edit", {"instruction": "make it green"})), "'image' is missing"),
+        (call(("generate", {"instruction": 7})), "valid string"),
+        (call(("generate", {"instruction": " "})), "at least 1 character"),
+        (call(("generate", {"instruction": RED, "size": 4})), "no argument 'size'"),
+        (call(("fly", {})), "no tool 'fly'"),
+        (AIMessage(""), "empty message"),
+        (AIMessage("", invalid_tool_calls=[invalid_tool_call(name="generate", args="{", id="x", error=None)]), "JSON"),
+    ],
+    ids=["picture", "missing", "type", "empty", "unknown", "tool", "nothing", "json"],
+)
+def test_what_cannot_be_called_goes_back_once(planned: Any, wrong: AIMessage, why: str) -> None:
+    agent, model = planned(wrong, edit("make the circle green", "image_1"), "Better.")
+    reply = agent("what now?", Image.new("RGB", (64, 64), "red"))
+    assert reply.text == "Better."
+    assert why in model.heard[1][-1].text
+    assert [step.outcome for step in reply.steps] == ["ok", "ok"]
+
+
+def test_what_cannot_be_called_twice_is_an_error(planned: Any) -> None:
+    agent, model = planned(*[call(("fly", {}), ("generate", {"instruction": RED}))] * 4)
+    reply = agent("what now?")
+    assert [step.outcome for step in reply.steps] == ["error", "error"]
+    assert reply.steps[0].text.startswith("PlannerFailed: the chat model that plans went wrong twice")
+    assert "two errors in a row" in reply.stopped
+    assert len(model.heard) == 4
+    dropped = [message.text for message in model.heard[1] if isinstance(message, ToolMessage)][1]
+    assert "not done" in dropped
+    assert agent.thread().name, "the next turn is not touched by it"
+
+
+def test_what_fails_is_told(planned: Any) -> None:
+    agent, _ = planned(draw(), ConnectionError("the server is gone"), "It is drawn.")
+    reply = agent("draw")
+    assert reply.text == "It is drawn."
+    assert [step.outcome for step in reply.steps] == ["ok", "error", "ok"]
+    assert "ConnectionError: the server is gone" in reply.steps[1].text
+
+
+def test_it_may_end_in_words_at_once(planned: Any) -> None:
+    agent, _ = planned("Hello!")
+    heard = list(agent.stream("hi"))
+    assert "".join(event.text for event in heard if isinstance(event, events.TextDelta)) == "Hello!"
+    assert heard[-1].reply.text == "Hello!"
+
+
+def test_it_does_not_name_pictures_that_there_are_not(planned: Any) -> None:
+    agent, _ = planned("See image_7.")
+    assert "does not exist" in agent("hi").text
+
+
+def test_limits_are_the_graphs(planned: Any) -> None:
+    colors = ["red", "blue", "green", "yellow"]
+    agent, _ = planned(*[draw(f"a large {color} circle at the top left") for color in colors], limits={"images": 2})
+    reply = agent("draw for ever")
+    assert len(reply.images) == 2
+    assert "2 pictures" in reply.stopped
+    agent, _ = planned("too late", wait=3.0, limits={"seconds": 0.5})
+    began = time.monotonic()
+    assert "0.5 seconds" in agent("hi").stopped
+    assert time.monotonic() - began < 2.5, "nobody waits for the chat model then"
+
+
+def test_cancelling_does_not_wait_for_the_chat_model(planned: Any) -> None:
+    agent, _ = planned("too late", wait=3.0)
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        agent("hi", cancel=stop.is_set)
+    assert time.monotonic() - began < 2.5
+
+
+def test_other_turns_go_on_while_the_chat_model_thinks(planned: Any) -> None:
+    agent, _ = planned("Hm.", "Hm.", wait=2.0)
+    began = time.monotonic()
+    replies = agent.batch(["one", "two"])
+    assert [reply.text for reply in replies] == ["Hm.", "Hm."]
+    assert time.monotonic() - began < 3.8
+
+
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+def test_approvals_are_asked_for_as_always(planned: Any, decision: str) -> None:
+    agent, model = planned(draw(), edit("make the circle green", "image_1"), "Done.", approve="edit")
+    waiting = agent("draw and change")
+    assert waiting.pending.action == "edit"
+    assert waiting.pending.image == "image_1"
+    done = waiting.thread.approve() if decision == "approve" else waiting.thread.reject()
+    assert len(done.images) == 1 + (decision == "approve")
+    if decision == "approve":
+        assert done.text == "Done."
+        results = [message.text for message in model.heard[-1] if isinstance(message, ToolMessage)]
+        assert "image_2 was made" in results[1], "what came before is known after the question"
+
+
+@tool(response_format="content_and_artifact")
+def mirror(image: Any, times: int) -> tuple[str, Any]:
+    """Mirror a picture."""
+    for _ in range(times):
+        image = ImageOps.mirror(image)
+    return f"mirrored {times} times", image
+
+
+mirror.metadata = {"images": ["image"]}
+
+
+def test_tools_of_the_agent(planned: Any) -> None:
+    agent, model = planned(
+        draw(),
+        call(("mirror", {"image": "image_1", "times": "often"})),
+        call(("mirror", {"image": "image_1", "times": 1})),
+        "Mirrored.",
+        tools=[mirror],
+    )
+    reply = agent("draw, then mirror")
+    assert [spec["function"]["name"] for spec in model.bound[0]] == ["generate"]
+    assert enum(model.bound[1], "mirror") == ["image_1"]
+    assert "times='often'" in model.heard[2][-1].text
+    assert reply.images[1].record.origin == "tool"
+    assert reply.images[1].record.parents == ("image_1",)
+    assert reply.images[1].image.tobytes() == ImageOps.mirror(reply.images[0].image).tobytes()
+
+
+# --- as a chat model that calls other people's tools ---
+
+
+def weather(city: str) -> str:
+    """The weather in a city."""
+    return f"rain in {city}"
+
+
+class TestStandardUnit(ChatModelUnitTests):
+    """LangChain's, tools and structured output included."""
+
+    pytestmark = pytest.mark.filterwarnings("ignore:.*no effect on GenLLaVA.*:UserWarning")
+
+    @property
+    def chat_model_class(self) -> type[BaseChatModel]:
+        return ChatGenLlava
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {"agent": VisualAgent(store=":memory:", decider=Scripted(script=[]))}
+
+
+def test_tools_of_a_caller(planned: Any) -> None:
+    agent, inner = planned(draw(), call(("weather", {"city": "Oslo"}), text="Let me see."), "Rain, as on the picture.")
+    model = agent.chat_model().bind_tools([weather])
+    messages: list[BaseMessage] = [SystemMessage("Be brief."), HumanMessage("draw; and how is the weather in Oslo?")]
+    first = model.invoke(messages)
+    assert [(made["name"], made["args"]) for made in first.tool_calls] == [("weather", {"city": "Oslo"})]
+    assert first.response_metadata["finish_reason"] == "tool_calls"
+    assert first.text == "Let me see."
+    assert len(shown([first])) == 1
+    assert inner.heard[0][0].text.endswith("Be brief.")
+    result = ToolMessage(weather("Oslo"), tool_call_id=first.tool_calls[0]["id"])
+    second = model.invoke([*messages, first, result])
+    assert second.text == "Rain, as on the picture."
+    assert not second.tool_calls
+    told = inner.heard[-1]
+    assert [message.text for message in told[-2:]] == ["Let me see.", "rain in Oslo"]
+    assert len(shown(told)) == 1, "the picture that was made before the call"
+
+
+def test_calls_are_streamed(planned: Any) -> None:
+    agent, _ = planned(call(("weather", {"city": "Oslo"})))
+    chunks = list(agent.chat_model().bind_tools([weather]).stream("weather?"))
+    whole = chunks[0]
+    for chunk in chunks[1:]:
+        whole = whole + chunk
+    assert whole.tool_calls[0]["args"] == {"city": "Oslo"}
+    assert whole.text == ""
+
+
+def test_structured_output(planned: Any) -> None:
+    class Scene(BaseModel):
+        """What is to be seen."""
+
+        shapes: int
+
+    agent, inner = planned(call(("Scene", {"shapes": 2})))
+    assert agent.chat_model().with_structured_output(Scene).invoke("how many?") == Scene(shapes=2)
+    assert inner.given == [{"tool_choice": "any"}]
+    assert [spec["function"]["name"] for spec in inner.bound[0]] == ["Scene"], "there is nothing else to call"
+
+
+def test_without_a_planner_there_is_nobody_to_call_them() -> None:
+    with pytest.raises(NotImplementedError, match="decider"):
+        VisualAgent(store=":memory:").chat_model().bind_tools([weather])
+
+
+# --- a real server ---
+
+SERVER = '''
+import http.server, json, sys
+replies = json.loads(sys.argv[1])
+requests = open(sys.argv[2], "w")
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        requests.write(json.dumps({"path": self.path, "body": json.loads(body)}) + "\\n")
+        requests.flush()
+        message = {"role": "assistant", **replies.pop(0)}
+        finish = "tool_calls" if "tool_calls" in message else "stop"
+        data = json.dumps({
+            "id": "reply", "object": "chat.completion", "created": 0, "model": "scripted",
+            "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+        }).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args):
+        pass
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+'''
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[list[dict[str, Any]]], tuple[str, Path]]]:
+    """A server of OpenAI's protocol with scripted replies, and the file of what was asked of it."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(replies: list[dict[str, Any]]) -> tuple[str, Path]:
+        asked = tmp_path / "requests.jsonl"
+        command = [sys.executable, "-c", SERVER, json.dumps(replies), str(asked)]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        assert started[-1].stdout is not None
+        return f"http://127.0.0.1:{int(started[-1].stdout.readline())}/v1", asked
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(10)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def http_call(name: str, **arguments: Any) -> dict[str, Any]:
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    return {"content": None, "tool_calls": [{"id": f"call_{name}", "type": "function", "function": function}]}
+
+
+def test_through_a_server_of_openais_protocol(
+    pipeline: GenLlavaPipeline, serve: Callable[[list[dict[str, Any]]], tuple[str, Path]]
+) -> None:
+    from langchain_openai import ChatOpenAI
+
+    url, asked = serve(
+        [
+            http_call("generate", instruction=RED),
+            http_call("edit", instruction="make the circle green", image="image_1"),
+            http_call("understand", instruction="how many shapes are there?", image="image_2"),
+            {"content": "One green circle."},
+        ]
+    )
+    model = ChatOpenAI(base_url=url, api_key="none", model="scripted", max_retries=0)  # type: ignore[arg-type]
+    agent = VisualAgent(pipeline, store=":memory:", seed=1, decider=model)
+    reply = agent("draw it, make it green, count")
+    assert reply.text == "One green circle."
+    assert [picture.id for picture in reply.images] == ["image_1", "image_2"]
+
+    requests = [json.loads(line) for line in asked.read_text().splitlines()]
+    assert [request["path"] for request in requests] == ["/v1/chat/completions"] * 4
+    assert "file_id" not in asked.read_text()
+    last = requests[-1]["body"]
+    urls = [
+        block["image_url"]["url"]
+        for message in last["messages"]
+        if isinstance(message["content"], list)
+        for block in message["content"]
+        if block["type"] == "image_url"
+    ]
+    assert all(url.startswith("data:image/png;base64,") for url in urls)
+    pixels = [Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).tobytes() for url in urls]
+    assert pixels == [picture.image.tobytes() for picture in reply.images]
+    assert all(isinstance(message["content"], str) for message in last["messages"] if message["role"] == "tool")
+    assert enum(last["tools"], "edit") == ["image_1", "image_2"]
