@@ -254,18 +254,22 @@ class ChatGenLlava(BaseChatModel):
                 )
             )
             with contextlib.closing(parts):  # type: ignore[type-var]
-                for part in parts:
-                    new = ""
-                    if part["type"] == "values":
-                        last = part
-                        new = "" if planned else text.stepped(part["data"].get("steps", []))
-                    elif isinstance(part["data"], events.TextDelta):
-                        new = text.delta(part["data"].text)
-                    elif isinstance(part["data"], events.ImageReady):
-                        pictures += 1
-                        yield _chunk(_picture(session, part["data"], pictures))
-                    if new:
-                        yield _chunk(_text(new))
+                try:
+                    for part in parts:
+                        new = ""
+                        if part["type"] == "values":
+                            last = part
+                            new = "" if planned else text.stepped(part["data"].get("steps", []))
+                        elif isinstance(part["data"], events.TextDelta):
+                            new = text.delta(part["data"].text)
+                        elif isinstance(part["data"], events.ImageReady):
+                            pictures += 1
+                            yield _chunk(_picture(session, part["data"], pictures))
+                        if new:
+                            yield _chunk(_text(new))
+                except BaseException:
+                    gone = True  # the model stops, and then the graph can be closed
+                    raise
             said, finish = _ended(last)
             if session.calls:
                 said, finish = last["data"].get("reply", ""), "tool_calls"
