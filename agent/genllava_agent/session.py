@@ -40,6 +40,7 @@ class Trial:
 
     drawing: Drawing
     comparison: Comparison = field(default_factory=Comparison)
+    verified: bool = False
 
 
 @dataclass(slots=True)
@@ -71,6 +72,8 @@ class Session:
         spent: on them.
         inline: whether pictures go into messages as they are, for readers who have no access to the artifacts.
         notes: what the decider keeps for itself during the turn.
+        theirs: what a caller gives `bind_tools`: tools as OpenAI has them, whose calls end the turn.
+        calls: of those, made in this turn.
     """
 
     id: str
@@ -84,6 +87,8 @@ class Session:
     spent: Meter = field(default_factory=Meter)
     inline: bool = False
     notes: list[Any] = field(default_factory=list)
+    theirs: dict[str, Any] = field(default_factory=dict)
+    calls: list[Any] = field(default_factory=list)
     _began: float = field(default_factory=time.monotonic)
     _standing: Standing | None = None
     _start: int = 0
