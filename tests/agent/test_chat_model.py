@@ -48,6 +48,14 @@ class TestStandardUnit(ChatModelUnitTests):
         return {"agent": VisualAgent(store=":memory:")}
 
     @property
+    def has_tool_calling(self) -> bool:
+        return False  # without a planner; with one, see test_planner.py
+
+    @property
+    def has_structured_output(self) -> bool:
+        return False
+
+    @property
     def supports_image_inputs(self) -> bool:
         return True
 
@@ -70,6 +78,14 @@ class TestStandardIntegration(ChatModelIntegrationTests):
     @property
     def chat_model_params(self) -> dict[str, Any]:
         return {"agent": self.agent}
+
+    @property
+    def has_tool_calling(self) -> bool:
+        return False  # without a planner; with one, see test_planner.py
+
+    @property
+    def has_structured_output(self) -> bool:
+        return False
 
     @property
     def supports_image_inputs(self) -> bool:
