@@ -189,7 +189,7 @@ def test_readme_commands_do_what_they_say(tmp_path: Path) -> None:
 @needs_weights
 def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))  # where threads are kept that have no place of their own
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))  # where threads are kept by default
     blocks = re.findall(r"```python\n(.*?)```", README, re.S)
     assert blocks
     names: dict[str, object] = {"__name__": "readme"}

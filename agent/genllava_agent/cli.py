@@ -238,7 +238,7 @@ def chat(
     for path in images or ():
         read_picture(path)
 
-    from genllava_agent.chat import converse
+    from genllava_agent.terminal.chat import converse
 
     attached = [str(Path(path).absolute()) for path in images or ()]
     code = converse(thread, store, model, device, attached, shows_pictures=not no_pictures, options=options)

@@ -12,7 +12,7 @@ from genllava_agent.records import ImageRecord, image_name
 if TYPE_CHECKING:
     from PIL import Image
 
-    from genllava_agent.lineage import Lineage
+    from genllava_agent.pages.lineage import Lineage
     from genllava_agent.stores.base import ThreadStore
 
 
@@ -60,12 +60,12 @@ class ThreadImage:
 
     def lineage(self) -> Lineage:
         """The pictures it was made from, and those that they were made from."""
-        from genllava_agent.lineage import Lineage
+        from genllava_agent.pages.lineage import Lineage
 
         return Lineage(self.id, self._records, lambda name: self._store.image(self._records[name].key))
 
     def _repr_png_(self) -> bytes:
-        from genllava_agent.markup import png_bytes
+        from genllava_agent.pages.markup import png_bytes
 
         return png_bytes(self.image)
 
@@ -102,7 +102,7 @@ class ThreadImages(Mapping[str, ThreadImage]):
         return f"<pictures: {', '.join(self._records) or 'none'}>"
 
     def _repr_html_(self) -> str:
-        from genllava_agent import notebook
+        from genllava_agent.pages import notebook
 
         names = list(self._records)
         left_out = len(names) - _SHOWN

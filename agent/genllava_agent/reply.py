@@ -67,7 +67,7 @@ class Reply:
 
     def _repr_html_(self) -> str:
         """For notebooks: the text and the pictures, each with its plan."""
-        from genllava_agent import notebook
+        from genllava_agent.pages import notebook
 
         parts = [notebook.paragraph(self.text)]
         parts += [notebook.figure(picture.image, picture.record, _SIDE, self.text) for picture in self.images]

@@ -252,7 +252,7 @@ class Thread:
 
     def trace(self, path: str | Path, turn: int | None = None) -> Path:
         """Write a page about a turn (the last one if no number is given): its pictures, choices and times."""
-        from genllava_agent.trace import write_trace
+        from genllava_agent.pages.trace import write_trace
 
         history = self.history()
         if not history or (turn is not None and not 1 <= turn <= len(history)):
@@ -263,7 +263,7 @@ class Thread:
         return f"<thread {self.name!r}>"
 
     def _repr_html_(self) -> str:
-        from genllava_agent.trace import thread_html
+        from genllava_agent.pages.trace import thread_html
 
         return thread_html(self, self.history())
 

@@ -19,13 +19,13 @@ import pytest
 from PIL import Image
 
 from genllava_agent import VisualAgent
-from genllava_agent.chat import Chat, how_to_continue, parse_answer
-from genllava_agent.chat_commands import COMMANDS, typed_path
-from genllava_agent.chat_screen import Screen, printable
 from genllava_agent.records import Question
-from genllava_agent.terminal_pictures import TerminalPictures
+from genllava_agent.terminal.chat import Chat, how_to_continue, parse_answer
+from genllava_agent.terminal.chat_commands import COMMANDS, typed_path
+from genllava_agent.terminal.chat_screen import Screen, printable
+from genllava_agent.terminal.terminal_pictures import TerminalPictures
+from genllava_agent.terminal.typed_lines import TypedLines, history_file
 from genllava_agent.threads import Thread
-from genllava_agent.typed_lines import TypedLines, history_file
 from genllava_finetune.shapes.parser import parse
 from genllava_finetune.shapes.render import render
 from genllava_finetune.shapes.scene import Scene, Thing

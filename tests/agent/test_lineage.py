@@ -16,9 +16,9 @@ from PIL import Image, ImageFont
 from genllava.errors import InvalidRequest
 from genllava_agent import VisualAgent
 from genllava_agent.errors import ThreadQuarantined, UnknownImage
-from genllava_agent.lineage import Lineage
-from genllava_agent.lineage_drawing import _polyline
-from genllava_agent.lineage_layout import CARD_WIDTH, FONT, PAD, THUMB, lay_out, wrapped
+from genllava_agent.pages.lineage import Lineage
+from genllava_agent.pages.lineage_drawing import _polyline
+from genllava_agent.pages.lineage_layout import CARD_WIDTH, FONT, PAD, THUMB, lay_out, wrapped
 from genllava_agent.pictures import ThreadImages
 from genllava_agent.records import ImageRecord
 from genllava_agent.stores.base import ThreadStore

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genllava_agent import terminal_pictures
-from genllava_agent.chat_screen import _Moving
-from genllava_agent.terminal_pictures import (
+from genllava_agent.terminal import terminal_pictures
+from genllava_agent.terminal.chat_screen import _Moving
+from genllava_agent.terminal.terminal_pictures import (
     CHUNK,
     TerminalPictures,
     ask_attributes,

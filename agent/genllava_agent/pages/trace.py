@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from genllava_agent import notebook
-from genllava_agent.lineage import Lineage
-from genllava_agent.markup import data_uri, escaped, fitted
 from genllava_agent.outputs import check_output, write_bytes
-from genllava_agent.page_style import STYLE
+from genllava_agent.pages import notebook
+from genllava_agent.pages.lineage import Lineage
+from genllava_agent.pages.markup import data_uri, escaped, fitted
+from genllava_agent.pages.page_style import STYLE
 from genllava_agent.records import ImageRecord, Region, Step, Turn
 from genllava_agent.workers import KINDS
 

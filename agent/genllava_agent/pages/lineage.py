@@ -17,7 +17,7 @@ from genllava_agent.records import ImageRecord
 if TYPE_CHECKING:
     from PIL import Image
 
-    from genllava_agent.lineage_layout import Layout
+    from genllava_agent.pages.lineage_layout import Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Lineage:
         Raises:
             ThreadQuarantined: what is stored of a picture is damaged.
         """
-        from genllava_agent.lineage_drawing import draw_svg
+        from genllava_agent.pages.lineage_drawing import draw_svg
 
         return draw_svg(self._layout, self._image_of)
 
@@ -85,13 +85,13 @@ class Lineage:
             InvalidRequest: it would be too large; it can still be saved as SVG.
             ThreadQuarantined: as for `svg`.
         """
-        from genllava_agent.lineage_drawing import draw_image
+        from genllava_agent.pages.lineage_drawing import draw_image
 
         return draw_image(self._layout, self._image_of)
 
     def png(self) -> bytes:
         """The tree as a PNG. Errors as for `image`."""
-        from genllava_agent.markup import png_bytes
+        from genllava_agent.pages.markup import png_bytes
 
         return png_bytes(self.image())
 
@@ -131,7 +131,7 @@ class Lineage:
 
     @cached_property
     def _layout(self) -> Layout:
-        from genllava_agent.lineage_layout import lay_out
+        from genllava_agent.pages.lineage_layout import lay_out
 
         return lay_out(self.nodes)
 

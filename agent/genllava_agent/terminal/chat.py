@@ -16,19 +16,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from genllava.errors import Cancelled, GenLlavaError
-from genllava_agent import chat_commands, events
-from genllava_agent.chat_screen import PREVIEWS, Screen
+from genllava_agent import events
 from genllava_agent.errors import AnswerPending, InvalidAnswer
 from genllava_agent.records import Question
 from genllava_agent.reporting import TRACEBACK_VARIABLE
 from genllava_agent.stores import MEMORY
-from genllava_agent.terminal_pictures import TerminalPictures
+from genllava_agent.terminal import chat_commands
+from genllava_agent.terminal.chat_screen import PREVIEWS, Screen
+from genllava_agent.terminal.terminal_pictures import TerminalPictures
 from genllava_agent.threads import Thread
 
 if TYPE_CHECKING:
     from genllava_agent.agent import VisualAgent
     from genllava_agent.reply import Reply
-    from genllava_agent.typed_lines import TypedLines
+    from genllava_agent.terminal.typed_lines import TypedLines
 
 PROMPT: Final = "> "
 FAILED: Final = 1
@@ -65,7 +66,7 @@ def converse(
     from genllava_agent.loading import load_pipeline
     from genllava_agent.progress import Progress
     from genllava_agent.stores import open_store
-    from genllava_agent.typed_lines import TypedLines, history_file
+    from genllava_agent.terminal.typed_lines import TypedLines, history_file
 
     live = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     pictures = TerminalPictures.of(sys.stdin, sys.stdout) if live and shows_pictures else TerminalPictures(None)

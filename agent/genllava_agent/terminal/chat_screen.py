@@ -11,7 +11,7 @@ from genllava_agent import events
 from genllava_agent.answers import compose
 from genllava_agent.records import ImageRecord, Step
 from genllava_agent.reporting import one_line
-from genllava_agent.terminal_pictures import TerminalPictures
+from genllava_agent.terminal.terminal_pictures import TerminalPictures
 from genllava_agent.workers import TASK_TOKENS
 
 if TYPE_CHECKING:

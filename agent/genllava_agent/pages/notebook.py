@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from genllava_agent.markup import data_uri, escaped, fitted
+from genllava_agent.pages.markup import data_uri, escaped, fitted
 
 if TYPE_CHECKING:
     from PIL import Image

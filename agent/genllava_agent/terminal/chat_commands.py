@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from genllava.errors import InvalidRequest
-from genllava_agent.chat_screen import described
 from genllava_agent.errors import NothingPending, UnknownImage
+from genllava_agent.terminal.chat_screen import described
 
 if TYPE_CHECKING:
-    from genllava_agent.chat import Chat
     from genllava_agent.pictures import ThreadImage
+    from genllava_agent.terminal.chat import Chat
 
 _NAME: Final = re.compile(r"(?:image_)?([1-9][0-9]{0,5})")
 

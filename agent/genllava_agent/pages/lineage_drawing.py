@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from PIL import Image, ImageDraw, ImageFont
 
 from genllava.errors import InvalidRequest
-from genllava_agent.lineage_layout import CARD_WIDTH, FONT, LEADING, PAD, RADIUS, THUMB
-from genllava_agent.markup import data_uri, escaped, fitted
+from genllava_agent.pages.lineage_layout import CARD_WIDTH, FONT, LEADING, PAD, RADIUS, THUMB
+from genllava_agent.pages.markup import data_uri, escaped, fitted
 
 if TYPE_CHECKING:
-    from genllava_agent.lineage_layout import Card, Layout, Point
+    from genllava_agent.pages.lineage_layout import Card, Layout, Point
 
 PAPER: Final = "#f6f5f1"
 CARD: Final = "#ffffff"
