@@ -161,13 +161,13 @@ class VisualAgent:
 
     def chat_model(self, **options: Any) -> BaseChatModel:
         """The agent as a LangChain chat model, with pictures in and out as content blocks."""
-        from genllava_agent.chat_model import ChatGenLlava
+        from genllava_agent.interop.chat_model import ChatGenLlava
 
         return ChatGenLlava(agent=self, options=options)
 
     def as_tool(self, **options: Any) -> BaseTool:
         """The agent as a LangChain tool for other agents."""
-        from genllava_agent.as_tool import agent_tool
+        from genllava_agent.interop.as_tool import agent_tool
 
         return agent_tool(self, **options)
 

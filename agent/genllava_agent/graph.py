@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.graph import END, START, StateGraph
 
+from genllava_agent.interop.plain_state import Node, plain
 from genllava_agent.nodes import Nodes
-from genllava_agent.plain_state import Node, plain
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import AgentState, Messages
 

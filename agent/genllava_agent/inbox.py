@@ -46,7 +46,7 @@ def receive(engine: Engine, state: AgentState, settings: TurnSettings, foreign: 
         InvalidRequest, ImageRejected.
     """
     if foreign:
-        from genllava_agent.foreign import keep_session, open_messages
+        from genllava_agent.interop.foreign import keep_session, open_messages
 
         session, received = open_messages(engine, state["messages"], settings)
         keep_session(engine, session)
@@ -61,7 +61,7 @@ def reopen(engine: Engine, state: AgentState, settings: TurnSettings) -> Session
     Raises:
         InvalidRequest: the turn has made pictures, which were in the memory of that process.
     """
-    from genllava_agent.foreign import keep_session, open_messages
+    from genllava_agent.interop.foreign import keep_session, open_messages
 
     session, received = open_messages(engine, state["messages"], settings, state["session"])
     if not state["images"].keys() <= received.images.keys():

@@ -20,8 +20,8 @@ from PIL import Image
 
 from genllava.errors import InvalidRequest
 from genllava_agent import VisualAgent
-from genllava_agent.chat_model import ChatGenLlava
-from genllava_agent.chat_text import ReplyText
+from genllava_agent.interop.chat_model import ChatGenLlava
+from genllava_agent.interop.chat_text import ReplyText
 from genllava_agent.records import Step
 
 if TYPE_CHECKING:

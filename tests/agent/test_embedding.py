@@ -28,7 +28,7 @@ from langgraph.types import Command
 
 from genllava.errors import GenLlavaError, InvalidRequest
 from genllava_agent import VisualAgent
-from genllava_agent.foreign import KEPT
+from genllava_agent.interop.foreign import KEPT
 from genllava_agent.settings import TurnSettings
 
 if TYPE_CHECKING:

@@ -26,9 +26,9 @@ from pydantic import BaseModel, Field
 
 from genllava.errors import Cancelled
 from genllava_agent import VisualAgent, events
-from genllava_agent.chat_model import ChatGenLlava
+from genllava_agent.interop.chat_model import ChatGenLlava
 from genllava_agent.planner import Planner
-from genllava_agent.planner_transcript import SHOWN
+from genllava_agent.planner.transcript import SHOWN
 
 if TYPE_CHECKING:
     from genllava import GenLlavaPipeline

@@ -41,6 +41,8 @@ def storing() -> Iterator[None]:
         if primary in _BROKEN or not isinstance(error, sqlite3.OperationalError):
             raise damaged(str(error)) from error
         raise StoreFailed(_said(str(error), _sqlite_advice(primary))) from error
+    except UnicodeDecodeError as error:  # of what SQLite says about a database in which it found damage
+        raise damaged(str(error)) from error
     except ValidationError as error:  # of a record
         raise ThreadQuarantined(
             f"what is stored of this thread was written by another version, or is damaged ({error.error_count()} "

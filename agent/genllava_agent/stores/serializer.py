@@ -13,7 +13,7 @@ from typing import Any, Final
 import ormsgpack
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langgraph.checkpoint.serde.base import SerializerProtocol
-from langgraph.types import Interrupt, Overwrite, Send
+from langgraph.types import Interrupt, Overwrite
 from pydantic import BaseModel
 
 from genllava_agent import records, state
@@ -100,8 +100,6 @@ def _plain(obj: Any) -> ormsgpack.Ext | str:
         name, fields = "Interrupt", {"value": obj.value, "id": obj.id}
     elif isinstance(obj, Overwrite):
         name, fields = "Overwrite", obj.value
-    elif isinstance(obj, Send):
-        name, fields = "Send", (obj.node, obj.arg)
     elif _SEQUENCES.get(name) is type(obj):
         fields = list(obj)
     else:
@@ -119,9 +117,6 @@ def _revived(code: int, data: bytes) -> Any:
         return Interrupt(value=fields["value"], id=fields["id"])
     if name == "Overwrite":
         return Overwrite(fields)
-    if name == "Send":
-        node, argument = fields
-        return Send(node, argument)
     return _SEQUENCES[name](fields)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import BaseMessage
+from langgraph.checkpoint.serde.types import INTERRUPT
 
 from genllava_agent.errors import AgentError
 from genllava_agent.records import ImageRecord, Pending, Question, Request, Step
@@ -46,7 +47,7 @@ def load_state(store: ThreadStore, target: Saver, pending: Pending) -> None:
     try:
         with storing():
             kept = store.saver.get_tuple(_place(pending.id, pending.question.interrupt))
-        if kept is None or not _fits(kept, pending.id):
+        if kept is None or not _fits(kept, pending.id) or not _asks(kept, pending.question):
             raise damaged(WAITING_STATE)
         _put(target, kept, pending.id, "")
     except AgentError:
@@ -67,6 +68,12 @@ def _put(target: Saver, kept: CheckpointTuple, turn: str, question: str) -> None
         writes.setdefault(task, []).append((channel, value))
     for task, pairs in writes.items():
         target.put_writes(place, pairs, task)
+
+
+def _asks(kept: CheckpointTuple, question: Question) -> bool:
+    """Whether it is the state at this question."""
+    asked = [value for _, channel, value in kept.pending_writes or [] if channel == INTERRUPT]
+    return [interrupt.id for interrupts in asked for interrupt in interrupts] == [question.interrupt]
 
 
 def _fits(kept: CheckpointTuple, turn: str) -> bool:

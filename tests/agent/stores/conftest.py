@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from genllava_agent.stores.base import Store
 if TYPE_CHECKING:
     from genllava import GenLlavaPipeline
 
+sys.path.append(str(Path(__file__).parent))  # for what the tests here share: `crashing`
 SETTINGS: dict[str, Any] = {"verify": 0, "margin": 0.0, "num_inference_steps": 1}
 
 
@@ -49,6 +51,18 @@ def terse() -> GenLlavaPipeline:
     """A small model for many turns. Processes are forked from this one, so that it works in one thread."""
     torch.set_num_threads(1)
     return build_terse()
+
+
+@pytest.fixture
+def quick_path(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is such a thing: for tests that write so much that a disk would be waited for."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    path = Path(tempfile.mkdtemp(prefix="genllava-test-", dir=memory))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture
@@ -181,7 +195,8 @@ def _user_exists(name: str) -> bool:
 def _programs() -> Path | None:
     found = [Path(path).parent for path in [shutil.which("initdb")] if path]
     found += [file.parent for file in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)]
-    return next((folder for folder in found if (folder / "postgres").exists() and (folder / "pg_isready").exists()), None)
+    found = [folder for folder in found if (folder / "postgres").exists() and (folder / "pg_isready").exists()]
+    return found[0] if found else None
 
 
 def _installed() -> Path | None:

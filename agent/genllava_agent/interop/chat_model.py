@@ -26,9 +26,9 @@ from genllava import layout
 from genllava.errors import InvalidRequest
 from genllava_agent import events
 from genllava_agent.background import heard_outside, in_background, stream_in_background
-from genllava_agent.chat_text import ReplyText
 from genllava_agent.deciders import as_decider, speaks
-from genllava_agent.foreign import ignored, open_messages
+from genllava_agent.interop.chat_text import ReplyText
+from genllava_agent.interop.foreign import ignored, open_messages
 from genllava_agent.records import Question
 from genllava_agent.reply import reply_text
 from genllava_agent.session import Session

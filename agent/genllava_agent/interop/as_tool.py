@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from genllava.errors import GenLlavaError, ImageRejected, InvalidRequest
 from genllava_agent.background import in_background, outside
 from genllava_agent.errors import UnknownImage
-from genllava_agent.foreign import pictures_of
+from genllava_agent.interop.foreign import pictures_of
 from genllava_agent.records import image_number
 
 if TYPE_CHECKING:

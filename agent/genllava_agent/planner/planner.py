@@ -16,8 +16,8 @@ from langchain_core.messages import AIMessage, AnyMessage
 from genllava.errors import Cancelled
 from genllava_agent.deciders import Decision
 from genllava_agent.errors import PlannerFailed
-from genllava_agent.planner_tools import Offer, offers
-from genllava_agent.planner_transcript import Transcript
+from genllava_agent.planner.tools import Offer, offers
+from genllava_agent.planner.transcript import Transcript
 from genllava_agent.records import Kind
 from genllava_agent.session import Session, Spent, limit_reached
 from genllava_agent.state import Action, AgentState
