@@ -1,0 +1,92 @@
+"""Names of threads: whatever they are, nothing is written outside of the store, and no two threads are one."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from genllava.errors import InvalidRequest
+from genllava_agent.records import Head
+from genllava_agent.stores.base import Store
+from genllava_agent.stores.folder import FolderStore
+from genllava_agent.stores.names import file_name, thread_name
+from genllava_agent.stores.waiting import Waiting
+
+NASTY = [
+    *("..", ".", "...", "../x", "../../etc/passwd", "/etc/passwd", "/", "\\", "..\\x", "C:\\x", "C:", "~", "~root"),
+    *("a/b", "a\\b", "a\0b", "\0", "\n", "a\rb", "a b", " ", " a", "a ", "a.", ".a", "-", "--help", "-rf", "$HOME"),
+    *("//", "`id`", "%2e%2e", "%2F", "%", "%%", "%00", "a%2fb", "*", "?", "<", ">", "|", '"', "'", ";", "&", "#", "a:b"),
+    *("con", "CON", "nul", "prn", "aux", "com1", "lpt9", "con.txt", "COM1", "locks", "threads", "artifacts"),
+    *("thread.sqlite", "unfinished.", "A", "a", "Alice", "alice", "ALICE", "\u00c4", "a\u0308", "\u00e4", "\u2025"),
+    *("\uff0e\uff0e", "\u2215", "\u202e", "\ufeff", "\U0001f600", "\u0130", "\u0131", "\u1e9e", "\u00df", "ss"),
+    *("a" * 200, "\u212a", "k", "K", "postgresql://x", "'; DROP TABLE x"),
+]
+
+
+def _names() -> list[str]:
+    """1,000 different ones."""
+    numbers = random.Random(1)
+    parts = ["..", "/", "\\", "\0", "a", "A", ".", "%2e", "%", "~", " ", "\u00e9", "con", ":", "-", "\n", "\U0001f600"]
+    names = dict.fromkeys(NASTY)
+    while len(names) < 1000:
+        names["".join(numbers.choices(parts, k=numbers.randint(1, 9)))] = None
+    return list(names)
+
+
+def test_a_thousand_names_stay_inside_and_apart(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "outer" / "store")
+    kept = []
+    for name in _names():
+        with store.lock(name, Waiting(0.0)):
+            store.open(name).put("0" * 64, "png", name.encode())
+            store.open(name).save_head(Head(name=name))
+        kept.append(name)
+    store.close()
+    again = FolderStore(tmp_path / "outer" / "store")
+    assert again.names() == sorted(kept)
+    for name in kept:
+        assert again.open(name).head() == Head(name=name)
+        assert again.open(name).get("0" * 64, "png") == name.encode()
+    assert [path.name for path in tmp_path.iterdir()] == ["outer"]
+    assert [path.name for path in (tmp_path / "outer").iterdir()] == ["store"]
+    assert sorted(path.name for path in again.root.iterdir()) == ["locks", "threads"]
+    folders = [path.name for path in (again.root / "threads").iterdir()]
+    assert len(folders) == len({name.lower() for name in folders}) == len(kept), "one on a disk that ignores case"
+    for name in kept:
+        again.delete(name)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_nasty_names_on_every_store(store: Store) -> None:
+    for name in NASTY:
+        with store.lock(name, Waiting(0.0)):
+            store.open(name).save_head(Head(name=name))
+    assert store.names() == sorted(NASTY)
+    for name in NASTY:
+        assert store.open(name).head() == Head(name=name)
+        with store.lock(name, Waiting(0.0)):
+            store.delete(name)
+    assert store.names() == []
+
+
+@pytest.mark.parametrize("name", ["", "a" * 201, "/" * 67, "\ud800", "a\udfff", None, 1, b"a", ["a"]])
+def test_names_that_cannot_be(name: str) -> None:
+    with pytest.raises(InvalidRequest):
+        file_name(name)
+
+
+@pytest.mark.parametrize("file", ["..", ".x", "a b", "A", "%", "%zz", "%2", "%ff", "con", "%61", "a%2f", "%C3"])
+def test_files_that_are_no_threads(file: str) -> None:
+    assert thread_name(file) is None
+
+
+def test_other_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    (tmp_path / "threads" / "README.txt").write_text("mine")
+    (tmp_path / "threads" / "My Folder").mkdir()
+    (tmp_path / "threads" / "empty").mkdir()
+    assert store.names() == []
+    assert FolderStore(tmp_path).names() == []
+    assert (tmp_path / "threads" / "README.txt").read_text() == "mine"

@@ -1,0 +1,138 @@
+"""What a thread takes on disk: little, and in proportion to what was said and shown."""
+
+from __future__ import annotations
+
+import io
+import os
+import sqlite3
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from genllava_agent import VisualAgent
+from genllava_agent.stores.artifacts import image_bytes
+
+if TYPE_CHECKING:
+    from genllava import GenLlavaPipeline
+
+Talk = Callable[..., VisualAgent]
+MB = 1_000_000
+
+
+def _bytes(place: Path) -> int:
+    return sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+
+
+def _noise(seed: int, side: int = 577) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8))
+
+
+def _photo(seed: int, side: int) -> Image.Image:
+    """Smooth, with a little grain: what a camera gives."""
+    numbers = np.random.default_rng(seed)
+    coarse = Image.fromarray(numbers.integers(0, 256, (24, 24, 3), dtype=np.uint8))
+    smooth = np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC)).astype(int)
+    return Image.fromarray((smooth + numbers.normal(0, 4, smooth.shape)).clip(0, 255).astype(np.uint8))
+
+
+def test_a_hundred_text_turns_take_at_most_a_megabyte(talk: Talk, quick_path: Path) -> None:
+    sizes = []
+    for count in range(0, 101, 25):
+        with talk(quick_path) as agent:
+            thread = agent.thread("a")
+            while len(thread.history()) < count:
+                thread("what do you see in the picture that I sent you", task="understand")
+        sizes.append(_bytes(quick_path))
+        assert not list(quick_path.rglob("*-wal")), "closing leaves a log"
+    print("text turns 0, 25, 50, 75, 100:", sizes)
+    assert sizes[-1] <= MB
+    steps = [after - before for before, after in pairwise(sizes[1:])]
+    assert max(steps) <= 1.5 * min(steps) + 8192, "not linear"
+
+
+@pytest.mark.slow
+def test_a_hundred_turns_of_the_shipped_model(pipeline: GenLlavaPipeline, quick_path: Path) -> None:
+    with VisualAgent(pipeline, store=quick_path) as agent:
+        thread = agent.thread("a")
+        for number in range(100):
+            thread(f"What can you do? ({number})", task="understand")
+    print(f"100 text turns of the shipped model: {_bytes(quick_path):,} bytes")
+    assert _bytes(quick_path) <= MB
+
+
+def test_ten_turns_with_pictures_of_a_megabyte(talk: Talk, quick_path: Path) -> None:
+    sizes = []
+    with talk(quick_path) as agent:
+        thread = agent.thread("a")
+        for number in range(10):
+            picture = _noise(number)
+            assert len(image_bytes(picture)) == pytest.approx(MB, rel=0.01)
+            thread("what is it", picture, task="understand")
+            sizes.append(_bytes(quick_path))
+    print(f"10 turns with pictures of 1 MB: {_bytes(quick_path):,} bytes")
+    assert _bytes(quick_path) <= 11 * MB
+    assert all(after - before < 1.05 * MB for before, after in pairwise(sizes))
+
+
+def test_the_same_picture_is_kept_once(talk: Talk, quick_path: Path) -> None:
+    with talk(quick_path) as agent:
+        for _ in range(5):
+            agent.thread("a")("what is it", _noise(1), task="understand")
+    assert _bytes(quick_path) < 1.2 * MB
+
+
+def test_a_branch_costs_no_pictures(talk: Talk, quick_path: Path) -> None:
+    with talk(quick_path) as agent:
+        agent.thread("a")("what is it", _noise(1), task="understand")
+        for number in range(5):
+            agent.thread("a").branch(f"b{number}")
+        blocks = {file.stat().st_ino: file.stat().st_size for file in quick_path.rglob("*") if file.is_file()}
+        assert sum(blocks.values()) < 1.5 * MB
+        agent.thread("a").delete()
+        for number in range(5):
+            branch = agent.thread(f"b{number}")
+            assert branch.images[1].image.tobytes() == _noise(1).tobytes()
+            branch.delete()
+    assert _bytes(quick_path) == 0, "something is left of threads that were deleted"
+
+
+def test_a_branch_where_there_are_no_links(talk: Talk, quick_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_: Any) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", link)
+    agent = talk(quick_path)
+    agent.thread("a")("what is it", _noise(1), task="understand")
+    branch = agent.thread("a").branch("b")
+    agent.thread("a").delete()
+    assert branch.images[1].image.tobytes() == _noise(1).tobytes()
+
+
+def test_the_log_stays_short_while_the_thread_is_open(talk: Talk, quick_path: Path) -> None:
+    thread = talk(quick_path).thread("a")
+    for _ in range(10):
+        thread("say", task="understand")
+        assert [file.stat().st_size for file in quick_path.rglob("*-wal")] in ([], [0])
+
+
+def test_what_a_photo_costs() -> None:
+    """Pictures are kept as PNG, pixel for pixel: a JPEG of 1 MB takes several."""
+    photo, file = _photo(1, 1400), io.BytesIO()
+    photo.save(file, "JPEG", quality=95)
+    decoded = Image.open(io.BytesIO(file.getvalue())).convert("RGB")
+    kept = len(image_bytes(decoded))
+    print(f"a JPEG of {file.tell():,} bytes is kept in {kept:,}: {kept / file.tell():.1f} times")
+    assert kept < 8 * file.tell()
+
+
+def test_settings_of_the_database(talk: Talk, quick_path: Path) -> None:
+    thread = talk(quick_path).thread("a")
+    thread("say", task="understand")
+    connection: sqlite3.Connection = thread.agent.store.open("a").saver.conn  # type: ignore[attr-defined]
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
