@@ -56,11 +56,10 @@ def terse() -> GenLlavaPipeline:
 @pytest.fixture
 def quick_path(tmp_path: Path) -> Iterator[Path]:
     """A folder in memory where there is such a thing: for tests that write so much that a disk would be waited for."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
+    if _memory() is None:
         yield tmp_path
         return
-    path = Path(tempfile.mkdtemp(prefix="genllava-test-", dir=memory))
+    path = Path(tempfile.mkdtemp(prefix="genllava-test-", dir=_memory()))
     yield path
     shutil.rmtree(path, ignore_errors=True)
 
@@ -88,7 +87,7 @@ class Postgres:
 
     def __init__(self, programs: Path) -> None:
         self._programs = programs
-        self.folder = Path(tempfile.mkdtemp(prefix="genllava-pg-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="genllava-pg-", dir=_memory()))
         self._user: dict[str, Any] = {}
         if os.getuid() == 0:  # it refuses to run as root
             import pwd
@@ -184,6 +183,11 @@ def store(place: str) -> Iterator[Store]:
     store = open_store(place)
     yield store
     store.close()
+
+
+def _memory() -> Path | None:
+    """A disk in memory, if there is one."""
+    return Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
 
 
 def _user_exists(name: str) -> bool:

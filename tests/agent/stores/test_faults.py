@@ -47,6 +47,7 @@ def _broken(name: str) -> Exception:
 def _whole(thread: Thread, turns: int) -> None:
     """`turns` turns with all of their pictures."""
     assert [turn.number for turn in thread.history()] == list(range(1, turns + 1))
+    assert len(thread.images) == turns, "a turn without its picture"
     for image in thread.images.values():
         image.image.load()
         if image.record.latents is not None:

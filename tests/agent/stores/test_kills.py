@@ -16,6 +16,7 @@ from crashing import Killer, Recorder, in_child, points
 from genllava_agent import VisualAgent
 from genllava_agent.errors import ThreadNotFound
 from genllava_agent.records import Turn
+from genllava_agent.stores.artifacts import image_from, latents_from
 from genllava_agent.threads import Thread
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="children are made by fork")
@@ -50,7 +51,7 @@ CASES = {
     "a question": Case(_draw, partial(_draw, approve="generate")),
     "an answer": Case(partial(_draw, approve="generate"), Thread.approve),
     "undo": Case(_twice, Thread.undo),
-    "retry": Case(_twice, partial(Thread.retry, text="make it blue", seed=13)),
+    "retry": Case(_twice, partial(Thread.retry, text="make it blue", task="edit", seed=13)),
     "discard": Case(partial(_draw, approve="generate"), Thread.discard),
 }
 
@@ -113,6 +114,9 @@ class Trial:
 
     def _look(self, agent: VisualAgent, place: Path) -> None:
         thread = agent.thread("a")
+        for file in (place / "threads" / "a" / "artifacts").glob("*"):
+            read = image_from if file.suffix == ".png" else latents_from
+            read(file.stem, file.read_bytes())  # raises where it is half a file
         state = _state(agent)
         assert state in (self.old, self.new), "neither the old history nor the new one"
         for image in thread.images.values():
@@ -137,9 +141,9 @@ class Trial:
 
 @pytest.mark.parametrize("name", CASES)
 def test_kills(name: str, talk: Talk, quick_path: Path) -> None:
-    """Every ninth point, so that all kinds of them are met."""
+    """Every twentieth point, so that all kinds of them are met."""
     trial = Trial(CASES[name], talk, quick_path)
-    for at in range(len(name) % 9, len(trial.names), 9):
+    for at in range(len(name) % 20, len(trial.names), 20):
         trial.kill(at)
 
 

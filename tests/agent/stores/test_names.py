@@ -17,8 +17,8 @@ from genllava_agent.stores.waiting import Waiting
 NASTY = [
     *("..", ".", "...", "../x", "../../etc/passwd", "/etc/passwd", "/", "\\", "..\\x", "C:\\x", "C:", "~", "~root"),
     *("a/b", "a\\b", "a\0b", "\0", "\n", "a\rb", "a b", " ", " a", "a ", "a.", ".a", "-", "--help", "-rf", "$HOME"),
-    *("//", "`id`", "%2e%2e", "%2F", "%", "%%", "%00", "a%2fb", "*", "?", "<", ">", "|", '"', "'", ";", "&", "#", "a:b"),
-    *("con", "CON", "nul", "prn", "aux", "com1", "lpt9", "con.txt", "COM1", "locks", "threads", "artifacts"),
+    *("//", "`id`", "%2e%2e", "%2F", "%", "%%", "%00", "a%2fb", "*", "?", "<", ">", "|", '"', "'", ";", "&", "#"),
+    *("a:b", "con", "CON", "nul", "prn", "aux", "com1", "lpt9", "con.txt", "COM1", "locks", "threads", "artifacts"),
     *("thread.sqlite", "unfinished.", "A", "a", "Alice", "alice", "ALICE", "\u00c4", "a\u0308", "\u00e4", "\u2025"),
     *("\uff0e\uff0e", "\u2215", "\u202e", "\ufeff", "\U0001f600", "\u0130", "\u0131", "\u1e9e", "\u00df", "ss"),
     *("a" * 200, "\u212a", "k", "K", "postgresql://x", "'; DROP TABLE x"),
