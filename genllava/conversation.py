@@ -72,6 +72,11 @@ class Conversation:
     def __len__(self) -> int:
         return len(self._stream.ids[0])
 
+    @property
+    def unread(self) -> int:
+        """Tokens that are put down and will be read with what comes next."""
+        return self._stream.unread
+
     def since(self, length: int) -> tuple[int, ...]:
         """The token ids after the first `length`."""
         return tuple(self._stream.ids[0][length:])
@@ -121,9 +126,13 @@ class Conversation:
 
     @torch.no_grad()
     def add_user(
-        self, text: str, images: Seen | Sequence[Seen] | None = None, cancel: CancelCheck | None = None
-    ) -> None:
+        self, text: str, images: Seen | Sequence[Seen] | None = None, cancel: CancelCheck | None = None,
+        *, look: bool = True,
+    ) -> None:  # fmt: skip
         """Add a request and the pictures that come with it, and let the model look at what it is about.
+
+        Args:
+            look: without that it is only put down, for a turn that ends before it began.
 
         Raises:
             ImageRejected, InvalidRequest, Cancelled, NonFiniteError: nothing was added.
@@ -136,7 +145,8 @@ class Conversation:
         ids = layout.user_turn(language.tokenizer, text, numbers, language.tokens_per_image)
         with self._unchanged_by_failure():
             self._stream.append(0, ids, self._see(shown))
-            self._look(cancel)
+            if look:
+                self._look(cancel)
         self.pictures += shown
 
     @torch.no_grad()

@@ -98,7 +98,7 @@ def text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     text = _SPECIAL.sub(" ", text)
     if not text.strip():
         return []
-    ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False, verbose=False)
     return ids
 
 

@@ -136,6 +136,11 @@ class TokenStream:
         self._mask = torch.ones(len(self.ids), 0, dtype=torch.bool)
         self._last = None
 
+    @property
+    def unread(self) -> int:
+        """Tokens that wait to be read."""
+        return sum(map(len, self._queued()))
+
     def _queued(self) -> list[list[int]]:
         return [ids[read:] for ids, read in zip(self.ids, self._read, strict=True)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -72,6 +73,10 @@ class VisualAgent:
         self._model, self._device, self._store = model, device, store
         self._tools, self._decider = tools, decider
         self._busy = busy
+        self._making = threading.RLock()  # whatever is made when it is first needed is made once
+        self._opened: Store | None = None
+        self._engine: Engine | None = None
+        self._runner: Runner | None = None
 
     # --- asking ---
 
@@ -134,13 +139,13 @@ class VisualAgent:
         Raises:
             ThreadNotFound: there is none of that name.
         """
-        from genllava_agent.threads import Thread, new_name
+        from genllava_agent.threads import Thread, listed, new_name
 
         if must_exist and (name is None or not self.store.exists(name)):
             known = ", ".join(self.store.names()[:20]) or "none so far"
             raise ThreadNotFound(f"there is no thread {name!r}: {known}")
         thread = Thread(self, new_name() if name is None else name)
-        thread._waiting_images = thread._take_images(images)
+        thread._waiting_images = listed(images)
         return thread
 
     def threads(self) -> list[str]:
@@ -173,27 +178,36 @@ class VisualAgent:
 
     # --- what it is made of ---
 
-    @cached_property
+    @property
     def store(self) -> Store:
         """Where threads are kept."""
         from genllava_agent.stores import open_store
 
-        return open_store(self._store)
+        with self._making:
+            if self._opened is None:
+                self._opened = open_store(self._store)
+            return self._opened
 
-    @cached_property
+    @property
     def engine(self) -> Engine:
         """The model, and what is kept of it between turns."""
         from genllava_agent.deciders import as_decider
         from genllava_agent.engine import Engine
 
-        return Engine(self._load, as_decider(self._decider), {tool.name: tool for tool in self._tools})
+        with self._making:
+            if self._engine is None:
+                self._engine = Engine(self._load, as_decider(self._decider), {tool.name: tool for tool in self._tools})
+            return self._engine
 
-    @cached_property
+    @property
     def runner(self) -> Runner:
         """Runs turns."""
         from genllava_agent.running import Runner
 
-        return Runner(self.engine)
+        with self._making:
+            if self._runner is None:
+                self._runner = Runner(self.engine)
+            return self._runner
 
     def waiting(self, cancel: Callable[[], bool] | None = None) -> Waiting:
         """How long a request waits for other turns of its thread."""
@@ -203,8 +217,9 @@ class VisualAgent:
 
     def close(self) -> None:
         """Give connections back. What is stored stays."""
-        if "store" in self.__dict__:
-            self.store.close()
+        with self._making:
+            if self._opened is not None:
+                self._opened.close()
 
     def __enter__(self) -> VisualAgent:
         return self

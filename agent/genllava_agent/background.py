@@ -9,8 +9,6 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import TypeVar
 
-from genllava.errors import Cancelled
-
 T = TypeVar("T")
 _SLOW = 32
 """Things waiting to be heard before those are left out that may be."""
@@ -24,8 +22,9 @@ async def in_background(work: Callable[[Callable[[], bool]], T]) -> T:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         stop.set()
-        with contextlib.suppress(Cancelled):
-            await task
+        await asyncio.wait([task])  # whatever becomes of it now
+        if not task.cancelled():
+            task.exception()
         raise
 
 

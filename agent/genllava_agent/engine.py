@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from genllava.errors import Cancelled
 from genllava_agent.live import LiveConversations, bytes_per_token
+
+_PATIENCE = 0.05
+"""Seconds between two looks at whether work that waits for the model is still wanted."""
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -40,25 +44,30 @@ class Engine:
         tools: dict[str, Any] | None = None,
     ) -> None:
         self._load = load
+        self._pipeline: GenLlavaPipeline | None = None
         self._decider = decider
         self.tools = tools or {}
         self.lock = threading.RLock()
         self.live = LiveConversations()
         self.sessions: dict[str, Session] = {}
 
-    @cached_property
+    @property
     def pipeline(self) -> GenLlavaPipeline:
         """The model."""
         with self.lock:
-            loaded: GenLlavaPipeline | None = self.__dict__.get("pipeline")  # another thread was quicker
-            return loaded if loaded is not None else self._load()
+            if self._pipeline is None:
+                self._pipeline = self._load()
+            return self._pipeline
 
-    @cached_property
+    @property
     def decider(self) -> Decider:
         """Who chooses what is done."""
         from genllava_agent.deciders import default_decider
 
-        return self._decider or default_decider(self.pipeline)
+        with self.lock:
+            if self._decider is None:
+                self._decider = default_decider(self.pipeline)
+            return self._decider
 
     @property
     def model(self) -> str:
@@ -76,6 +85,21 @@ class Engine:
 
         resolved = Settings.resolve(self.pipeline.config, settings.drawing_options())  # type: ignore[arg-type]
         return Guidance(resolved.guidance_scale, resolved.image_guidance_scale, has_source).branches
+
+    @contextmanager
+    def held(self, cancel: Callable[[], bool]) -> Iterator[None]:
+        """Have the model to oneself.
+
+        Raises:
+            Cancelled: it is no longer wanted.
+        """
+        while not self.lock.acquire(timeout=_PATIENCE):
+            if cancel():
+                raise Cancelled("cancelled while the model was busy")
+        try:
+            yield
+        finally:
+            self.lock.release()
 
     def view(self, image: Image.Image) -> Image.Image:
         """A picture as the model sees it."""

@@ -34,8 +34,11 @@ class ThreadQuarantined(AgentError):
     """What is stored of a thread is damaged. It is left as it is, and other threads go on."""
 
 
-class UnknownImage(AgentError):
+class UnknownImage(AgentError, KeyError):
     """The thread has no picture of that name."""
+
+    def __str__(self) -> str:  # a KeyError would quote it
+        return str(self.args[0])
 
 
 class AnswerPending(AgentError):

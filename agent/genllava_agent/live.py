@@ -70,7 +70,8 @@ class LiveConversations:
                 records = [record for turn in history[:start] for record in turn.images]
                 standing.conversation.recall([picture(record) for record in records], _captions(history[:start]))
         for turn in history[known:]:
-            standing.conversation.replay(turn.stream, [picture(record) for record in turn.images])
+            ids = turn.stream or _as_said(pipeline, turn)
+            standing.conversation.replay(ids, [picture(record) for record in turn.images])
             standing.marks[turn.id] = standing.conversation.mark()
         return standing
 
@@ -121,10 +122,21 @@ def window_start(history: Sequence[Turn], most: int) -> int:
     for place, turn in enumerate(history):
         total += len(turn.stream)
         if total > most:
-            while start < place and total > most // 2:
+            while start <= place and total > most // 2:
                 total -= len(history[start].stream)
                 start += 1
     return start
+
+
+def _as_said(pipeline: GenLlavaPipeline, turn: Turn) -> list[int]:
+    """A turn that was not held in the model's own stream, as if its pictures had come with the request."""
+    from genllava import layout
+    from genllava.tokens import EOS
+
+    language, numbers = pipeline.language, [record.number for record in turn.images]
+    ids = layout.user_turn(language.tokenizer, turn.request.text, numbers, language.tokens_per_image)
+    ids += [*layout.seen(language.tokenizer, ""), *layout.answer(language.tokenizer, turn.text)]
+    return [*ids, language.id(EOS)]
 
 
 def _captions(turns: Sequence[Turn]) -> dict[int, str]:

@@ -21,7 +21,7 @@ from genllava_agent.errors import StoreFailed, ThreadQuarantined
 from genllava_agent.inbox import receive, reopen
 from genllava_agent.questions import Approval, Clarification, ask_approval, ask_meaning
 from genllava_agent.records import ImageRecord, Kind, Step, image_name
-from genllava_agent.session import Meter, Session, Spent, Trial, limit_reached, meter_fields
+from genllava_agent.session import Meter, Session, Spent, Trial, full, meter_fields, no_more_pictures, spent_limit
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import Action, AgentState, Stream
 from genllava_agent.verification import Comparison, compare
@@ -69,6 +69,7 @@ class Nodes:
                 self.engine.decider.worker.begin(session, before, received.request, pictures)
         except Spent as spent:
             update["stopped"] = str(spent)
+            self.engine.decider.worker.begin(session, before, received.request, pictures, look=False)
         update["stream"] = session.stream()
         return update
 
@@ -81,6 +82,7 @@ class Nodes:
         stopped = state["stopped"] or _stop_reason(session, state)
         if stopped or (state["request"].task is not None and steps):
             return Command(goto="answer", update={"stopped": stopped})
+        full_up, drawn_up = full(session, steps), no_more_pictures(session, steps)
         possible = self._possible(session, state)
         try:
             with session.work(state) if needs_model(self.engine.decider) else nullcontext():
@@ -95,6 +97,8 @@ class Nodes:
                 update["steps"] = [Step(action="understand", text=text, probabilities=decision.probabilities)]
                 update["reply"] = text if speaks(self.engine.decider) else ""
             return Command(goto="answer", update=update)
+        if full_up or (drawn_up and decision.action.kind in ("generate", "edit")):
+            return Command(goto="answer", update={**update, "action": None, "stopped": full_up or drawn_up})
         session.trials.clear()
         if _margin(decision.probabilities) < session.settings.margin:
             return Command(goto="clarify", update=update)
@@ -123,11 +127,15 @@ class Nodes:
             step = Step(action=action.kind, outcome="rejected", text=reason, probabilities=action.probabilities)
             return Command(goto="answer", update={"steps": [step]})
         if answer.decision == "edit" and answer.instruction:
-            with session.work(state):  # the new words take the place of the request
-                worker = self.engine.decider.worker
-                worker.end(session, state)
-                request = state["request"].model_copy(update={"text": answer.instruction, "images": ()})
-                worker.begin(session, {**state, "stream": session.stream()}, request, [])
+            request = state["request"].model_copy(update={"text": answer.instruction, "images": (), "region": None})
+            try:
+                with session.work(state):  # the new words take the place of the request
+                    worker = self.engine.decider.worker
+                    worker.end(session, state)
+                    worker.begin(session, {**state, "stream": session.stream()}, request, [])
+            except BaseException:
+                session.go_back(state)
+                raise
             changed = action.model_copy(update={"instruction": answer.instruction})
             update = {"action": changed, "request": request, "stream": session.stream()}
             return Command(goto=goto, update=update)
@@ -168,7 +176,7 @@ class Nodes:
 
     def verify(
         self, state: AgentState, runtime: Runtime[TurnSettings]
-    ) -> Command[Literal["generate", "edit", "route"]]:
+    ) -> Command[Literal["generate", "edit", "route", "answer"]]:
         """Look at the picture; draw it again if it is not what was planned, or keep the best."""
         session, action = self._session(state), _action(state)
         kind: Literal["generate", "edit"] = "edit" if action.kind == "edit" else "generate"
@@ -178,15 +186,20 @@ class Nodes:
         if drawing.image is None:
             step = self._step(session, state, action, 0, text=drawing.text or "", plan=None)
             return Command(goto="route", update={"steps": [step], "action": None})
+        if state["stopped"]:
+            return Command(goto="answer", update=self._keep(session, state, runtime))
         comparison, attempts = Comparison(), len(session.trials)
         if session.settings.verify:
-            with session.work(state) as meter:
-                caption = self.engine.decider.worker.describe(session, state, drawing)
+            try:
+                with session.work(state) as meter:
+                    caption = self.engine.decider.worker.describe(session, state, drawing)
+            except Spent as spent:  # it is drawn: it is kept, and nobody has looked at it
+                return Command(goto="answer", update={**self._keep(session, state, runtime), "stopped": str(spent)})
             self._book(session, meter)
             comparison = Comparison() if caption is None else compare(drawing.plan or "", caption)
             session.trials[-1] = Trial(drawing, comparison, caption is not None)
         again = comparison.mismatches > 0 and attempts < session.settings.verify
-        again = again and not limit_reached(session, state["steps"], session.spent.tokens, session.spent.unet_rows)
+        again = again and not spent_limit(session)
         if session.settings.verify:
             runtime.stream_writer(events.Verified(attempts, comparison.unsure, again))
         if again:
@@ -276,8 +289,13 @@ class Nodes:
         options = session.settings.drawing_options() | {"cancel": session.interrupted}
         options["callback_on_step_end"] = session.on_step(runtime.stream_writer, attempt, action.kind == "edit")
         worker, seed = self.engine.decider.worker, session.next_seed()
-        with session.work(state) as meter:
-            drawing = worker.draw(session, state, action, seed, again, tell, options)
+        try:
+            with session.work(state) as meter:
+                drawing = worker.draw(session, state, action, seed, again, tell, options)
+        except Spent as spent:
+            if not session.trials:
+                raise
+            return {"stopped": str(spent)}  # what was drawn before is kept
         session.trials.append(Trial(drawing))
         self._book(session, meter)
         return {}
@@ -385,7 +403,7 @@ def _stop_reason(session: Session, state: AgentState) -> str:
         return "two errors in a row"
     if len(steps) >= 2 and _same(steps[-1], steps[-2]):
         return "the same thing was done twice"
-    return limit_reached(session, steps)
+    return spent_limit(session)
 
 
 def _same(step: Step, other: Step) -> bool:

@@ -84,7 +84,7 @@ class ThreadImages(Mapping[str, ThreadImage]):
 
     def __getitem__(self, name: str | int) -> ThreadImage:
         key = image_name(name) if isinstance(name, int) else name
-        if key not in self._records:
+        if not isinstance(key, str) or key not in self._records:
             known = ", ".join(self._records) or "none so far"
             raise UnknownImage(f"there is no picture {name!r} in this thread: {known}")
         return ThreadImage(self._records[key], self._store, self._records)
@@ -96,7 +96,7 @@ class ThreadImages(Mapping[str, ThreadImage]):
         return len(self._records)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._records
+        return (image_name(name) if isinstance(name, int) else name) in self._records
 
     def __repr__(self) -> str:
         return f"<pictures: {', '.join(self._records) or 'none'}>"

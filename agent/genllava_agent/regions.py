@@ -46,16 +46,17 @@ def resolve_region(store: ThreadStore, given: Any, records: Sequence[ImageRecord
     Raises:
         InvalidRequest, ImageRejected, UnknownImage.
     """
-    if not records:
+    whole = [record for record in records if record.origin != "region"]
+    if not whole:
         raise InvalidRequest("a region needs a picture: send one, or ask for one first")
     if isinstance(given, Mapping):
         values = dict(given)
-        name = values.pop("image", records[-1].id)
+        name = values.pop("image", whole[-1].id)
         if len(values) != 1 or next(iter(values)) not in ("box", "point", "mask"):
             raise InvalidRequest(f"a region is one box, point or mask, not {', '.join(map(str, values)) or 'nothing'}")
         kind, value = next(iter(values.items()))
     else:
-        name, value = records[-1].id, given
+        name, value = whole[-1].id, given
         is_mask = isinstance(given, (Image.Image, np.ndarray))
         kind = "mask" if is_mask else {4: "box", 2: "point"}.get(_length(given), "")
     record = next((record for record in records if record.id == name), None)
@@ -148,10 +149,7 @@ def _mask_image(value: Any, record: ImageRecord) -> Image.Image:
 
 
 def _length(given: Any) -> int:
-    try:
-        return len(given)
-    except TypeError:
-        return 0
+    return 0 if isinstance(given, (str, bytes)) or not hasattr(given, "__len__") else len(given)
 
 
 def _numbers(value: Any, count: int) -> list[float]:

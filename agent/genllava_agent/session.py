@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from genllava.errors import Cancelled
+from genllava.errors import Cancelled, InvalidRequest
 from genllava_agent.events import Preview
-from genllava_agent.records import ImageRecord, Step, Turn, image_name
+from genllava_agent.records import ImageRecord, Region, Step, Turn, image_name
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import AgentState, Stream
 from genllava_agent.verification import Comparison
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from genllava import Conversation, Drawing
+    from genllava.conversation import Mark
     from genllava_agent.engine import Engine
     from genllava_agent.live import Standing
     from genllava_agent.stores.base import ThreadStore
@@ -70,6 +71,8 @@ class Session:
         cancel: whether the user no longer wants it.
         trials: drawings of the present step, the latest last.
         spent: on them.
+        used: by the whole turn, what it had used before it stopped to ask included; None before it begins. Waiting
+            for the model is not counted, and neither is reading what was said before the turn.
         inline: whether pictures go into messages as they are, for readers who have no access to the artifacts.
         notes: what the decider keeps for itself during the turn.
         theirs: what a caller gives `bind_tools`: tools as OpenAI has them, whose calls end the turn.
@@ -89,9 +92,10 @@ class Session:
     notes: list[Any] = field(default_factory=list)
     theirs: dict[str, Any] = field(default_factory=dict)
     calls: list[Any] = field(default_factory=list)
-    _began: float = field(default_factory=time.monotonic)
+    used: Meter | None = None
+    _since: float = 0.0
     _standing: Standing | None = None
-    _start: int = 0
+    _start: Mark | None = None
     _records: dict[str, ImageRecord] | None = None
     _drawn: dict[str, Drawing] = field(default_factory=dict)
     _watch: _Watch | None = None
@@ -122,12 +126,13 @@ class Session:
 
     def put_back(self, state: AgentState, drawing: Drawing) -> Drawing:
         """A drawing that edits a part of a picture, put back into the whole; another one as it is."""
-        region, part = state["request"].region, self._edited(state, drawing)
-        if part is None or part.origin != "region" or region is None:
+        part = self._edited(state, drawing)
+        if part is None or part.origin != "region":
             return drawing
         from genllava_agent.regions import put_back, region_mask
 
         assert drawing.image is not None
+        region = Region.model_validate(part.params)
         whole = self.image(self._all(state)[region.image])
         mask = region_mask(region, whole, None if region.mask is None else self.artifacts.image(region.mask))
         image = put_back(whole, self.image(part), drawing.image, mask)
@@ -148,24 +153,42 @@ class Session:
 
     def conversation(self, state: AgentState) -> Conversation:
         """The conversation as far as the state says that it has come."""
-        stream = state.get("stream", Stream())
+        stream, fresh = state.get("stream", Stream()), False
         if self._standing is None:
             self._standing = self.engine.live.take(self.engine.pipeline, self.history, self.drawing)
-            self._start = len(self._standing.conversation)
-        conversation = self._standing.conversation
-        if len(conversation) != self._start + len(stream.ids):  # the turn goes on elsewhere than it began
+            self._start = self._standing.conversation.mark()
+            fresh = True
+        conversation, start = self._standing.conversation, self._begin
+        if len(conversation) != start + len(stream.ids):  # the turn goes on elsewhere than this conversation is
+            assert self._start is not None
+            conversation.rollback(self._start)
             pictures = [self.drawing(record) for record in state.get("images", {}).values()]
             conversation.replay(stream.ids, pictures, seen=stream.seen, may_end=stream.may_end, unseen=stream.unseen)
+        if fresh and self.used is not None:
+            self.used.tokens -= conversation.unread  # they will be read first, and were paid for when they were said
         return conversation
+
+    def go_back(self, state: AgentState) -> None:
+        """Forget what was said since the state was written."""
+        if self._standing is not None:
+            with suppress(InvalidRequest):
+                self.conversation(state)
+
+    @property
+    def _begin(self) -> int:
+        return 0 if self._start is None else self._start.stream.length
 
     def stream(self) -> Stream:
         """What the state should say of the conversation now."""
         if self._standing is None:
-            return Stream()
+            used = self.used or Meter()
+            return Stream(tokens=used.tokens, unet_rows=used.unet_rows, seconds=self.seconds())
         conversation = self._standing.conversation
         mark = conversation.mark()
-        ids = conversation.since(self._start)
-        return Stream(ids=ids, seen=mark.seen, may_end=mark.may_end, unseen=mark.unseen)
+        flags = {"seen": mark.seen, "may_end": mark.may_end, "unseen": mark.unseen}
+        used = self.used or Meter()
+        spent = {"tokens": used.tokens, "unet_rows": used.unet_rows, "seconds": self.seconds()}
+        return Stream(ids=conversation.since(self._begin), **flags, **spent)
 
     def keep(self) -> None:
         """Let the next turn go on from here; this turn has been stored."""
@@ -181,10 +204,14 @@ class Session:
             Cancelled: the user no longer wants it.
         """
         meter = Meter()
-        with self.engine.lock:
+        with self.engine.held(self.cancel):
             counters = self.engine.pipeline.counters
             rows, tokens = counters.unet_rows, counters.prefilled_tokens + counters.decoded_tokens
             began = time.monotonic()
+            if self.used is None:  # the clock runs from when the model is first there
+                before = state.get("stream", Stream())
+                self.used = Meter(before.seconds, before.tokens, before.unet_rows)
+                self._since = began - before.seconds
             self._watch = _Watch(self, state, tokens, rows)
             try:
                 yield meter
@@ -196,6 +223,9 @@ class Session:
                 meter.seconds = time.monotonic() - began
                 meter.tokens = counters.prefilled_tokens + counters.decoded_tokens - tokens
                 meter.unet_rows = counters.unet_rows - rows
+                self.used.tokens += meter.tokens
+                self.used.unet_rows += meter.unet_rows
+                self._watch = None
 
     def interrupted(self) -> bool:
         """Asked by the model before every token and every step of drawing."""
@@ -216,8 +246,8 @@ class Session:
         return ended
 
     def seconds(self) -> float:
-        """Since this session began."""
-        return time.monotonic() - self._began
+        """Since this turn first had the model, without the time that it waited for an answer."""
+        return 0.0 if self.used is None else time.monotonic() - self._since
 
     def next_seed(self) -> int:
         """The seed of the next attempt at the present picture; that of the first is the turn's."""
@@ -249,22 +279,34 @@ class _Watch:
         counters = self.session.engine.pipeline.counters
         tokens = counters.prefilled_tokens + counters.decoded_tokens - self.tokens
         rows = counters.unet_rows - self.rows + self.rows_now
-        return limit_reached(self.session, self.state.get("steps", []), tokens, rows)
+        return spent_limit(self.session, tokens, rows)
 
 
-def limit_reached(session: Session, steps: Sequence[Step], tokens: int = 0, unet_rows: int = 0) -> str:
-    """Which limit of the turn is reached by these steps and what has been spent since; empty if none is."""
-    limits = session.settings.limits
-    if len(steps) >= limits.steps:
-        return f"the limit of {_count(limits.steps, 'step')}"
-    if sum(step.image is not None for step in steps) >= limits.images:
-        return f"the limit of {_count(limits.images, 'picture')}"
-    if sum(step.tokens for step in steps) + tokens >= limits.tokens:
+def spent_limit(session: Session, tokens: int = 0, unet_rows: int = 0) -> str:
+    """Which limit is reached by what the turn has used, and what it is using now; empty if none is."""
+    limits, used = session.settings.limits, session.used or Meter()
+    if used.tokens + tokens >= limits.tokens:
         return f"the limit of {_count(limits.tokens, 'token')}"
-    if sum(step.unet_rows for step in steps) + unet_rows >= limits.unet_rows:
+    if used.unet_rows + unet_rows >= limits.unet_rows:
         return f"the limit of {_count(limits.unet_rows, 'UNet row')}"
     if session.seconds() >= limits.seconds:
         return f"the limit of {limits.seconds:g} seconds"
+    return ""
+
+
+def full(session: Session, steps: Sequence[Step]) -> str:
+    """Which limit on what is done is reached by these steps: nothing more may be done, but the turn may be over."""
+    limits = session.settings.limits
+    if len(steps) >= limits.steps:
+        return f"the limit of {_count(limits.steps, 'step')}"
+    return ""
+
+
+def no_more_pictures(session: Session, steps: Sequence[Step]) -> str:
+    """The same for pictures."""
+    limits = session.settings.limits
+    if sum(step.image is not None for step in steps) >= limits.images:
+        return f"the limit of {_count(limits.images, 'picture')}"
     return ""
 
 

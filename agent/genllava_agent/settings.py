@@ -27,7 +27,7 @@ class Limits(BaseModel):
     images: int = Field(8, ge=1, le=100)
     tokens: int = Field(20_000, ge=1)
     unet_rows: int = Field(2_000, ge=1)
-    seconds: float = Field(600.0, gt=0)
+    seconds: float = Field(600.0, gt=0, allow_inf_nan=False)
 
 
 class TurnSettings(BaseModel):
@@ -54,8 +54,8 @@ class TurnSettings(BaseModel):
     previews: int = Field(0, ge=0, le=1000)
     limits: Limits = Limits()
     num_inference_steps: int | None = Field(None, ge=1, le=1000)
-    guidance_scale: float | None = Field(None, ge=0)
-    image_guidance_scale: float | None = Field(None, ge=0)
+    guidance_scale: float | None = Field(None, ge=0, allow_inf_nan=False)
+    image_guidance_scale: float | None = Field(None, ge=0, allow_inf_nan=False)
     conditioner: Literal["head", "caption"] | None = None
 
     def drawing_options(self) -> dict[str, Any]:
@@ -71,6 +71,9 @@ class TurnSettings(BaseModel):
         """
         if not options:
             return self
+        limits = options.get("limits")
+        if isinstance(limits, dict):  # those that are not named stay
+            options = {**options, "limits": {**self.limits.model_dump(), **limits}}
         return checked({**self.model_dump(), **options})
 
 

@@ -34,7 +34,7 @@ class Action(BaseModel):
 
 
 class Stream(BaseModel):
-    """What this turn has added to the token stream, and the flags of the conversation after it."""
+    """What this turn has added to the token stream, the flags of the conversation after it, and what it has spent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,6 +42,9 @@ class Stream(BaseModel):
     seen: str = ""
     may_end: bool = False
     unseen: bool = False
+    tokens: int = 0
+    unet_rows: int = 0
+    seconds: float = 0.0
 
 
 def merge(old: dict[str, ImageRecord], new: dict[str, ImageRecord]) -> dict[str, ImageRecord]:

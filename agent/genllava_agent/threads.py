@@ -16,7 +16,14 @@ from pydantic import BaseModel, ValidationError
 from genllava.errors import InvalidRequest
 from genllava_agent import events
 from genllava_agent.background import in_background, stream_in_background
-from genllava_agent.errors import AnswerPending, InvalidAnswer, NothingPending, NothingToUndo, ThreadNotFound
+from genllava_agent.errors import (
+    AgentError,
+    AnswerPending,
+    InvalidAnswer,
+    NothingPending,
+    NothingToUndo,
+    ThreadNotFound,
+)
 from genllava_agent.records import Head, ImageRecord, Pending, Question, Region, Request, Turn, image_name
 from genllava_agent.reply import Reply, reply_text
 
@@ -66,13 +73,20 @@ class Thread:
 
     async def acall(self, text: str, images: Any = None, *, region: Any = None, **options: Any) -> Reply:
         """Ask; to cancel the task cancels the turn, and returns once it has stopped."""
-        return await in_background(lambda cancel: self(text, images, region=region, cancel=cancel, **options))
+        also = options.pop("cancel", None)
+        return await in_background(
+            lambda cancel: self(text, images, region=region, cancel=_either(cancel, also), **options)
+        )
 
     async def astream(
         self, text: str, images: Any = None, *, region: Any = None, **options: Any
     ) -> AsyncIterator[events.Event]:
         """Ask, and hear what happens."""
-        start = lambda cancel: self.stream(text, images, region=region, cancel=cancel, **options)  # noqa: E731
+        also = options.pop("cancel", None)
+
+        def start(cancel: Callable[[], bool]) -> Iterator[events.Event]:
+            return self.stream(text, images, region=region, cancel=_either(cancel, also), **options)
+
         async with contextlib.aclosing(stream_in_background(start, _may_miss)) as heard:
             async for event in heard:
                 yield event
@@ -165,7 +179,7 @@ class Thread:
         with self._locked() as (store, head):
             self._refuse_pending(head)
             history = self._history(store, head.turn)
-            if not 1 <= turns <= len(history):
+            if not isinstance(turns, int) or not 1 <= turns <= len(history):
                 raise NothingToUndo(f"cannot take back {turns} turns: there are {len(history)}")
             undone = [turn.id for turn in reversed(history[-turns:])]
             target = history[-turns].parent
@@ -179,7 +193,7 @@ class Thread:
         """
         with self._locked() as (store, head):
             self._refuse_pending(head)
-            if not 1 <= turns <= len(head.undone):
+            if not isinstance(turns, int) or not 1 <= turns <= len(head.undone):
                 raise NothingToUndo(f"cannot bring back {turns} turns: {len(head.undone)} were taken back")
             kept = len(head.undone) - turns
             store.save_head(Head(name=self.name, turn=head.undone[kept], undone=head.undone[:kept]))
@@ -220,10 +234,12 @@ class Thread:
             if not history:
                 raise NothingToUndo("nothing has been asked yet")
             last = history[-1]
+            kept = {name: value for name, value in last.settings.items() if name != "seed"}
+            given = {**kept, **options}
             pictures = [store.image(record.key) for record in last.images if record.origin == "user"]
             before = head.model_copy(update={"turn": last.parent})
             region = None if last.request.region is None else _as_given(store, last.request.region)
-            _, pending, _ = self._asked(store, before, text or last.request.text, pictures, region, options)
+            _, pending, _ = self._asked(store, before, text or last.request.text, pictures, region, given)
             return head, pending, None
 
         return self._events(again, options.pop("cancel", None))
@@ -236,8 +252,9 @@ class Thread:
     def delete(self) -> None:
         """Forget the thread, and the pictures that only it has."""
         with self.agent.store.lock(self.name, self.agent.waiting()):
+            with contextlib.suppress(AgentError):  # what is damaged can be deleted as well
+                self.agent.engine.live.forget({turn.id for turn in self.history()})
             self.agent.store.delete(self.name)
-            self.agent.engine.live.forget({turn.id for turn in self._known})
             self._known = []
 
     # --- looking ---
@@ -255,7 +272,7 @@ class Thread:
         from genllava_agent.pages.trace import write_trace
 
         history = self.history()
-        if not history or (turn is not None and not 1 <= turn <= len(history)):
+        if not history or (turn is not None and turn not in range(1, len(history) + 1)):
             raise InvalidRequest(f"there is no turn {turn or 1} in this thread: it has {len(history)}")
         return write_trace(Path(path), self, history, history[-1 if turn is None else turn - 1])
 
@@ -295,14 +312,15 @@ class Thread:
         self, text: str, images: Any, region: Any, options: dict[str, Any], heard: bool
     ) -> Iterator[events.Event]:
         cancel = options.pop("cancel", None)
-        shown = self._take_images(images)
-        return self._events(lambda store, head: self._asked(store, head, text, shown, region, options), cancel, heard)
+        if cancel is not None and not callable(cancel):
+            raise InvalidRequest(f"cancel={cancel!r} cannot be asked: give a function that returns true to stop")
 
-    def _take_images(self, images: Any) -> list[Any]:
-        """The pictures of a request, those first that the thread was opened with."""
-        given = [] if images is None else list(images) if isinstance(images, (list, tuple)) else [images]
-        shown, self._waiting_images = [*self._waiting_images, *given], []
-        return shown
+        def prepare(store: ThreadStore, head: Head) -> tuple[Head, Pending, dict[str, Any] | None]:
+            asked = self._asked(store, head, text, [*self._waiting_images, *listed(images)], region, options)
+            self._waiting_images = []  # those that the thread was opened with
+            return asked
+
+        return self._events(prepare, cancel, heard)
 
     def _asked(
         self, store: ThreadStore, head: Head, text: str, images: Sequence[Any], region: Any, options: dict[str, Any]
@@ -322,7 +340,8 @@ class Thread:
         shown: list[ImageRecord] = []
         for place, (image, label) in enumerate(loaded, start=number + 1):
             shown.append(admit(store, image, place, turn, label))
-        focus = (shown or records)[-1].id if shown or records else None
+        whole = [record for record in (*records, *shown) if record.origin != "region"]
+        focus = whole[-1].id if whole else None
         if settings.task == "edit" and focus is None:
             raise InvalidRequest("there is no picture to edit: send one, or ask for one first")
         where = None
@@ -378,8 +397,8 @@ class Thread:
                     if event.turn is not None:
                         self._known = [*history, event.turn]
                     finished = self._reply(store, history, pending, event)
-            if finished.pending is not None:
-                yield events.AnswerNeeded(finished.pending)
+        if finished.pending is not None:
+            yield events.AnswerNeeded(finished.pending)
         yield events.TurnFinished(finished)
 
     def _reply(self, store: ThreadStore, history: list[Turn], pending: Pending, ended: Ended) -> Reply:
@@ -394,6 +413,11 @@ class Thread:
         return Reply(
             text, tuple(made), steps, self, pending.number, question, state["stopped"], pending.seed, seconds
         )
+
+
+def listed(images: Any) -> list[Any]:
+    """What may be None, a picture or several, as a list."""
+    return [] if images is None else list(images) if isinstance(images, (list, tuple)) else [images]
 
 
 def new_name() -> str:
@@ -435,6 +459,11 @@ def _may_miss(event: events.Event) -> bool:
     return isinstance(event, events.Preview)
 
 
+def _either(cancel: Callable[[], bool], also: Callable[[], bool] | None) -> Callable[[], bool]:
+    """Whether one of them says so; as it is where there is but one, or the other is not one."""
+    return (lambda: cancel() or also()) if callable(also) else cancel
+
+
 def _never() -> bool:
     return False
 
@@ -460,4 +489,11 @@ def _checked_answer(question: Question, answer: dict[str, Any]) -> dict[str, Any
         ) from None
     if isinstance(checked, Clarification) and checked.choice not in question.choices:
         raise InvalidAnswer(f"{checked.choice!r} is not possible here: {', '.join(question.choices)}")
+    if isinstance(checked, Approval) and checked.instruction is not None:
+        from genllava_agent.inbox import check_request
+
+        try:
+            check_request(checked.instruction)
+        except InvalidRequest as error:
+            raise InvalidAnswer(str(error)) from None
     return checked.model_dump(exclude_none=True)

@@ -24,8 +24,10 @@ TellPlan = Callable[[str, int | None], object]
 class Worker(Protocol):
     """Does one thing at a time. Every method may raise what the pipeline raises."""
 
-    def begin(self, session: Session, state: AgentState, request: Request, pictures: Sequence[ImageRecord]) -> None:
-        """Take in what the user says and shows."""
+    def begin(
+        self, session: Session, state: AgentState, request: Request, pictures: Sequence[ImageRecord], look: bool = True
+    ) -> None:
+        """Take in what the user says and shows, and let the model look at it."""
 
     def answer(
         self, session: Session, state: AgentState, action: Action, on_text: Callable[[str], object]
@@ -55,15 +57,17 @@ class Worker(Protocol):
 class StreamWorker:
     """In the model's own token stream, where it sees all that was said and drawn before."""
 
-    def begin(self, session: Session, state: AgentState, request: Request, pictures: Sequence[ImageRecord]) -> None:
+    def begin(
+        self, session: Session, state: AgentState, request: Request, pictures: Sequence[ImageRecord], look: bool = True
+    ) -> None:
         conversation, shown = session.conversation(state), [session.drawing(record) for record in pictures]
-        if request.region is not None and len(shown) > 1:
+        if look and request.region is not None and len(shown) > 1:
             # The whole picture and a part of it in one message would be two to choose from.
             conversation.add_user(DESCRIBE, shown[:-1], session.interrupted)
             conversation.answer(session.interrupted)
             conversation.end_turn()
             shown = shown[-1:]
-        conversation.add_user(request.text, shown, session.interrupted)
+        conversation.add_user(request.text, shown, session.interrupted, look=look)
 
     def answer(
         self, session: Session, state: AgentState, action: Action, on_text: Callable[[str], object]
@@ -97,7 +101,9 @@ class StreamWorker:
 class VerbWorker:
     """Verb by verb: every call sees its own picture and instruction, and nothing else."""
 
-    def begin(self, session: Session, state: AgentState, request: Request, pictures: Sequence[ImageRecord]) -> None:
+    def begin(
+        self, session: Session, state: AgentState, request: Request, pictures: Sequence[ImageRecord], look: bool = True
+    ) -> None:
         pass
 
     def answer(

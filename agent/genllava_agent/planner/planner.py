@@ -19,7 +19,7 @@ from genllava_agent.errors import PlannerFailed
 from genllava_agent.planner.tools import Offer, offers
 from genllava_agent.planner.transcript import Transcript
 from genllava_agent.records import Kind
-from genllava_agent.session import Session, Spent, limit_reached
+from genllava_agent.session import Session, Spent, spent_limit
 from genllava_agent.state import Action, AgentState
 from genllava_agent.workers import VerbWorker, Worker
 
@@ -145,7 +145,7 @@ def _patiently(session: Session, state: AgentState, model: Any, messages: list[A
         asking.join(_POLL)
         if session.cancel():
             raise Cancelled("cancelled while the chat model that plans was asked")
-        if spent := limit_reached(session, state["steps"]):
+        if spent := spent_limit(session):
             raise Spent(spent)
     if errors:
         raise errors[0]

@@ -1,0 +1,158 @@
+"""Limits: what they count, where they strike, and that a turn they end can be gone on from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from genllava.errors import InvalidRequest
+from genllava_agent import Limits, VisualAgent
+from genllava_agent.deciders import LabelScoring
+from genllava_agent.errors import InvalidAnswer
+from genllava_agent.live import window_start
+from genllava_finetune.shapes.parser import parse
+from genllava_finetune.shapes.render import render
+from genllava_finetune.shapes.scene import Scene, Thing
+
+CIRCLE = "draw a large red circle at the top left"
+THINGS = (Thing(0, "circle", "red", "large"), Thing(8, "square", "blue", "small"))
+
+
+def shown() -> Any:
+    return render(Scene("white", THINGS))
+
+
+def colours(image: Any) -> set[tuple[str, str]]:
+    scene = parse(image).scene
+    assert scene is not None
+    return {(thing.shape, thing.color) for thing in scene.things}
+
+
+@pytest.mark.parametrize("region", [None, (0.15, 0.15)])
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_turn_that_ends_before_it_began_can_be_gone_on_from(agent: VisualAgent, region: Any, warm: bool) -> None:
+    thread = agent.thread()
+    stopped = thread("what is this?", shown(), region=region, limits={"tokens": 1})
+    assert stopped.stopped == "the limit of 1 token"
+    assert stopped.steps == ()
+    if not warm:
+        agent.engine.live.clear()
+    assert "red" in thread("what colour is the circle in image 1?").text
+    edited = thread("make the square green", seed=1)
+    assert ("square", "green") in colours(edited.image)
+
+
+def test_every_attempt_counts(agent: VisualAgent) -> None:
+    counters = agent.engine.pipeline.counters
+    request = "draw a small purple star at the top, a small orange cross at the left, a small cyan star in the middle"
+    for rows in (9, 12, 17):  # an attempt takes four steps of two rows
+        before = counters.unet_rows
+        reply = agent(request, seed=0, guidance_scale=0.3, verify=4, limits={"unet_rows": rows})
+        assert counters.unet_rows - before <= rows + 1
+        assert reply.images, "what was drawn before is kept"
+
+
+def test_a_picture_that_there_is_no_room_to_look_at_is_kept(agent: VisualAgent) -> None:
+    kept = 0
+    for tokens in (40, 50, 60, 70):
+        rows = agent.engine.pipeline.counters.unet_rows
+        reply = agent(CIRCLE, seed=1, limits={"tokens": tokens})
+        if agent.engine.pipeline.counters.unet_rows - rows == 4:
+            kept += 1
+            assert len(reply.images) == 1
+            assert "drew image_1" in reply.text
+    assert kept, "no limit fell between drawing and looking"
+
+
+def test_limits_do_not_depend_on_what_is_in_memory(agent: VisualAgent) -> None:
+    thread = agent(CIRCLE, seed=1).thread
+    for _ in range(3):
+        thread("how many shapes are there?")
+    said = {}
+    for warm in (True, False):
+        if not warm:
+            agent.engine.live.clear()
+        said[warm] = thread("what do you see?", limits={"tokens": 100})
+        thread.undo()
+    assert said[True].text == said[False].text
+    assert said[True].stopped == said[False].stopped == ""
+
+
+def test_a_turn_that_is_done_has_not_stopped_early(agent: VisualAgent) -> None:
+    assert agent("what is this?", shown(), limits={"steps": 1}).stopped == ""
+    assert agent(CIRCLE, limits={"images": 1}).stopped == ""
+    both = agent(f"{CIRCLE}, then tell me what you see", limits={"images": 1}, seed=1)
+    assert [step.action for step in both.steps] == ["generate", "understand"]
+    assert both.stopped == ""
+    one = agent(f"{CIRCLE}, then tell me what you see", limits={"steps": 1}, seed=1)
+    assert one.stopped == "the limit of 1 step"
+
+
+def test_limits_are_numbers_and_those_not_named_stay(pipeline: Any) -> None:
+    agent = VisualAgent(pipeline, store=":memory:", limits=Limits(steps=1))
+    for bad in ({"seconds": float("inf")}, {"seconds": float("nan")}, {"tokens": 0}):
+        with pytest.raises(InvalidRequest):
+            agent("hello", limits=bad)
+    reply = agent(f"{CIRCLE}, then tell me what you see", limits={"images": 5}, seed=1)
+    assert reply.stopped == "the limit of 1 step"
+
+
+def test_an_instruction_that_cannot_be_read_leaves_the_question_open(agent: VisualAgent) -> None:
+    thread = agent.thread()
+    thread(CIRCLE, approve="generate", seed=1)
+    with pytest.raises(InvalidAnswer, match="characters"):
+        thread.approve("draw a small blue square " * 4000)
+    assert thread.pending is not None
+    asked_again = thread.approve("draw a small blue square " * 500)  # short enough to be said, too long to be read
+    assert [step.outcome for step in asked_again.steps] == ["error"]
+    assert asked_again.pending is not None
+    done = thread.approve()
+    assert colours(done.image) == {("circle", "red")}
+    agent.engine.live.clear()
+    assert "red" in thread("what colour is the circle?").text
+
+
+def test_a_turn_as_long_as_the_model_can_read_is_left_out_of_the_next(agent: VisualAgent) -> None:
+    thread = agent(CIRCLE, seed=1).thread
+    most = agent.engine.pipeline.language.max_length
+    thread("what is a circle? " * 250)
+    assert len(thread.history()[-1].stream) > most * 0.6
+    assert window_start(thread.history(), most // 2) == 2
+    assert "red" in thread("what colour is the circle?").text
+
+
+def test_after_a_region_the_whole_picture_is_meant_again(agent: VisualAgent) -> None:
+    thread = agent.thread()
+    thread("what is this?", shown(), region=(0.15, 0.15))
+    edited = thread("make the circle green", seed=1)
+    assert edited.images[0].record.parents == ("image_1",)
+    assert colours(edited.image) == {("circle", "green"), ("square", "blue")}
+    thread.undo()
+    second = thread("make the square yellow", region=(0.83, 0.83), seed=1)
+    assert second.images[0].record.parents == ("image_1",)
+    assert ("circle", "red") in colours(second.image)
+
+
+def test_retry_keeps_the_options(agent: VisualAgent) -> None:
+    thread = agent.thread()
+    thread("a large red circle at the top left", task="generate", seed=1, verify=0)
+    again = thread.retry()
+    assert thread.history()[-1].request.task == "generate"
+    assert [step.verified for step in again.steps] == [False]
+    assert again.seed != 1
+
+
+def test_pictures_wait_for_a_request_that_is_taken(agent: VisualAgent) -> None:
+    thread = agent.thread(images=[shown()])
+    with pytest.raises(InvalidRequest):
+        thread("")
+    assert "red" in thread("what colour is the circle?").text
+
+
+def test_the_model_can_go_on_where_another_decider_has_begun(pipeline: Any) -> None:
+    first = VisualAgent(pipeline, store=":memory:", decider=LabelScoring())
+    thread = first.thread("t")
+    thread(CIRCLE, task="generate", seed=1)
+    then = VisualAgent(pipeline, store=first.store)
+    assert "red" in then.thread("t")("what colour is the circle?").text
