@@ -61,6 +61,7 @@ class Conversation:
         self._features: dict[str, Tensor] = {}
         self._may_end = False  # the turn may end here: something was done since it was last looked at
         self._unseen = False  # the last thing that was done was to draw, and it has not been looked at
+        self._hidden: frozenset[int] = frozenset()  # numbers of pictures that are not seen here
         self.pictures: list[Picture] = []
         self.seen = ""
 
@@ -164,7 +165,7 @@ class Conversation:
             InvalidRequest, Cancelled, NonFiniteError: the conversation is as it was before.
         """
         if allowed is None:
-            allowed = [I2T, T2I, *([I2I] if self.pictures else []), *([EOS] if self._may_end else [])]
+            allowed = [I2T, T2I, *([I2I] if self._visible() else []), *([EOS] if self._may_end else [])]
         with self._unchanged_by_failure():
             if self._unseen:
                 if EOS in allowed and (len(allowed) == 1 or segments.ending_probability(self._stream) >= 0.5):
@@ -209,7 +210,7 @@ class Conversation:
         """
         settings = Settings.resolve(self._pipeline.config, options)
         seeds = resolve_seeds(seed, 1)
-        if task not in (T2I, I2I) or (task == I2I and not self.pictures):
+        if task not in (T2I, I2I) or (task == I2I and not self._visible()):
             raise InvalidRequest(f"cannot do {task}: " + ("no picture to edit" if task == I2I else "not a drawing"))
         with self._unchanged_by_failure():
             if self._unseen:
@@ -230,7 +231,7 @@ class Conversation:
         if drawing.source is not None:
             plan = f"{layout.picture_prefix(drawing.source)} {plan}"
         with self._unchanged_by_failure():
-            segments.put_plan(self._stream, 0, task, plan, range(1, len(self.pictures) + 1))
+            segments.put_plan(self._stream, 0, task, plan, self._visible())
             segments.skip_queries(self._stream)
             self._join(drawing)
 
@@ -250,7 +251,7 @@ class Conversation:
 
     @torch.no_grad()
     def recall(self, pictures: Sequence[Seen], captions: Mapping[int, str]) -> None:
-        """Begin in the middle of a long conversation: all its pictures can be edited, some of them are seen.
+        """Begin in the middle of a long conversation: all its pictures count, and those that are seen can be edited.
 
         Args:
             pictures: all so far, in their order.
@@ -261,6 +262,7 @@ class Conversation:
         """
         language, numbers = self._language, sorted(captions)
         self.pictures = [self._pipeline.picture(source) for source in pictures]
+        self._hidden = frozenset(range(1, len(self.pictures) + 1)) - captions.keys()
         if not numbers:
             return
         known = [f"{layout.picture_prefix(number)} {captions[number]}" for number in numbers if captions[number]]
@@ -313,7 +315,7 @@ class Conversation:
         other._stream = self._stream.select([0])
         other._features = dict(self._features)
         other.seen, other._may_end, other._unseen = self.seen, self._may_end, self._unseen
-        other.pictures = list(self.pictures)
+        other.pictures, other._hidden = list(self.pictures), self._hidden
         return other
 
     def release(self) -> None:
@@ -324,7 +326,7 @@ class Conversation:
         self, task: str, plan: str | None, seeds: list[int], settings: Settings,
         on_plan: Callable[[segments.Plan], object] | None,
     ) -> Drawing:  # fmt: skip
-        numbers = range(1, len(self.pictures) + 1)
+        numbers = self._visible()
         if plan is None:
             temperature = float(self._pipeline.config["plan_temperature"])
             (planned,) = segments.write_plans(self._stream, task, numbers, seeds, temperature, settings.cancel)
@@ -347,6 +349,10 @@ class Conversation:
         self._stream.append(0, label, self._see([picture]))
         self.pictures.append(picture)
         self._may_end = self._unseen = True
+
+    def _visible(self) -> list[int]:
+        """Numbers of the pictures that are seen here."""
+        return [number for number in range(1, len(self.pictures) + 1) if number not in self._hidden]
 
     @contextmanager
     def _unchanged_by_failure(self) -> Iterator[None]:
