@@ -254,7 +254,7 @@ def test_approval(pipeline: GenLlavaPipeline, talk: Callable[..., Talk], tmp_pat
             agent, DRAW, "maybe", "edit", "edit draw a large blue square at the top left", f"/save {tmp_path}/a.png",
             DRAW, "no, not today", "/history",
         )  # fmt: skip
-        assert said.out.count("Should I draw a new picture for:") == 2
+        assert said.out.count("Should I draw a new picture?") == 2
         assert [line for line in said.errors if "approve, edit OTHER WORDS, or reject [WHY]" in line] == said.errors
         assert len(said.errors) == 2, "asked again after what is no answer"
         assert shown(tmp_path / "a.png") == BLUE_SQUARE
