@@ -415,6 +415,7 @@ class Terminal:
             dimensions=(40, 200),
             encoding="utf-8",
             timeout=120,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore it
             cwd=str(REPOSITORY),
         )
 
