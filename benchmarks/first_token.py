@@ -16,7 +16,6 @@ from transformers import LlavaConfig, LlavaForConditionalGeneration, MistralConf
 
 from genllava import GenLlavaPipeline, layout, segments
 from genllava.conversation import Conversation
-from genllava.tokens import EOS
 
 TURN: Final = 10
 ROUNDS: Final = 7
@@ -72,10 +71,9 @@ def _first_token(chat: Conversation, turn: int) -> float:
 
 def _turn_ids(pipeline: GenLlavaPipeline, number: int) -> list[int]:
     language = pipeline.language
-    tokenizer = language.tokenizer
-    ids = layout.user_turn(tokenizer, _TEXT, [number], language.tokens_per_image)
-    ids += layout.seen(tokenizer, f"image {number}: at the top left a large red circle, on white")
-    return [*ids, *layout.answer(tokenizer, "There are three shapes."), language.id(EOS)]
+    noted = f"{layout.picture_prefix(number)} at the top left a large red circle, on white"
+    size, said = language.tokens_per_image, "There are three shapes."
+    return layout.exchange(language.tokenizer, _TEXT, [number], size, noted, said)
 
 
 def _picture(number: int) -> Image.Image:

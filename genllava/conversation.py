@@ -82,11 +82,6 @@ class Conversation:
         """The token ids after the first `length`."""
         return tuple(self._stream.ids[0][length:])
 
-    @property
-    def max_length(self) -> int:
-        """Tokens that a conversation can have."""
-        return self._language.max_length
-
     def ask(
         self,
         text: str,
@@ -247,7 +242,7 @@ class Conversation:
         alone = Conversation(self._pipeline)
         alone._features = self._features
         alone.add_user(layout.DESCRIBE, [picture], cancel)
-        return layout.split_seen(alone.seen)
+        return layout.noted_caption(alone.seen, 1)
 
     @torch.no_grad()
     def recall(self, pictures: Sequence[Seen], captions: Mapping[int, str]) -> None:
@@ -266,9 +261,10 @@ class Conversation:
         if not numbers:
             return
         known = [f"{layout.picture_prefix(number)} {captions[number]}" for number in numbers if captions[number]]
-        ids = layout.user_turn(language.tokenizer, layout.DESCRIBE, numbers, language.tokens_per_image)
-        ids += layout.seen(language.tokenizer, " ".join(known))
-        ids += [*layout.answer(language.tokenizer, captions[numbers[-1]] or layout.DESCRIBE), language.id(EOS)]
+        said, last = " ".join(known), captions[numbers[-1]] or layout.DESCRIBE
+        ids = layout.exchange(
+            language.tokenizer, layout.DESCRIBE, numbers, language.tokens_per_image, said, last
+        )
         self._stream.append(0, ids, self._see([self.pictures[number - 1] for number in numbers]))
 
     @torch.no_grad()

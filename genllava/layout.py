@@ -21,7 +21,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from genllava.tokens import EOI, I2T, IMAGE, QUERY, SEEN, SOI, SPECIAL_TOKENS, USER_END, USER_START
+from genllava.tokens import EOI, EOS, I2T, IMAGE, QUERY, SEEN, SOI, SPECIAL_TOKENS, USER_END, USER_START
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -74,6 +74,20 @@ def drawing(tokenizer: PreTrainedTokenizerBase, num_queries: int) -> list[int]:
     return [token_id(tokenizer, QUERY)] * num_queries + [token_id(tokenizer, EOI)]
 
 
+def exchange(
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    image_numbers: Sequence[int],
+    tokens_per_image: int,
+    seen_text: str,
+    answer_text: str,
+) -> list[int]:
+    """A whole turn that was answered in words, `[INST] ... [/INST] seen [SEEN] [I2T] answer </s>`."""
+    ids = user_turn(tokenizer, text, image_numbers, tokens_per_image)
+    ids += seen(tokenizer, seen_text) + answer(tokenizer, answer_text)
+    return [*ids, token_id(tokenizer, EOS)]
+
+
 def picture_prefix(number: int) -> str:
     """How a plan says which picture it changes, and a caption which one it describes; a space and its text follow."""
     return f"image {number}:"
@@ -87,10 +101,10 @@ def split_edit_plan(plan_text: str) -> tuple[int | None, str]:
     return int(match[1].replace(" ", "")), plan_text[match.end() :]
 
 
-def split_seen(seen_text: str) -> str:
-    """The first caption in what was noted, without its number and without what was noted of a request."""
-    _, caption = split_edit_plan(seen_text)
-    return re.split(r"\s*\b(?:in )?image\s+\d+[:,]", caption, maxsplit=1)[0].strip()
+def noted_caption(seen_text: str, number: int) -> str:
+    """The first caption of a picture in what was noted; empty if there is none."""
+    found = re.search(rf"(?:^|\s){picture_prefix(number)} (.*?)(?=\s(?:in )?image \d+[:,]|$)", seen_text)
+    return found[1].strip() if found else ""
 
 
 def text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from genllava import layout
 from genllava.errors import InvalidRequest
-from genllava.image_decoder import Picture
 from genllava.images import ImageSource
 from genllava.pipeline_output import Drawing
 from genllava.tokens import I2I, I2T, T2I
+
+if TYPE_CHECKING:
+    from genllava.image_decoder import Picture
 
 Seen = ImageSource | Drawing
 """A picture, or a drawing of ours, whose latents are then used again."""

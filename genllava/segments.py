@@ -14,7 +14,7 @@ from genllava.decoding import choose, write
 from genllava.denoising import CancelCheck
 from genllava.errors import InvalidRequest
 from genllava.stream import TokenStream
-from genllava.tokens import EOI, EOS, I2I, I2T, QUERY, SEEN, SOI, TASKS
+from genllava.tokens import EOI, EOS, I2I, I2T, SEEN, SOI, TASKS
 
 MAX_SEEN_TOKENS: Final = 256
 MAX_ANSWER_TOKENS: Final = 256
@@ -136,9 +136,8 @@ def parse_plan(task: str, plan_text: str, numbers: Sequence[int]) -> Plan:
 
 def skip_queries(stream: TokenStream) -> None:
     """Put the visual queries of a picture that is drawn already into every row; they are read with what follows."""
-    language = stream.language
-    count = 0 if language.query_embeds is None else len(language.query_embeds)
-    stream.append_all([language.id(QUERY)] * count + [language.id(EOI)])
+    queries = stream.language.query_embeds
+    stream.append_all(layout.drawing(stream.language.tokenizer, 0 if queries is None else len(queries)))
 
 
 def read_queries(stream: TokenStream) -> Tensor | None:

@@ -104,11 +104,9 @@ class VisualAgent:
         Raises:
             InvalidRequest: not as many pictures as texts, or what the first of them that fails raises.
         """
-        shown = [None] * len(texts) if images is None else list(images)
-        if len(shown) != len(texts):
-            raise InvalidRequest(f"{len(texts)} requests and pictures for {len(shown)}: give one entry for each")
+        pairs = _paired(texts, images)
         with ThreadPoolExecutor(max(1, max_concurrency)) as pool:
-            return list(pool.map(lambda pair: self(pair[0], pair[1], **options), zip(texts, shown, strict=True)))
+            return list(pool.map(lambda pair: self(*pair, **options), pairs))
 
     async def abatch(
         self, texts: Sequence[str], images: Sequence[Any] | None = None, *, max_concurrency: int = 4, **options: Any
@@ -116,16 +114,14 @@ class VisualAgent:
         """Ask several things, each on a new thread."""
         import asyncio
 
-        shown = [None] * len(texts) if images is None else list(images)
-        if len(shown) != len(texts):
-            raise InvalidRequest(f"{len(texts)} requests and pictures for {len(shown)}: give one entry for each")
+        pairs = _paired(texts, images)
         room = asyncio.Semaphore(max(1, max_concurrency))
 
         async def one(text: str, image: Any) -> Reply:
             async with room:
                 return await self.acall(text, image, **options)
 
-        return list(await asyncio.gather(*(one(*pair) for pair in zip(texts, shown, strict=True))))
+        return list(await asyncio.gather(*(one(*pair) for pair in pairs)))
 
     # --- threads ---
 
@@ -139,7 +135,8 @@ class VisualAgent:
         Raises:
             ThreadNotFound: there is none of that name.
         """
-        from genllava_agent.threads import Thread, listed, new_name
+        from genllava.requests import listed
+        from genllava_agent.threads import Thread, new_name
 
         if must_exist and (name is None or not self.store.exists(name)):
             known = ", ".join(self.store.names()[:20]) or "none so far"
@@ -239,3 +236,15 @@ class VisualAgent:
         return load_pipeline(
             check_model(None if self._model is None else str(self._model)), check_device(self._device), quiet=False
         )
+
+
+def _paired(texts: Sequence[str], images: Sequence[Any] | None) -> list[tuple[str, Any]]:
+    """Each request with its pictures.
+
+    Raises:
+        InvalidRequest: not as many of the one as of the other.
+    """
+    shown = [None] * len(texts) if images is None else list(images)
+    if len(shown) != len(texts):
+        raise InvalidRequest(f"{len(texts)} requests and pictures for {len(shown)}: give one entry for each")
+    return list(zip(texts, shown, strict=True))

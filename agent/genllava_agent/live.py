@@ -5,12 +5,12 @@ They are a cache: what a turn gives does not depend on what is found here.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from genllava import layout
 from genllava_agent.records import ImageRecord, Turn
 
 if TYPE_CHECKING:
@@ -130,13 +130,10 @@ def window_start(history: Sequence[Turn], most: int) -> int:
 
 def _as_said(pipeline: GenLlavaPipeline, turn: Turn) -> list[int]:
     """A turn that was not held in the model's own stream, as if its pictures had come with the request."""
-    from genllava import layout
-    from genllava.tokens import EOS
-
     language, numbers = pipeline.language, [record.number for record in turn.images]
-    ids = layout.user_turn(language.tokenizer, turn.request.text, numbers, language.tokens_per_image)
-    ids += [*layout.seen(language.tokenizer, ""), *layout.answer(language.tokenizer, turn.text)]
-    return [*ids, language.id(EOS)]
+    return layout.exchange(
+        language.tokenizer, turn.request.text, numbers, language.tokens_per_image, "", turn.text
+    )
 
 
 def _captions(turns: Sequence[Turn]) -> dict[int, str]:
@@ -146,13 +143,7 @@ def _captions(turns: Sequence[Turn]) -> dict[int, str]:
         return {}
     noted = " ".join(step.seen for turn in turns for step in turn.steps)
     shown = {record.number: record for record in (records[0], *records[-_SEEN_LATEST:])}
-    return {number: record.plan or _noted(noted, number) for number, record in shown.items()}
-
-
-def _noted(noted: str, number: int) -> str:
-    """The caption of picture `number` in what was noted; empty if there is none."""
-    found = re.search(rf"(?:^|\s)image {number}: (.*?)(?=\s(?:in )?image \d+[:,]|$)", noted)
-    return found[1].strip() if found else ""
+    return {number: record.plan or layout.noted_caption(noted, number) for number, record in shown.items()}
 
 
 def bytes_per_token(pipeline: Any) -> int:

@@ -92,7 +92,7 @@ class Nodes:
         update: dict[str, Any] = {"action": decision.action, "stream": session.stream()}
         if decision.action is None:
             if decision.text:
-                text = answers.grounded(decision.text, len(session.records) + len(state["images"]))
+                text = answers.grounded(decision.text, len(session.known(state)))
                 runtime.stream_writer(events.TextDelta(text))
                 update["steps"] = [Step(action="understand", text=text, probabilities=decision.probabilities)]
                 update["reply"] = text if speaks(self.engine.decider) else ""
@@ -158,7 +158,7 @@ class Nodes:
         tell(answer.text)
         step = Step(
             action="understand",
-            text=answers.grounded(answer.text, len(session.records) + len(state["images"])),
+            text=answers.grounded(answer.text, len(session.known(state))),
             source=action.image,
             seen=answer.seen or state["stream"].seen,
             probabilities=action.probabilities,
@@ -268,8 +268,7 @@ class Nodes:
         task = state["request"].task
         if task is not None:
             return [task]
-        pictures = session.records or state["images"]
-        kinds: list[Kind] = ["understand", "generate", *(["edit"] if pictures else [])]  # type: ignore[list-item]
+        kinds: list[Kind] = ["understand", "generate", *(["edit"] if session.known(state) else [])]  # type: ignore[list-item]
         return [*kinds, "tool"] if self.engine.tools else kinds
 
     def _decide(self, session: Session, state: AgentState, possible: list[Kind]) -> Decision:

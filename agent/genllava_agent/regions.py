@@ -16,7 +16,7 @@ from PIL import Image
 from genllava.errors import InvalidRequest
 from genllava_agent.errors import UnknownImage
 from genllava_agent.inbox import admitted
-from genllava_agent.records import ImageRecord, Region
+from genllava_agent.records import ImageRecord, Region, image_name
 
 if TYPE_CHECKING:
     from genllava_agent.stores.base import ThreadStore
@@ -76,11 +76,34 @@ def resolve_region(store: ThreadStore, given: Any, records: Sequence[ImageRecord
     return Region(image=record.id, box=(parts[0], parts[1], parts[2], parts[3]))
 
 
-def region_mask(region: Region, image: Image.Image, mask: Image.Image | None) -> Mask:
-    """[H, W] where the region is; `mask` is the stored one, if it is given by one."""
+def as_given(store: ThreadStore, region: Region) -> dict[str, Any]:
+    """A region as a user would give it again."""
+    values = region.model_dump(exclude_none=True)
+    return values | {"mask": store.image(region.mask)} if region.mask is not None else values
+
+
+def part_of(store: ThreadStore, region: Region, records: Sequence[ImageRecord], turn: int) -> ImageRecord:
+    """The part of a picture that a request is about, stored as a picture of its own, the next of `records`."""
+    whole = next(record for record in records if record.id == region.image)
+    image = store.image(whole.key)
+    part = part_alone(image, region_mask(region, image, store))
+    return ImageRecord(
+        id=image_name(len(records) + 1),
+        key=store.put_image(part),
+        width=part.width,
+        height=part.height,
+        origin="region",
+        turn=turn,
+        parents=(whole.id,),
+        params=region.model_dump(exclude_none=True),
+    )
+
+
+def region_mask(region: Region, image: Image.Image, store: ThreadStore) -> Mask:
+    """[H, W] where the region is in its picture."""
     height, width = image.height, image.width
-    if mask is not None:
-        return np.asarray(mask.resize((width, height))) > 127
+    if region.mask is not None:
+        return np.asarray(store.image(region.mask).resize((width, height))) > 127
     selected = np.zeros((height, width), bool)
     if region.box is not None:
         left, top, right, bottom = region.box

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from genllava_agent.answers import compose
 from genllava_agent.records import Question, Step
@@ -82,18 +82,3 @@ def reply_text(steps: tuple[Step, ...], stopped: str, pending: Question | None) 
         return compose(list(steps), stopped)
     done = compose(list(steps), stopped) + " " if steps else ""
     return done + pending.text
-
-
-def summary(reply: Reply) -> dict[str, Any]:
-    """A reply as plain data, without pixels."""
-    return {
-        "text": reply.text,
-        "images": [picture.record.model_dump() for picture in reply.images],
-        "steps": [step.model_dump() for step in reply.steps],
-        "thread": reply.thread.name,
-        "turn": reply.turn,
-        "pending": None if reply.pending is None else reply.pending.model_dump(),
-        "stopped": reply.stopped,
-        "seed": reply.seed,
-        "seconds": reply.seconds,
-    }

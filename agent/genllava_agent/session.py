@@ -133,8 +133,8 @@ class Session:
 
         assert drawing.image is not None
         region = Region.model_validate(part.params)
-        whole = self.image(self._all(state)[region.image])
-        mask = region_mask(region, whole, None if region.mask is None else self.artifacts.image(region.mask))
+        whole = self.image(self.known(state)[region.image])
+        mask = region_mask(region, whole, self.artifacts)
         image = put_back(whole, self.image(part), drawing.image, mask)
         return replace(drawing, image=image, latents=None)
 
@@ -146,10 +146,11 @@ class Session:
         return source.parents if source.origin == "region" else (source.id,)
 
     def _edited(self, state: AgentState, drawing: Drawing) -> ImageRecord | None:
-        return None if drawing.source is None else self._all(state)[image_name(drawing.source)]
+        return None if drawing.source is None else self.known(state)[image_name(drawing.source)]
 
-    def _all(self, state: AgentState) -> dict[str, ImageRecord]:
-        return self.records | state["images"]
+    def known(self, state: AgentState) -> dict[str, ImageRecord]:
+        """The pictures of earlier turns and of this one, by name."""
+        return self.records | state.get("images", {})
 
     def conversation(self, state: AgentState) -> Conversation:
         """The conversation as far as the state says that it has come."""
@@ -180,15 +181,14 @@ class Session:
 
     def stream(self) -> Stream:
         """What the state should say of the conversation now."""
+        used = self.used or Meter()
+        spent = Stream(tokens=used.tokens, unet_rows=used.unet_rows, seconds=self.seconds())
         if self._standing is None:
-            used = self.used or Meter()
-            return Stream(tokens=used.tokens, unet_rows=used.unet_rows, seconds=self.seconds())
+            return spent
         conversation = self._standing.conversation
         mark = conversation.mark()
-        flags = {"seen": mark.seen, "may_end": mark.may_end, "unseen": mark.unseen}
-        used = self.used or Meter()
-        spent = {"tokens": used.tokens, "unet_rows": used.unet_rows, "seconds": self.seconds()}
-        return Stream(ids=conversation.since(self._begin), **flags, **spent)
+        said = {"ids": conversation.since(self._begin), "seen": mark.seen, "may_end": mark.may_end}
+        return spent.model_copy(update={**said, "unseen": mark.unseen})
 
     def keep(self) -> None:
         """Let the next turn go on from here; this turn has been stored."""
@@ -212,7 +212,7 @@ class Session:
                 before = state.get("stream", Stream())
                 self.used = Meter(before.seconds, before.tokens, before.unet_rows)
                 self._since = began - before.seconds
-            self._watch = _Watch(self, state, tokens, rows)
+            self._watch = _Watch(self, tokens, rows)
             try:
                 yield meter
             except Cancelled:
@@ -255,7 +255,7 @@ class Session:
 
     def next_image(self, state: AgentState) -> str:
         """The name of the next picture."""
-        return image_name(len(self.records) + len(state.get("images", {})) + 1)
+        return image_name(len(self.known(state)) + 1)
 
 
 @dataclass(slots=True, eq=False)
@@ -263,7 +263,6 @@ class _Watch:
     """Watches a piece of work; `reason` says why it was stopped, if it was not the user."""
 
     session: Session
-    state: AgentState
     tokens: int
     rows: int
     rows_now: int = 0

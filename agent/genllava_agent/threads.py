@@ -9,11 +9,12 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from genllava.errors import InvalidRequest
+from genllava.requests import listed
 from genllava_agent import events
 from genllava_agent.background import in_background, stream_in_background
 from genllava_agent.errors import (
@@ -24,7 +25,7 @@ from genllava_agent.errors import (
     NothingToUndo,
     ThreadNotFound,
 )
-from genllava_agent.records import Head, ImageRecord, Pending, Question, Region, Request, Turn, image_name
+from genllava_agent.records import Head, ImageRecord, Pending, Question, Request, Turn
 from genllava_agent.reply import Reply, reply_text
 
 if TYPE_CHECKING:
@@ -32,10 +33,6 @@ if TYPE_CHECKING:
     from genllava_agent.pictures import ThreadImages
     from genllava_agent.running import Ended
     from genllava_agent.stores.base import ThreadStore
-
-T = TypeVar("T")
-Images = "ImageSource | Sequence[ImageSource] | None"
-Busy = Literal["queue", "error"]
 
 
 class Thread:
@@ -233,12 +230,14 @@ class Thread:
             history = self._history(store, head.turn)
             if not history:
                 raise NothingToUndo("nothing has been asked yet")
+            from genllava_agent.regions import as_given
+
             last = history[-1]
             kept = {name: value for name, value in last.settings.items() if name != "seed"}
             given = {**kept, **options}
             pictures = [store.image(record.key) for record in last.images if record.origin == "user"]
             before = head.model_copy(update={"turn": last.parent})
-            region = None if last.request.region is None else _as_given(store, last.request.region)
+            region = None if last.request.region is None else as_given(store, last.request.region)
             _, pending, _ = self._asked(store, before, text or last.request.text, pictures, region, given)
             return head, pending, None
 
@@ -346,10 +345,10 @@ class Thread:
             raise InvalidRequest("there is no picture to edit: send one, or ask for one first")
         where = None
         if region is not None:
-            from genllava_agent.regions import resolve_region
+            from genllava_agent.regions import part_of, resolve_region
 
             where = resolve_region(store, region, [*records, *shown])
-            shown.append(_part(store, where, [*records, *shown], turn))
+            shown.append(part_of(store, where, [*records, *shown], turn))
             focus = shown[-1].id
         request = Request(
             text=text, images=tuple(record.id for record in shown), task=settings.task, region=where
@@ -415,38 +414,9 @@ class Thread:
         )
 
 
-def listed(images: Any) -> list[Any]:
-    """What may be None, a picture or several, as a list."""
-    return [] if images is None else list(images) if isinstance(images, (list, tuple)) else [images]
-
-
 def new_name() -> str:
     """A name that no other thread has."""
     return time.strftime("%Y%m%d-%H%M%S-") + uuid.uuid4().hex[:8]
-
-
-def _part(store: ThreadStore, region: Region, records: Sequence[ImageRecord], turn: int) -> ImageRecord:
-    """The part of a picture that a request is about, as a picture of its own."""
-    from genllava_agent.regions import part_alone, region_mask
-
-    whole = next(record for record in records if record.id == region.image)
-    image, mask = store.image(whole.key), None if region.mask is None else store.image(region.mask)
-    part = part_alone(image, region_mask(region, image, mask))
-    return ImageRecord(
-        id=image_name(len(records) + 1),
-        key=store.put_image(part),
-        width=part.width,
-        height=part.height,
-        origin="region",
-        turn=turn,
-        parents=(whole.id,),
-        params=region.model_dump(exclude_none=True),
-    )
-
-
-def _as_given(store: ThreadStore, region: Region) -> dict[str, Any]:
-    values = region.model_dump(exclude_none=True)
-    return values | {"mask": store.image(region.mask)} if region.mask is not None else values
 
 
 def _label(source: Any) -> str | None:

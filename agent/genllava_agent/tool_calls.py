@@ -28,7 +28,7 @@ def call(session: Session, state: AgentState, action: Action) -> tuple[Step, dic
     tool = session.engine.tools.get(action.tool or "")
     if tool is None:
         raise InvalidRequest(f"there is no tool {action.tool!r}")
-    records = {**session.records, **state["images"]}
+    records = session.known(state)
     arguments: dict[str, Any] = dict(action.arguments)
     parents = []
     for name in (tool.metadata or {}).get("images", []):

@@ -149,4 +149,4 @@ class VerbWorker:
         name = action.image or state.get("focus")
         if name is None:
             return None
-        return session.drawing({**session.records, **state.get("images", {})}[name])
+        return session.drawing(session.known(state)[name])

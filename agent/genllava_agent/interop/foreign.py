@@ -129,10 +129,9 @@ def _turn(engine: Engine, said: _Said, images: list[ImageRecord], parent: str | 
     if not engine.pipeline.config["native_prompts"]:
         numbers = [record.number for record in images]
         if text or numbers:
-            stream += layout.user_turn(language.tokenizer, text, numbers, language.tokens_per_image)
-            stream += layout.seen(language.tokenizer, "")
-        stream += layout.answer(language.tokenizer, reply)
-        stream.append(layout.token_id(language.tokenizer, EOS))
+            stream = layout.exchange(language.tokenizer, text, numbers, language.tokens_per_image, "", reply)
+        else:  # the assistant spoke first
+            stream = [*layout.answer(language.tokenizer, reply), layout.token_id(language.tokenizer, EOS)]
     # What is the same has the same id, so that what was computed for it before serves again.
     about = repr((parent, text, [record.key for record in images], reply))
     return Turn(

@@ -61,7 +61,7 @@ class Planner:
             session.notes.append(Transcript(session, state, self._pictures))
         transcript: Transcript = session.notes[0]
         transcript.observe(state)
-        names = list({**session.records, **state["images"]})
+        names = list(session.known(state))
         offered = {} if _forced(session) else offers(session.engine.tools, names, possible)
         theirs = {tool["function"]["name"] for tool in session.theirs.get("tools", [])}
         while True:
@@ -76,18 +76,18 @@ class Planner:
                     return Decision(action)
                 _correct(transcript, action)
             else:
-                reply = self._ask(session, state, transcript, offered)
+                reply = self._ask(session, transcript, offered)
                 if reply:
                     return Decision(None, reply)
 
-    def _ask(self, session: Session, state: AgentState, transcript: Transcript, offered: dict[str, Offer]) -> str:
+    def _ask(self, session: Session, transcript: Transcript, offered: dict[str, Offer]) -> str:
         """Let the chat model go on; returns its last words, empty if they are not the last."""
         model: Any = self._chat_model
         theirs = dict(session.theirs)
         specs = [*(offer.spec for offer in offered.values()), *theirs.pop("tools", [])]
         if specs:
             model = model.bind_tools(specs, **theirs)
-        reply = _patiently(session, state, model, transcript.read())
+        reply = _patiently(session, model, transcript.read())
         transcript.add(reply)
         text = str(reply.text).strip()
         if reply.invalid_tool_calls:
@@ -123,7 +123,7 @@ def _correct(transcript: Transcript, complaint: str) -> None:
     transcript.corrected = True
 
 
-def _patiently(session: Session, state: AgentState, model: Any, messages: list[AnyMessage]) -> AIMessage:
+def _patiently(session: Session, model: Any, messages: list[AnyMessage]) -> AIMessage:
     """Ask a chat model, which may take long, and stop waiting where the turn has to end.
 
     Raises:

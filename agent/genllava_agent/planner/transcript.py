@@ -93,7 +93,7 @@ class Transcript:
 
     def observe(self, state: AgentState) -> None:
         """Tell of the steps that were done since."""
-        records = {**self._session.records, **state["images"]}
+        records = self._session.known(state)
         for number, step in enumerate(state["steps"][self._known :], start=self._known + 1):
             if self.failed:  # that step says what it was told already
                 self.failed = False

@@ -8,6 +8,7 @@ import os
 import pickle
 import sqlite3
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -77,32 +78,36 @@ def test_langgraph_adds_nothing_to_the_list() -> None:
     assert serializer().with_msgpack_allowlist([Foreign]).__dict__ == serializer().__dict__
 
 
+MARK = Path(tempfile.gettempdir()) / f"genllava-was-here-{os.getpid()}"
+"""What a payload that is run leaves behind."""
+
+
 class _Bomb:
     def __reduce__(self) -> Any:
-        return os.system, ("touch /tmp/genllava-was-here",)
+        return os.system, (f"touch {MARK}",)
 
 
 CALLABLES = [
-    ("os", "system", "touch /tmp/genllava-was-here"),
-    ("subprocess", "Popen", ["touch", "/tmp/genllava-was-here"]),
+    ("os", "system", f"touch {MARK}"),
+    ("subprocess", "Popen", ["touch", str(MARK)]),
     ("builtins", "eval", "__import__('os').system('true')"),
     ("builtins", "exec", "import os"),
     ("builtins", "__import__", "antigravity"),
     ("antigravity", "geohash", "x"),
     ("importlib", "import_module", "this"),
-    ("runpy", "run_path", "/tmp/x.py"),
+    ("runpy", "run_path", str(MARK.with_suffix(".py"))),
     ("pickle", "loads", pickle.dumps(_Bomb())),
     ("pathlib", "Path", "/etc/passwd"),
     ("collections", "deque", [1]),
     ("uuid", "UUID", "0" * 32),
     ("genllava_agent.records", "Step", {"action": "generate"}),
-    ("genllava_agent.stores.folder", "FolderStore", "/tmp/genllava-was-here"),
+    ("genllava_agent.stores.folder", "FolderStore", str(MARK)),
     ("langchain_core.messages.human", "HumanMessage", {"content": "x"}),
     ("langchain_core.load.load", "loads", "{}"),
     ("ctypes", "CDLL", "libc.so.6"),
-    ("shutil", "rmtree", "/tmp/genllava-was-here"),
+    ("shutil", "rmtree", str(MARK)),
 ]
-LC = {"lc": 2, "type": "constructor", "id": ["os", "system"], "args": ["touch /tmp/genllava-was-here"]}
+LC = {"lc": 2, "type": "constructor", "id": ["os", "system"], "args": [f"touch {MARK}"]}
 LC1 = {"lc": 1, "type": "constructor", "id": ["langchain_core", "messages", "AIMessage"], "kwargs": {"content": "x"}}
 SECRET = {"lc": 1, "type": "secret", "id": ["HOME"]}
 
@@ -171,14 +176,14 @@ def test_payloads() -> None:
     serde = serializer()
     _refused(serde, "msgpack", b"x" * 40)  # whatever is imported when something goes wrong is imported now
     assert len(PAYLOADS) > 300
-    Path("/tmp/genllava-was-here").unlink(missing_ok=True)
+    MARK.unlink(missing_ok=True)
     with _watched() as done:
         for name, kind, data in PAYLOADS:
             for body in (data, hashlib.sha256(data).digest()[:16] + data):
                 made = _refused(serde, kind, body)
                 assert made is None or _plain(made), f"{name} became {made!r}"
     assert done == []
-    assert not Path("/tmp/genllava-was-here").exists()
+    assert not MARK.exists()
 
 
 def _refused(serde: Any, kind: str, body: bytes) -> Any:
