@@ -34,9 +34,9 @@ class Mark:
 
     stream: StreamMark
     pictures: int
+    request: str
     seen: str
-    may_end: bool
-    unseen: bool
+    acted: bool
 
 
 class Conversation:
@@ -50,7 +50,8 @@ class Conversation:
 
     Attributes:
         pictures: all pictures so far; number K is `pictures[K - 1]`.
-        seen: what the model last noted down before it acted; empty where there was nothing to see.
+        request: which of several requests in a message the model last took up; empty where there is but one.
+        seen: what it then noted down before it acted; empty where there was nothing to see.
     """
 
     def __init__(self, pipeline: GenLlavaPipeline) -> None:
@@ -59,11 +60,10 @@ class Conversation:
         self._stream = TokenStream(self._language)
         self._stream.append(0, [self._language.id(BOS)])
         self._features: dict[str, Tensor] = {}
-        self._may_end = False  # the turn may end here: something was done since it was last looked at
-        self._unseen = False  # the last thing that was done was to draw, and it has not been looked at
+        self._acted = False  # something was done, and what comes next has not been looked at
         self._hidden: frozenset[int] = frozenset()  # numbers of pictures that are not seen here
         self.pictures: list[Picture] = []
-        self.seen = ""
+        self.request = self.seen = ""
 
     @property
     def ids(self) -> list[int]:
@@ -149,21 +149,21 @@ class Conversation:
     def next_action(self, allowed: Sequence[str] | None = None, cancel: CancelCheck | None = None) -> dict[str, float]:
         """Probabilities of what the model would do next, by token, most likely first.
 
-        After a drawing the model either ends the turn, and only that is returned, or looks at what it drew and at
-        what else it was asked, and then the turn cannot end before something was done.
+        Once something was done the model either ends the turn, and only that is returned, or takes up what else it
+        was asked and looks at that, and then the turn cannot end before something is done about it.
 
         Args:
             allowed: the tokens to choose from. By default answering, drawing, editing if there is a picture,
-                and ending the turn if something was done since the model last looked.
+                and ending the turn if something was done.
 
         Raises:
             InvalidRequest, Cancelled, NonFiniteError: the conversation is as it was before.
         """
         if allowed is None:
-            allowed = [I2T, T2I, *([I2I] if self._visible() else []), *([EOS] if self._may_end else [])]
+            allowed = [I2T, T2I, *([I2I] if self._visible() else []), *([EOS] if self._acted else [])]
         with self._unchanged_by_failure():
-            if self._unseen:
-                if EOS in allowed and (len(allowed) == 1 or segments.ending_probability(self._stream) >= 0.5):
+            if self._acted:
+                if EOS in allowed and (len(allowed) == 1 or not segments.goes_on(self._stream)):
                     return {EOS: 1.0}
                 self._look(cancel)
                 allowed = [token for token in allowed if token != EOS]
@@ -182,10 +182,10 @@ class Conversation:
             InvalidRequest, Cancelled, NonFiniteError: the conversation is as it was before.
         """
         with self._unchanged_by_failure():
-            if self._unseen:
+            if self._acted:
                 self._look(cancel)
             (text,) = segments.write_answers(self._stream, cancel, on_text)
-        self._may_end, self._unseen = True, False
+        self._acted = True
         return Understanding(text)
 
     @torch.no_grad()
@@ -208,7 +208,7 @@ class Conversation:
         if task not in (T2I, I2I) or (task == I2I and not self._visible()):
             raise InvalidRequest(f"cannot do {task}: " + ("no picture to edit" if task == I2I else "not a drawing"))
         with self._unchanged_by_failure():
-            if self._unseen:
+            if self._acted:
                 self._look(settings.cancel)
             return self._draw(task, plan, seeds, settings, on_plan)
 
@@ -262,22 +262,19 @@ class Conversation:
             return
         known = [f"{layout.picture_prefix(number)} {captions[number]}" for number in numbers if captions[number]]
         said, last = " ".join(known), captions[numbers[-1]] or layout.DESCRIBE
-        ids = layout.exchange(
-            language.tokenizer, layout.DESCRIBE, numbers, language.tokens_per_image, said, last
-        )
+        ids = layout.exchange(language.tokenizer, layout.DESCRIBE, numbers, language.tokens_per_image, said, last)
         self._stream.append(0, ids, self._see([self.pictures[number - 1] for number in numbers]))
 
     @torch.no_grad()
     def replay(
-        self, ids: Sequence[int], pictures: Sequence[Seen], *, seen: str = "", may_end: bool = False,
-        unseen: bool = False,
+        self, ids: Sequence[int], pictures: Sequence[Seen], *, request: str = "", seen: str = "", acted: bool = False
     ) -> None:  # fmt: skip
         """Go on as if what was said elsewhere had been said here; it is read when something follows from it.
 
         Args:
             ids: token ids of it, as `ids` had them.
             pictures: those whose placeholders are among the ids, in their order.
-            seen, may_end, unseen: the state after it, as in its `mark()`; by default that after a turn's end.
+            request, seen, acted: the state after it, as in its `mark()`; by default that after a turn's end.
 
         Raises:
             ImageRejected; InvalidRequest: too long, or not as many pictures as placeholders.
@@ -288,29 +285,29 @@ class Conversation:
             raise InvalidRequest(f"these tokens do not show {len(shown)} pictures: they are of another model")
         self._stream.append(0, ids, self._see(shown))
         self.pictures += shown
-        self.seen, self._may_end, self._unseen = seen, may_end, unseen
+        self.request, self.seen, self._acted = request, seen, acted
 
     def end_turn(self) -> None:
         """Close the assistant's turn."""
         self._stream.append(0, [self._language.id(EOS)])
-        self._may_end = self._unseen = False
+        self._acted = False
 
     def mark(self) -> Mark:
         """The present state, for `rollback`."""
-        return Mark(self._stream.mark(), len(self.pictures), self.seen, self._may_end, self._unseen)
+        return Mark(self._stream.mark(), len(self.pictures), self.request, self.seen, self._acted)
 
     def rollback(self, mark: Mark) -> None:
         """Forget everything since `mark`; what was computed before it is kept."""
         self._stream.rollback(mark.stream)
         del self.pictures[mark.pictures :]
-        self.seen, self._may_end, self._unseen = mark.seen, mark.may_end, mark.unseen
+        self.request, self.seen, self._acted = mark.request, mark.seen, mark.acted
 
     def branch(self) -> Conversation:
         """A conversation of its own that goes on from here; what was computed so far is shared."""
         other = Conversation(self._pipeline)
         other._stream = self._stream.select([0])
         other._features = dict(self._features)
-        other.seen, other._may_end, other._unseen = self.seen, self._may_end, self._unseen
+        other.request, other.seen, other._acted = self.request, self.seen, self._acted
         other.pictures, other._hidden = list(self.pictures), self._hidden
         return other
 
@@ -344,7 +341,7 @@ class Conversation:
         label = layout.picture(self._language.tokenizer, len(self.pictures) + 1, self._language.tokens_per_image)
         self._stream.append(0, label, self._see([picture]))
         self.pictures.append(picture)
-        self._may_end = self._unseen = True
+        self._acted = True
 
     def _visible(self) -> list[int]:
         """Numbers of the pictures that are seen here."""
@@ -360,9 +357,15 @@ class Conversation:
             raise
 
     def _look(self, cancel: CancelCheck | None) -> None:
-        """Let the model write down what it sees."""
-        (self.seen,) = segments.write_seen(self._stream, cancel)
-        self._may_end = self._unseen = False
+        """Let the model take up the next request and write down what it sees."""
+        spoke = self._acted and self._stream.ids[0][-1] != self._language.id(IMAGE)
+        (self.request,) = segments.take_requests(self._stream, self._acted, cancel)
+        if spoke and not self.request:  # what it said is not to go on as notes
+            self._stream.append(0, layout.seen(self._language.tokenizer, ""))
+            self.seen = ""
+        else:
+            (self.seen,) = segments.write_seen(self._stream, cancel)
+        self._acted = False
 
     def _see(self, pictures: Sequence[Picture]) -> list[Tensor]:
         """Features [P, D] of each picture; one that was seen before is not encoded again."""

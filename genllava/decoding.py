@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -10,6 +11,16 @@ from torch import Tensor
 from genllava.denoising import CancelCheck
 from genllava.errors import Cancelled
 from genllava.stream import TokenStream
+
+
+class Constraint(Protocol):
+    """What may come next in a text that is being written."""
+
+    def allowed(self) -> set[int]:
+        """The tokens that may come next, stops among them."""
+
+    def advance(self, token: int) -> None:
+        """Take the next token of the text into account."""
 
 
 def choose(stream: TokenStream, allowed: Sequence[Sequence[int]]) -> list[dict[int, float]]:
@@ -29,6 +40,7 @@ def write(
     stops: Sequence[int],
     max_tokens: int,
     prefixes: Sequence[Sequence[Sequence[int]]] | None = None,
+    constraints: Sequence[Constraint] | None = None,
     may_be_empty: bool = False,
     temperature: float = 0.0,
     generators: Sequence[torch.Generator] | None = None,
@@ -42,6 +54,7 @@ def write(
 
     Args:
         prefixes: per row, the beginnings that its text may have, as token ids; none of them begins another.
+        constraints: per row, which tokens its text is made of.
         temperature: 0 takes the most likely token, otherwise tokens are drawn with `generators`, one per row.
         on_tokens: called with the text of the first row whenever it has grown.
 
@@ -68,9 +81,10 @@ def write(
             part, rows, places = part.select(places), running, list(range(len(running)))
         allowed = []
         for row in running:
-            forced = [] if prefixes is None else _continuations(prefixes[row], texts[row])
+            forced = None if prefixes is None else _continuations(prefixes[row], texts[row])
+            forced = forced or (None if constraints is None else constraints[row].allowed())
             if forced:
-                allowed.append(torch.zeros_like(words).index_fill_(0, torch.tensor(forced), True))
+                allowed.append(torch.zeros_like(words).index_fill_(0, torch.tensor(sorted(forced)), True))
             else:
                 begun = texts[row] or may_be_empty
                 at_prefix = prefixes is not None and texts[row] in [list(prefix) for prefix in prefixes[row]]
@@ -83,6 +97,8 @@ def write(
                 continue
             texts[row].append(token)
             part.append(place, [token])
+            if constraints is not None:
+                constraints[row].advance(token)
             if row == 0 and on_tokens is not None:
                 on_tokens(texts[0])
             if len(texts[row]) < max_tokens:
@@ -94,10 +110,10 @@ def write(
     return texts
 
 
-def _continuations(prefixes: Sequence[Sequence[int]], text: list[int]) -> list[int]:
+def _continuations(prefixes: Sequence[Sequence[int]], text: list[int]) -> set[int]:
     """What may come next in a text that must begin with one of `prefixes`; empty once it does."""
     size = len(text)
-    return [prefix[size] for prefix in prefixes if len(prefix) > size and list(prefix[:size]) == text]
+    return {prefix[size] for prefix in prefixes if len(prefix) > size and list(prefix[:size]) == text}
 
 
 def _pick(scores: Tensor, temperature: float, generators: Sequence[torch.Generator] | None) -> list[int]:

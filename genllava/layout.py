@@ -1,15 +1,20 @@
 """How a conversation becomes token ids. The only place that knows; training and inference both come here.
 
     <s> [INST] image 1 <image>*P make the circle green, then count the shapes [/INST]
+    [INST] make the circle green [/INST]
     image 1: at the top left a large red circle, on white in image 1, circle: at the top left a large red circle [SEEN]
     [I2I] image 1: at the top left a large green circle, on white [SOI] <query>*N [EOI] image 2 <image>*P
-    image 2: at the top left a large green circle, on white [SEEN] [I2T] There is one shape. </s>
+    [INST] count the shapes [/INST] image 2: at the top left a large green circle, on white in image 2, shape: at ...
+    [SEEN] [I2T] There is one shape. </s>
     [INST] ... [/INST] ... </s>
 
-Before it does anything, and before it goes on after a drawing, the model writes down what it sees: captions of the
-pictures that came in since it last did, the user's and its own, and the objects that the request is about. What is
-asked is then a matter of words. The picture that is asked about is described last, once more if another was described
-since, so that what is copied into an answer or a plan is never further away than that.
+Of several requests in a message the model takes up one after the other, in the user's own words: each is then as if it
+had been said by itself.
+
+Before it does anything the model writes down what it sees: captions of the pictures that came in since it last did,
+the user's and its own, and the objects that the request is about. What is asked is then a matter of words. The picture
+that is asked about is described last, once more if another was described since, so that what is copied into an answer
+or a plan is never further away than that.
 
 Every piece of text is tokenised by itself and the ids are joined, so a piece has the same ids wherever it
 stands and what is cached stays valid. Text that the model wrote is never tokenised again: its ids are kept.

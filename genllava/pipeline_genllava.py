@@ -244,6 +244,7 @@ class GenLlavaPipeline(DiffusionPipeline):
             seen = [""] * len(requests)
             texts = native.write_answers(stream, cancel)
         else:
+            segments.take_requests(stream, cancel=cancel)
             seen = segments.write_seen(stream, cancel)
             rows = segments.task_probabilities(stream, task_choices(requests))
             texts = segments.write_answers(stream, cancel)
@@ -354,6 +355,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         native.require_stream(self)
         requests = pair_requests(images, request, self.picture)
         stream = self._open(requests)
+        segments.take_requests(stream, cancel=cancel)
         segments.write_seen(stream, cancel)
         rows = segments.task_probabilities(stream, task_choices(requests))
         return rows[0] if isinstance(request, str) else rows
@@ -434,6 +436,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         chosen = [{task: 1.0}] * len(requests)
         seen = [""] * len(requests)
         if given is None or (sources is not None and not self.config["native_prompts"]):
+            segments.take_requests(stream, cancel=settings.cancel)
             seen = segments.write_seen(stream, settings.cancel)
         elif not self.config["native_prompts"]:
             stream.append_all([self.language.id(SEEN)])  # there is nothing to see, and nothing to choose

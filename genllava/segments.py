@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from genllava import layout
+from genllava.copying import NextRequest
 from genllava.decoding import choose, write
 from genllava.denoising import CancelCheck
 from genllava.errors import InvalidRequest
 from genllava.stream import TokenStream
-from genllava.tokens import EOI, EOS, I2I, I2T, SEEN, SOI, TASKS
+from genllava.tokens import EOI, EOS, I2I, I2T, SEEN, SOI, TASKS, USER_END, USER_START
 
+MAX_REQUEST_TOKENS: Final = 256
 MAX_SEEN_TOKENS: Final = 256
 MAX_ANSWER_TOKENS: Final = 256
 MAX_PLAN_TOKENS: Final = 192
@@ -39,13 +41,50 @@ def write_seen(stream: TokenStream, cancel: CancelCheck | None = None) -> list[s
     return [language.text(ids) for ids in texts]
 
 
-def ending_probability(stream: TokenStream) -> float:
-    """How likely the turn ends after a drawing, and the model does not look for what else it was asked; first row."""
+def goes_on(stream: TokenStream) -> bool:
+    """Whether the turn of a stream of one row goes on to another request of its message, and does not end here."""
     language = stream.language
-    possible = language.words.clone()
-    possible[[language.id(SEEN), language.id(EOS)]] = True
-    probabilities = stream.logits()[0].masked_fill(~possible, -torch.inf).softmax(0)
-    return float(probabilities[language.id(EOS)])
+    (likely,) = choose(stream, [[language.id(EOS), language.id(USER_START)]])
+    return next(iter(likely)) == language.id(USER_START) and NextRequest(language, stream.ids[0]).possible
+
+
+def take_requests(stream: TokenStream, going_on: bool = False, cancel: CancelCheck | None = None) -> list[str]:
+    """Let the model take up the next request of each row's message, where it sees several: `[INST] words [/INST]`.
+
+    Args:
+        going_on: something was done about the message, so that this is of its other requests, if words are left.
+
+    Returns:
+        The request of each row; empty where the message is taken as one.
+    """
+    language = stream.language
+    copies = [NextRequest(language, ids) for ids in stream.ids]
+    if not going_on:
+        begins = language.words.clone()
+        begins[[language.id(USER_START), language.id(SEEN)]] = True
+        likely = stream.logits().masked_fill(~begins, -torch.inf).argmax(1).tolist()
+    rows = [
+        row for row, copy in enumerate(copies) if copy.possible and (going_on or likely[row] == language.id(USER_START))
+    ]
+    requests = [""] * len(stream)
+    if not rows:
+        return requests
+    part = stream if len(rows) == len(stream) else stream.select(rows)
+    part.append_all([language.id(USER_START)])
+    texts = write(
+        part,
+        stops=[language.id(USER_END)],
+        max_tokens=MAX_REQUEST_TOKENS,
+        constraints=[copies[row] for row in rows],
+        cancel=cancel,
+    )
+    part.append_all([language.id(USER_END)])
+    if part is not stream:
+        part.logits()  # only what has been read can be adopted
+        stream.adopt(part, rows)
+    for row, ids in zip(rows, texts, strict=True):
+        requests[row] = language.text(ids)
+    return requests
 
 
 def task_probabilities(stream: TokenStream, allowed: Sequence[Sequence[str]]) -> list[dict[str, float]]:
@@ -61,7 +100,7 @@ def write_answers(
     """Let the model answer in every row: `[I2T] text`; `on_text` hears the first row's so far, token by token."""
     language = stream.language
     stream.append_all([language.id(I2T)])
-    stops = [language.id(token) for token in (EOS, *TASKS)]
+    stops = [language.id(token) for token in (EOS, USER_START)]
     on_tokens = None if on_text is None else lambda ids: on_text(language.text(ids))
     texts = write(stream, stops=stops, max_tokens=MAX_ANSWER_TOKENS, cancel=cancel, on_tokens=on_tokens)
     return [language.text(ids) for ids in texts]

@@ -164,7 +164,7 @@ class Session:
             assert self._start is not None
             conversation.rollback(self._start)
             pictures = [self.drawing(record) for record in state.get("images", {}).values()]
-            conversation.replay(stream.ids, pictures, seen=stream.seen, may_end=stream.may_end, unseen=stream.unseen)
+            conversation.replay(stream.ids, pictures, request=stream.request, seen=stream.seen, acted=stream.acted)
         if fresh and self.used is not None:
             self.used.tokens -= conversation.unread  # they will be read first, and were paid for when they were said
         return conversation
@@ -187,8 +187,8 @@ class Session:
             return spent
         conversation = self._standing.conversation
         mark = conversation.mark()
-        said = {"ids": conversation.since(self._begin), "seen": mark.seen, "may_end": mark.may_end}
-        return spent.model_copy(update={**said, "unseen": mark.unseen})
+        said = {"ids": conversation.since(self._begin), "request": mark.request, "seen": mark.seen}
+        return spent.model_copy(update={**said, "acted": mark.acted})
 
     def keep(self) -> None:
         """Let the next turn go on from here; this turn has been stored."""

@@ -39,9 +39,9 @@ class Stream(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     ids: tuple[int, ...] = ()
+    request: str = ""
     seen: str = ""
-    may_end: bool = False
-    unseen: bool = False
+    acted: bool = False
     tokens: int = 0
     unet_rows: int = 0
     seconds: float = 0.0

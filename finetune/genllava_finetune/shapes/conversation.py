@@ -332,10 +332,17 @@ def _joined(rng: random.Random, intent: Intent, forms: Forms, first: Turn, secon
     checks: list[Check] = [first.check, second.check]
     kept = tuple(check for check in checks if not isinstance(check, StepsCheck))
     steps = (*first.steps, *second.steps)
-    turn = Turn(user, steps, StepsCheck(kept), "steps", form, about=first.about, notes=first.notes, asked=tuple(texts))
-    if first.steps[0].target is not None:
-        return replace(turn, then=(Look(second.about, second.notes),))
-    return replace(turn, notes=tuple(dict.fromkeys((*first.notes, *second.notes))))
+    return Turn(
+        user,
+        steps,
+        StepsCheck(kept),
+        "steps",
+        form,
+        about=first.about,
+        notes=first.notes,
+        then=(Look(second.about, second.notes),),
+        asked=tuple(texts),
+    )
 
 
 _BUILDERS: Final[dict[str, Callable[[random.Random, _State], Turn | None]]] = {

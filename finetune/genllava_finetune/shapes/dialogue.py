@@ -102,8 +102,8 @@ class Turn:
         family, form: the kind of request, and the sentence form it was built from.
         images: what the pictures show that come with it.
         about, notes: number of the picture it is about (None: of none), and what there is to note of it (see `notes`).
-        then: what there is to look at for what else is asked in one message: one look after every drawing but the last.
-        asked: the words that ask for each step, where there are several.
+        then: of several things asked in one message, what there is to look at for each but the first.
+        asked: the words that ask for each of them.
     """
 
     user: str

@@ -14,11 +14,6 @@ _COLUMNS: Final = ("left", "center", "right")
 _ROWS: Final = ("top", "center", "bottom")
 
 
-def request(text: str) -> str:
-    """`next: turn the circle green`: which of several requests in a message comes next, in the user's words."""
-    return f"next: {text}"
-
-
 def caption(number: int, scene: Scene) -> str:
     """`image 2: at the top a small red star, at the left a large blue star, on white`."""
     return f"image {number}: {write_plan(scene)}"

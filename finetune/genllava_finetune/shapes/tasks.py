@@ -383,14 +383,6 @@ def _string(rng: random.Random, forms: Forms, requests: Sequence[Turn]) -> Turn:
     texts = [request.user.lower().rstrip(" .!,") for request in requests]
     user = fill(form, dict(zip("abcde", texts, strict=False)))
     user = re.sub(r"\?\s*[.,;]", "?", user).removesuffix("?" if rng.random() < 0.3 else "")
-    looks = [Look(requests[0].about, requests[0].notes)]
-    for before, request in pairwise(requests):
-        if before.steps[0].target is not None:
-            looks.append(Look(request.about, request.notes))
-        else:
-            notes = tuple(dict.fromkeys((*looks[-1].notes, *request.notes)))
-            about = looks[-1].about if request.about is None else request.about
-            looks[-1] = Look(about, notes)
     checks: list[Check] = [request.check for request in requests]
     kept = tuple(check for check in checks if not isinstance(check, StepsCheck))
     return Turn(
@@ -399,8 +391,8 @@ def _string(rng: random.Random, forms: Forms, requests: Sequence[Turn]) -> Turn:
         StepsCheck(kept),
         f"{len(requests)} steps",
         form,
-        about=looks[0].about,
-        notes=looks[0].notes,
-        then=tuple(looks[1:]),
-        asked=tuple(text.rstrip("?") for text in texts),
+        about=requests[0].about,
+        notes=requests[0].notes,
+        then=tuple(Look(request.about, request.notes) for request in requests[1:]),
+        asked=tuple(texts),
     )

@@ -20,7 +20,7 @@ from genllava import layout
 from genllava.tokens import BOS, EOS, PAD, SPECIAL_TOKENS, T2I
 from genllava_finetune.shapes.augment import draw_varied
 from genllava_finetune.shapes.dialogue import Dialogue, Look, Turn
-from genllava_finetune.shapes.notes import caption, in_picture, request
+from genllava_finetune.shapes.notes import caption, in_picture
 from genllava_finetune.shapes.render import render_array
 from genllava_finetune.shapes.scene import COLORS, Scene
 from genllava_finetune.shapes.splits import sample_scene
@@ -28,6 +28,7 @@ from genllava_finetune.train.image_decoder import centred, settled
 from genllava_finetune.train.language_tokenizer import token_ids
 
 IGNORE: Final = -100
+_MARKS: Final = " .,;?!"
 BLANK_COLORS: Final = 0.4
 BLANK_OTHERS: Final = 0.06
 """How many of its own words are hidden from the model in a dialogue with blanks: colours, and all others."""
@@ -99,8 +100,9 @@ class Encoder:
         """The requests of a message, copied one after the other; nothing is shown, and nothing done."""
         example = Example([self.bos], [IGNORE])
         self._add(example, layout.user_turn(self.tokenizer, turn.user, [], self.tokens_per_image), learn=False)
-        self._copy(example, turn.asked)
-        self._add(example, layout.seen(self.tokenizer, ""), learn=True)
+        for text in as_typed(turn.user, turn.asked):
+            self._take(example, text)
+        self._add(example, [self.eos], learn=True)
         return example
 
     def null(self, rng: random.Random) -> Example:
@@ -119,11 +121,12 @@ class Encoder:
             numbers.append(len(example.pictures))
         user = layout.user_turn(self.tokenizer, turn.user, numbers, self.tokens_per_image)
         self._add(example, user, learn=False)
-        self._look(example, Look(turn.about, turn.notes), _next_requests(turn, 0))
-        looks = iter(turn.then)
-        for place, step in enumerate(turn.steps):
-            if place and turn.steps[place - 1].target is not None:
-                self._look(example, next(looks), _next_requests(turn, place))
+        requests = as_typed(turn.user, turn.asked) or [""]
+        looks = (Look(turn.about, turn.notes), *turn.then)
+        for step, look, text in zip(turn.steps, looks, requests, strict=True):
+            if text:
+                self._take(example, text)
+            self._look(example, look)
             if step.target is None:
                 self._add(example, layout.answer(self.tokenizer, step.text), learn=True)
                 continue
@@ -142,16 +145,12 @@ class Encoder:
             self._add(example, shown, learn=False)
         self._add(example, [self.eos], learn=True)
 
-    def _look(self, example: Example, look: Look, requests: Sequence[str]) -> None:
+    def _look(self, example: Example, look: Look) -> None:
         """Add captions of the pictures that have none, and what is noted of the one that the request is about.
 
         That one is described last, again if need be: what is done next never has to look for it further back.
-
-        Args:
-            requests: of several in a message, those that come next, up to a drawing: they are copied first.
         """
         about = look.about
-        self._copy(example, requests)
         new = [number for number in range(1, len(example.scenes) + 1) if number not in example.described]
         if about is not None and (new or example.described)[-1] != about:
             new = [*(number for number in new if number != about), about]
@@ -164,10 +163,9 @@ class Encoder:
         example.described += new
         self._add(example, layout.seen(self.tokenizer, in_picture(about, look.notes)), learn=True)
 
-    def _copy(self, example: Example, requests: Sequence[str]) -> None:
-        for text in requests:
-            copied = request(layout.normalize_user_text(text))
-            self._add(example, layout.text_ids(self.tokenizer, copied), learn=True)
+    def _take(self, example: Example, request: str) -> None:
+        """Add one of several requests as the model takes it up."""
+        self._add(example, layout.user_turn(self.tokenizer, request, [], self.tokens_per_image), learn=True)
 
     @staticmethod
     def _add(example: Example, ids: Sequence[int], learn: bool) -> None:
@@ -175,10 +173,26 @@ class Encoder:
         example.labels.extend(ids if learn else [IGNORE] * len(ids))
 
 
-def _next_requests(turn: Turn, place: int) -> tuple[str, ...]:
-    """Of several requests, those from step `place` up to and with the next drawing."""
-    drawings = [number for number, step in enumerate(turn.steps) if number >= place and step.target is not None]
-    return turn.asked[place : drawings[0] + 1 if drawings else None]
+def as_typed(message: str, requests: Sequence[str]) -> list[str]:
+    """The requests as they stand in the message, with its spelling mistakes.
+
+    Raises:
+        ValueError: one of them is not there, after those before it.
+    """
+    words = layout.normalize_user_text(message).split(" ")
+    found, at = [], 0
+    for request in requests:
+        wanted = layout.normalize_user_text(request).rstrip(_MARKS).split(" ")
+        while True:
+            piece = words[at : at + len(wanted)]
+            if len(piece) < len(wanted):
+                raise ValueError(f"{request!r} is not in {message!r}")
+            if sum(word.rstrip(_MARKS) != want.rstrip(_MARKS) for word, want in zip(piece, wanted, strict=True)) <= 1:
+                break
+            at += 1
+        found.append(" ".join(piece).rstrip(_MARKS))
+        at += len(wanted)
+    return found
 
 
 def draw_seen(rng: random.Random, scene: Scene) -> NDArray[np.uint8]:

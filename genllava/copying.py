@@ -1,0 +1,61 @@
+"""The next of several requests in a message, as the model takes it up: its words are copied from there.
+
+The model chooses where a request begins and ends, and nothing else is possible: it is a piece of the message, and
+comes after the pieces taken up before. So it cannot be misread, done twice, or run into another, as a picture cannot
+be named that does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from genllava.language import LanguageModel
+from genllava.tokens import BOS, EOS, IMAGE, USER_END, USER_START
+
+
+class NextRequest:
+    """Which tokens may come next in a request that is taken up (`decoding.Constraint`).
+
+    Attributes:
+        possible: there are words left in the message.
+    """
+
+    def __init__(self, language: LanguageModel, ids: Sequence[int]) -> None:
+        """Take up where `ids` end, a conversation in which the user has said something."""
+        self._end = language.id(USER_END)
+        start, image = language.id(USER_START), language.id(IMAGE)
+        borders = {language.id(BOS), language.id(EOS)}  # what the user says follows on a turn's end
+        begin = max(at + 1 for at in range(len(ids)) if ids[at] == start and (at == 0 or ids[at - 1] in borders))
+        end = ids.index(self._end, begin)
+        begin = max([begin, *(at + 1 for at in range(begin, end) if ids[at] == image)])
+        self._message = list(ids[begin:end])
+        pieces = language.tokenizer.convert_ids_to_tokens(self._message)
+        self._words = [at for at, piece in enumerate(pieces) if piece[:1] in ("Ġ", "▁")]
+        self._begin(0)
+        copying = False
+        for token in ids[end + 1 :]:
+            if token == start:
+                copying = True
+            elif copying and token == self._end:
+                copying = False
+                self._begin(self._places[0])
+            elif copying:
+                self.advance(token)
+
+    @property
+    def possible(self) -> bool:
+        return bool(self._places)
+
+    def allowed(self) -> set[int]:
+        """The message's tokens that may come next, and [/INST] once there is a word."""
+        following = {self._message[at] for at in self._places if at < len(self._message)}
+        return following | {self._end} if self._begun else following
+
+    def advance(self, token: int) -> None:
+        """Take the next token of the request into account."""
+        following = [at + 1 for at in self._places if self._message[at : at + 1] == [token]]
+        self._places, self._begun = following or self._places, True
+
+    def _begin(self, place: int) -> None:
+        """A request may begin with any word from a place of the message on."""
+        self._places, self._begun = [at for at in self._words if at >= place], False
