@@ -123,10 +123,12 @@ class Encoder:
         self._add(example, user, learn=False)
         requests = as_typed(turn.user, turn.asked) or [""]
         looks = (Look(turn.about, turn.notes), *turn.then)
-        for step, look, text in zip(turn.steps, looks, requests, strict=True):
+        for step, look, text in zip(turn.steps or (None,), looks, requests, strict=True):
             if text:
                 self._take(example, text)
             self._look(example, look)
+            if step is None:  # there is nothing but to look
+                continue
             if step.target is None:
                 self._add(example, layout.answer(self.tokenizer, step.text), learn=True)
                 continue
