@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from genllava_agent.stores.base import ThreadStore
 
 
+_ASKING: Final = {"approval": "approve", "clarification": "clarify"}
+"""The node that asks each kind of question."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """How a run ended: with a turn that is stored, or with a question."""
@@ -42,7 +46,10 @@ class Ended:
 
 
 class Runner:
-    """Runs turns on one graph."""
+    """Runs turns on the graph.
+
+    It is compiled twice: few turns ask, and keeping the state of the others would take a millisecond of each.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -50,6 +57,11 @@ class Runner:
 
     @cached_property
     def _graph(self) -> Any:
+        return build_graph(self.engine, whole=True)
+
+    @cached_property
+    def _keeping(self) -> Any:
+        """The graph that keeps the state of a turn that waits."""
         return build_graph(self.engine, self._saver, whole=True)
 
     def run(
@@ -89,15 +101,16 @@ class Runner:
             assert pending.question is not None
             load_state(store, self._saver, pending)
             given = Command(resume={pending.question.interrupt: answer})
+        graph, kept = (self._graph, {}) if answer is None else (self._keeping, {"durability": "exit"})
         self.engine.sessions[pending.id] = session
         began = time.monotonic()
-        parts = self._graph.stream(
+        parts = graph.stream(
             given,
             config,
             context=session.settings,
             stream_mode=["custom", "values"] if heard else ["values"],
-            durability="exit",
             version="v2",
+            **kept,
         )
         try:
             last: dict[str, Any] = {}
@@ -114,10 +127,23 @@ class Runner:
                 if answer is None and not isinstance(error, StoreFailed):
                     store.save_head(head)
                 raise
+            if last["interrupts"] and graph is self._graph:
+                last = self._asked_again(config, session, last)
             yield self._end(store, head, pending, session, last, time.monotonic() - began)
         finally:
             self.engine.sessions.pop(pending.id, None)
             self._saver.delete_thread(pending.id)
+
+    def _asked_again(self, config: dict[str, Any], session: Session, last: dict[str, Any]) -> dict[str, Any]:
+        """Ask where the state is kept: a node that asks does nothing before."""
+        (asked,) = last["interrupts"]
+        node = _ASKING[asked.value["kind"]]
+        self._keeping.update_state(config, Command(goto=node, update=last["data"]), as_node="route")
+        for last in self._keeping.stream(
+            None, config, context=session.settings, stream_mode=["values"], durability="exit", version="v2"
+        ):
+            pass
+        return last
 
     def _end(
         self, store: ThreadStore, head: Head, pending: Pending, session: Session, last: dict[str, Any], seconds: float

@@ -70,6 +70,8 @@ class FolderThread(ThreadStore):
         return read_head(row)
 
     def save_head(self, head: Head) -> None:
+        """Durable when it returns, but for the note that a turn has begun: a power cut may lose that, and then the
+        turn has not begun."""
         self._write(head)
 
     def commit(self, turn: Turn, head: Head) -> None:
@@ -163,14 +165,17 @@ class FolderThread(ThreadStore):
 
     def _write(self, head: Head, turn: Turn | None = None) -> None:
         turns = [] if turn is None else [turn]
+        note = turn is None and head.pending is not None and head.pending.question is None
         with self._guard, storing():
-            self._sweep()
+            if not note:
+                self._sweep()
             saver = self._connected()
             if saver is None:
                 self._create(head, turns)
                 return
             with saver.lock:
                 connection = saver.conn
+                connection.execute(f"PRAGMA synchronous={'OFF' if note else 'FULL'}")
                 try:
                     _insert(connection, head, turns)
                     for table in ("checkpoints", "writes"):
@@ -180,7 +185,8 @@ class FolderThread(ThreadStore):
                     with contextlib.suppress(sqlite3.Error):
                         connection.rollback()
                     raise
-                _empty_log(connection)
+                if not note:
+                    _empty_log(connection)
 
     def _create(self, head: Head, turns: Sequence[Turn]) -> None:
         """Make the database elsewhere and move it here, so that there is never half of one."""
@@ -237,7 +243,7 @@ def _connect(database: Path) -> SqliteSaver:
         f"file:{quote(str(database.absolute()))}?mode=rw", uri=True, check_same_thread=False, timeout=_PATIENCE
     )
     try:
-        for setting in ("trusted_schema=OFF", "cell_size_check=ON", "synchronous=FULL"):
+        for setting in ("trusted_schema=OFF", "cell_size_check=ON"):
             connection.execute(f"PRAGMA {setting}")
         (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if state != "ok":
