@@ -8,30 +8,35 @@ be named that does not exist.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from genllava.language import LanguageModel
+from genllava.layout import token_id
 from genllava.tokens import BOS, EOS, IMAGE, USER_END, USER_START
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 class NextRequest:
     """Which tokens may come next in a request that is taken up (`decoding.Constraint`).
 
     Attributes:
-        possible: there are words left in the message.
+        possible: there are words left in the message, and it was not taken as a single request.
     """
 
-    def __init__(self, language: LanguageModel, ids: Sequence[int]) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> None:
         """Take up where `ids` end, a conversation in which the user has said something."""
-        self._end = language.id(USER_END)
-        start, image = language.id(USER_START), language.id(IMAGE)
-        borders = {language.id(BOS), language.id(EOS)}  # what the user says follows on a turn's end
+        self._end = token_id(tokenizer, USER_END)
+        start, image = token_id(tokenizer, USER_START), token_id(tokenizer, IMAGE)
+        borders = {token_id(tokenizer, BOS), token_id(tokenizer, EOS)}  # what the user says follows on a turn's end
         begin = max(at + 1 for at in range(len(ids)) if ids[at] == start and (at == 0 or ids[at - 1] in borders))
         end = ids.index(self._end, begin)
         begin = max([begin, *(at + 1 for at in range(begin, end) if ids[at] == image)])
         self._message = list(ids[begin:end])
-        pieces = language.tokenizer.convert_ids_to_tokens(self._message)
+        pieces = tokenizer.convert_ids_to_tokens(self._message)
         self._words = [at for at, piece in enumerate(pieces) if piece[:1] in ("Ġ", "▁")]
-        self._begin(0)
+        single = len(ids) > end + 1 and ids[end + 1] != start
+        self._begin(len(self._message) if single else 0)
         copying = False
         for token in ids[end + 1 :]:
             if token == start:

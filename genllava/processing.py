@@ -32,10 +32,12 @@ CHAT_TEMPLATE: Final = (
     f"{{{{- '{USER_END}' -}}}}"
     "{%- else -%}"
     "{%- for part in parts -%}"
-    "{%- if part.type != 'seen' and (loop.first or loop.previtem.type == 'image') -%}"
+    "{%- if part.type in ['text', 'drawing'] and (loop.first or loop.previtem.type != 'seen') -%}"
     f"{{{{- '{SEEN}' -}}}}"
     "{%- endif -%}"
-    "{%- if part.type == 'seen' -%}"  # {'type': 'seen', 'text': 'image 1: ...'}
+    "{%- if part.type == 'request' -%}"  # {'type': 'request', 'text': 'make the circle green'}
+    f"{{{{- '{USER_START}' ~ part.text ~ '{USER_END}' -}}}}"
+    "{%- elif part.type == 'seen' -%}"  # {'type': 'seen', 'text': 'image 1: ...'}
     f"{{{{- part.text ~ '{SEEN}' -}}}}"
     "{%- elif part.type == 'text' -%}"
     f"{{{{- '{I2T}' ~ part.text -}}}}"
@@ -52,9 +54,9 @@ CHAT_TEMPLATE: Final = (
 )
 """Renders messages to the text whose ids are those of `genllava.layout`.
 
-User content: `image` parts, then one `text` part. Assistant content: a `seen` part where there is something to see,
-`text` parts (answers), and `drawing` parts, each with the `image` part that it made after it; if the turn goes on after
-that, a `seen` part may come again.
+User content: `image` parts, then one `text` part. Assistant content: a `request` part for each of several things that
+are asked, and for each a `seen` part where there is something to see, and a `text` part (an answer), or a `drawing`
+part with the `image` part that it made after it.
 """
 
 

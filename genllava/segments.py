@@ -45,7 +45,7 @@ def goes_on(stream: TokenStream) -> bool:
     """Whether the turn of a stream of one row goes on to another request of its message, and does not end here."""
     language = stream.language
     (likely,) = choose(stream, [[language.id(EOS), language.id(USER_START)]])
-    return next(iter(likely)) == language.id(USER_START) and NextRequest(language, stream.ids[0]).possible
+    return next(iter(likely)) == language.id(USER_START) and NextRequest(language.tokenizer, stream.ids[0]).possible
 
 
 def take_requests(stream: TokenStream, going_on: bool = False, cancel: CancelCheck | None = None) -> list[str]:
@@ -58,7 +58,7 @@ def take_requests(stream: TokenStream, going_on: bool = False, cancel: CancelChe
         The request of each row; empty where the message is taken as one.
     """
     language = stream.language
-    copies = [NextRequest(language, ids) for ids in stream.ids]
+    copies = [NextRequest(language.tokenizer, ids) for ids in stream.ids]
     if not going_on:
         begins = language.words.clone()
         begins[[language.id(USER_START), language.id(SEEN)]] = True

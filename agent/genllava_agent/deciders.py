@@ -74,9 +74,9 @@ def as_decider(given: Any) -> Decider | None:
     return Planner(given)
 
 
-def action_for(kind: Kind, state: AgentState, probabilities: dict[str, float]) -> Action:
-    """An action about the request as it stands."""
-    return Action(kind=kind, instruction=state["request"].text, probabilities=probabilities)
+def action_for(kind: Kind, state: AgentState, probabilities: dict[str, float], request: str = "") -> Action:
+    """An action about the request as it stands, or about one of several that it is made of."""
+    return Action(kind=kind, instruction=request or state["request"].text, probabilities=probabilities)
 
 
 class TaskTokens:
@@ -91,7 +91,9 @@ class TaskTokens:
             allowed.append(FINISH)
         probabilities = conversation.next_action(allowed, session.interrupted)
         token = next(iter(probabilities))
-        action = None if token == FINISH else action_for(KINDS[token], state, probabilities)  # type: ignore[arg-type]
+        if token == FINISH:
+            return Decision(None, probabilities=probabilities, seen=conversation.seen)
+        action = action_for(KINDS[token], state, probabilities, conversation.request)
         return Decision(action, probabilities=probabilities, seen=conversation.seen)
 
 

@@ -16,7 +16,7 @@ from langgraph.types import Command, Overwrite, interrupt
 
 from genllava.errors import Cancelled, ImageRejected, InvalidRequest
 from genllava_agent import answers, events
-from genllava_agent.deciders import Decision, action_for, needs_model, speaks
+from genllava_agent.deciders import Decision, needs_model, speaks
 from genllava_agent.errors import StoreFailed, ThreadQuarantined
 from genllava_agent.inbox import receive, reopen
 from genllava_agent.questions import Approval, Clarification, ask_approval, ask_meaning
@@ -111,7 +111,7 @@ class Nodes:
         """Ask what is meant."""
         action = _action(state)
         answer = interrupt(ask_meaning(state).model_dump(), response_schema=Clarification)
-        chosen = action_for(answer.choice, state, action.probabilities)
+        chosen = action.model_copy(update={"kind": answer.choice})
         _announce(runtime, chosen, "")
         return Command(goto=_way(self._session(state), chosen), update={"action": chosen})
 
@@ -160,6 +160,7 @@ class Nodes:
             action="understand",
             text=answers.grounded(answer.text, len(session.known(state))),
             source=action.image,
+            request=state["stream"].request,
             seen=answer.seen or state["stream"].seen,
             probabilities=action.probabilities,
             **meter_fields(meter),
@@ -336,6 +337,7 @@ class Nodes:
         session.trials.clear()
         return Step(
             action=action.kind,
+            request=state["stream"].request,
             seen=state["stream"].seen,
             probabilities=action.probabilities,
             attempts=attempts,

@@ -93,6 +93,7 @@ class Step(_Record):
         image: the picture it made.
         source: the picture it worked on.
         plan: what the picture should show.
+        request: which of several requests in a message it was for, in the user's words; empty where there is but one.
         seen: what the model noted down before it acted.
         probabilities: how likely each action was, by task token; they sum to 1 over what was possible.
         unsure: what the picture shows otherwise than planned, as far as the model can see; empty if nothing.
@@ -110,6 +111,7 @@ class Step(_Record):
     image: ImageName | None = None
     source: ImageName | None = None
     plan: str | None = None
+    request: str = ""
     seen: str = ""
     probabilities: dict[str, float] = Field(default_factory=dict)
     unsure: str = ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -169,20 +168,19 @@ def test_ask_runs_a_turn(pipe: GenLlavaPipeline, picture: Pictures) -> None:
     assert [type(r) for r in again] == [type(r) for r in results]
 
 
-def test_after_a_drawing_the_model_ends_the_turn_or_looks_at_it(
+def test_once_something_is_done_the_model_ends_the_turn_or_goes_on(
     pipe: GenLlavaPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chat = pipe.conversation()
     chat.add_user("draw")
     chat.draw(T2I, plan="a star", seed=1)
     drawn = chat.ids
-    monkeypatch.setattr(segments, "ending_probability", lambda _: 1.0)
     assert chat.next_action() == {EOS: 1.0}
     assert chat.ids == drawn
     with pytest.raises(Cancelled):
         chat.next_action([I2T, I2I], cancel=lambda: True)
     assert chat.ids == drawn
-    monkeypatch.setattr(segments, "ending_probability", lambda _: 0.1)
+    monkeypatch.setattr(segments, "goes_on", lambda _: True)
     probabilities = chat.next_action()
     assert set(probabilities) == {I2T, T2I, I2I}
     assert sum(probabilities.values()) == pytest.approx(1)
@@ -206,6 +204,8 @@ def test_a_drawing_is_looked_at_whatever_comes_next(pipe: GenLlavaPipeline) -> N
     mark, other = chat.mark(), chat.branch()
     chat.answer()
     assert looks(chat) == 2
+    chat.answer()
+    assert looks(chat) == 3, "what it says is never taken for notes"
     assert EOS in chat.next_action()
     chat.rollback(mark)
     assert looks(chat) == 1
@@ -214,17 +214,6 @@ def test_a_drawing_is_looked_at_whatever_comes_next(pipe: GenLlavaPipeline) -> N
     assert looks(other) == 1
     other.next_action([I2T, I2I])
     assert looks(other) == 2
-
-
-def test_how_likely_the_turn_ends(pipe: GenLlavaPipeline) -> None:
-    """Only what may follow a drawing counts: the end, words of a caption, or that there is nothing to note."""
-    language = pipe.language
-    word = language.words.nonzero()[0, 0]
-    logits = torch.full((1, len(language.words)), -1e9)
-    logits[0, [language.id(EOS), language.id(SEEN), word]] = torch.tensor([3.0, 1.0, 1.0]).log()
-    logits[0, language.id(I2T)] = 50
-    stream = SimpleNamespace(language=language, logits=lambda: logits)
-    assert segments.ending_probability(stream) == pytest.approx(0.6)  # type: ignore[arg-type]
 
 
 def test_looking_can_be_cancelled(pipe: GenLlavaPipeline, picture: Pictures) -> None:

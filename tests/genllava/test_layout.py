@@ -27,9 +27,11 @@ def test_the_chat_template_gives_the_same_ids(pipe: GenLlavaPipeline) -> None:
         {
             "role": "assistant",
             "content": [
+                {"type": "request", "text": "make the circle"},
                 {"type": "seen", "text": "image 1: a red circle"},
                 {"type": "drawing", "task": "I2I", "plan": "image 1: a green circle", "queries": N},
                 {"type": "image"},
+                {"type": "request", "text": "green"},
                 {"type": "seen", "text": "image 2: a green circle"},
                 {"type": "text", "text": "There are two."},
                 {"type": "drawing", "task": "I2I", "plan": "image 2: a red circle", "queries": N},
@@ -47,12 +49,15 @@ def test_the_chat_template_gives_the_same_ids(pipe: GenLlavaPipeline) -> None:
     assert list(ids) == [
         bos,
         *layout.user_turn(t, "make the circle green", [1], P),
+        *layout.user_turn(t, "make the circle", [], P),
         *layout.seen(t, "image 1: a red circle"),
         *layout.plan(t, I2I, "image 1: a green circle"),
         *layout.drawing(t, N),
         *layout.picture(t, 2, P),
+        *layout.user_turn(t, "green", [], P),
         *layout.seen(t, "image 2: a green circle"),
         *layout.answer(t, "There are two."),
+        *layout.seen(t, ""),
         *layout.plan(t, I2I, "image 2: a red circle"),
         *layout.drawing(t, N),
         *layout.picture(t, 3, P),

@@ -155,6 +155,7 @@ def _step(number: int, step: Step, pictures: _Pictures) -> str:
         figures += arrow + pictures.figure(step.image)
     called = json.dumps(step.arguments, indent=2, default=str, ensure_ascii=False) if step.arguments else ""
     entries = [
+        ("For", step.request),
         ("Noted before", _NOTE.sub("\n", step.seen)),
         ("Plan: what the picture should show", step.plan),
         ("Attempts", f"{step.attempts} drawn, the best kept" if step.attempts > 1 else ""),

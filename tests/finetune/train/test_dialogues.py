@@ -7,15 +7,17 @@ from dataclasses import replace
 from functools import cache
 from itertools import chain
 
+import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
 from genllava import layout
-from genllava.tokens import BOS, EOI, EOS, I2I, I2T, IMAGE, QUERY, SEEN, SOI, SPECIAL_TOKENS, T2I
+from genllava.copying import NextRequest
+from genllava.tokens import BOS, EOI, EOS, I2I, I2T, IMAGE, QUERY, SOI, SPECIAL_TOKENS, T2I, USER_END, USER_START
 from genllava_finetune.shapes.conversation import sample_dialogue
 from genllava_finetune.shapes.dialogue import Dialogue, Step, Turn
 from genllava_finetune.shapes.generation import sample_generation
-from genllava_finetune.shapes.notes import caption, in_picture, request
+from genllava_finetune.shapes.notes import caption, in_picture
 from genllava_finetune.shapes.parser import parse
 from genllava_finetune.shapes.plan import read_plan
 from genllava_finetune.shapes.render import render_array
@@ -23,7 +25,7 @@ from genllava_finetune.shapes.scene import JITTER, Scene, Thing
 from genllava_finetune.shapes.splits import allowed, in_distribution, is_held_out_form, sample_scene, split_of
 from genllava_finetune.shapes.tasks import sample_task
 from genllava_finetune.shapes.understanding import sample_question
-from genllava_finetune.train.dialogues import IGNORE, Encoder, pad
+from genllava_finetune.train.dialogues import IGNORE, Encoder, as_typed, pad
 from genllava_finetune.train.image_decoder import centred, settled
 from genllava_finetune.train.language_tokenizer import token_ids, train_tokenizer
 from genllava_finetune.train.mixture import sample_training_dialogue
@@ -41,15 +43,9 @@ def encoder() -> Encoder:
 
 
 def looks(turn: Turn) -> list[tuple[int | None, list[Step]]]:
-    """What each look of a turn is about, and the steps up to the next one."""
-    found: list[tuple[int | None, list[Step]]] = [(turn.about, [])]
-    later = iter(turn.then)
-    for place, step in enumerate(turn.steps):
-        if place and turn.steps[place - 1].target is not None:
-            found.append((next(later).about, []))
-        found[-1][1].append(step)
-    assert next(later, None) is None
-    return found
+    """What each look of a turn is about, and the step after it."""
+    about = (turn.about, *(look.about for look in turn.then))
+    return [(number, [step]) for number, step in zip(about, turn.steps, strict=True)]
 
 
 def captions(t: PreTrainedTokenizerFast, dialogue: Dialogue) -> tuple[list[list[int]], list[list[int]]]:
@@ -141,9 +137,10 @@ def test_a_drawing_is_looked_at_before_the_turn_goes_on() -> None:
     (first, second), (look,) = turn.steps, turn.then
     assert first.target is not None
     shown = len(turn.images)
-    assert turn.asked[1].rstrip("?!. ") in turn.user.lower()
+    (_, asked) = as_typed(turn.user, turn.asked)
+    assert asked in turn.user.lower()
     added = [
-        *layout.text_ids(t, request(layout.normalize_user_text(turn.asked[1]))),
+        *layout.user_turn(t, asked, [], TOKENS_PER_IMAGE),
         *layout.text_ids(t, caption(shown + 1, first.target)),
         *layout.seen(t, in_picture(look.about, look.notes)),
         *layout.answer(t, second.text),
@@ -154,21 +151,49 @@ def test_a_drawing_is_looked_at_before_the_turn_goes_on() -> None:
     assert [label for label in example.labels if label != IGNORE][-len(added) - 1 :] == [*added, eos]
 
 
-def test_of_several_requests_the_next_ones_are_copied_up_to_a_drawing() -> None:
+def test_of_several_requests_each_is_taken_up_before_its_step() -> None:
     rng, t = random.Random(9), tokenizer()
+    (eos,) = token_ids(t, EOS)
     for _ in range(60):
         (turn,) = sample_task(rng, "train", "train", turns=1).turns
         told = encoder().tell(rng, Dialogue((turn,)))
-        copies = [layout.text_ids(t, request(layout.normalize_user_text(text))) for text in turn.asked]
+        copies = [layout.user_turn(t, text, [], 0) for text in as_typed(turn.user, turn.asked)]
         learnt = [label for label in told.labels if label != IGNORE]
         place = 0
-        for copy, step in zip(copies, turn.steps, strict=True):  # each before its step, in their order
+        for copy, step in zip(copies, turn.steps, strict=True):
             place += [learnt[i : i + len(copy)] for i in range(place, len(learnt))].index(copy) + len(copy)
-            if step.target is not None:
-                place += learnt[place:].index(token_ids(t, SOI)[0])
+            done = token_ids(t, SOI if step.target is not None else I2T)[0]
+            place += learnt[place:].index(done)
         example = encoder().copy(turn)
-        (seen,) = token_ids(t, SEEN)
-        assert [label for label in example.labels if label != IGNORE] == [*chain(*copies), seen]
+        assert [label for label in example.labels if label != IGNORE] == [*chain(*copies), eos]
+
+
+def test_every_request_can_be_taken_up_in_the_words_of_its_message() -> None:
+    rng, t = random.Random(12), tokenizer()
+    begin, user, end = token_ids(t, BOS, USER_START, USER_END)
+    misspelt = 0
+    for _ in range(300):
+        forms = rng.choice(("train", "held_out"))
+        for turn in sample_task(rng, "train", forms).turns:
+            ids = [begin, *layout.user_turn(t, turn.user, [1], 4)]
+            typed = as_typed(turn.user, turn.asked)
+            misspelt += sum(text not in asked.lower() for text, asked in zip(typed, turn.asked, strict=True))
+            for text in typed:
+                copy = NextRequest(t, ids)
+                assert copy.possible
+                words = layout.text_ids(t, text)
+                for token in words:
+                    assert token in copy.allowed()
+                    copy.advance(token)
+                assert end in copy.allowed()
+                ids += [user, *words, end]
+    assert misspelt > 5
+
+
+def test_a_request_that_its_message_does_not_have() -> None:
+    assert as_typed("Draw a star, then mkae it red!", ["draw a star", "make it red"]) == ["draw a star", "mkae it red"]
+    with pytest.raises(ValueError, match="a circle"):
+        as_typed("draw a star and a cross", ["draw a star", "draw a circle"])
 
 
 def test_blanks_hide_only_what_the_assistant_says() -> None:
@@ -221,8 +246,8 @@ def test_only_what_the_assistant_says_is_learnt() -> None:
             for s in turn.steps
         ]
         seen = [*chain(*captions(t, dialogue))]
-        asked = [text for turn in dialogue.turns for text in turn.asked]
-        seen += [layout.text_ids(t, request(layout.normalize_user_text(text))) for text in asked]
+        asked = [text for turn in dialogue.turns for text in as_typed(turn.user, turn.asked)]
+        seen += [layout.user_turn(t, text, [], TOKENS_PER_IMAGE) for text in asked]
         for turn in dialogue.turns:
             seen.append(layout.seen(t, in_picture(turn.about, turn.notes)))
             seen += [layout.seen(t, in_picture(look.about, look.notes)) for look in turn.then]

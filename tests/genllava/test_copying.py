@@ -1,0 +1,115 @@
+"""The next of several requests is a piece of the message, and comes after the pieces taken up before."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from genllava import GenLlavaPipeline, layout, segments
+from genllava.copying import NextRequest
+from genllava.stream import TokenStream
+from genllava.tokens import BOS, EOS, I2T, SEEN, USER_END, USER_START
+
+MESSAGE = "draw a red star, then a red cross, then a red star on a red page"
+
+
+def said(pipe: GenLlavaPipeline, text: str = MESSAGE) -> list[int]:
+    language = pipe.language
+    before = [language.id(BOS), *layout.user_turn(language.tokenizer, "draw a blue circle", [], 4), language.id(EOS)]
+    return [*before, *layout.user_turn(language.tokenizer, text, [1, 2], language.tokens_per_image)]
+
+
+def take(pipe: GenLlavaPipeline, ids: list[int], text: str) -> None:
+    language = pipe.language
+    copy = NextRequest(language.tokenizer, ids)
+    for token in layout.text_ids(language.tokenizer, text):
+        assert token in copy.allowed(), text
+        copy.advance(token)
+    assert language.id(USER_END) in copy.allowed()
+    ids += layout.user_turn(language.tokenizer, text, [], 4)
+
+
+def test_it_is_made_of_the_message_alone(pipe: GenLlavaPipeline) -> None:
+    ids = said(pipe)
+    copy = NextRequest(pipe.language.tokenizer, ids)
+    t = pipe.language.tokenizer
+    assert copy.allowed() == {layout.text_ids(t, word)[0] for word in MESSAGE.replace(",", "").split()}
+    assert pipe.language.id(USER_END) not in copy.allowed(), "there is nothing yet"
+    for token in layout.text_ids(pipe.language.tokenizer, "a red"):
+        copy.advance(token)
+    size = len(layout.text_ids(t, "a red"))
+    following = {layout.text_ids(t, f"a red {word}")[size] for word in ("star", "cross", "page")}
+    assert copy.allowed() == {*following, pipe.language.id(USER_END)}, "all places that have these words go on"
+
+
+def test_it_comes_after_what_was_taken_up_before(pipe: GenLlavaPipeline) -> None:
+    language, ids = pipe.language, said(pipe)
+    take(pipe, ids, "draw a red star")
+    ids += [*layout.seen(language.tokenizer, "image 1: a red star"), *layout.answer(language.tokenizer, "a red star")]
+    take(pipe, ids, "a red cross")
+    ids += layout.seen(language.tokenizer, "")
+    copy = NextRequest(language.tokenizer, ids)
+    for token in layout.text_ids(language.tokenizer, "a red"):
+        copy.advance(token)
+    cross = layout.text_ids(language.tokenizer, "a red cross")
+    assert cross[len(layout.text_ids(language.tokenizer, "a red"))] not in copy.allowed(), "it is done already"
+    take(pipe, ids, "a red star on a red page")
+    assert not NextRequest(language.tokenizer, ids).possible
+
+
+def test_nothing_is_left_of_a_message_that_was_taken_as_one(pipe: GenLlavaPipeline) -> None:
+    language, ids = pipe.language, said(pipe)
+    assert NextRequest(language.tokenizer, ids).possible
+    assert not NextRequest(language.tokenizer, [*ids, language.id(SEEN)]).possible
+    answered = [*ids, language.id(SEEN), *layout.answer(language.tokenizer, "no"), language.id(EOS)]
+    again = [*answered, *layout.user_turn(language.tokenizer, "draw it", [], 4)]
+    assert NextRequest(language.tokenizer, again).possible, "what is asked next is another message"
+
+
+def test_rows_take_up_requests_as_they_would_alone(pipe: GenLlavaPipeline) -> None:
+    """Random weights choose where they begin and end; a row that is one request stays as it is."""
+    rng, language = random.Random(3), pipe.language
+    texts = [" ".join(rng.choices(MESSAGE.replace(",", "").split(), k=rng.randint(2, 12))) for _ in range(6)]
+
+    def stream(*which: str) -> TokenStream:
+        made = TokenStream(language, len(which))
+        for row, text in enumerate(which):
+            made.append(row, [language.id(BOS), *layout.user_turn(language.tokenizer, text, [], 4)])
+        return made
+
+    with torch.no_grad():
+        for going_on in (True, False):
+            together = stream(*texts)
+            requests = segments.take_requests(together, going_on)
+            for row, text in enumerate(texts):
+                alone = stream(text)
+                assert segments.take_requests(alone, going_on) == [requests[row]]
+                assert alone.ids[0] == together.ids[row]
+                assert requests[row] in text
+                assert alone.ids[0].count(language.id(USER_END)) == 2 or not going_on
+                left, right = alone.logits()[0], together.logits()[row]
+                assert left.numpy() == pytest.approx(right.numpy(), abs=1e-3)
+
+
+def test_a_turn_goes_on_only_while_words_are_left(pipe: GenLlavaPipeline) -> None:
+    language = pipe.language
+    logits = torch.zeros(1, len(language.words))
+    logits[0, language.id(USER_START)] = 1.0
+
+    class Stream:
+        def __init__(self, ids: list[int]) -> None:
+            self.ids, self.language = [ids], language
+
+        def logits(self) -> torch.Tensor:
+            return logits
+
+    ids = said(pipe, "draw a star, then say hello")
+    take(pipe, ids, "draw a star")
+    ids += [language.id(SEEN), language.id(I2T)]
+    assert segments.goes_on(Stream(ids))  # type: ignore[arg-type]
+    take(pipe, ids, "then say hello")
+    assert not segments.goes_on(Stream(ids))  # type: ignore[arg-type]
+    logits[0, language.id(EOS)] = 2.0
+    assert not segments.goes_on(Stream(ids[: -len(layout.user_turn(language.tokenizer, "then say hello", [], 4))]))  # type: ignore[arg-type]
