@@ -139,11 +139,11 @@ class Runner:
         (asked,) = last["interrupts"]
         node = _ASKING[asked.value["kind"]]
         self._keeping.update_state(config, Command(goto=node, update=last["data"]), as_node="route")
-        for last in self._keeping.stream(
+        parts = self._keeping.stream(
             None, config, context=session.settings, stream_mode=["values"], durability="exit", version="v2"
-        ):
-            pass
-        return last
+        )
+        *_, waiting = parts
+        return waiting  # type: ignore[no-any-return]
 
     def _end(
         self, store: ThreadStore, head: Head, pending: Pending, session: Session, last: dict[str, Any], seconds: float
