@@ -175,6 +175,7 @@ class FolderThread(ThreadStore):
                 return
             with saver.lock:
                 connection = saver.conn
+                connection.rollback()  # what an earlier fault may have left open
                 connection.execute(f"PRAGMA synchronous={'OFF' if note else 'FULL'}")
                 try:
                     _insert(connection, head, turns)
