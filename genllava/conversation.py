@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genllava import layout, painting, segments
 from genllava.captions import check_captions
+from genllava.copying import NextRequest
 from genllava.denoising import CancelCheck
 from genllava.errors import InvalidRequest
 from genllava.image_decoder import Picture
@@ -77,6 +78,11 @@ class Conversation:
     def unread(self) -> int:
         """Tokens that are put down and will be read with what comes next."""
         return self._stream.unread
+
+    @property
+    def left(self) -> str:
+        """What the user's message asks for after the request that was taken up last; empty if it is a single one."""
+        return self._language.text(NextRequest(self._language.tokenizer, self._stream.ids[0]).left)
 
     def since(self, length: int) -> tuple[int, ...]:
         """The token ids after the first `length`."""

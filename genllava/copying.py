@@ -51,6 +51,11 @@ class NextRequest:
     def possible(self) -> bool:
         return bool(self._places)
 
+    @property
+    def left(self) -> list[int]:
+        """The tokens of the message that can still be taken up."""
+        return self._message[self._places[0] :] if self._places else []
+
     def allowed(self) -> set[int]:
         """The message's tokens that may come next, and [/INST] once there is a word."""
         following = {self._message[at] for at in self._places if at < len(self._message)}

@@ -127,10 +127,11 @@ class Nodes:
             step = Step(action=action.kind, outcome="rejected", text=reason, probabilities=action.probabilities)
             return Command(goto="answer", update={"steps": [step]})
         if answer.decision == "edit" and answer.instruction:
-            request = state["request"].model_copy(update={"text": answer.instruction, "images": (), "region": None})
             try:
-                with session.work(state):  # the new words take the place of the request
+                with session.work(state):  # the new words take the place of the request, before what else was asked
                     worker = self.engine.decider.worker
+                    text = ". ".join(filter(None, (answer.instruction, worker.left(session, state))))
+                    request = state["request"].model_copy(update={"text": text, "images": (), "region": None})
                     worker.end(session, state)
                     worker.begin(session, {**state, "stream": session.stream()}, request, [])
             except BaseException:

@@ -50,6 +50,9 @@ class Worker(Protocol):
     def describe(self, session: Session, state: AgentState, drawing: Drawing) -> str | None:
         """A caption of a picture in the words of plans; None if the model cannot."""
 
+    def left(self, session: Session, state: AgentState) -> str:
+        """What the user asked for beyond what is being done, in the user's words."""
+
     def end(self, session: Session, state: AgentState) -> None:
         """The turn is over."""
 
@@ -93,6 +96,9 @@ class StreamWorker:
 
     def describe(self, session: Session, state: AgentState, drawing: Drawing) -> str | None:
         return session.conversation(state).describe(drawing, session.interrupted)
+
+    def left(self, session: Session, state: AgentState) -> str:
+        return session.conversation(state).left.lstrip(" ,.;")
 
     def end(self, session: Session, state: AgentState) -> None:
         session.conversation(state).end_turn()
@@ -140,6 +146,9 @@ class VerbWorker:
         if pipeline.config["native_prompts"]:
             return None
         return pipeline.conversation().describe(drawing, session.interrupted)
+
+    def left(self, session: Session, state: AgentState) -> str:
+        return ""
 
     def end(self, session: Session, state: AgentState) -> None:
         pass

@@ -271,6 +271,17 @@ def test_approval_with_another_instruction_and_rejection(agent: VisualAgent) -> 
         thread("hello", approve="everything")
 
 
+def test_other_words_for_one_request_leave_the_others_to_be_done(agent: VisualAgent) -> None:
+    thread = agent(CIRCLE, seed=1).thread
+    waiting = thread("make the circle green, then tell me how many shapes there are", approve="edit", seed=1)
+    assert waiting.pending
+    assert waiting.pending.instruction == "make the circle green"
+    done = thread.approve("make the circle yellow")
+    assert ("large", "yellow", "circle", "top left") in shapes(done.image)
+    assert [step.action for step in done.steps] == ["edit", "understand"]
+    assert "two shapes" in done.text
+
+
 def test_a_close_choice_is_asked_about(agent: VisualAgent) -> None:
     thread = agent(CIRCLE, seed=1).thread
     reply = thread("make the circle green", margin=1.0, seed=1)
