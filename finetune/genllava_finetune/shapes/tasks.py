@@ -152,6 +152,26 @@ def sample_task(rng: random.Random, split: Split, forms: Forms, turns: int | Non
             return Dialogue(tuple(made))
 
 
+def sample_borrowing(rng: random.Random) -> Dialogue:
+    """Pictures that are given each other's backgrounds, for training: which of two is changed is easily mistaken."""
+    while True:
+        state = _State("train", "train")
+        images: list[Scene] = []
+        for _ in range(rng.randint(2, 4)):
+            images.append(_lending(rng, images, state, lambda: sample_scene(rng, "train")))
+        state.bring(images)
+        turns: list[Turn] = []
+        for _ in range(rng.randint(1, 3)):
+            lendings = _lendings(state)
+            if not lendings or len(state.scenes) == MAX_PICTURES:
+                break
+            turn = _borrow(rng, state, *rng.choice(lendings))
+            state.advance(turn)
+            turns.append(replace(turn, user=add_noise(rng, turn.user), images=() if turns else tuple(images)))
+        if turns:
+            return Dialogue(tuple(turns))
+
+
 def _incoming(rng: random.Random, state: _State, first: bool) -> tuple[Scene, ...]:
     """The pictures the user sends along."""
     count = rng.choices(*_BROUGHT)[0] if first else int(rng.random() < 0.1)
