@@ -8,13 +8,17 @@ be named that does not exist.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from genllava.layout import token_id
 from genllava.tokens import BOS, EOS, IMAGE, USER_END, USER_START
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+MAX_PASSED: Final = 8
+"""Words that may be passed over before a request (`as soon as that is done,`): what is asked cannot be skipped."""
 
 
 class NextRequest:
@@ -52,6 +56,11 @@ class NextRequest:
         return bool(self._places)
 
     @property
+    def asks_more(self) -> bool:
+        """So many words are left that something must be asked in them."""
+        return sum(at >= self._places[0] for at in self._words) > MAX_PASSED if self._places else False
+
+    @property
     def left(self) -> list[int]:
         """The tokens of the message that can still be taken up."""
         return self._message[self._places[0] :] if self._places else []
@@ -67,5 +76,5 @@ class NextRequest:
         self._places, self._begun = following or self._places, True
 
     def _begin(self, place: int) -> None:
-        """A request may begin with any word from a place of the message on."""
-        self._places, self._begun = [at for at in self._words if at >= place], False
+        """A request may begin with one of the next words from a place of the message on."""
+        self._places, self._begun = [at for at in self._words if at >= place][: MAX_PASSED + 1], False

@@ -21,6 +21,8 @@ MAX_REQUEST_TOKENS: Final = 256
 MAX_SEEN_TOKENS: Final = 256
 MAX_ANSWER_TOKENS: Final = 256
 MAX_PLAN_TOKENS: Final = 192
+UNLIKELY: Final = 0.1
+"""A turn that has more words left than join two requests ends only where going on is less likely than this."""
 _PLAN_STREAM: Final = 0x9E3779B97F4A7C15
 """Keeps the plan's random numbers apart from the noise's: a plan that is given does not change the noise."""
 
@@ -45,7 +47,8 @@ def goes_on(stream: TokenStream) -> bool:
     """Whether the turn of a stream of one row goes on to another request of its message, and does not end here."""
     language = stream.language
     (likely,) = choose(stream, [[language.id(EOS), language.id(USER_START)]])
-    return next(iter(likely)) == language.id(USER_START) and NextRequest(language.tokenizer, stream.ids[0]).possible
+    copy = NextRequest(language.tokenizer, stream.ids[0])
+    return copy.possible and likely[language.id(USER_START)] > (UNLIKELY if copy.asks_more else 0.5)
 
 
 def take_requests(stream: TokenStream, going_on: bool = False, cancel: CancelCheck | None = None) -> list[str]:
