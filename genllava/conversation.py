@@ -146,6 +146,8 @@ class Conversation:
         language = self._language
         ids = layout.user_turn(language.tokenizer, text, numbers, language.tokens_per_image)
         with self._unchanged_by_failure():
+            if self._acted:  # what was done before belongs to an earlier request
+                self.end_turn()
             self._stream.append(0, ids, self._see(shown))
             if look:
                 self._look(cancel)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from genllava.layout import token_id
-from genllava.tokens import BOS, EOS, IMAGE, USER_END, USER_START
+from genllava.tokens import BOS, EOS, IMAGE, SEEN, USER_END, USER_START
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -32,7 +32,8 @@ class NextRequest:
         """Take up where `ids` end, a conversation in which the user has said something."""
         self._end = token_id(tokenizer, USER_END)
         start, image = token_id(tokenizer, USER_START), token_id(tokenizer, IMAGE)
-        borders = {token_id(tokenizer, BOS), token_id(tokenizer, EOS)}  # what the user says follows on a turn's end
+        # What the user says follows on a turn's end, or on a look from which nothing came.
+        borders = {token_id(tokenizer, token) for token in (BOS, EOS, SEEN)}
         begin = max(at + 1 for at in range(len(ids)) if ids[at] == start and (at == 0 or ids[at - 1] in borders))
         end = ids.index(self._end, begin)
         begin = max([begin, *(at + 1 for at in range(begin, end) if ids[at] == image)])

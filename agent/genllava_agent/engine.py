@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from genllava.errors import Cancelled
 from genllava_agent.live import LiveConversations, bytes_per_token
 
+_CAPTIONS = 1024
+"""Captions that are kept."""
 _PATIENCE = 0.05
 """Seconds between two looks at whether work that waits for the model is still wanted."""
 
@@ -50,6 +52,7 @@ class Engine:
         self.lock = threading.RLock()
         self.live = LiveConversations()
         self.sessions: dict[str, Session] = {}
+        self._captions: dict[str, str] = {}
 
     @property
     def pipeline(self) -> GenLlavaPipeline:
@@ -100,6 +103,21 @@ class Engine:
             yield
         finally:
             self.lock.release()
+
+    def caption(self, key: str, image: Image.Image, cancel: Callable[[], bool]) -> str:
+        """What the model sees in a picture by itself; it looks once, while the picture is among the latest.
+
+        Args:
+            key: of the picture in a store.
+        """
+        with self.held(cancel):
+            caption = self._captions.pop(key, None)
+            if caption is None:
+                caption = self.pipeline.conversation().describe(image, cancel)
+            self._captions[key] = caption
+            while len(self._captions) > _CAPTIONS:
+                del self._captions[next(iter(self._captions))]
+        return caption
 
     def view(self, image: Image.Image) -> Image.Image:
         """A picture as the model sees it."""

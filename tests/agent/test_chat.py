@@ -282,10 +282,10 @@ def test_a_question_that_came_up_elsewhere_is_asked(
             where(DRAW)  # somebody else asks on the same thread, meanwhile
 
         monkeypatch.setattr(Chat, "enter", entered)
-        said = talk(agent, "what is there?", "reject", "what is there?", thread=thread)
+        said = talk(agent, "hello", "reject", "hello", thread=thread)
         assert len(said.errors) == 1
         assert "waits for an answer" in said.errors[0]
-        assert [turn.request.text for turn in thread.history()] == [DRAW, "what is there?"]
+        assert [turn.request.text for turn in thread.history()] == [DRAW, "hello"]
 
 
 def test_clarification(pipeline: GenLlavaPipeline, talk: Callable[..., Talk], tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_it_comes_after_what_was_taken_up_before(pipe: GenLlavaPipeline) -> None
     take(pipe, ids, "draw a red star")
     ids += [*layout.seen(language.tokenizer, "image 1: a red star"), *layout.answer(language.tokenizer, "a red star")]
     take(pipe, ids, "a red cross")
-    ids += layout.seen(language.tokenizer, "")
+    ids += [*layout.seen(language.tokenizer, ""), *layout.answer(language.tokenizer, "no")]
     copy = NextRequest(language.tokenizer, ids)
     for token in layout.text_ids(language.tokenizer, "a red"):
         copy.advance(token)

@@ -71,7 +71,7 @@ def open_messages(
         parent = history[-1].id if history else None
         images = _admitted(artifacts, said.shown, len(records), len(history) + 1)
         records += images
-        history.append(_turn(engine, said, images, parent, len(history) + 1))
+        history.append(_turn(engine, said, images, parent, len(history) + 1, cancel))
     check_count(now.shown)
     images = _admitted(artifacts, now.shown, len(records), len(history) + 1)
     names = tuple(record.id for record in images)
@@ -122,14 +122,27 @@ def _exchanges(messages: Sequence[AnyMessage | BaseMessage]) -> list[_Said]:
     return exchanges
 
 
-def _turn(engine: Engine, said: _Said, images: list[ImageRecord], parent: str | None, number: int) -> Turn:
+def _turn(
+    engine: Engine,
+    said: _Said,
+    images: list[ImageRecord],
+    parent: str | None,
+    number: int,
+    cancel: Callable[[], bool],
+) -> Turn:
     text, reply = " ".join(said.texts).strip(), " ".join(said.replies).strip() or "Done."
     stream: list[int] = []
     language = engine.pipeline.language
     if not engine.pipeline.config["native_prompts"]:
         numbers = [record.number for record in images]
         if text or numbers:
-            stream = layout.exchange(language.tokenizer, text, numbers, language.tokens_per_image, "", reply)
+            seen = [  # as the model would have noted it then
+                f"{layout.picture_prefix(record.number)} {engine.caption(record.key, image, cancel)}"
+                for record, image in zip(images, said.shown, strict=True)
+            ]
+            stream = layout.exchange(
+                language.tokenizer, text, numbers, language.tokens_per_image, " ".join(seen), reply
+            )
         else:  # the assistant spoke first
             stream = [*layout.answer(language.tokenizer, reply), layout.token_id(language.tokenizer, EOS)]
     # What is the same has the same id, so that what was computed for it before serves again.

@@ -97,15 +97,12 @@ def test_every_step_is_right_of_the_pictures_before_it(rng: random.Random, split
 
 @settings(deadline=None, max_examples=60)
 @given(seeds)
-def test_there_is_one_look_for_every_drawing_that_something_follows(rng: random.Random) -> None:
+def test_there_is_one_look_for_every_step(rng: random.Random) -> None:
     pictures = 0
     for turn in sample_task(rng, "train", "train").turns:
         pictures += len(turn.images)
-        looks = iter([(turn.about, turn.notes), *((look.about, look.notes) for look in turn.then)])
-        about, notes = next(looks)
-        for place, (step, check) in enumerate(zip(turn.steps, checks_of(turn), strict=True)):
-            if place and turn.steps[place - 1].target is not None:
-                about, notes = next(looks)
+        looks = [(turn.about, turn.notes), *((look.about, look.notes) for look in turn.then)]
+        for step, check, (about, notes) in zip(turn.steps, checks_of(turn), looks, strict=True):
             assert about is None or 1 <= about <= pictures
             assert bool(about) or not notes
             if step.source is not None:
@@ -113,7 +110,6 @@ def test_there_is_one_look_for_every_drawing_that_something_follows(rng: random.
             if isinstance(check, AnswerCheck):
                 assert about is not None
             pictures += step.target is not None
-        assert next(looks, None) is None
 
 
 @settings(deadline=None, max_examples=60)
