@@ -40,6 +40,8 @@ class NextRequest:
         self._message = list(ids[begin:end])
         pieces = tokenizer.convert_ids_to_tokens(self._message)
         self._words = [at for at, piece in enumerate(pieces) if piece[:1] in ("Ġ", "▁")]
+        self._places: list[int] = []  # those of the message that the request may have come to
+        self._begun = False
         single = len(ids) > end + 1 and ids[end + 1] != start
         self._begin(len(self._message) if single else 0)
         copying = False

@@ -93,7 +93,8 @@ class TaskTokens:
         token = next(iter(probabilities))
         if token == FINISH:
             return Decision(None, probabilities=probabilities, seen=conversation.seen)
-        action = action_for(KINDS[token], state, probabilities, conversation.request)
+        kind: Kind = KINDS[token]  # type: ignore[assignment]
+        action = action_for(kind, state, probabilities, conversation.request)
         return Decision(action, probabilities=probabilities, seen=conversation.seen)
 
 

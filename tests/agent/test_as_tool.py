@@ -114,7 +114,7 @@ def test_calls_of_one_conversation_share_their_pictures(agent: VisualAgent) -> N
     assert third.artifact["images"][0]["parents"] == ["image_1"]
     assert "blue circle" in third.artifact["images"][0]["plan"]
     other = use(tool, thread="somebody else", request="make it green")
-    assert not any(image.get("parents") for image in other.artifact["images"]), "conversations know nothing of each other"
+    assert not any(image.get("parents") for image in other.artifact["images"]), "they share nothing"
     alone = [use(tool, thread=None, request=RED).artifact for _ in range(2)]
     assert alone[0]["thread"] != alone[1]["thread"]
     assert use(agent.as_tool(thread="mine"), request=RED).artifact["thread"] == "mine"
