@@ -51,7 +51,8 @@ class Conversation:
 
     Attributes:
         pictures: all pictures so far; number K is `pictures[K - 1]`.
-        request: which of several requests in a message the model last took up; empty where there is but one.
+        request: which of several requests in a message the model last took up, `; ` between those that it meets at
+            once; empty where there is but one.
         seen: what it then noted down before it acted; empty where there was nothing to see.
     """
 
@@ -367,12 +368,12 @@ class Conversation:
     def _look(self, cancel: CancelCheck | None) -> None:
         """Let the model take up the next request and write down what it sees."""
         spoke = self._acted and self._stream.ids[0][-1] != self._language.id(IMAGE)
-        (self.request,) = segments.take_requests(self._stream, self._acted, cancel)
-        if spoke and not self.request:  # what it said is not to go on as notes
+        if spoke and not self.left:  # what it said is not to go on as notes
             self._stream.append(0, layout.seen(self._language.tokenizer, ""))
-            self.seen = ""
+            self.request = self.seen = ""
         else:
-            (self.seen,) = segments.write_seen(self._stream, cancel)
+            (looked,) = segments.look(self._stream, self._acted, cancel)
+            self.request, self.seen = looked.request, looked.seen
         self._acted = False
 
     def _see(self, pictures: Sequence[Picture]) -> list[Tensor]:

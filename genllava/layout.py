@@ -9,7 +9,11 @@
     [INST] ... [/INST] ... </s>
 
 Of several requests in a message the model takes up one after the other, in the user's own words: each is then as if it
-had been said by itself.
+had been said by itself. Two changes that make one picture are taken up before anything is drawn; what the first leads
+to is noted, and the second goes on from there:
+
+    [INST] color the background black [/INST] image 1: ... in image 1, ... then: at the top ..., on black
+    [INST] remove the star [/INST] in image 1, star: ... [SEEN] [I2I] image 1: ...
 
 Before it does anything the model writes down what it sees: captions of the pictures that came in since it last did,
 the user's and its own, and the objects that the request is about. What is asked is then a matter of words. The picture

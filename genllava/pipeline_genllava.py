@@ -244,8 +244,7 @@ class GenLlavaPipeline(DiffusionPipeline):
             seen = [""] * len(requests)
             texts = native.write_answers(stream, cancel)
         else:
-            segments.take_requests(stream, cancel=cancel)
-            seen = segments.write_seen(stream, cancel)
+            seen = [looked.seen for looked in segments.look(stream, cancel=cancel)]
             rows = segments.task_probabilities(stream, task_choices(requests))
             texts = segments.write_answers(stream, cancel)
         clock.lap("answering")
@@ -355,8 +354,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         native.require_stream(self)
         requests = pair_requests(images, request, self.picture)
         stream = self._open(requests)
-        segments.take_requests(stream, cancel=cancel)
-        segments.write_seen(stream, cancel)
+        segments.look(stream, cancel=cancel)
         rows = segments.task_probabilities(stream, task_choices(requests))
         return rows[0] if isinstance(request, str) else rows
 
@@ -436,8 +434,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         chosen = [{task: 1.0}] * len(requests)
         seen = [""] * len(requests)
         if given is None or (sources is not None and not self.config["native_prompts"]):
-            segments.take_requests(stream, cancel=settings.cancel)
-            seen = segments.write_seen(stream, settings.cancel)
+            seen = [looked.seen for looked in segments.look(stream, cancel=settings.cancel)]
         elif not self.config["native_prompts"]:
             stream.append_all([self.language.id(SEEN)])  # there is nothing to see, and nothing to choose
         if given is None:

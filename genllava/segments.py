@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,19 +29,25 @@ _PLAN_STREAM: Final = 0x9E3779B97F4A7C15
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What the model does before it acts.
+
+    Attributes:
+        request: which of several requests in a message it took up, `; ` between those that it meets at once; empty
+            where there is but one.
+        seen: what it noted down.
+    """
+
+    request: str
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a picture will show, and the number of the picture it edits (None: it is new)."""
 
     text: str
     source: int | None
-
-
-def write_seen(stream: TokenStream, cancel: CancelCheck | None = None) -> list[str]:
-    """Let the model write down in every row what it sees: `image 1: caption in image 1, circle: ... [SEEN]`."""
-    language = stream.language
-    texts = write(stream, stops=[language.id(SEEN)], max_tokens=MAX_SEEN_TOKENS, may_be_empty=True, cancel=cancel)
-    stream.append_all([language.id(SEEN)])
-    return [language.text(ids) for ids in texts]
 
 
 def goes_on(stream: TokenStream) -> bool:
@@ -51,43 +58,75 @@ def goes_on(stream: TokenStream) -> bool:
     return copy.possible and likely[language.id(USER_START)] > (UNLIKELY if copy.asks_more else 0.5)
 
 
-def take_requests(stream: TokenStream, going_on: bool = False, cancel: CancelCheck | None = None) -> list[str]:
-    """Let the model take up the next request of each row's message, where it sees several: `[INST] words [/INST]`.
+def look(stream: TokenStream, going_on: bool = False, cancel: CancelCheck | None = None) -> list[Look]:
+    """Let the model look in every row, before it does something: `[INST] words [/INST] image 1: ... [SEEN]`.
+
+    Of several requests in a message it takes up the next, and writes down what it sees; and where nothing is done
+    before the one after that, it takes up that one too.
 
     Args:
         going_on: something was done about the message, so that this is of its other requests, if words are left.
-
-    Returns:
-        The request of each row; empty where the message is taken as one.
     """
     language = stream.language
-    copies = [NextRequest(language.tokenizer, ids) for ids in stream.ids]
-    if not going_on:
-        begins = language.words.clone()
-        begins[[language.id(USER_START), language.id(SEEN)]] = True
-        likely = stream.logits().masked_fill(~begins, -torch.inf).argmax(1).tolist()
-    rows = [
-        row for row, copy in enumerate(copies) if copy.possible and (going_on or likely[row] == language.id(USER_START))
-    ]
-    requests = [""] * len(stream)
-    if not rows:
-        return requests
-    part = stream if len(rows) == len(stream) else stream.select(rows)
-    part.append_all([language.id(USER_START)])
-    texts = write(
-        part,
-        stops=[language.id(USER_END)],
-        max_tokens=MAX_REQUEST_TOKENS,
-        constraints=[copies[row] for row in rows],
-        cancel=cancel,
-    )
-    part.append_all([language.id(USER_END)])
-    if part is not stream:
-        part.logits()  # only what has been read can be adopted
-        stream.adopt(part, rows)
-    for row, ids in zip(rows, texts, strict=True):
-        requests[row] = language.text(ids)
-    return requests
+    stops = [language.id(SEEN), language.id(USER_START)]
+    requests: list[list[str]] = [[] for _ in stream.ids]
+    seen: list[list[str]] = [[] for _ in stream.ids]
+    looking = list(range(len(stream)))
+    _take_requests(stream, looking if going_on else _asked(stream, looking, words_too=True), requests, cancel)
+    while looking:
+        with _some_rows(stream, looking) as part:
+            texts = write(part, stops=stops, max_tokens=MAX_SEEN_TOKENS, may_be_empty=True, cancel=cancel)
+        for row, ids in zip(looking, texts, strict=True):
+            seen[row].append(language.text(ids))
+        looking = _take_requests(stream, _asked(stream, looking), requests, cancel)
+    stream.append_all([language.id(SEEN)])
+    return [Look("; ".join(r), " ".join(filter(None, s))) for r, s in zip(requests, seen, strict=True)]
+
+
+def _asked(stream: TokenStream, rows: Sequence[int], words_too: bool = False) -> list[int]:
+    """Those of the rows in which the model goes on to a request, and not to the end of what it sees, or to words."""
+    language = stream.language
+    start = language.id(USER_START)
+    allowed = language.words.clone() if words_too else torch.zeros_like(language.words)
+    allowed[[start, language.id(SEEN)]] = True
+    likely = stream.logits().masked_fill(~allowed, -torch.inf).argmax(1).tolist()
+    return [row for row in rows if likely[row] == start]
+
+
+def _take_requests(
+    stream: TokenStream, rows: Sequence[int], requests: list[list[str]], cancel: CancelCheck | None
+) -> list[int]:
+    """Let the model take up the next request in those of the rows where words are left; these are returned."""
+    language = stream.language
+    copies = {row: NextRequest(language.tokenizer, stream.ids[row]) for row in rows}
+    copies = {row: copy for row, copy in copies.items() if copy.possible}
+    if not copies:
+        return []
+    with _some_rows(stream, list(copies)) as part:
+        part.append_all([language.id(USER_START)])
+        texts = write(
+            part,
+            stops=[language.id(USER_END)],
+            max_tokens=MAX_REQUEST_TOKENS,
+            constraints=list(copies.values()),
+            cancel=cancel,
+        )
+        part.append_all([language.id(USER_END)])
+    for row, ids in zip(copies, texts, strict=True):
+        requests[row].append(language.text(ids))
+    return list(copies)
+
+
+@contextmanager
+def _some_rows(stream: TokenStream, rows: Sequence[int]) -> Iterator[TokenStream]:
+    """Go on with some rows by themselves; what is put into them becomes part of the stream."""
+    if len(rows) == len(stream):
+        yield stream
+        return
+    part = stream.select(rows)
+    yield part
+    part.logits()  # only what has been read can be adopted
+    stream.adopt(part, rows)
 
 
 def task_probabilities(stream: TokenStream, allowed: Sequence[Sequence[str]]) -> list[dict[str, float]]:

@@ -83,13 +83,15 @@ def test_rows_take_up_requests_as_they_would_alone(pipe: GenLlavaPipeline) -> No
     with torch.no_grad():
         for going_on in (True, False):
             together = stream(*texts)
-            requests = segments.take_requests(together, going_on)
+            looks = segments.look(together, going_on)
             for row, text in enumerate(texts):
                 alone = stream(text)
-                assert segments.take_requests(alone, going_on) == [requests[row]]
+                assert segments.look(alone, going_on) == [looks[row]]
                 assert alone.ids[0] == together.ids[row]
-                assert requests[row] in text
-                assert alone.ids[0].count(language.id(USER_END)) == 2 or not going_on
+                taken = looks[row].request.split("; ") if looks[row].request else []
+                assert ("; ".join(taken) and all(words in text for words in taken)) or not going_on
+                assert alone.ids[0].count(language.id(USER_START)) == 1 + len(taken)
+                assert alone.ids[0][-1] == language.id(SEEN)
                 left, right = alone.logits()[0], together.logits()[row]
                 assert left.numpy() == pytest.approx(right.numpy(), abs=1e-3)
 

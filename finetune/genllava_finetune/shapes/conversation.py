@@ -12,7 +12,6 @@ from genllava_finetune.shapes.dialogue import (
     Check,
     Dialogue,
     EditCheck,
-    Look,
     StepsCheck,
     Turn,
 )
@@ -209,7 +208,7 @@ def _question(rng: random.Random, state: _State) -> Turn | None:
         heldout_relations=state.heldout == "relation",
         number=number if named else None,
     )
-    return replace(turn, about=number)
+    return turn.of(number)
 
 
 def _edit(rng: random.Random, state: _State) -> Turn | None:
@@ -234,7 +233,7 @@ def _follow_up(rng: random.Random, state: _State) -> Turn | None:
         return None
     family, number = state.asked
     turn = sample_follow_up(rng, state.scenes[number - 1], state.forms, family)
-    return None if turn is None else replace(turn, about=number)
+    return None if turn is None else turn.of(number)
 
 
 def _undo(rng: random.Random, state: _State) -> Turn | None:
@@ -250,7 +249,7 @@ def _impossible(rng: random.Random, state: _State) -> Turn | None:
     turn = sample_impossible_edit(
         rng, state.scenes[-1], number, state.forms, pronoun=state.focus is None and number == 1
     )
-    return None if turn is None else replace(turn, about=number)
+    return None if turn is None else turn.of(number)
 
 
 def _generation(rng: random.Random, state: _State) -> Turn | None:
@@ -316,7 +315,7 @@ def _plain_edit(rng: random.Random, state: _State) -> Turn | None:
 
 def _plain_question(rng: random.Random, state: _State) -> Turn | None:
     turn = sample_question(rng, state.scenes[-1], _inner(state.forms), heldout_relations=state.heldout == "relation")
-    return replace(turn, about=len(state.scenes))
+    return turn.of(len(state.scenes))
 
 
 def _inner(forms: Forms) -> Forms:
@@ -338,10 +337,8 @@ def _joined(rng: random.Random, intent: Intent, forms: Forms, first: Turn, secon
         StepsCheck(kept),
         "steps",
         form,
-        about=first.about,
-        notes=first.notes,
-        then=(Look(second.about, second.notes),),
-        asked=tuple(texts),
+        looks=(*first.looks, *second.looks),
+        asked=(*(first.asked or texts[:1]), *(second.asked or texts[1:])),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from genllava_finetune.shapes.plan import write_plan
@@ -88,10 +88,18 @@ Check = SingleCheck | StepsCheck
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What is written down before something is done: of which picture (None: of none), and what there is to note."""
+    """What is written down before something is done.
+
+    Attributes:
+        about, notes: number of the picture a request is about (None: of none), and what there is to note of it.
+        beside: number of another picture that something is taken from, described right before that one.
+        planned: what the picture would then show, as a plan; nothing is drawn before the next request is looked at.
+    """
 
     about: int | None = None
     notes: tuple[str, ...] = ()
+    beside: int | None = None
+    planned: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +109,8 @@ class Turn:
     Attributes:
         family, form: the kind of request, and the sentence form it was built from.
         images: what the pictures show that come with it.
-        about, notes: number of the picture it is about (None: of none), and what there is to note of it (see `notes`).
-        then: of several things asked in one message, what there is to look at for each but the first.
-        asked: the words that ask for each of them.
+        looks: what there is to look at, for each of several things asked in one message.
+        asked: the words that ask for each of them; empty if there is but one.
     """
 
     user: str
@@ -112,10 +119,17 @@ class Turn:
     family: str
     form: str
     images: tuple[Scene, ...] = ()
-    about: int | None = 1
-    notes: tuple[str, ...] = ()
-    then: tuple[Look, ...] = ()
+    looks: tuple[Look, ...] = (Look(1),)
     asked: tuple[str, ...] = ()
+
+    @property
+    def about(self) -> int | None:
+        """Number of the picture that its first request is about."""
+        return self.looks[0].about
+
+    def of(self, number: int) -> Turn:
+        """The same of another picture."""
+        return replace(self, looks=tuple(replace(look, about=number) for look in self.looks))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Literal
 
 from genllava_finetune.shapes.description import Description
-from genllava_finetune.shapes.dialogue import EditCheck, Turn, edit
+from genllava_finetune.shapes.dialogue import EditCheck, Look, Turn, edit
 from genllava_finetune.shapes.edits import (
     Add,
     Changed,
@@ -30,6 +31,7 @@ from genllava_finetune.shapes.language.grammar import Forms, add_noise, fill
 from genllava_finetune.shapes.language.joining import IN_PICTURE, JOINED
 from genllava_finetune.shapes.language.noun_phrases import inner, the_picture
 from genllava_finetune.shapes.notes import look
+from genllava_finetune.shapes.plan import write_plan
 from genllava_finetune.shapes.proposals import OPERATIONS, PROPOSE, WITHHELD, Context, Proposal
 from genllava_finetune.shapes.scene import Scene
 from genllava_finetune.shapes.splits import (
@@ -49,10 +51,11 @@ COMPOUND_SHARE: Final = 0.15
 """How many instructions ask for two changes."""
 
 _PAIRS: Final = tuple(itertools.product(OPERATIONS, OPERATIONS))
-_ORDINARY_PAIRS: Final = tuple(
+ORDINARY_PAIRS: Final = tuple(
     pair for pair in _PAIRS if pair not in HELD_OUT_EDIT_PAIRS and pair[::-1] not in HELD_OUT_EDIT_PAIRS
 )
-_WITHHELD_PAIRS: Final = tuple(pair for pair in _PAIRS if pair not in _ORDINARY_PAIRS)
+"""Changes that training may ask for in one sentence."""
+_WITHHELD_PAIRS: Final = tuple(pair for pair in _PAIRS if pair not in ORDINARY_PAIRS)
 _TRIES: Final[dict[Split, int]] = {"train": 6, "dev": 40, "test": 40}
 
 
@@ -143,7 +146,7 @@ def _kinds(
             return rng.choice(_WITHHELD_PAIRS), False
         return (rng.choice(tuple(WITHHELD)),), True
     if rng.random() < COMPOUND_SHARE:
-        return rng.choice(_ORDINARY_PAIRS), False
+        return rng.choice(ORDINARY_PAIRS), False
     return (rng.choice(OPERATIONS),), False
 
 
@@ -185,10 +188,10 @@ def sample_edit(
             continue
         if is_held_out_edit(scene, operations) != (heldout == "edit_combo"):
             continue
-        user, form = _say(rng, proposals, number if name_number else None, forms, short)
+        user, form, asked = _say(rng, proposals, number if name_number else None, forms, short)
         check = EditCheck(Changed(scene, operations), Preserved(scene, operations), chosen)
-        step = edit(number, target, _order(scene, operations, target))
-        return Turn(user, (step,), check, "edit", form, about=number, notes=_notes(scene, operations))
+        looks, order = _looks(scene, number, operations)
+        return Turn(user, (edit(number, target, order),), check, "edit", form, looks=looks, asked=asked)
     return None
 
 
@@ -197,28 +200,37 @@ def sample_undo(rng: random.Random, scene: Scene, number: int, forms: Forms) -> 
     form = UNDO.draw(rng, forms)
     check = EditCheck(Changed(scene, ()), Preserved(scene, ()), ("undo",))
     step = edit(number, scene, [thing.cell for thing in scene.things])
-    return Turn(add_noise(rng, form), (step,), check, "edit", form, about=number)
+    return Turn(add_noise(rng, form), (step,), check, "edit", form, looks=(Look(number),))
 
 
-def _notes(scene: Scene, operations: Sequence[Operation]) -> tuple[str, ...]:
-    """What the operations are about, where that is there from the beginning; and that the place they name is free."""
-    notes, now = [], scene
+def _looks(scene: Scene, number: int, operations: Sequence[Operation]) -> tuple[tuple[Look, ...], list[int]]:
+    """What there is to look at for each operation on picture `number`, and the cells in the order of the last plan.
+
+    What was changed comes first in a plan, next to what was noted of it; then the rest as it was, then what is new.
+    """
+    order = [thing.cell for thing in scene.things]
+    looks: list[Look] = []
     for operation in operations:
-        whats = [reference.what for reference in _references(operation)]
-        if isinstance(operation, Move) and operation.cell is not None:
-            whats.append(Description(cell=operation.cell))
-        if isinstance(operation, Add) and operation.wanted.cell is not None:
-            whats.append(Description(cell=operation.wanted.cell))
-        notes += [look(scene, what) for what in whats if what.select(scene) == what.select(now)]
-        now = operation.apply(now)
-    return tuple(dict.fromkeys(notes))
+        if looks:
+            looks[-1] = replace(looks[-1], planned=write_plan(scene, order))
+        looks.append(Look(number, _notes(scene, operation)))
+        fates = {old.cell: (old, new) for old, new in trace(scene, (operation,)).fates if new is not None}
+        scene = operation.apply(scene)
+        changed = [new.cell for old, new in fates.values() if old != new]
+        kept = [cell for cell in order if cell in fates and fates[cell][0] == fates[cell][1]]
+        order = [*changed, *kept]
+        order += [thing.cell for thing in scene.things if thing.cell not in order]
+    return tuple(looks), order
 
 
-def _order(scene: Scene, operations: Sequence[Operation], target: Scene) -> list[int]:
-    """What was changed comes first, next to what was noted of it; then the rest in its old order, then what is new."""
-    fates = [(old, new) for old, new in trace(scene, operations).fates if new is not None]
-    kept = [new.cell for changed in (True, False) for old, new in fates if (old != new) == changed]
-    return kept + [thing.cell for thing in target.things if thing.cell not in kept]
+def _notes(scene: Scene, operation: Operation) -> tuple[str, ...]:
+    """What the operation is about, and that the place it names is free."""
+    whats = [reference.what for reference in _references(operation)]
+    if isinstance(operation, Move) and operation.cell is not None:
+        whats.append(Description(cell=operation.cell))
+    if isinstance(operation, Add) and operation.wanted.cell is not None:
+        whats.append(Description(cell=operation.wanted.cell))
+    return tuple(dict.fromkeys(look(scene, what) for what in whats))
 
 
 def _result(scene: Scene, operations: Sequence[Operation]) -> Scene | None:
@@ -242,10 +254,10 @@ def _wanted(target: Scene, heldout: HeldOutEdit | None) -> bool:
 
 def _say(
     rng: random.Random, proposals: Sequence[Proposal], named: int | None, forms: Forms, short: bool
-) -> tuple[str, str]:
-    """(what a user might type, the sentence form it was built from)."""
-    compound = len(proposals) > 1
-    if compound:
+) -> tuple[str, str, tuple[str, ...]]:
+    """(what a user might type, the sentence form it was built from, the words for each of several changes)."""
+    texts: list[str] = []
+    if len(proposals) > 1:
         form = JOINED.draw(rng, forms)
         texts = [fill(p.instruction.short.draw(rng, inner(forms)), p.words) for p in proposals]
         text = fill(form, {"one": texts[0], "other": texts[1]})
@@ -258,4 +270,4 @@ def _say(
     if named is not None:
         form = IN_PICTURE.draw(rng, forms)
         text = fill(form, {"request": text, "picture": the_picture(rng, named)})
-    return (text if short else add_noise(rng, text)), form
+    return (text if short else add_noise(rng, text)), form, tuple(texts)

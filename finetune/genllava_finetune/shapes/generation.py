@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final, Literal
 
 from genllava_finetune.shapes.description import Description
-from genllava_finetune.shapes.dialogue import SceneCheck, Turn, generation
+from genllava_finetune.shapes.dialogue import Look, SceneCheck, Turn, generation
 from genllava_finetune.shapes.language.grammar import Forms, Intent, add_noise, fill
 from genllava_finetune.shapes.language.noun_phrases import inner, some_things
 from genllava_finetune.shapes.language.requests import (
@@ -230,7 +230,7 @@ def sample_generation(
             if wanted(target) and split_of(target) == split:
                 user, form = say_request(rng, spec, forms, short)
                 check = SceneCheck(spec.holds, spec.tags)
-                return Turn(user, (generation(target, cells),), check, "generate", form, about=None)
+                return Turn(user, (generation(target, cells),), check, "generate", form, looks=(Look(),))
 
 
 def say_request(rng: random.Random, spec: Specification, forms: Forms, short: bool = False) -> tuple[str, str]:

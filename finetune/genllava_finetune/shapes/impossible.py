@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from genllava_finetune.shapes.answers import name_of
 from genllava_finetune.shapes.description import Description
-from genllava_finetune.shapes.dialogue import DeclineCheck, Turn, answer
+from genllava_finetune.shapes.dialogue import DeclineCheck, Look, Turn, answer
 from genllava_finetune.shapes.language import instructions
 from genllava_finetune.shapes.language.grammar import Forms, add_noise, fill
 from genllava_finetune.shapes.language.instructions import Instruction
@@ -66,7 +66,7 @@ def _turn(
 ) -> Turn:
     form = instruction.all.draw(rng, forms)
     user = add_noise(rng, fill(form, words))
-    return Turn(user, (answer(said),), DeclineCheck(reason), f"edit.{reason}", form, notes=notes)
+    return Turn(user, (answer(said),), DeclineCheck(reason), f"edit.{reason}", form, looks=(Look(1, notes),))
 
 
 def _sentence(

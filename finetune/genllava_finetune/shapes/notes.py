@@ -41,6 +41,11 @@ def side_by_side(columns: bool, one: Thing, other: Thing) -> str:
     return values("column" if columns else "row", first, second)
 
 
+def then(plan: str) -> str:
+    """`then: at the top a large red star, on white`: what a picture would show, which is not drawn."""
+    return f"then: {plan}"
+
+
 def in_picture(number: int | None, notes: Iterable[str]) -> str:
     """`in image 2, star: at the top a small red star; circle: nothing`; empty if there is nothing to note."""
     written = "; ".join(notes)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from genllava_finetune.shapes.description import Description
-from genllava_finetune.shapes.dialogue import DeclineCheck, Turn, answer
+from genllava_finetune.shapes.dialogue import DeclineCheck, Look, Turn, answer
 from genllava_finetune.shapes.language import foreign_words as foreign
 from genllava_finetune.shapes.language import outside_requests as requests
 from genllava_finetune.shapes.language.grammar import Forms, Intent, add_noise, fill
@@ -61,7 +61,7 @@ def _turn(rng: random.Random, kind: str, intent: Intent, forms: Forms, said: str
             words[name] = word(rng, forms)
     text = " ".join(fill(form, words).split())
     user = add_noise(rng, text + ("?" if kind == "question" and rng.random() < 0.7 else ""))
-    return Turn(user, (answer(said),), DeclineCheck("outside"), f"outside.{kind}", form, about=None)
+    return Turn(user, (answer(said),), DeclineCheck("outside"), f"outside.{kind}", form, looks=(Look(),))
 
 
 @functools.cache

@@ -349,7 +349,7 @@ def _borrow(rng: random.Random, state: _State, number: int, other: int, scene: S
     check = EditCheck(Changed(target, operations), Preserved(target, operations), ("background",))
     step = edit(number, scene, [thing.cell for thing in scene.things])
     notes = (values("background", f"image {other}", scene.background),)
-    return Turn(text, (step,), check, "edit", form, about=number, notes=notes)
+    return Turn(text, (step,), check, "edit", form, looks=(Look(number, notes, beside=other),))
 
 
 def _name(rng: random.Random, number: int) -> str:
@@ -371,7 +371,7 @@ def _ask(rng: random.Random, state: _State, alone: bool) -> Turn | None:
         turn = sample_question(rng, scene, _forms(state, alone), family, number=number if named else None)
     except ValueError:  # this scene gives no such question
         return None
-    return replace(turn, about=number, user=turn.user if alone else _answered(rng, state, turn.user))
+    return replace(turn.of(number), user=turn.user if alone else _answered(rng, state, turn.user))
 
 
 def _what_is_at(rng: random.Random, state: _State, number: int, named: bool) -> Turn:
@@ -384,8 +384,8 @@ def _what_is_at(rng: random.Random, state: _State, number: int, named: bool) -> 
     here = f"in {the_picture(rng, number)}" if named else ""
     text = " ".join(fill(form, place_words(rng, cell) | {"here": here, "thing": say(rng, "thing")}).split())
     user = _answered(rng, state, text)
-    notes = (look(scene, what),)
-    return Turn(user, (answer(said),), AnswerCheck((said,)), "what_is_at", form, about=number, notes=notes)
+    looks = (Look(number, (look(scene, what),)),)
+    return Turn(user, (answer(said),), AnswerCheck((said,)), "what_is_at", form, looks=looks)
 
 
 def _answered(rng: random.Random, state: _State, question: str) -> str:
@@ -411,8 +411,6 @@ def _string(rng: random.Random, forms: Forms, requests: Sequence[Turn]) -> Turn:
         StepsCheck(kept),
         f"{len(requests)} steps",
         form,
-        about=requests[0].about,
-        notes=requests[0].notes,
-        then=tuple(Look(request.about, request.notes) for request in requests[1:]),
+        looks=tuple(look for request in requests for look in request.looks),
         asked=tuple(texts),
     )

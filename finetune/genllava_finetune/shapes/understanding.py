@@ -13,7 +13,7 @@ from genllava_finetune.shapes import answers
 from genllava_finetune.shapes.answers import is_right as is_right
 from genllava_finetune.shapes.answers import normalize_answer as normalize_answer
 from genllava_finetune.shapes.description import Description
-from genllava_finetune.shapes.dialogue import AnswerCheck, Turn, answer
+from genllava_finetune.shapes.dialogue import AnswerCheck, Look, Turn, answer
 from genllava_finetune.shapes.language import questions
 from genllava_finetune.shapes.language.back_references import FOLLOW_UP
 from genllava_finetune.shapes.language.grammar import Forms, Intent, add_noise, fill
@@ -131,7 +131,7 @@ def sample_lookups(rng: random.Random, scene: Scene, count: int, by_shape: bool 
             whats.append(what)
     user = ", ".join(the_thing(rng, what, "train") for what in whats)
     notes = tuple(look(scene, what) for what in whats)
-    return Turn(add_noise(rng, user), (), AnswerCheck(()), "lookups", "", images=(scene,), notes=notes)
+    return Turn(add_noise(rng, user), (), AnswerCheck(()), "lookups", "", images=(scene,), looks=(Look(1, notes),))
 
 
 FOLLOWED: Final = {"color_of": "color", "shape_of": "shape", "size_of": "size", "where_is": "cell"}
@@ -162,7 +162,7 @@ def _turn(rng: random.Random, about: Circumstances, family: str, asked: Asked) -
     ending = "" if asked.intent.name.startswith("ask.caption") and rng.random() < 0.6 else "?"
     check = AnswerCheck((asked.answer,))
     user = add_noise(rng, text + ending)
-    return Turn(user, (answer(asked.answer),), check, family, form, notes=asked.notes)
+    return Turn(user, (answer(asked.answer),), check, family, form, looks=(Look(1, asked.notes),))
 
 
 def _places(rng: random.Random, about: Circumstances, family: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from genllava import layout
 from genllava.tokens import BOS, EOS, PAD, SPECIAL_TOKENS, T2I
 from genllava_finetune.shapes.augment import draw_varied
 from genllava_finetune.shapes.dialogue import Dialogue, Look, Turn
-from genllava_finetune.shapes.notes import caption, in_picture
+from genllava_finetune.shapes.notes import caption, in_picture, then
 from genllava_finetune.shapes.render import render_array
 from genllava_finetune.shapes.scene import COLORS, Scene
 from genllava_finetune.shapes.splits import sample_scene
@@ -122,11 +122,12 @@ class Encoder:
         user = layout.user_turn(self.tokenizer, turn.user, numbers, self.tokens_per_image)
         self._add(example, user, learn=False)
         requests = as_typed(turn.user, turn.asked) or [""]
-        looks = (Look(turn.about, turn.notes), *turn.then)
-        for step, look, text in zip(turn.steps or (None,), looks, requests, strict=True):
+        steps = iter(turn.steps)
+        for look, text in zip(turn.looks, requests, strict=True):
             if text:
                 self._take(example, text)
             self._look(example, look)
+            step = None if look.planned else next(steps, None)
             if step is None:  # there is nothing but to look
                 continue
             if step.target is None:
@@ -150,12 +151,13 @@ class Encoder:
     def _look(self, example: Example, look: Look) -> None:
         """Add captions of the pictures that have none, and what is noted of the one that the request is about.
 
-        That one is described last, again if need be: what is done next never has to look for it further back.
+        That one is described last, again if need be, and right after the one that it takes something from: what is
+        done next never has to look for them further back.
         """
-        about = look.about
         new = [number for number in range(1, len(example.scenes) + 1) if number not in example.described]
-        if about is not None and (new or example.described)[-1] != about:
-            new = [*(number for number in new if number != about), about]
+        last = [number for number in (look.beside, look.about) if number is not None]
+        if look.beside is not None or [*example.described, *new][-len(last) :] != last:
+            new = [*(number for number in new if number not in last), *last]
         for number in new:
             seen = layout.text_ids(self.tokenizer, caption(number, example.scenes[number - 1]))
             blind = len(layout.text_ids(self.tokenizer, layout.picture_prefix(number)))  # that it looks needs no eyes
@@ -163,7 +165,12 @@ class Encoder:
             self._add(example, seen[:blind], learn=True)
             self._add(example, seen[blind:], learn=known)
         example.described += new
-        self._add(example, layout.seen(self.tokenizer, in_picture(about, look.notes)), learn=True)
+        notes = in_picture(look.about, look.notes)
+        if look.planned:
+            self._add(example, layout.text_ids(self.tokenizer, notes), learn=True)
+            self._add(example, layout.text_ids(self.tokenizer, then(look.planned)), learn=True)
+        else:
+            self._add(example, layout.seen(self.tokenizer, notes), learn=True)
 
     def _take(self, example: Example, request: str) -> None:
         """Add one of several requests as the model takes it up."""

@@ -8,21 +8,23 @@ from typing import Final
 
 from genllava_finetune.shapes.conversation import sample_dialogue
 from genllava_finetune.shapes.dialogue import Dialogue, Turn
-from genllava_finetune.shapes.editing import sample_edit, sample_undo
+from genllava_finetune.shapes.editing import ORDINARY_PAIRS, sample_edit, sample_undo
 from genllava_finetune.shapes.generation import sample_generation
 from genllava_finetune.shapes.impossible import sample_impossible_edit
 from genllava_finetune.shapes.outside import sample_outside
 from genllava_finetune.shapes.scene import Scene
 from genllava_finetune.shapes.splits import sample_scene
-from genllava_finetune.shapes.tasks import sample_task
+from genllava_finetune.shapes.tasks import sample_borrowing, sample_task
 from genllava_finetune.shapes.understanding import FOLLOWED, sample_follow_up, sample_question
 
 MIXTURE: Final = {
-    "questions": 0.18,
+    "questions": 0.17,
     "generation": 0.08,
-    "edit": 0.2,
-    "conversation": 0.24,
-    "tasks": 0.25,
+    "edit": 0.15,
+    "changes": 0.06,
+    "borrowing": 0.06,
+    "conversation": 0.21,
+    "tasks": 0.22,
     "outside": 0.04,
     "null": 0.01,
 }
@@ -36,7 +38,9 @@ UNDO_SHARE: Final = 0.04
 STEPS_SHARE: Final = 0.35
 """Conversations that are drawn again until something is asked in them about what the same message had drawn."""
 CHANGES: Final = 3
-"""Most changes in one dialogue that is nothing else."""
+"""Most requests for changes in one dialogue that is nothing else."""
+PAIRS_SHARE: Final = 0.4
+"""How many of those ask for two changes at once."""
 
 
 def sample_training_dialogue(rng: random.Random) -> Dialogue | None:
@@ -48,6 +52,10 @@ def sample_training_dialogue(rng: random.Random) -> Dialogue | None:
         return _conversation(rng)
     if kind == "tasks":
         return sample_task(rng, "train", "train")
+    if kind == "borrowing":
+        return sample_borrowing(rng)
+    if kind == "changes":
+        return sample_changes(rng)
     if kind == "generation":
         return Dialogue((sample_generation(rng, "train", "train"),))
     scene = sample_scene(rng, "train")
@@ -75,12 +83,13 @@ def _conversation(rng: random.Random) -> Dialogue:
 
 
 def sample_changes(rng: random.Random) -> Dialogue:
-    """Several changes of one picture, each of the picture as it came: to learn what a change does to a plan."""
+    """Several changes of one picture, each of it as it came: to learn what they do to a plan."""
     while True:
         scene = sample_scene(rng, "train")
         turns: list[Turn] = []
         for _ in range(CHANGES):
-            turn = sample_edit(rng, scene, 1, "train", "train", name_number=bool(turns))
+            pair = rng.choice(ORDINARY_PAIRS) if rng.random() < PAIRS_SHARE else None
+            turn = sample_edit(rng, scene, 1, "train", "train", name_number=bool(turns), kinds=pair)
             if turn is not None:
                 turns.append(turn)
         if turns:

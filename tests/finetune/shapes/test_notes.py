@@ -50,20 +50,20 @@ def test_notes_of_a_question_are_true_and_agree_with_its_answer(rng: random.Rand
         return
     known = {place_first(thing) for thing in scene.things}
     answer = turn.steps[0].text
-    looks = turn.notes[:2] if family in ("relation", "compare") else turn.notes
+    looks = turn.looks[0].notes[:2] if family in ("relation", "compare") else turn.looks[0].notes
     assert all(set(found(note)) <= known for note in looks)
     if family in ("background", "caption_short", "caption_full"):
-        assert not turn.notes
+        assert not turn.looks[0].notes
     elif family in ("exist", "false_premise"):
-        (note,) = turn.notes
+        (note,) = turn.looks[0].notes
         assert bool(found(note)) == ("there is a" in answer.lower())
     elif family in ("color_of", "shape_of", "size_of", "where_is"):
-        ((thing,),) = (found(note) for note in turn.notes)
+        ((thing,),) = (found(note) for note in turn.looks[0].notes)
         assert answer.rstrip(".").split()[-1] in thing.split()
     elif family == "ambiguous":
-        assert len(found(turn.notes[0])) > 1
+        assert len(found(turn.looks[0].notes[0])) > 1
     elif family == "relation":
-        name, values = turn.notes[2].split(": ")
+        name, values = turn.looks[0].notes[2].split(": ")
         one, other = (next(thing for thing in scene.things if place_first(thing) in note) for note in looks)
         spots = (one.column, other.column) if name == "column" else (one.row, other.row)
         order = ("left", "center", "right") if name == "column" else ("top", "center", "bottom")
@@ -71,12 +71,12 @@ def test_notes_of_a_question_are_true_and_agree_with_its_answer(rng: random.Rand
         if spots[0] == spots[1]:
             assert answer == "No."
     elif family == "compare":
-        first, second = turn.notes[2].split(": ")[1].split(", ")
-        assert len(turn.notes) == 3
-        if turn.notes[2].startswith("color"):
+        first, second = turn.looks[0].notes[2].split(": ")[1].split(", ")
+        assert len(turn.looks[0].notes) == 3
+        if turn.looks[0].notes[2].startswith("color"):
             assert (answer == "Yes.") == (first == second)
     elif family == "relation_what":
-        assert len(turn.notes) == 2
+        assert len(turn.looks[0].notes) == 2
 
 
 @given(seeds)
@@ -85,7 +85,7 @@ def test_an_edit_that_cannot_be_done_has_the_reason_in_its_notes(rng: random.Ran
     turn = sample_impossible_edit(rng, scene, 1, "train")
     if turn is None or "no room" in turn.steps[0].text:
         return
-    objects = [len(found(note)) for note in turn.notes]
+    objects = [len(found(note)) for note in turn.looks[0].notes]
     said = turn.steps[0].text
     if said.startswith(("There is no", "There are no")):
         assert 0 in objects
@@ -99,7 +99,7 @@ def test_an_edit_that_cannot_be_done_has_the_reason_in_its_notes(rng: random.Ran
 def test_lookups_are_of_different_things_and_nothing_is_said(rng: random.Random) -> None:
     scene = sample_scene(rng, "train")
     turn = sample_lookups(rng, scene, 8)
-    assert len(set(turn.notes)) == 8
+    assert len(set(turn.looks[0].notes)) == 8
     assert not turn.steps
 
 

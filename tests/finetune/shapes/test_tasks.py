@@ -101,8 +101,9 @@ def test_there_is_one_look_for_every_step(rng: random.Random) -> None:
     pictures = 0
     for turn in sample_task(rng, "train", "train").turns:
         pictures += len(turn.images)
-        looks = [(turn.about, turn.notes), *((look.about, look.notes) for look in turn.then)]
-        for step, check, (about, notes) in zip(turn.steps, checks_of(turn), looks, strict=True):
+        for step, check, look in zip(turn.steps, checks_of(turn), turn.looks, strict=True):
+            about, notes = look.about, look.notes
+            assert not look.planned
             assert about is None or 1 <= about <= pictures
             assert bool(about) or not notes
             if step.source is not None:
@@ -159,8 +160,8 @@ def test_withheld_forms_are_used_only_where_asked_for() -> None:
 def test_the_same_seed_gives_the_same_task() -> None:
     for split in ("train", "dev"):
         one, other = (sample_task(random.Random(5), split, "train") for _ in range(2))
-        assert [(turn.user, turn.images, turn.steps, turn.then) for turn in one.turns] == [
-            (turn.user, turn.images, turn.steps, turn.then) for turn in other.turns
+        assert [(turn.user, turn.images, turn.steps, turn.looks) for turn in one.turns] == [
+            (turn.user, turn.images, turn.steps, turn.looks) for turn in other.turns
         ]
 
 

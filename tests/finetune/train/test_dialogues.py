@@ -13,17 +13,18 @@ from transformers import PreTrainedTokenizerFast
 
 from genllava import layout
 from genllava.copying import NextRequest
-from genllava.tokens import BOS, EOI, EOS, I2I, I2T, IMAGE, QUERY, SOI, SPECIAL_TOKENS, T2I, USER_END, USER_START
+from genllava.tokens import BOS, EOI, EOS, I2I, I2T, IMAGE, QUERY, SEEN, SOI, SPECIAL_TOKENS, T2I, USER_END, USER_START
 from genllava_finetune.shapes.conversation import sample_dialogue
-from genllava_finetune.shapes.dialogue import Dialogue, Step, Turn
+from genllava_finetune.shapes.dialogue import Dialogue, Look, Step, Turn
+from genllava_finetune.shapes.editing import sample_edit
 from genllava_finetune.shapes.generation import sample_generation
-from genllava_finetune.shapes.notes import caption, in_picture
+from genllava_finetune.shapes.notes import caption, in_picture, then
 from genllava_finetune.shapes.parser import parse
 from genllava_finetune.shapes.plan import read_plan
 from genllava_finetune.shapes.render import render_array
 from genllava_finetune.shapes.scene import JITTER, Scene, Thing
 from genllava_finetune.shapes.splits import allowed, in_distribution, is_held_out_form, sample_scene, split_of
-from genllava_finetune.shapes.tasks import sample_task
+from genllava_finetune.shapes.tasks import sample_borrowing, sample_task
 from genllava_finetune.shapes.understanding import sample_question
 from genllava_finetune.train.dialogues import IGNORE, Encoder, as_typed, pad
 from genllava_finetune.train.image_decoder import centred, settled
@@ -42,10 +43,10 @@ def encoder() -> Encoder:
     return Encoder(tokenizer(), TOKENS_PER_IMAGE, QUERIES)
 
 
-def looks(turn: Turn) -> list[tuple[int | None, list[Step]]]:
-    """What each look of a turn is about, and the step after it."""
-    about = (turn.about, *(look.about for look in turn.then))
-    return [(number, [step]) for number, step in zip(about, turn.steps, strict=True)]
+def looks(turn: Turn) -> list[tuple[Look, list[Step]]]:
+    """The looks of a turn, and the step after each."""
+    steps = iter(turn.steps)
+    return [(look, [] if look.planned else [next(steps)]) for look in turn.looks]
 
 
 def captions(t: PreTrainedTokenizerFast, dialogue: Dialogue) -> tuple[list[list[int]], list[list[int]]]:
@@ -53,16 +54,19 @@ def captions(t: PreTrainedTokenizerFast, dialogue: Dialogue) -> tuple[list[list[
     scenes: list[Scene] = []
     first: dict[int, list[int]] = {}
     again: list[list[int]] = []
-    last = 0
+    last: list[int] = []
     for turn in dialogue.turns:
         scenes += turn.images
-        for about, steps in looks(turn):
+        for look, steps in looks(turn):
             texts = {k: layout.text_ids(t, caption(k, scene)) for k, scene in enumerate(scenes, 1)}
             new = [number for number in texts if number not in first]
             first |= {number: texts[number] for number in new}
-            if about is not None and about not in new and (new or last != about):
-                again.append(texts[about])
-            last = about if about is not None else (new or [last])[-1]
+            needed = [number for number in (look.beside, look.about) if number is not None]
+            if needed and (look.beside is not None or [*last, *new][-len(needed) :] != needed):
+                again += [texts[number] for number in needed if number not in new]
+                last = needed
+            else:
+                last = [*last, *new]
             scenes += [step.target for step in steps if step.target is not None]
     return list(first.values()), again
 
@@ -99,11 +103,11 @@ def test_what_is_seen_is_written_before_it_is_talked_about() -> None:
         bos,
         *layout.user_turn(t, first.user, [1], TOKENS_PER_IMAGE),
         *layout.text_ids(t, caption(1, scene)),
-        *layout.seen(t, in_picture(1, first.notes)),
+        *layout.seen(t, in_picture(1, first.looks[0].notes)),
         *layout.answer(t, first.steps[0].text),
         eos,
         *layout.user_turn(t, second.user, [], TOKENS_PER_IMAGE),
-        *layout.seen(t, in_picture(1, second.notes)),
+        *layout.seen(t, in_picture(1, second.looks[0].notes)),
         *layout.answer(t, second.steps[0].text),
         eos,
     ]
@@ -115,15 +119,15 @@ def test_the_picture_that_is_asked_about_is_described_last() -> None:
     captioned = [layout.text_ids(t, caption(number, scene)) for number, scene in enumerate(scenes, 1)]
     shown = [tuple(scenes[:2]), (), (scenes[2],), ()]
     turns = [
-        replace(sample_question(rng, scenes[about - 1], "train"), images=images, about=about)
+        replace(sample_question(rng, scenes[about - 1], "train").of(about), images=images)
         for about, images in zip((1, 1, 2, 3), shown, strict=True)
     ]
     example = encoder().encode(rng, Dialogue(tuple(turns)))
     (eos,) = token_ids(t, EOS)
     looks = [[captioned[1], captioned[0]], [], [captioned[2], captioned[1]], [captioned[2]]]
     learnt = []
-    for turn, look in zip(turns, looks, strict=True):
-        learnt += [*chain(*look), *layout.seen(t, in_picture(turn.about, turn.notes))]
+    for turn, described in zip(turns, looks, strict=True):
+        learnt += [*chain(*described), *layout.seen(t, in_picture(turn.about, turn.looks[0].notes))]
         learnt += [*layout.answer(t, turn.steps[0].text), eos]
     assert [label for label in example.labels if label != IGNORE] == learnt
 
@@ -134,7 +138,7 @@ def test_a_drawing_is_looked_at_before_the_turn_goes_on() -> None:
     turn = sample_generation(rng, "train", "train")
     while [step.target is None for step in turn.steps] != [False, True]:
         (turn,) = sample_dialogue(rng, "train", "train", turns=1).turns
-    (first, second), (look,) = turn.steps, turn.then
+    (first, second), (_, look) = turn.steps, turn.looks
     assert first.target is not None
     shown = len(turn.images)
     (_, asked) = as_typed(turn.user, turn.asked)
@@ -149,6 +153,59 @@ def test_a_drawing_is_looked_at_before_the_turn_goes_on() -> None:
     example = encoder().encode(rng, Dialogue((turn,)))
     assert example.ids[-len(added) - 1 :] == [*added, eos]
     assert [label for label in example.labels if label != IGNORE][-len(added) - 1 :] == [*added, eos]
+
+
+def test_of_two_changes_the_first_is_planned_and_the_second_goes_on_from_there() -> None:
+    rng, t = random.Random(3), tokenizer()
+    bos, end = token_ids(t, BOS, SEEN)
+    for _ in range(20):
+        scene, turn = sample_scene(rng, "train"), None
+        while turn is None:
+            scene = sample_scene(rng, "train")
+            turn = sample_edit(rng, scene, 1, "train", "train", kinds=("recolor", "add"))
+        one, other = as_typed(turn.user, turn.asked)
+        (first, second), (step,) = turn.looks, turn.steps
+        between = read_plan(first.planned)
+        assert between is not None
+        assert step.target is not None
+        assert len(between.things) == len(scene.things) < len(step.target.things), "recoloured, and nothing added yet"
+        assert not second.planned
+        told = encoder().tell(rng, Dialogue((replace(turn, images=(scene,)),)))
+        expected = [
+            bos,
+            *layout.user_turn(t, turn.user, [1], 0),
+            *layout.user_turn(t, one, [], 0),
+            *layout.text_ids(t, caption(1, scene)),
+            *layout.text_ids(t, in_picture(1, first.notes)),
+            *layout.text_ids(t, then(first.planned)),
+            *layout.user_turn(t, other, [], 0),
+            *layout.text_ids(t, in_picture(1, second.notes)),
+            end,
+            *layout.plan(t, I2I, step.text),
+        ]
+        assert told.ids[: len(expected)] == expected
+
+
+def test_what_lends_its_background_is_described_before_what_gets_it() -> None:
+    rng, t = random.Random(5), tokenizer()
+    (end,) = token_ids(t, SEEN)
+    for _ in range(20):
+        dialogue = sample_borrowing(rng)
+        told = encoder().tell(rng, dialogue).ids
+        scenes = [*dialogue.turns[0].images, *(turn.steps[0].target for turn in dialogue.turns)]
+        ends = [at for at, token in enumerate(told) if token == end]
+        for turn, at in zip(dialogue.turns, ends, strict=True):
+            (look,) = turn.looks
+            assert look.beside is not None
+            assert look.about == turn.steps[0].source != look.beside
+            lender, about = scenes[look.beside - 1], scenes[look.about - 1]
+            assert lender is not None
+            assert about is not None
+            captions = [caption(look.beside, lender), caption(look.about, about)]
+            before = [*chain(*(layout.text_ids(t, text) for text in captions))]
+            before += layout.text_ids(t, in_picture(look.about, look.notes))
+            assert told[at - len(before) : at] == before
+            assert turn.steps[0].target == replace(about, background=lender.background)
 
 
 def test_of_several_requests_each_is_taken_up_before_its_step() -> None:
@@ -232,6 +289,7 @@ def test_what_is_told_needs_no_eyes() -> None:
 def test_only_what_the_assistant_says_is_learnt() -> None:
     rng, t = random.Random(1), tokenizer()
     never = set(token_ids(t, IMAGE, QUERY, EOI, BOS))
+    (end,) = token_ids(t, SEEN)
     for _ in range(100):
         dialogue = sample_training_dialogue(rng)
         if dialogue is None:
@@ -249,8 +307,9 @@ def test_only_what_the_assistant_says_is_learnt() -> None:
         asked = [text for turn in dialogue.turns for text in as_typed(turn.user, turn.asked)]
         seen += [layout.user_turn(t, text, [], TOKENS_PER_IMAGE) for text in asked]
         for turn in dialogue.turns:
-            seen.append(layout.seen(t, in_picture(turn.about, turn.notes)))
-            seen += [layout.seen(t, in_picture(look.about, look.notes)) for look in turn.then]
+            for look in turn.looks:
+                notes = layout.text_ids(t, in_picture(look.about, look.notes))
+                seen.append([*notes, *layout.text_ids(t, then(look.planned))] if look.planned else [*notes, end])
         assert len(learnt) == sum(map(len, said + seen)) + len(dialogue.turns)
         tasks = set(token_ids(t, I2T, T2I, I2I))
         assert [x for x in learnt if x in tasks] == [ids[0] for ids in said]
