@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
+from contextlib import suppress
 from statistics import median
 from typing import Final
 
@@ -15,7 +16,7 @@ import torch
 from PIL import Image
 from transformers import LlavaConfig, LlavaForConditionalGeneration, MistralConfig
 
-from genllava import GenLlavaPipeline, layout, segments
+from genllava import Cancelled, GenLlavaPipeline, layout
 from genllava.conversation import Conversation
 
 TURN: Final = 10
@@ -36,23 +37,17 @@ def measure() -> dict[str, object]:
     for turn in range(1, TURN):
         chat.replay(_turn_ids(pipeline, turn), [_picture(turn)])
     read = len(chat)
-    segments.MAX_SEEN_TOKENS, most = 1, segments.MAX_SEEN_TOKENS
     reused, again = [], []
-    try:
-        for _ in range(ROUNDS):
-            chat.release()
-            chat.next_action(["[I2T]"])  # the history is in the cache, and nothing after it, as between two turns
-            mark = chat.mark()
-            reused.append(_first_token(chat, TURN))
-            new = len(chat) - read
-            chat.rollback(mark)
-            chat.release()
-            again.append(_first_token(chat, TURN))
-            chat.rollback(mark)
-            gc.collect()
-    finally:
-        segments.MAX_SEEN_TOKENS = most
-    ratio, tokens = median(again) / median(reused), (read + new) / new
+    for _ in range(ROUNDS):
+        chat.release()
+        chat.next_action(["[I2T]"])  # the history is in the cache, and nothing after it, as between two turns
+        seconds, whole = _first_token(chat, TURN)
+        reused.append(seconds)
+        chat.release()
+        again.append(_first_token(chat, TURN)[0])
+        gc.collect()
+    new = whole - read
+    ratio, tokens = median(again) / median(reused), whole / new
     return {
         "parameters": sum(p.numel() for p in language.llava.model.language_model.parameters()),
         "tokens_of_history": read,
@@ -65,10 +60,18 @@ def measure() -> dict[str, object]:
     }
 
 
-def _first_token(chat: Conversation, turn: int) -> float:
-    began = time.perf_counter()
-    chat.add_user(_TEXT, _picture(turn))  # what it notes first ends after one token
-    return time.perf_counter() - began
+def _first_token(chat: Conversation, turn: int) -> tuple[float, int]:
+    """(seconds until the model could write the first token, how many there were before it); the turn is taken back."""
+    began, came = time.perf_counter(), (0.0, 0)
+
+    def stop() -> bool:  # asked once everything is read, before a token is taken
+        nonlocal came
+        came = time.perf_counter() - began, len(chat)
+        return True
+
+    with suppress(Cancelled):
+        chat.add_user(_TEXT, _picture(turn), cancel=stop)
+    return came
 
 
 def _turn_ids(pipeline: GenLlavaPipeline, number: int) -> list[int]:

@@ -38,7 +38,10 @@ CHAT_TEMPLATE: Final = (
     "{%- if part.type == 'request' -%}"  # {'type': 'request', 'text': 'make the circle green'}
     f"{{{{- '{USER_START}' ~ part.text ~ '{USER_END}' -}}}}"
     "{%- elif part.type == 'seen' -%}"  # {'type': 'seen', 'text': 'image 1: ...'}
-    f"{{{{- part.text ~ '{SEEN}' -}}}}"
+    "{{- part.text -}}"
+    "{%- if loop.last or loop.nextitem.type != 'request' -%}"
+    f"{{{{- '{SEEN}' -}}}}"
+    "{%- endif -%}"
     "{%- elif part.type == 'text' -%}"
     f"{{{{- '{I2T}' ~ part.text -}}}}"
     "{%- elif part.type == 'drawing' -%}"  # {'type': 'drawing', 'task': 'T2I', 'plan': ..., 'queries': N}
@@ -56,7 +59,7 @@ CHAT_TEMPLATE: Final = (
 
 User content: `image` parts, then one `text` part. Assistant content: a `request` part for each of several things that
 are asked, and for each a `seen` part where there is something to see, and a `text` part (an answer), or a `drawing`
-part with the `image` part that it made after it.
+part with the `image` part that it made after it. Where a `request` follows on a `seen`, both are met at once.
 """
 
 
