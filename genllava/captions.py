@@ -33,7 +33,9 @@ def check_captions(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str]) 
     for caption in captions:
         ids = tokenizer(caption).input_ids
         if len(ids) > limit:
-            raise InvalidRequest(f"the plan has {len(ids)} tokens, and this image decoder reads at most {limit}")
+            raise InvalidRequest(
+                f"the plan has {len(ids)} tokens, and this image decoder reads at most {limit}: ask for less at once"
+            )
         if unknown in ids and unknown not in (tokenizer.eos_token_id, tokenizer.pad_token_id):
             words = [word for word in caption.split() if unknown in tokenizer(word).input_ids]
             raise InvalidRequest(f"this image decoder does not know the words {', '.join(words[:5])}")

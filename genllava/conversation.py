@@ -297,7 +297,10 @@ class Conversation:
         self.request, self.seen, self._acted = request, seen, acted
 
     def end_turn(self) -> None:
-        """Close the assistant's turn."""
+        """Close the assistant's turn. What was taken up and noted, and then not acted on, is forgotten."""
+        if not self._acted:
+            looked_from = NextRequest(self._language.tokenizer, self._stream.ids[0]).looked_from
+            self._stream.rollback(StreamMark(looked_from, None))
         self._stream.append(0, [self._language.id(EOS)])
         self._acted = False
 

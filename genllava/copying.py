@@ -1,8 +1,8 @@
 """The next of several requests in a message, as the model takes it up: its words are copied from there.
 
-The model chooses where a request begins and ends, and nothing else is possible: it is a piece of the message, and
-comes after the pieces taken up before. So it cannot be misread, done twice, or run into another, as a picture cannot
-be named that does not exist.
+The model chooses where a request begins and ends, and nothing else is possible: it is a piece of the message, of whole
+words, and comes after the pieces taken up before. So it cannot be misread or done twice, as a picture cannot be named
+that does not exist.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from genllava.layout import token_id
-from genllava.tokens import BOS, EOS, IMAGE, SEEN, USER_END, USER_START
+from genllava.tokens import BOS, EOS, IMAGE, SEEN, TASKS, USER_END, USER_START
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-
+_MARKS: Final = frozenset(".,;:!?")
 MAX_PASSED: Final = 8
-"""Words that may be passed over before a request (`as soon as that is done,`): what is asked cannot be skipped."""
+"""Words that may be passed over before a request (`as soon as that is done,`)."""
+MIN_WORDS: Final = 2
+"""Fewer words that are left of a message ask for nothing."""
 
 
 class NextRequest:
@@ -26,6 +28,8 @@ class NextRequest:
 
     Attributes:
         possible: there are words left in the message, and it was not taken as a single request.
+        looked_from: where in `ids` the model began to look, after it last did something: at the request it then took
+            up, if it took up any.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> None:
@@ -34,20 +38,28 @@ class NextRequest:
         start, image = token_id(tokenizer, USER_START), token_id(tokenizer, IMAGE)
         # What the user says follows on a turn's end, or on a look from which nothing came.
         borders = {token_id(tokenizer, token) for token in (BOS, EOS, SEEN)}
-        begin = max(at + 1 for at in range(len(ids)) if ids[at] == start and (at == 0 or ids[at - 1] in borders))
-        end = ids.index(self._end, begin)
+        begin = max(
+            (at + 1 for at in range(len(ids)) if ids[at] == start and (at == 0 or ids[at - 1] in borders)), default=0
+        )
+        end = ids.index(self._end, begin) if begin else len(ids)
         begin = max([begin, *(at + 1 for at in range(begin, end) if ids[at] == image)])
         self._message = list(ids[begin:end])
         pieces = tokenizer.convert_ids_to_tokens(self._message)
         self._words = [at for at, piece in enumerate(pieces) if piece[:1] in ("Ġ", "▁")]
+        self._ends = {*self._words, len(pieces), *(at for at, piece in enumerate(pieces) if piece in _MARKS)}
         self._places: list[int] = []  # those of the message that the request may have come to
         self._begun = False
         single = len(ids) > end + 1 and ids[end + 1] != start
         self._begin(len(self._message) if single else 0)
-        copying = False
-        for token in ids[end + 1 :]:
+        copying = acted = False
+        acts = {token_id(tokenizer, token) for token in TASKS}
+        self.looked_from = end + 1
+        for at, token in enumerate(ids[end + 1 :], end + 1):
+            acted = acted or token in acts
             if token == start:
                 copying = True
+                if acted:
+                    self.looked_from, acted = at, False
             elif copying and token == self._end:
                 copying = False
                 self._begin(self._places[0])
@@ -71,7 +83,7 @@ class NextRequest:
     def allowed(self) -> set[int]:
         """The message's tokens that may come next, and [/INST] once there is a word."""
         following = {self._message[at] for at in self._places if at < len(self._message)}
-        return following | {self._end} if self._begun else following
+        return following | {self._end} if self._begun and self._ends.intersection(self._places) else following
 
     def advance(self, token: int) -> None:
         """Take the next token of the request into account."""
@@ -80,4 +92,5 @@ class NextRequest:
 
     def _begin(self, place: int) -> None:
         """A request may begin with one of the next words from a place of the message on."""
-        self._places, self._begun = [at for at in self._words if at >= place][: MAX_PASSED + 1], False
+        left = [at for at in self._words if at >= place]
+        self._places, self._begun = left[: MAX_PASSED + 1] if len(left) >= MIN_WORDS else [], False

@@ -54,7 +54,10 @@ class TokenStream:
             InvalidRequest: the context would be longer than the model allows.
         """
         if len(self.ids[row]) + len(ids) > self.language.max_length:
-            raise InvalidRequest(f"too long: the model reads at most {self.language.max_length} tokens")
+            raise InvalidRequest(
+                f"too long: the model reads at most {self.language.max_length} tokens. Say it in fewer words, with "
+                "fewer pictures, or in a new conversation"
+            )
         self.ids[row] += ids
         self._features[row] += features
 

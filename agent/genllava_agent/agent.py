@@ -71,6 +71,9 @@ class VisualAgent:
             raise InvalidRequest(f"busy={busy!r} cannot be: queue or error")
         self.settings: TurnSettings = checked(options)
         self._model, self._device, self._store = model, device, store
+        for tool in tools:
+            if not (hasattr(tool, "name") and hasattr(tool, "invoke")):
+                raise InvalidRequest(f"{tool!r} is no tool: make it one with langchain_core.tools.tool")
         self._tools, self._decider = tools, decider
         self._busy = busy
         self._making = threading.RLock()  # whatever is made when it is first needed is made once
@@ -165,7 +168,8 @@ class VisualAgent:
         """The agent as a LangChain chat model, with pictures in and out as content blocks."""
         from genllava_agent.interop.chat_model import ChatGenLlava
 
-        return ChatGenLlava(agent=self, options=options)
+        own = {name: options.pop(name) for name in list(options) if name in ChatGenLlava.model_fields}
+        return ChatGenLlava(agent=self, **{"options": options, **own})
 
     def as_tool(self, **options: Any) -> BaseTool:
         """The agent as a LangChain tool for other agents."""
@@ -242,8 +246,10 @@ def _paired(texts: Sequence[str], images: Sequence[Any] | None) -> list[tuple[st
     """Each request with its pictures.
 
     Raises:
-        InvalidRequest: not as many of the one as of the other.
+        InvalidRequest: not lists, or not as many of the one as of the other.
     """
+    if isinstance(texts, str) or not isinstance(images, (list, tuple, type(None))):
+        raise InvalidRequest("a batch is a list of requests, and a list with the pictures of each")
     shown = [None] * len(texts) if images is None else list(images)
     if len(shown) != len(texts):
         raise InvalidRequest(f"{len(texts)} requests and pictures for {len(shown)}: give one entry for each")

@@ -12,7 +12,12 @@ from genllava_agent.state import AgentState
 if TYPE_CHECKING:
     from genllava_agent.session import Session
 
-_NAMED: Final = re.compile(r"\b(?:image|picture)[ _]?(\d+)\b", re.IGNORECASE)
+_NAMED: Final = re.compile(r"\b(?:image|picture|drawing)[ _]?(?:number |#)?(\d+)\b", re.IGNORECASE)
+_ORDINALS: Final = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+_ORDINAL: Final = re.compile(rf"\b({'|'.join(_ORDINALS)}) (?:image|picture|drawing)\b", re.IGNORECASE)
+_MARKS: Final = " .,;:!?"
+_ASKS: Final = 3
+"""Words that are left of a message and may ask for something; fewer are `please` or `thank you`."""
 _DONE: Final = {"generate": "drew", "edit": "edited", "understand": "answered", "tool": "called"}
 
 
@@ -27,8 +32,22 @@ def grounded(text: str, pictures: int) -> str:
     return text
 
 
-def compose(steps: list[Step], stopped: str) -> str:
-    """The text of a reply."""
+def unknown_picture(text: str, pictures: int) -> str:
+    """What to say of a request for a picture by a number that none has; empty if it names none.
+
+    Args:
+        pictures: how many there are.
+    """
+    numbers = [int(number) for number in _NAMED.findall(text)]
+    numbers += [_ORDINALS.index(word.lower()) + 1 for word in _ORDINAL.findall(text)]
+    if all(1 <= number <= pictures for number in numbers):
+        return ""
+    there = {0: "there is no picture yet", 1: "there is one picture"}.get(pictures, f"there are {pictures} pictures")
+    return f"There is no picture of that number: {there}."
+
+
+def compose(steps: list[Step], stopped: str, left: str = "") -> str:
+    """The text of a reply; `left` are words of the request that nothing was done about."""
     parts = []
     for step in steps:
         if step.outcome == "error":
@@ -45,13 +64,17 @@ def compose(steps: list[Step], stopped: str) -> str:
     if not parts:
         parts.append(". ".join(_shown(step) for step in steps if step.image is not None) or "There is nothing to say")
         parts[-1] += "."
+    if len(left.split()) >= _ASKS:
+        parts.append(f"I left out: {left.strip(_MARKS)!r}.")
     return " ".join(parts)
 
 
-def blocks(session: Session, state: AgentState) -> list[Any]:
+def blocks(session: Session, state: AgentState, left: str) -> list[Any]:
     """LangChain's standard content blocks of the reply: its text, then the pictures of this turn."""
     made = [step.image for step in state["steps"] if step.image is not None]
-    result: list[Any] = [{"type": "text", "text": state.get("reply") or compose(state["steps"], state["stopped"])}]
+    result: list[Any] = [
+        {"type": "text", "text": state.get("reply") or compose(state["steps"], state["stopped"], left)}
+    ]
     for name in made:
         record = state["images"][name]
         block: dict[str, Any] = {"type": "image", "mime_type": "image/png"}

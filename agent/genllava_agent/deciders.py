@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from genllava.errors import InvalidRequest
+from genllava_agent.answers import unknown_picture
 from genllava_agent.records import Kind
 from genllava_agent.state import Action, AgentState
 from genllava_agent.workers import KINDS, TASK_TOKENS, StreamWorker, VerbWorker, Worker
@@ -66,9 +68,15 @@ def default_decider(pipeline: GenLlavaPipeline) -> Decider:
 
 
 def as_decider(given: Any) -> Decider | None:
-    """A decider as it is, a chat model as a planner."""
+    """A decider as it is, a chat model as a planner.
+
+    Raises:
+        InvalidRequest: it is neither.
+    """
     if given is None or hasattr(given, "decide"):
         return given  # type: ignore[no-any-return]
+    if not hasattr(given, "bind_tools"):
+        raise InvalidRequest(f"decider={given!r} cannot decide: give a LangChain chat model with tool calling")
     from genllava_agent.planner import Planner
 
     return Planner(given)
@@ -95,6 +103,8 @@ class TaskTokens:
             return Decision(None, probabilities=probabilities, seen=conversation.seen)
         kind: Kind = KINDS[token]  # type: ignore[assignment]
         action = action_for(kind, state, probabilities, conversation.request)
+        if kind != "generate" and (unknown := unknown_picture(action.instruction, len(conversation.pictures))):
+            return Decision(None, unknown, probabilities, conversation.seen)
         return Decision(action, probabilities=probabilities, seen=conversation.seen)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from genllava.errors import ImageRejected, InvalidRequest
 from genllava.images import load_image
 from genllava.requests import check_text
+from genllava_agent.pictures import ThreadImage
 from genllava_agent.records import ImageRecord, Request, image_name
 from genllava_agent.session import Session
 from genllava_agent.settings import TurnSettings
@@ -102,6 +103,8 @@ def admitted(source: Any) -> Image.Image:
     Raises:
         ImageRejected: it was not let in; the message names its file.
     """
+    if isinstance(source, ThreadImage):
+        raise ImageRejected(f"{source.id} is in a thread: name it in the request, or send its pixels, `.image`")
     try:
         return load_image(source)
     except ImageRejected as error:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from langchain_core.messages import AIMessage
 from langgraph.errors import NodeError
 from langgraph.runtime import Runtime, get_runtime
-from langgraph.types import Command, Overwrite, interrupt
+from langgraph.types import Command, Overwrite
 
 from genllava.errors import Cancelled, ImageRejected, InvalidRequest
 from genllava_agent import answers, events
 from genllava_agent.deciders import Decision, needs_model, speaks
 from genllava_agent.errors import StoreFailed, ThreadQuarantined
 from genllava_agent.inbox import receive, reopen
-from genllava_agent.questions import Approval, Clarification, ask_approval, ask_meaning
+from genllava_agent.questions import Approval, Clarification, ask, ask_approval, ask_meaning
 from genllava_agent.records import ImageRecord, Kind, Step, image_name
 from genllava_agent.session import Meter, Session, Spent, Trial, full, meter_fields, no_more_pictures, spent_limit
 from genllava_agent.settings import TurnSettings
@@ -110,7 +110,7 @@ class Nodes:
     ) -> Command[Literal["approve", "understand", "generate", "edit", "call_tool"]]:
         """Ask what is meant."""
         action = _action(state)
-        answer = interrupt(ask_meaning(state).model_dump(), response_schema=Clarification)
+        answer = ask(ask_meaning(state), Clarification)
         chosen = action.model_copy(update={"kind": answer.choice})
         _announce(runtime, chosen, "")
         return Command(goto=_way(self._session(state), chosen), update={"action": chosen})
@@ -121,7 +121,7 @@ class Nodes:
         """Wait for the user's word; this node does nothing before that, since it runs again with the answer."""
         session, action = self._session(state), _action(state)
         goto = _work(action)
-        answer = interrupt(ask_approval(state).model_dump(), response_schema=Approval)
+        answer = ask(ask_approval(state), Approval)
         if answer.decision == "reject":
             reason = answer.reason or "the user said no"
             step = Step(action=action.kind, outcome="rejected", text=reason, probabilities=action.probabilities)
@@ -223,6 +223,8 @@ class Nodes:
     ) -> Command[Literal["route", "answer"]]:
         """A fault becomes a step that says so; what was cancelled stays cancelled."""
         fault = error.error
+        if isinstance(fault, str):  # where a graph is kept elsewhere, only its words are left of a fault
+            raise InvalidRequest(f"this turn broke off ({fault}): ask again")
         if isinstance(fault, Spent):
             return Command(goto="answer", update={"stopped": str(fault), "action": None})
         if isinstance(fault, (Cancelled, StoreFailed, ThreadQuarantined)) or not isinstance(fault, Exception):
@@ -244,10 +246,11 @@ class Nodes:
 
     def answer(self, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
         """Close the turn, and say what came of it: nothing is claimed that has no record."""
-        session = self._session(state)
+        session, worker = self._session(state), self.engine.decider.worker
         with session.work(state):
-            self.engine.decider.worker.end(session, state)
-        blocks = answers.blocks(session, state)
+            left = "" if state["stopped"] else worker.left(session, state)
+            worker.end(session, state)
+        blocks = answers.blocks(session, state, left)
         if self.foreign:
             self.engine.sessions.pop(session.id, None)
         return {"messages": [AIMessage(content_blocks=blocks)], "stream": session.stream(), "action": None}

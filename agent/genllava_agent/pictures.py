@@ -96,7 +96,7 @@ class ThreadImages(Mapping[str, ThreadImage]):
         return len(self._records)
 
     def __contains__(self, name: object) -> bool:
-        return (image_name(name) if isinstance(name, int) else name) in self._records
+        return isinstance(name, (str, int)) and (image_name(name) if isinstance(name, int) else name) in self._records
 
     def __repr__(self) -> str:
         return f"<pictures: {', '.join(self._records) or 'none'}>"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from langgraph.types import interrupt
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from genllava.errors import InvalidRequest
+from genllava_agent.errors import InvalidAnswer
 from genllava_agent.records import Question, Verb
 from genllava_agent.state import AgentState
 from genllava_agent.workers import KINDS
@@ -45,6 +48,50 @@ class Clarification(BaseModel):
     choice: Verb
 
 
+Answer = TypeVar("Answer", Approval, Clarification)
+
+
+def ask(question: Question, schema: type[Answer]) -> Answer:
+    """Ask in the middle of a turn until the answer fits; a node that calls this does nothing before."""
+    complaint = ""
+    while True:
+        asked = question.model_copy(update={"text": complaint + question.text})
+        try:
+            answer = interrupt(asked.model_dump(), response_schema=schema)
+            return checked_answer(question, schema, answer)
+        except (InvalidAnswer, ValidationError) as error:
+            complaint = f"{_reason(error)}. "
+
+
+def checked_answer(question: Question, schema: type[Answer], answer: Any) -> Answer:
+    """The answer to a question.
+
+    Raises:
+        InvalidAnswer: it does not fit.
+    """
+    from genllava_agent.inbox import check_request
+
+    try:
+        checked = schema.model_validate(answer)
+    except ValidationError as error:
+        raise InvalidAnswer(
+            f"{answer!r} does not answer {question.text!r}: {_reason(error)}. One of: {', '.join(question.choices)}"
+        ) from None
+    if isinstance(checked, Clarification) and checked.choice not in question.choices:
+        raise InvalidAnswer(f"{checked.choice!r} is not possible here: {', '.join(question.choices)}")
+    if isinstance(checked, Approval):
+        for words in filter(None, (checked.instruction, checked.reason)):
+            try:
+                check_request(words)
+            except InvalidRequest as error:
+                raise InvalidAnswer(str(error)) from None
+    return checked
+
+
+def _reason(error: InvalidAnswer | ValidationError) -> str:
+    return error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else str(error)
+
+
 def ask_approval(state: AgentState) -> Question:
     """Whether the action that was chosen should be done."""
     action = state["action"]
@@ -72,7 +119,7 @@ def ask_meaning(state: AgentState) -> Question:
     options = ", or ".join(_VERBS[kind] for kind in kinds)
     return Question(
         kind="clarification",
-        text=f"I am not sure what you mean. Should I {options}?",
+        text=f"You asked: {action.instruction!r}. I am not sure what you mean. Should I {options}?",
         action=action.kind,
         instruction=action.instruction,
         image=state["focus"],

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from genllava_agent.stores.base import ThreadStore
 
 
+_WAITING: Final = 4
+"""Turns that wait for an answer and are kept in memory as well."""
 _ASKING: Final = {"approval": "approve", "clarification": "clarify"}
 """The node that asks each kind of question."""
 
@@ -54,6 +56,7 @@ class Runner:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._saver = InMemorySaver(serde=serializer())
+        self._waiting: dict[str, Session] = {}  # of the latest turns that asked: what they read is not read again
 
     @cached_property
     def _graph(self) -> Any:
@@ -99,6 +102,8 @@ class Runner:
             given: Any = _first_state(pending)
         else:
             assert pending.question is not None
+            if (asked := self._waiting.pop(pending.id, None)) is not None:
+                session.take_over(asked)
             load_state(store, self._saver, pending)
             given = Command(resume={pending.question.interrupt: answer})
         graph, kept = (self._graph, {}) if answer is None else (self._keeping, {"durability": "exit"})
@@ -155,6 +160,9 @@ class Runner:
             keep_state(self._saver, store, pending.id, question)
             waiting = pending.model_copy(update={"question": question})
             store.save_head(head.model_copy(update={"pending": waiting}))
+            self._waiting[pending.id] = session
+            while len(self._waiting) > _WAITING:
+                self._waiting.pop(next(iter(self._waiting)), None)
             return Ended(None, waiting, state)
         turn = Turn(
             id=pending.id,
@@ -169,7 +177,7 @@ class Runner:
             seed=pending.seed,
             settings=pending.settings,
             stream=state["stream"].ids,
-            seconds=seconds,
+            seconds=seconds if pending.question is None else session.seconds(),
         )
         store.commit(turn, Head(name=head.name, turn=turn.id))
         session.keep()

@@ -94,6 +94,7 @@ class Session:
     calls: list[Any] = field(default_factory=list)
     used: Meter | None = None
     _since: float = 0.0
+    _read_again: int = 0
     _standing: Standing | None = None
     _start: Mark | None = None
     _records: dict[str, ImageRecord] | None = None
@@ -160,13 +161,15 @@ class Session:
             self._start = self._standing.conversation.mark()
             fresh = True
         conversation, start = self._standing.conversation, self._begin
-        if len(conversation) != start + len(stream.ids):  # the turn goes on elsewhere than this conversation is
+        if conversation.since(start) != tuple(stream.ids):  # the turn goes on elsewhere than this conversation is
             assert self._start is not None
             conversation.rollback(self._start)
             pictures = [self.drawing(record) for record in state.get("images", {}).values()]
             conversation.replay(stream.ids, pictures, request=stream.request, seen=stream.seen, acted=stream.acted)
         if fresh and self.used is not None:
-            self.used.tokens -= conversation.unread  # they will be read first, and were paid for when they were said
+            # They will be read first, and were paid for when they were said.
+            self._read_again = conversation.unread
+            self.used.tokens -= self._read_again
         return conversation
 
     def go_back(self, state: AgentState) -> None:
@@ -189,6 +192,10 @@ class Session:
         mark = conversation.mark()
         said = {"ids": conversation.since(self._begin), "request": mark.request, "seen": mark.seen}
         return spent.model_copy(update={**said, "acted": mark.acted})
+
+    def take_over(self, other: Session) -> None:
+        """Go on with the conversation of a session of this turn, as far as it had come when it asked."""
+        self._standing, self._start, self._drawn = other._standing, other._start, other._drawn
 
     def keep(self) -> None:
         """Let the next turn go on from here; this turn has been stored."""
@@ -221,9 +228,10 @@ class Session:
                 raise
             finally:
                 meter.seconds = time.monotonic() - began
-                meter.tokens = counters.prefilled_tokens + counters.decoded_tokens - tokens
+                read = counters.prefilled_tokens + counters.decoded_tokens - tokens
+                meter.tokens, self._read_again = max(0, read - self._read_again), 0
                 meter.unet_rows = counters.unet_rows - rows
-                self.used.tokens += meter.tokens
+                self.used.tokens += read
                 self.used.unet_rows += meter.unet_rows
                 self._watch = None
 

@@ -8,10 +8,9 @@ import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from pydantic import BaseModel, ValidationError
 
 from genllava.errors import InvalidRequest
 from genllava.requests import listed
@@ -20,7 +19,6 @@ from genllava_agent.background import in_background, stream_in_background
 from genllava_agent.errors import (
     AgentError,
     AnswerPending,
-    InvalidAnswer,
     NothingPending,
     NothingToUndo,
     ThreadNotFound,
@@ -29,6 +27,8 @@ from genllava_agent.records import Head, ImageRecord, Pending, Question, Request
 from genllava_agent.reply import Reply, reply_text
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from genllava_agent.agent import VisualAgent
     from genllava_agent.pictures import ThreadImages
     from genllava_agent.running import Ended
@@ -170,14 +170,20 @@ class Thread:
     def undo(self, turns: int = 1) -> None:
         """Take the last turns back; `redo` brings them again, until something else is asked.
 
+        A turn that was cut off is the last one: it is taken back first, for good.
+
         Raises:
             NothingToUndo: there are not as many.
         """
         with self._locked() as (store, head):
             self._refuse_pending(head)
-            history = self._history(store, head.turn)
-            if not isinstance(turns, int) or not 1 <= turns <= len(history):
-                raise NothingToUndo(f"cannot take back {turns} turns: there are {len(history)}")
+            history, cut_off = self._history(store, head.turn), head.pending is not None
+            if not isinstance(turns, int) or not 1 <= turns <= len(history) + cut_off:
+                raise NothingToUndo(f"cannot take back {turns} turns: there are {len(history) + cut_off}")
+            turns -= cut_off
+            if not turns:
+                store.save_head(head.model_copy(update={"pending": None}))
+                return
             undone = [turn.id for turn in reversed(history[-turns:])]
             target = history[-turns].parent
             store.save_head(Head(name=self.name, turn=target, undone=(*head.undone, *undone)))
@@ -190,6 +196,8 @@ class Thread:
         """
         with self._locked() as (store, head):
             self._refuse_pending(head)
+            if head.pending is not None:
+                raise NothingToUndo("something was asked since, and cut off: resume() or discard() it first")
             if not isinstance(turns, int) or not 1 <= turns <= len(head.undone):
                 raise NothingToUndo(f"cannot bring back {turns} turns: {len(head.undone)} were taken back")
             kept = len(head.undone) - turns
@@ -231,14 +239,17 @@ class Thread:
             if not history:
                 raise NothingToUndo("nothing has been asked yet")
             from genllava_agent.regions import as_given
+            from genllava_agent.settings import checked
 
             last = history[-1]
-            kept = {name: value for name, value in last.settings.items() if name != "seed"}
-            given = {**kept, **options}
-            pictures = [store.image(record.key) for record in last.images if record.origin == "user"]
+            kept = checked(last.settings).model_dump()
+            given = {**kept, "seed": None, **options}
+            shown = [record for record in last.images if record.origin == "user"]
+            pictures = [_Shown(store.image(record.key), record.label) for record in shown]
             before = head.model_copy(update={"turn": last.parent})
             region = None if last.request.region is None else as_given(store, last.request.region)
-            _, pending, _ = self._asked(store, before, text or last.request.text, pictures, region, given)
+            words = last.request.text if text is None else text
+            _, pending, _ = self._asked(store, before, words, pictures, region, given)
             return head, pending, None
 
         return self._events(again, options.pop("cancel", None))
@@ -315,11 +326,13 @@ class Thread:
             raise InvalidRequest(f"cancel={cancel!r} cannot be asked: give a function that returns true to stop")
 
         def prepare(store: ThreadStore, head: Head) -> tuple[Head, Pending, dict[str, Any] | None]:
-            asked = self._asked(store, head, text, [*self._waiting_images, *listed(images)], region, options)
-            self._waiting_images = []  # those that the thread was opened with
-            return asked
+            return self._asked(store, head, text, [*self._waiting_images, *listed(images)], region, options)
 
-        return self._events(prepare, cancel, heard)
+        with contextlib.closing(self._events(prepare, cancel, heard)) as heard_of:  # type: ignore[type-var]
+            for event in heard_of:
+                if isinstance(event, (events.AnswerNeeded, events.TurnFinished)):
+                    self._waiting_images = []  # those that the thread was opened with are in its history now
+                yield event
 
     def _asked(
         self, store: ThreadStore, head: Head, text: str, images: Sequence[Any], region: Any, options: dict[str, Any]
@@ -334,7 +347,10 @@ class Thread:
         self._refuse_pending(head)
         history = self._history(store, head.turn)
         records = [record for turn in history for record in turn.images]
-        loaded = [(admitted(source), _label(source)) for source in images]
+        loaded = [
+            (source.image, source.label) if isinstance(source, _Shown) else (admitted(source), _label(source))
+            for source in images
+        ]
         number, turn = len(records), len(history) + 1
         shown: list[ImageRecord] = []
         for place, (image, label) in enumerate(loaded, start=number + 1):
@@ -350,9 +366,7 @@ class Thread:
             where = resolve_region(store, region, [*records, *shown])
             shown.append(part_of(store, where, [*records, *shown], turn))
             focus = shown[-1].id
-        request = Request(
-            text=text, images=tuple(record.id for record in shown), task=settings.task, region=where
-        )
+        request = Request(text=text, images=tuple(record.id for record in shown), task=settings.task, region=where)
         pending = Pending(
             id=uuid.uuid4().hex,
             parent=head.turn,
@@ -385,20 +399,32 @@ class Thread:
 
         with self.agent.store.lock(self.name, self.agent.waiting(cancel)):
             store = self.agent.store.open(self.name)
-            head, pending, answer = prepare(store, store.head() or Head(name=self.name))
-            history = self._history(store, pending.parent)
-            running = self.agent.runner.run(store, head, pending, history, cancel or _never, answer, heard)
-            with contextlib.closing(running):  # type: ignore[type-var]
-                for event in running:
-                    if not isinstance(event, Ended):
-                        yield event
-                        continue
-                    if event.turn is not None:
-                        self._known = [*history, event.turn]
-                    finished = self._reply(store, history, pending, event)
+            known = store.head()
+            try:
+                head, pending, answer = prepare(store, known or Head(name=self.name))
+                history = self._history(store, pending.parent)
+                running = self.agent.runner.run(store, head, pending, history, cancel or _never, answer, heard)
+                with contextlib.closing(running):  # type: ignore[type-var]
+                    for event in running:
+                        if not isinstance(event, Ended):
+                            yield event
+                            continue
+                        if event.turn is not None:
+                            self._known = [*history, event.turn]
+                        finished = self._reply(store, history, pending, event)
+            except BaseException:
+                if known is None:
+                    self._forget_if_empty(store)
+                raise
         if finished.pending is not None:
             yield events.AnswerNeeded(finished.pending)
         yield events.TurnFinished(finished)
+
+    def _forget_if_empty(self, store: ThreadStore) -> None:
+        """A thread whose first turn came to nothing is none."""
+        with contextlib.suppress(AgentError):  # what is said of the turn matters more
+            if store.head() in (None, Head(name=self.name)):
+                self.agent.store.delete(self.name)
 
     def _reply(self, store: ThreadStore, history: list[Turn], pending: Pending, ended: Ended) -> Reply:
         from genllava_agent.pictures import ThreadImage
@@ -409,9 +435,15 @@ class Thread:
         made = [ThreadImage(records[step.image], store, records) for step in steps if step.image is not None]
         text = ended.turn.text if ended.turn is not None else reply_text(steps, "", question)
         seconds = 0.0 if ended.turn is None else ended.turn.seconds
-        return Reply(
-            text, tuple(made), steps, self, pending.number, question, state["stopped"], pending.seed, seconds
-        )
+        return Reply(text, tuple(made), steps, self, pending.number, question, state["stopped"], pending.seed, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A picture that a turn showed before, and what it was called."""
+
+    image: Image.Image
+    label: str | None
 
 
 def new_name() -> str:
@@ -447,23 +479,7 @@ def _last(heard: Iterator[events.Event]) -> Reply:
 
 
 def _checked_answer(question: Question, answer: dict[str, Any]) -> dict[str, Any]:
-    from genllava_agent.questions import Approval, Clarification
+    from genllava_agent.questions import Approval, Clarification, checked_answer
 
-    schema: type[BaseModel] = Approval if question.kind == "approval" else Clarification
-    try:
-        checked = schema.model_validate(answer)
-    except ValidationError as error:
-        reason = error.errors(include_url=False)[0]["msg"]
-        raise InvalidAnswer(
-            f"{answer!r} does not answer {question.text!r}: {reason}. One of: {', '.join(question.choices)}"
-        ) from None
-    if isinstance(checked, Clarification) and checked.choice not in question.choices:
-        raise InvalidAnswer(f"{checked.choice!r} is not possible here: {', '.join(question.choices)}")
-    if isinstance(checked, Approval) and checked.instruction is not None:
-        from genllava_agent.inbox import check_request
-
-        try:
-            check_request(checked.instruction)
-        except InvalidRequest as error:
-            raise InvalidAnswer(str(error)) from None
-    return checked.model_dump(exclude_none=True)
+    schema = Approval if question.kind == "approval" else Clarification
+    return checked_answer(question, schema, answer).model_dump(exclude_none=True)  # type: ignore[type-var]

@@ -86,7 +86,10 @@ class Planner:
         theirs = dict(session.theirs)
         specs = [*(offer.spec for offer in offered.values()), *theirs.pop("tools", [])]
         if specs:
-            model = model.bind_tools(specs, **theirs)
+            try:
+                model = model.bind_tools(specs, **theirs)
+            except NotImplementedError:
+                raise PlannerFailed("this chat model cannot call tools, so it cannot plan: give another one") from None
         reply = _patiently(session, model, transcript.read())
         transcript.add(reply)
         text = str(reply.text).strip()

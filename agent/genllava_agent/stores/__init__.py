@@ -23,6 +23,8 @@ def open_store(place: str | Path | Store | None) -> Store:
 
     if isinstance(place, Store):
         return place
+    if not isinstance(place, (str, Path, type(None))):
+        raise StoreFailed(f"{place!r} is no place for threads: give a folder, {MEMORY} or postgresql://...")
     if place == MEMORY:
         from genllava_agent.stores.memory import MemoryStore
 

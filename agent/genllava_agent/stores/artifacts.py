@@ -72,6 +72,6 @@ def latents_from(key: str, data: bytes) -> Tensor:
 def damaged(what: str) -> ThreadQuarantined:
     """The error for something that is not as it was written."""
     return ThreadQuarantined(
-        f"what is stored of this thread is damaged ({what}): restore it from a backup, or delete the thread. "
-        "Nothing was changed, and other threads are not touched"
+        f"what is stored of this thread is damaged ({what}): restore it from a backup while no program uses "
+        "it, or delete the thread. Nothing was changed, and other threads are not touched"
     )

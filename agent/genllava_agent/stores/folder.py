@@ -22,7 +22,7 @@ from genllava_agent.errors import StoreFailed
 from genllava_agent.stores.base import Store, ThreadStore
 from genllava_agent.stores.faults import storing
 from genllava_agent.stores.names import file_name, thread_name
-from genllava_agent.stores.thread_folder import DATABASE, FolderThread, sync_folder
+from genllava_agent.stores.thread_folder import BEGUN, DATABASE, FolderThread, sync_folder
 from genllava_agent.stores.waiting import Locks, Waiting
 
 try:
@@ -53,8 +53,19 @@ class FolderStore(Store):
                     (root / folder).mkdir(parents=True, exist_ok=True)
                 for rest in (root / "threads").glob(".*"):  # of threads whose deletion was cut off
                     shutil.rmtree(rest, ignore_errors=True)
+                self._sweep()
         except ValueError as error:  # a NUL in the path
             raise StoreFailed(f"{root!r} cannot be a folder: {error}") from None
+
+    def _sweep(self) -> None:
+        """Remove what is there of threads whose branching off was cut off."""
+        for begun in (self.root / "threads").glob(f"*/{BEGUN}"):
+            path = self.root / "locks" / begun.parent.name
+            with path.open("ab") as file:
+                if fcntl is None or not _try_flock(file) or (begun.parent / DATABASE).is_file():
+                    continue
+                shutil.rmtree(begun.parent, ignore_errors=True)
+                path.unlink(missing_ok=True)
 
     def names(self) -> list[str]:
         with storing():

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 import threading
 import uuid
@@ -32,6 +33,8 @@ from genllava_agent.stores.names import artifact_name
 from genllava_agent.stores.serializer import serializer
 
 DATABASE: Final = "thread.sqlite"
+BEGUN: Final = "begun"
+"""Stands in the folder of a thread while it branches off another."""
 _UNFINISHED: Final = "unfinished."
 _PATIENCE: Final = 30.0
 """Seconds to wait for another process that is writing."""
@@ -103,18 +106,27 @@ class FolderThread(ThreadStore):
             try:
                 return target.read_bytes()
             except FileNotFoundError:
+                if not self._database.is_file():
+                    raise ThreadNotFound(f"the thread of {target.name} was deleted") from None
                 raise damaged(f"{target.name} is missing in {self._folder}") from None
 
     def copy_from(self, other: ThreadStore, turns: Sequence[Turn], head: Head) -> None:
         if self._database.is_file():
             raise InvalidRequest(f"there is a thread {head.name!r} already")
-        with storing():
-            (self._folder / "artifacts").mkdir(parents=True, exist_ok=True)
-            for key, kind in dict.fromkeys(named for turn in turns for named in artifacts_of(turn)):
-                if not (isinstance(other, FolderThread) and self._link(other, key, kind)):
-                    self.put(key, kind, other.get(key, kind))
-            sync_folder(self._folder / "artifacts")
-            self._create(head, turns)
+        try:
+            with storing():
+                (self._folder / "artifacts").mkdir(parents=True, exist_ok=True)
+                (self._folder / BEGUN).touch()
+                for key, kind in dict.fromkeys(named for turn in turns for named in artifacts_of(turn)):
+                    if not (isinstance(other, FolderThread) and self._link(other, key, kind)):
+                        self.put(key, kind, other.get(key, kind))
+                sync_folder(self._folder / "artifacts")
+                self._create(head, turns)
+                (self._folder / BEGUN).unlink()
+        except BaseException:
+            self.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
 
     def close(self) -> None:
         """Close the database."""

@@ -206,7 +206,7 @@ def _message(rng: random.Random, state: _State, count: int) -> Turn | None:
         weights = _FIRST if not requests else _LATER if len(requests) < count - 1 else _LAST
         for _ in range(_TRIES):
             request = _request(rng, state, weights, alone=count == 1)
-            if request is not None and _follows(requests, request):
+            if request is not None and _follows(requests, request, one_picture=state.settled):
                 break
         else:
             return None
@@ -219,16 +219,15 @@ def _message(rng: random.Random, state: _State, count: int) -> Turn | None:
     return _string(rng, state.forms, requests)
 
 
-def _follows(before: Sequence[Turn], request: Turn) -> bool:
-    """Whether a request may come next in a message."""
+def _follows(before: Sequence[Turn], request: Turn, one_picture: bool) -> bool:
+    """Whether a request may come next in a message; `one_picture`: what follows on words has to be of the same."""
     if not before:
         return True
     last = before[-1]
     if any(request.user == other.user for other in before):
         return False
-    # What comes after words was looked at before them: both have to be about one picture.
-    looked = last.steps[0].target is None and None not in (last.about, request.about)
-    if looked and last.about != request.about:
+    asked = last.steps[0].target is None and None not in (last.about, request.about)
+    if one_picture and asked and last.about != request.about:
         return False
     kinds = [r.check.operations[0] for r in (*before, request) if isinstance(r.check, EditCheck)]
     return not any({pair, pair[::-1]} & HELD_OUT_EDIT_PAIRS for pair in pairwise(kinds))
