@@ -155,6 +155,36 @@ def test_an_approval_is_given_through_the_parent(
     assert ("did not draw" in reply.text) == (decision == "reject")
 
 
+@pytest.mark.parametrize(
+    ("options", "bad", "good"),
+    [
+        (
+            {"approve": "generate"},
+            ["yes", {"decision": "aprove"}, {"decision": "edit", "instruction": "\ud800"}],
+            {"decision": "approve"},
+        ),
+        ({"margin": 1.0}, ["yes", {"choice": "tool"}, {"choice": "edit"}], {"choice": "generate"}),
+    ],
+    ids=["approval", "clarification"],
+)
+def test_an_answer_that_does_not_fit_is_asked_for_again(
+    pipeline: GenLlavaPipeline, options: dict[str, Any], bad: list[Any], good: dict[str, str]
+) -> None:
+    graph = parent(VisualAgent(pipeline, store=":memory:", seed=1, **options), InMemorySaver())
+    asked = graph.invoke(ask(RED), THREAD, version="v2")
+    first = asked.interrupts[0].value["text"]
+    for answer in bad:
+        asked = graph.invoke(Command(resume=answer), THREAD, version="v2")
+        (question,) = asked.interrupts
+        assert question.value["text"].endswith(first), "what was asked"
+        assert len(question.value["text"]) > len(first), "and what was wrong"
+    done = graph.invoke(Command(resume=good), THREAD, version="v2")
+    assert not done.interrupts
+    reply = done.value["messages"][-2]
+    assert len(pictures(reply)) == 1
+    assert "could not" not in reply.text
+
+
 def test_a_turn_that_goes_on_elsewhere_draws_the_same_picture(pipeline: GenLlavaPipeline) -> None:
     """Without a seed of the user's, too."""
     drawn = []

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from genllava.errors import InvalidRequest
+from genllava.errors import Cancelled, InvalidRequest
 from genllava_agent import Limits, VisualAgent
 from genllava_agent.deciders import LabelScoring
-from genllava_agent.errors import InvalidAnswer
+from genllava_agent.errors import InvalidAnswer, NothingToUndo
 from genllava_agent.live import window_start
 from genllava_finetune.shapes.parser import parse
 from genllava_finetune.shapes.render import render
@@ -141,6 +143,64 @@ def test_retry_keeps_the_options(agent: VisualAgent) -> None:
     assert thread.history()[-1].request.task == "generate"
     assert [step.verified for step in again.steps] == [False]
     assert again.seed != 1
+
+
+def test_retry_keeps_what_differs_from_the_agents_own(pipeline: Any) -> None:
+    with VisualAgent(pipeline, store=":memory:", approve="generate") as agent:
+        thread = agent.thread()
+        thread("draw a large red circle", approve=(), seed=1)
+        assert thread.retry().pending is None, "that turn was not to be approved"
+        with pytest.raises(InvalidRequest, match="empty"):
+            thread.retry("")
+        assert len(thread.history()) == 1
+
+
+def test_retry_shows_the_same_pictures(agent: VisualAgent, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64), "white").save(tmp_path / "mine.png")
+    thread = agent.thread()
+    thread("what do you see?", tmp_path / "mine.png")
+    thread.retry("is there a circle?")
+    (record,) = thread.history()[0].images
+    assert record.label == "mine.png"
+
+
+def test_pictures_of_a_thread_wait_while_its_first_turn_fails(agent: VisualAgent) -> None:
+    thread = agent.thread("mine", images=[Image.new("RGB", (64, 64), "white")])
+    with pytest.raises(Cancelled):
+        thread("what do you see?", cancel=lambda: True)
+    assert agent.threads() == [], "a thread whose first turn came to nothing is none"
+    assert [record.origin for record in thread("what do you see?").thread.history()[0].images] == ["user"]
+    assert not thread("what do you see?").thread.history()[1].images
+
+
+def test_a_turn_that_was_cut_off_is_taken_back_first(agent: VisualAgent) -> None:
+    thread = agent("what do you see?").thread
+    store = agent.store.open(thread.name)
+    head = store.head()
+    assert head is not None
+    pending = thread._asked(store, head, "and now?", [], None, {})[1]
+    store.save_head(head.model_copy(update={"pending": pending}))
+    assert thread.unfinished is not None
+    with pytest.raises(NothingToUndo, match="cut off"):
+        thread.redo()
+    with pytest.raises(NothingToUndo, match="there are 2"):
+        thread.undo(3)
+    thread.undo()
+    assert (thread.unfinished, len(thread.history())) == (None, 1)
+    store.save_head(head.model_copy(update={"pending": pending}))
+    thread.undo(2)
+    assert (thread.unfinished, len(thread.history())) == (None, 0)
+    thread.redo()
+    assert len(thread.history()) == 1
+
+
+def test_reasons_are_words(agent: VisualAgent) -> None:
+    thread = agent("draw a large red circle", approve="generate").thread
+    for reason in ("\ud800", "x" * 3_000_000):
+        with pytest.raises(InvalidAnswer):
+            thread.reject(reason)
+    assert thread.pending is not None
+    assert not thread.reject("").images
 
 
 def test_pictures_wait_for_a_request_that_is_taken(agent: VisualAgent) -> None:

@@ -11,7 +11,7 @@ from genllava.errors import ImageRejected, InvalidRequest
 from genllava_agent import Limits, VisualAgent, events
 from genllava_agent.answers import compose, grounded
 from genllava_agent.deciders import Decision, TaskTokens, action_for
-from genllava_agent.errors import AnswerPending, InvalidAnswer, NothingPending, UnknownImage
+from genllava_agent.errors import AnswerPending, InvalidAnswer, NothingPending, StoreFailed, UnknownImage
 from genllava_agent.records import Kind, Step
 from genllava_agent.session import Session
 from genllava_agent.state import AgentState
@@ -282,6 +282,42 @@ def test_other_words_for_one_request_leave_the_others_to_be_done(agent: VisualAg
     assert "two shapes" in done.text
 
 
+def test_other_words_take_the_place_of_what_was_taken_up(agent: VisualAgent) -> None:
+    """What was noted for the old words is not what the new ones mean."""
+    thread = agent.thread()
+    asked = "draw a large red circle at the top left, then make it green, then tell me what you see"
+    waiting = thread(asked, approve="edit", seed=1)
+    assert waiting.pending is not None
+    assert waiting.pending.instruction == "make it green"
+    read = agent.engine.pipeline.counters.prefilled_tokens
+    done = thread.approve("make it blue")
+    assert agent.engine.pipeline.counters.prefilled_tokens - read < 200, "what was read before is not read again"
+    assert [step.action for step in done.steps] == ["generate", "edit", "understand"]
+    assert [colour for _, colour, _, _ in shapes(done.images[1].image)] == ["blue"]
+    assert "blue circle" in done.text
+    assert done.seconds >= sum(step.seconds for step in done.steps)
+    assert done.steps[1].tokens < 150, "reading what was said before the question is not the step's"
+
+
+def test_what_is_left_out_is_said(agent: VisualAgent) -> None:
+    thread = agent(CIRCLE, seed=1).thread
+    assert thread("make it green, then tell me how many shapes there are", approve="edit", seed=1).pending
+    rejected = thread.reject("no")
+    assert "I left out: 'then tell me how many shapes there are'" in rejected.text
+    assert "left out" not in thread("what colour is the circle, please?").text
+
+
+@pytest.mark.parametrize(
+    "words", ["in image 4, make the circle green", "describe image_4", "make the fourth picture black"]
+)
+def test_a_picture_that_does_not_exist_is_not_another(agent: VisualAgent, words: str) -> None:
+    thread = agent(CIRCLE, seed=1).thread
+    reply = thread(words)
+    assert reply.text == "There is no picture of that number: there is one picture."
+    assert not reply.images
+    assert "red circle" in thread("describe image 1").text
+
+
 def test_a_close_choice_is_asked_about(agent: VisualAgent) -> None:
     thread = agent(CIRCLE, seed=1).thread
     reply = thread("make the circle green", margin=1.0, seed=1)
@@ -323,12 +359,17 @@ def test_a_close_choice_is_asked_about(agent: VisualAgent) -> None:
         (lambda a: VisualAgent(approve="all"), InvalidRequest, "approval"),
         (lambda a: VisualAgent(busy="no"), InvalidRequest, "queue or error"),
         (lambda a: a.batch(["x"], [None, None]), InvalidRequest, "one entry for each"),
+        (lambda a: a.batch("two words"), InvalidRequest, "a list of requests"),
+        (lambda a: a.batch(["x"], "picture.png"), InvalidRequest, "a list of requests"),
+        (lambda a: VisualAgent(tools=[print]), InvalidRequest, "is no tool"),
+        (lambda a: VisualAgent(a.engine.pipeline, decider=5, store=":memory:")("hello"), InvalidRequest, "chat model"),
+        (lambda a: VisualAgent(store=5).threads(), StoreFailed, "no place for threads"),
     ],
 )
 def test_bad_input_is_named(kept: VisualAgent, call: Any, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         call(kept)
-    assert [name for name in kept.threads() if kept.thread(name).history()] == []
+    assert kept.threads() == [], "a thread that nothing was said on is none"
 
 
 def test_names_of_pictures_and_threads(agent: VisualAgent) -> None:

@@ -69,6 +69,39 @@ def test_nothing_is_left_of_a_message_that_was_taken_as_one(pipe: GenLlavaPipeli
     assert NextRequest(language.tokenizer, again).possible, "what is asked next is another message"
 
 
+def test_it_ends_between_words_and_leaves_more_than_one(pipe: GenLlavaPipeline) -> None:
+    language = pipe.language
+    t, end = language.tokenizer, language.id(USER_END)
+    ids = [language.id(BOS), *layout.user_turn(t, "make it \U0001f600 yellowish, then say what", [], 4)]
+    copy = NextRequest(t, ids)
+    done: list[int] = []
+    for token in layout.text_ids(t, "make it \U0001f600 yellowish"):
+        rest = t.decode([*done, token]).strip()
+        copy.advance(token)
+        done.append(token)
+        if end in copy.allowed():
+            assert rest in ("make it", "make it \U0001f600", "make it \U0001f600 yellowish", "make"), "a whole word"
+    assert end in copy.allowed()
+    ids += layout.user_turn(t, "make it \U0001f600 yellowish, then say", [], 4)
+    assert not NextRequest(t, ids).possible, "one word asks for nothing"
+    assert not NextRequest(t, [language.id(BOS)]).possible, "nothing was said"
+
+
+def test_what_was_not_acted_on_is_forgotten_at_the_end(pipe: GenLlavaPipeline) -> None:
+    language = pipe.language
+    chat = pipe.conversation()
+    assert chat.left == ""
+    chat.add_user("say hello, then say it again")
+    chat.end_turn()
+    said = layout.user_turn(language.tokenizer, "say hello, then say it again", [], 4)
+    assert chat.ids == [language.id(BOS), *said, language.id(EOS)]
+    chat.add_user("say hello")
+    chat.answer()
+    length = len(chat)
+    chat.end_turn()
+    assert len(chat) == length + 1
+
+
 def test_rows_take_up_requests_as_they_would_alone(pipe: GenLlavaPipeline) -> None:
     """Random weights choose where they begin and end; a row that is one request stays as it is."""
     rng, language = random.Random(3), pipe.language
