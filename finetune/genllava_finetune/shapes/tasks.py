@@ -30,11 +30,13 @@ from genllava_finetune.shapes.dialogue import (
 from genllava_finetune.shapes.editing import focus_after, is_held_out_edit, sample_edit
 from genllava_finetune.shapes.edits import Background, Changed, Preserved
 from genllava_finetune.shapes.generation import Kind, sample_generation
+from genllava_finetune.shapes.impossible import sample_impossible_edit
 from genllava_finetune.shapes.language.grammar import Forms, add_noise, fill
 from genllava_finetune.shapes.language.noun_phrases import ORDINAL, inner, place_words, the_picture
 from genllava_finetune.shapes.language.task_sentences import ANSWERED, BORROW, IN_ANY_WAY, IN_ORDER, WHAT_IS_AT
 from genllava_finetune.shapes.language.words import say
 from genllava_finetune.shapes.notes import look, values
+from genllava_finetune.shapes.outside import sample_outside
 from genllava_finetune.shapes.proposals import OPERATIONS, common_words
 from genllava_finetune.shapes.scene import CELLS, COLORS, SHAPES, SIZES, Scene
 from genllava_finetune.shapes.specification import Specification
@@ -54,6 +56,10 @@ _BROUGHT: Final = ((0, 1, 2), (45, 38, 17))
 _FIRST: Final = {"draw": 22, "edit": 48, "borrow": 10, "ask": 20}
 _LATER: Final = {"draw": 25, "edit": 45, "borrow": 10, "ask": 20}
 _LAST: Final = {"draw": 14, "edit": 28, "borrow": 8, "ask": 50}
+_DECLINED: Final = {"outside": 3, "impossible": 5}
+"""What is answered with words in the middle of a task, and the task goes on; in training only."""
+_ONE_KIND_SHARE: Final = 0.08
+"""Messages whose requests are all of one kind; in training only."""
 _ASKED: Final = {
     **WEIGHTS, "count": 26, "caption_short": 1, "caption_full": 5, "background": 6, "what_is_at": 12,
     "relation": 5, "relation_what": 4, "compare": 4, "logic": 4, "ambiguous": 3,
@@ -202,8 +208,13 @@ def _lent(target: Scene, source: Scene, split: Split) -> Scene | None:
 def _message(rng: random.Random, state: _State, count: int) -> Turn | None:
     """One message of `count` steps, the state brought up to date; None if nothing fitted."""
     requests: list[Turn] = []
+    only = rng.choice(tuple(_FIRST)) if not state.settled and rng.random() < _ONE_KIND_SHARE else None
     while len(requests) < count:
         weights = _FIRST if not requests else _LATER if len(requests) < count - 1 else _LAST
+        if only is not None:
+            weights = dict.fromkeys(weights, 0) | {only: 1}
+        elif not state.settled:
+            weights = weights | _DECLINED
         for _ in range(_TRIES):
             request = _request(rng, state, weights, alone=count == 1)
             if request is not None and _follows(requests, request, one_picture=state.settled):
@@ -245,11 +256,19 @@ def _request(rng: random.Random, state: _State, weights: dict[str, int], alone: 
         "borrow": weights["borrow"] * usual * (len(state.scenes) < MAX_PICTURES and bool(lendings)),
         "ask": weights["ask"],
     }
+    if not alone and "impossible" in weights:
+        possible |= {name: weights[name] for name in _DECLINED}
+    if not any(possible.values()):
+        return None
     kind = rng.choices(list(possible), list(possible.values()))[0]
     if kind == "draw":
         return _draw(rng, state, alone)
     if kind == "borrow":
         return _borrow(rng, state, *rng.choice(lendings))
+    if kind == "outside":
+        return sample_outside(rng, inner(state.forms))
+    if kind == "impossible":
+        return _impossible(rng, state)
     return _edit(rng, state, alone) if kind == "edit" else _ask(rng, state, alone)
 
 
@@ -307,6 +326,14 @@ def _edit(rng: random.Random, state: _State, alone: bool) -> Turn | None:
     if named and not alone and rng.random() < 0.5:
         text = _THE_THING.sub(r"its \1", text, count=1)
     return _unminding(state, number, replace(turn, user=_shortly(rng, text)))
+
+
+def _impossible(rng: random.Random, state: _State) -> Turn | None:
+    """A change of the latest picture that cannot be made."""
+    if state.several or state.unsettled:
+        return None
+    turn = sample_impossible_edit(rng, state.scenes[-1], 1, inner(state.forms), pronoun=False)
+    return None if turn is None else turn.of(len(state.scenes))
 
 
 def _shortly(rng: random.Random, text: str) -> str:

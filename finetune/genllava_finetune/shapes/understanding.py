@@ -15,7 +15,7 @@ from genllava_finetune.shapes.answers import normalize_answer as normalize_answe
 from genllava_finetune.shapes.description import Description
 from genllava_finetune.shapes.dialogue import AnswerCheck, Look, Turn, answer
 from genllava_finetune.shapes.language import questions
-from genllava_finetune.shapes.language.back_references import FOLLOW_UP
+from genllava_finetune.shapes.language.back_references import FOLLOW_UP, IT
 from genllava_finetune.shapes.language.grammar import Forms, Intent, add_noise, fill
 from genllava_finetune.shapes.language.noun_phrases import the_picture, the_thing
 from genllava_finetune.shapes.language.words import NUMBER, PLURAL, say
@@ -153,6 +153,15 @@ def sample_follow_up(rng: random.Random, scene: Scene, forms: Forms, family: str
     said = answers.absence(what) if thing is None else answers.attribute(what, thing, name)
     asked = Asked(FOLLOW_UP, {"the": the_thing(rng, what, forms)}, said, (look(scene, what),))
     return _turn(rng, Circumstances(scene, forms, None, heldout_relations=False), family, asked)
+
+
+def sample_question_about_it(rng: random.Random, scene: Scene, forms: Forms) -> Turn:
+    """`what colour is it?` of a picture with something in it; where there is more than one thing, of each of them."""
+    name, what = rng.choice(tuple(IT)), Description()
+    (thing, *others) = scene.things
+    said = answers.several(what, scene.things, name) if others else answers.attribute(what, thing, name)
+    asked = Asked(IT[name], {}, said, (look(scene, what),))
+    return _turn(rng, Circumstances(scene, forms, None, heldout_relations=False), "it", asked)
 
 
 def _turn(rng: random.Random, about: Circumstances, family: str, asked: Asked) -> Turn:

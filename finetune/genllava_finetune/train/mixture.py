@@ -15,10 +15,16 @@ from genllava_finetune.shapes.outside import sample_outside
 from genllava_finetune.shapes.scene import Scene
 from genllava_finetune.shapes.splits import sample_scene
 from genllava_finetune.shapes.tasks import sample_borrowing, sample_task
-from genllava_finetune.shapes.understanding import FOLLOWED, sample_follow_up, sample_question
+from genllava_finetune.shapes.understanding import (
+    FOLLOWED,
+    sample_follow_up,
+    sample_question,
+    sample_question_about_it,
+)
 
 MIXTURE: Final = {
-    "questions": 0.17,
+    "questions": 0.14,
+    "it": 0.03,
     "generation": 0.08,
     "edit": 0.15,
     "changes": 0.06,
@@ -58,6 +64,8 @@ def sample_training_dialogue(rng: random.Random) -> Dialogue | None:
         return sample_changes(rng)
     if kind == "generation":
         return Dialogue((sample_generation(rng, "train", "train"),))
+    if kind == "it":
+        return _about_it(rng)
     scene = sample_scene(rng, "train")
     if kind == "questions":
         return _questions(rng, scene)
@@ -111,6 +119,17 @@ def _questions(rng: random.Random, scene: Scene) -> Dialogue:
             turn = sample_follow_up(rng, scene, "train", family)
         turns.append(turn or _question(rng, scene))
     return Dialogue(tuple(turns))
+
+
+def _about_it(rng: random.Random) -> Dialogue:
+    """Questions about `it`, mostly of a picture with a single thing, brought by the user or drawn before."""
+    alone = rng.random() < 0.7
+    while True:
+        scene = sample_scene(rng, "train")
+        if scene.things and (not alone or len(scene.things) == 1):
+            break
+    turns = [sample_question_about_it(rng, scene, "train") for _ in range(rng.randint(1, 3))]
+    return Dialogue((_with_picture(turns[0], scene), *turns[1:]))
 
 
 def _question(rng: random.Random, scene: Scene) -> Turn:

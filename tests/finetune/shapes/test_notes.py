@@ -18,7 +18,7 @@ from genllava_finetune.shapes.notes import caption, in_picture, look
 from genllava_finetune.shapes.plan import place_first, read_plan
 from genllava_finetune.shapes.scene import Scene, Thing
 from genllava_finetune.shapes.splits import sample_scene
-from genllava_finetune.shapes.understanding import FAMILIES, sample_lookups, sample_question
+from genllava_finetune.shapes.understanding import FAMILIES, sample_lookups, sample_question, sample_question_about_it
 
 seeds = st.integers(0, 2**32).map(random.Random)
 STAR, CROSS = Thing(1, "star", "red", "small", 0, 0), Thing(3, "cross", "red", "large", 0, 0)
@@ -93,6 +93,25 @@ def test_an_edit_that_cannot_be_done_has_the_reason_in_its_notes(rng: random.Ran
         assert max(objects) > 1
     else:
         assert objects[-1] == 1
+
+
+@given(seeds)
+def test_it_is_the_only_thing_there_is_or_all_of_them(rng: random.Random) -> None:
+    scene = sample_scene(rng, "train")
+    if not scene.things:
+        return
+    turn = sample_question_about_it(rng, scene, "train")
+    (note,) = turn.looks[0].notes
+    assert found(note) == [place_first(thing) for thing in scene.things]
+    said = turn.steps[0].text.rstrip(".")
+    if len(scene.things) == 1:
+        (thing,) = scene.things
+        assert said.split("is ")[1].removeprefix("at the ").removeprefix("a ") in (
+            thing.color, thing.size, thing.shape, thing.position,
+        )  # fmt: skip
+    else:
+        assert said.startswith("There are ")
+        assert said.count("one ") == len(scene.things)
 
 
 @given(seeds)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from genllava_finetune.shapes.dialogue import (
     AnswerCheck,
+    DeclineCheck,
     Dialogue,
     EditCheck,
     SceneCheck,
@@ -136,6 +137,17 @@ def test_changes_are_pictures_of_their_own(rng: random.Random, split: Split) -> 
         assert not any({pair, pair[::-1]} & HELD_OUT_EDIT_PAIRS for pair in pairwise(kinds))
         # Two changes and nothing else would ask for one picture.
         assert [step.task for step in turn.steps] != ["I2I", "I2I"]
+
+
+def test_only_training_declines_in_the_middle_of_a_task() -> None:
+    rng = random.Random(3)
+
+    def declined(split: Split) -> int:
+        turns = [turn for _ in range(120) for turn in sample_task(rng, split, "train").turns]
+        return sum(isinstance(check, DeclineCheck) for turn in turns for check in checks_of(turn))
+
+    assert declined("train") > 5
+    assert declined("dev") == 0
 
 
 @pytest.mark.parametrize("count", IN_ORDER)

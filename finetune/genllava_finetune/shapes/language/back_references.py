@@ -23,6 +23,60 @@ UNDO: Final = Intent(
         "undo",
     ],
 )
+IT: Final = {
+    "color": Intent(
+        "ask.it.color",
+        [
+            "(what|which) {color} is (it|this|that)",
+            "(what|which) {color} is (the|this|that) {thing}",
+            "(what|which) {color} does (it|this|the {thing}) have",
+            "(what is|what's|tell me|say|name) its {color}",
+            "(tell me|say) (what|which) {color} (it|this|the {thing}) is",
+            "its {color}",
+            "(what is|what's) the {color} of (it|this|that|the {thing}|this {thing})",
+            "(can you|could you|please) (tell me|name|say) (its {color}|what {color} it is)",
+        ],
+    ),
+    "shape": Intent(
+        "ask.it.shape",
+        [
+            "(what|which) shape is (it|this|that)",
+            "(what|which) shape does (it|this|the {thing}) have",
+            "what (kind|sort) of shape is (it|this|that)",
+            "(what is|what's|tell me|say|name) its shape",
+            "(tell me|say) (what|which) shape (it|this) is",
+            "its shape",
+            "(can you|could you|please) (tell me|name|say) (its shape|what shape it is)",
+        ],
+    ),
+    "size": Intent(
+        "ask.it.size",
+        [
+            "how (big|large|small) is (it|this|that)",
+            "how (big|large|small) is (the|this|that) {thing}",
+            "(what is|what's|tell me|say) its size",
+            "(what|which) size (is|has) (it|this|the {thing})",
+            "is it (big or small|large or small|small or large|small or big)",
+            "(tell me|say) how (big|large) (it|this|the {thing}) is",
+            "its size",
+            "(can you|could you|please) (tell me|say) (its size|how big it is)",
+        ],
+    ),
+    "cell": Intent(
+        "ask.it.place",
+        [
+            "where is (it|this|that)",
+            "where is (the|this|that) {thing}",
+            "where (can i find|do you see) (it|the {thing})",
+            "(what is|what's|tell me|say) its (place|position)",
+            "in (which|what) (place|part of the picture|corner or side) is it",
+            "(tell me|say) where (it|this|the {thing}) is",
+            "its (place|position)",
+            "(can you|could you|please) (tell me|say) where it is",
+        ],
+    ),
+}
+"""Questions about the only thing there is, or what is taken for it, by attribute."""
 FOLLOW_UP: Final = Intent(
     "ask.follow_up",
     [
