@@ -21,7 +21,7 @@ from genllava.options import DrawingOptions, Seed, Settings, resolve_seeds
 from genllava.pipeline_output import Drawing, Result, Understanding
 from genllava.requests import Seen, check_text, listed
 from genllava.stream import StreamMark, TokenStream
-from genllava.tokens import BOS, EOS, I2I, I2T, IMAGE, T2I
+from genllava.tokens import BOS, EOS, I2I, I2T, IMAGE, T2I, USER_END, USER_START
 
 if TYPE_CHECKING:
     from genllava.pipeline_genllava import GenLlavaPipeline
@@ -147,8 +147,7 @@ class Conversation:
         language = self._language
         ids = layout.user_turn(language.tokenizer, text, numbers, language.tokens_per_image)
         with self._unchanged_by_failure():
-            if self._acted:  # what was done before belongs to an earlier request
-                self.end_turn()
+            self._close()  # what was done before belongs to an earlier request
             self._stream.append(0, ids, self._see(shown))
             if look:
                 self._look(cancel)
@@ -296,11 +295,16 @@ class Conversation:
         self.pictures += shown
         self.request, self.seen, self._acted = request, seen, acted
 
-    def end_turn(self) -> None:
-        """Close the assistant's turn. What was taken up and noted, and then not acted on, is forgotten."""
-        if not self._acted:
-            looked_from = NextRequest(self._language.tokenizer, self._stream.ids[0]).looked_from
-            self._stream.rollback(StreamMark(looked_from, None))
+    def end_turn(self, said: str = "") -> None:
+        """Close the assistant's turn. What was taken up and noted, and then not acted on, is forgotten.
+
+        Args:
+            said: what is said in place of the model where nothing was done about the message; left out where that
+                brought pictures, which are still to be looked at.
+        """
+        if self._forget_look() and said and not self._brought():
+            tokenizer = self._language.tokenizer
+            self._stream.append(0, [*layout.seen(tokenizer, ""), *layout.answer(tokenizer, said)])
         self._stream.append(0, [self._language.id(EOS)])
         self._acted = False
 
@@ -378,6 +382,33 @@ class Conversation:
             (looked,) = segments.look(self._stream, self._acted, cancel)
             self.request, self.seen = looked.request, looked.seen
         self._acted = False
+
+    def _close(self) -> None:
+        """End a turn that is still open; a message that nothing was done about is as if it had not been said."""
+        language, said = self._language, self._stream.ids[0]
+        if said[-1] in (language.id(BOS), language.id(EOS)):
+            return
+        if self._forget_look() and not self._brought():
+            self._stream.rollback(StreamMark(self._last_message(), None))
+        else:
+            self.end_turn()
+
+    def _last_message(self) -> int:
+        """Where the user's last words begin."""
+        return len(self) - 1 - self._stream.ids[0][::-1].index(self._language.id(USER_START))
+
+    def _brought(self) -> bool:
+        """Whether pictures came with them."""
+        return self._language.id(IMAGE) in self._stream.ids[0][self._last_message() :]
+
+    def _forget_look(self) -> bool:
+        """Forget what was taken up and noted and not acted on; returns whether nothing was done since the message."""
+        if self._acted:
+            return False
+        looked_from = NextRequest(self._language.tokenizer, self._stream.ids[0]).looked_from
+        self._stream.rollback(StreamMark(looked_from, None))
+        self._acted = self._stream.ids[0][-1] != self._language.id(USER_END)
+        return not self._acted
 
     def _see(self, pictures: Sequence[Picture]) -> list[Tensor]:
         """Features [P, D] of each picture; one that was seen before is not encoded again."""

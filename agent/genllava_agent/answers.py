@@ -69,12 +69,10 @@ def compose(steps: list[Step], stopped: str, left: str = "") -> str:
     return " ".join(parts)
 
 
-def blocks(session: Session, state: AgentState, left: str) -> list[Any]:
+def blocks(session: Session, state: AgentState, text: str) -> list[Any]:
     """LangChain's standard content blocks of the reply: its text, then the pictures of this turn."""
     made = [step.image for step in state["steps"] if step.image is not None]
-    result: list[Any] = [
-        {"type": "text", "text": state.get("reply") or compose(state["steps"], state["stopped"], left)}
-    ]
+    result: list[Any] = [{"type": "text", "text": text}]
     for name in made:
         record = state["images"][name]
         block: dict[str, Any] = {"type": "image", "mime_type": "image/png"}

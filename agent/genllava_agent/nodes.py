@@ -132,8 +132,7 @@ class Nodes:
                     worker = self.engine.decider.worker
                     text = ". ".join(filter(None, (answer.instruction, worker.left(session, state))))
                     request = state["request"].model_copy(update={"text": text, "images": (), "region": None})
-                    worker.end(session, state)
-                    worker.begin(session, {**state, "stream": session.stream()}, request, [])
+                    worker.begin(session, state, request, [])
             except BaseException:
                 session.go_back(state)
                 raise
@@ -249,8 +248,9 @@ class Nodes:
         session, worker = self._session(state), self.engine.decider.worker
         with session.work(state):
             left = "" if state["stopped"] else worker.left(session, state)
-            worker.end(session, state)
-        blocks = answers.blocks(session, state, left)
+            text = state.get("reply") or answers.compose(state["steps"], state["stopped"], left)
+            worker.end(session, state, text)
+        blocks = answers.blocks(session, state, text)
         if self.foreign:
             self.engine.sessions.pop(session.id, None)
         return {"messages": [AIMessage(content_blocks=blocks)], "stream": session.stream(), "action": None}

@@ -53,8 +53,8 @@ class Worker(Protocol):
     def left(self, session: Session, state: AgentState) -> str:
         """What the user asked for beyond what is being done, in the user's words."""
 
-    def end(self, session: Session, state: AgentState) -> None:
-        """The turn is over."""
+    def end(self, session: Session, state: AgentState, said: str) -> None:
+        """The turn is over; `said` is the reply."""
 
 
 class StreamWorker:
@@ -100,8 +100,8 @@ class StreamWorker:
     def left(self, session: Session, state: AgentState) -> str:
         return session.conversation(state).left.lstrip(" ,.;")
 
-    def end(self, session: Session, state: AgentState) -> None:
-        session.conversation(state).end_turn()
+    def end(self, session: Session, state: AgentState, said: str) -> None:
+        session.conversation(state).end_turn(said)
 
 
 class VerbWorker:
@@ -150,7 +150,7 @@ class VerbWorker:
     def left(self, session: Session, state: AgentState) -> str:
         return ""
 
-    def end(self, session: Session, state: AgentState) -> None:
+    def end(self, session: Session, state: AgentState, said: str) -> None:
         pass
 
     @staticmethod

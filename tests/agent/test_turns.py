@@ -301,7 +301,7 @@ def test_other_words_take_the_place_of_what_was_taken_up(agent: VisualAgent) -> 
 
 def test_what_is_left_out_is_said(agent: VisualAgent) -> None:
     thread = agent(CIRCLE, seed=1).thread
-    assert thread("make it green, then tell me how many shapes there are", approve="edit", seed=1).pending
+    assert thread("make the circle green, then tell me how many shapes there are", approve="edit", seed=1).pending
     rejected = thread.reject("no")
     assert "I left out: 'then tell me how many shapes there are'" in rejected.text
     assert "left out" not in thread("what colour is the circle, please?").text

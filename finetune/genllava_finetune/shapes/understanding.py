@@ -144,10 +144,8 @@ def sample_follow_up(rng: random.Random, scene: Scene, forms: Forms, family: str
     if not scene.things:
         return None
     thing = rng.choice(scene.things) if rng.random() < 0.88 else None
-    if thing is None:
-        what = _absent(rng, scene, _subset(rng, _NAMED, without=name))
-    else:
-        what = _unique(rng, scene, thing, without=name)
+    absent = _subset(rng, _NAMED, without=name) if thing is None else ()
+    what = _absent(rng, scene, absent) if thing is None else _unique(rng, scene, thing, without=name)
     if what is None:
         return None
     said = answers.absence(what) if thing is None else answers.attribute(what, thing, name)
@@ -157,11 +155,10 @@ def sample_follow_up(rng: random.Random, scene: Scene, forms: Forms, family: str
 
 def sample_question_about_it(rng: random.Random, scene: Scene, forms: Forms) -> Turn:
     """`what colour is it?` of a picture with something in it; where there is more than one thing, of each of them."""
-    name, what = rng.choice(tuple(IT)), Description()
-    (thing, *others) = scene.things
-    said = answers.several(what, scene.things, name) if others else answers.attribute(what, thing, name)
-    asked = Asked(IT[name], {}, said, (look(scene, what),))
-    return _turn(rng, Circumstances(scene, forms, None, heldout_relations=False), "it", asked)
+    name, what, things = rng.choice(tuple(IT)), Description(), scene.things
+    said = answers.several(what, things, name) if things[1:] else answers.attribute(what, things[0], name)
+    about = Circumstances(scene, forms, None, heldout_relations=False)
+    return _turn(rng, about, "it", Asked(IT[name], {}, said, (look(scene, what),)))
 
 
 def _turn(rng: random.Random, about: Circumstances, family: str, asked: Asked) -> Turn:
