@@ -147,7 +147,8 @@ class Conversation:
         language = self._language
         ids = layout.user_turn(language.tokenizer, text, numbers, language.tokens_per_image)
         with self._unchanged_by_failure():
-            self._close()  # what was done before belongs to an earlier request
+            if self._stream.ids[0][-1] not in (self._language.id(BOS), self._language.id(EOS)):
+                self.end_turn()  # what was done before belongs to an earlier request
             self._stream.append(0, ids, self._see(shown))
             if look:
                 self._look(cancel)
@@ -298,13 +299,23 @@ class Conversation:
     def end_turn(self, said: str = "") -> None:
         """Close the assistant's turn. What was taken up and noted, and then not acted on, is forgotten.
 
+        Where nothing was done at all, it is as if the message had not been said, unless it brought pictures: these
+        stay, and are looked at later.
+
         Args:
-            said: what is said in place of the model where nothing was done about the message; left out where that
-                brought pictures, which are still to be looked at.
+            said: what is said to such a message in place of the model.
         """
-        if self._forget_look() and said and not self._brought():
-            tokenizer = self._language.tokenizer
-            self._stream.append(0, [*layout.seen(tokenizer, ""), *layout.answer(tokenizer, said)])
+        if self._forget_look():
+            last = self._stream.ids[0]
+            message = len(last) - 1 - last[::-1].index(self._language.id(USER_START))
+            if self._language.id(IMAGE) in last[message:]:
+                said = ""
+            elif not said:
+                self._stream.rollback(StreamMark(message, None))
+                return
+            if said:
+                tokenizer = self._language.tokenizer
+                self._stream.append(0, [*layout.seen(tokenizer, ""), *layout.answer(tokenizer, said)])
         self._stream.append(0, [self._language.id(EOS)])
         self._acted = False
 
@@ -382,24 +393,6 @@ class Conversation:
             (looked,) = segments.look(self._stream, self._acted, cancel)
             self.request, self.seen = looked.request, looked.seen
         self._acted = False
-
-    def _close(self) -> None:
-        """End a turn that is still open; a message that nothing was done about is as if it had not been said."""
-        language, said = self._language, self._stream.ids[0]
-        if said[-1] in (language.id(BOS), language.id(EOS)):
-            return
-        if self._forget_look() and not self._brought():
-            self._stream.rollback(StreamMark(self._last_message(), None))
-        else:
-            self.end_turn()
-
-    def _last_message(self) -> int:
-        """Where the user's last words begin."""
-        return len(self) - 1 - self._stream.ids[0][::-1].index(self._language.id(USER_START))
-
-    def _brought(self) -> bool:
-        """Whether pictures came with them."""
-        return self._language.id(IMAGE) in self._stream.ids[0][self._last_message() :]
 
     def _forget_look(self) -> bool:
         """Forget what was taken up and noted and not acted on; returns whether nothing was done since the message."""

@@ -70,7 +70,10 @@ class LiveConversations:
                 records = [record for turn in history[:start] for record in turn.images]
                 standing.conversation.recall([picture(record) for record in records], _captions(history[:start]))
         for turn in history[known:]:
-            ids = turn.stream or _as_said(pipeline, turn)
+            if not (turn.stream or turn.images or any(step.outcome == "ok" for step in turn.steps)):
+                ids: Sequence[int] = ()  # it came to nothing
+            else:
+                ids = turn.stream or _as_said(pipeline, turn)
             standing.conversation.replay(ids, [picture(record) for record in turn.images])
             standing.marks[turn.id] = standing.conversation.mark()
         return standing

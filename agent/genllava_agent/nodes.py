@@ -249,7 +249,7 @@ class Nodes:
         with session.work(state):
             left = "" if state["stopped"] else worker.left(session, state)
             text = state.get("reply") or answers.compose(state["steps"], state["stopped"], left)
-            worker.end(session, state, text)
+            worker.end(session, state, text if any(step.outcome == "ok" for step in state["steps"]) else "")
         blocks = answers.blocks(session, state, text)
         if self.foreign:
             self.engine.sessions.pop(session.id, None)

@@ -54,7 +54,7 @@ class Worker(Protocol):
         """What the user asked for beyond what is being done, in the user's words."""
 
     def end(self, session: Session, state: AgentState, said: str) -> None:
-        """The turn is over; `said` is the reply."""
+        """The turn is over; `said` is the reply, if anything was done."""
 
 
 class StreamWorker:

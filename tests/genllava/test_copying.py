@@ -93,14 +93,13 @@ def test_what_was_not_acted_on_is_forgotten_at_the_end(pipe: GenLlavaPipeline) -
     assert chat.left == ""
     chat.add_user("say hello, then say it again")
     chat.end_turn()
-    said = layout.user_turn(language.tokenizer, "say hello, then say it again", [], 4)
-    assert chat.ids == [language.id(BOS), *said, language.id(EOS)]
+    assert chat.ids == [language.id(BOS)], "what nothing was done about was not said"
     chat.add_user("say no")
     chat.add_user("say yes")
     chat.end_turn("I will not.")
     yes = layout.user_turn(language.tokenizer, "say yes", [], 4)
     no = [*layout.seen(language.tokenizer, ""), *layout.answer(language.tokenizer, "I will not.")]
-    assert chat.ids[len(said) + 2 :] == [*yes, *no, language.id(EOS)], "what nothing was done about was not said"
+    assert chat.ids == [language.id(BOS), *yes, *no, language.id(EOS)]
     chat.add_user("say hello")
     chat.answer()
     length = len(chat)
