@@ -147,8 +147,7 @@ class Conversation:
         language = self._language
         ids = layout.user_turn(language.tokenizer, text, numbers, language.tokens_per_image)
         with self._unchanged_by_failure():
-            if self._stream.ids[0][-1] not in (self._language.id(BOS), self._language.id(EOS)):
-                self.end_turn()  # what was done before belongs to an earlier request
+            self.end_turn()  # what was done before belongs to an earlier request
             self._stream.append(0, ids, self._see(shown))
             if look:
                 self._look(cancel)
@@ -297,7 +296,7 @@ class Conversation:
         self.request, self.seen, self._acted = request, seen, acted
 
     def end_turn(self, said: str = "") -> None:
-        """Close the assistant's turn. What was taken up and noted, and then not acted on, is forgotten.
+        """Close the assistant's turn, if it is open. What was taken up and noted, and not acted on, is forgotten.
 
         Where nothing was done at all, it is as if the message had not been said, unless it brought pictures: these
         stay, and are looked at later.
@@ -305,16 +304,15 @@ class Conversation:
         Args:
             said: what is said to such a message in place of the model.
         """
+        if self._stream.ids[0][-1] in (self._language.id(BOS), self._language.id(EOS)):
+            return
         if self._forget_look():
-            last = self._stream.ids[0]
-            message = len(last) - 1 - last[::-1].index(self._language.id(USER_START))
-            if self._language.id(IMAGE) in last[message:]:
-                said = ""
-            elif not said:
-                self._stream.rollback(StreamMark(message, None))
-                return
-            if said:
-                tokenizer = self._language.tokenizer
+            ids, tokenizer = self._stream.ids[0], self._language.tokenizer
+            message = len(ids) - 1 - ids[::-1].index(self._language.id(USER_START))
+            if self._language.id(IMAGE) not in ids[message:]:
+                if not said:
+                    self._stream.rollback(StreamMark(message, None))
+                    return
                 self._stream.append(0, [*layout.seen(tokenizer, ""), *layout.answer(tokenizer, said)])
         self._stream.append(0, [self._language.id(EOS)])
         self._acted = False

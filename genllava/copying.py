@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from genllava.layout import token_id
-from genllava.tokens import BOS, EOS, IMAGE, SEEN, TASKS, USER_END, USER_START
+from genllava.tokens import BOS, EOS, IMAGE, TASKS, USER_END, USER_START
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -36,11 +36,9 @@ class NextRequest:
         """Take up where `ids` end, a conversation in which the user has said something."""
         self._end = token_id(tokenizer, USER_END)
         start, image = token_id(tokenizer, USER_START), token_id(tokenizer, IMAGE)
-        # What the user says follows on a turn's end, or on a look from which nothing came.
-        borders = {token_id(tokenizer, token) for token in (BOS, EOS, SEEN)}
-        begin = max(
-            (at + 1 for at in range(len(ids)) if ids[at] == start and (at == 0 or ids[at - 1] in borders)), default=0
-        )
+        borders = {token_id(tokenizer, BOS), token_id(tokenizer, EOS)}  # what the user says follows on a turn's end
+        starts = (at for at in reversed(range(len(ids))) if ids[at] == start and (at == 0 or ids[at - 1] in borders))
+        begin = next(starts, -1) + 1
         end = ids.index(self._end, begin) if begin else len(ids)
         begin = max([begin, *(at + 1 for at in range(begin, end) if ids[at] == image)])
         self._message = list(ids[begin:end])

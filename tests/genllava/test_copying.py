@@ -105,6 +105,8 @@ def test_what_was_not_acted_on_is_forgotten_at_the_end(pipe: GenLlavaPipeline) -
     length = len(chat)
     chat.end_turn()
     assert len(chat) == length + 1
+    chat.end_turn()
+    assert len(chat) == length + 1, "it is over already"
 
 
 def test_rows_take_up_requests_as_they_would_alone(pipe: GenLlavaPipeline) -> None:
