@@ -32,7 +32,8 @@ def measure(pipeline: GenLlavaPipeline, split: Split = "test", suite: str = "tas
 
 
 def _run(pipeline: GenLlavaPipeline, cases: Sequence[Case], verify: int) -> dict[str, Any]:
-    right = rows = pictures = unsure = routed = steps = 0
+    right = rows = pictures = routed = steps = 0
+    unsure: dict[bool, list[bool]] = {True: [], False: []}
     by_length: dict[int, list[bool]] = {}
     began = time.monotonic()
     for case in tqdm(cases, desc=f"verify={verify}", leave=False, disable=None):
@@ -40,14 +41,18 @@ def _run(pipeline: GenLlavaPipeline, cases: Sequence[Case], verify: int) -> dict
         thread, good = agent.thread(), True
         for turn, shown in zip(case.dialogue.turns, case.pictures, strict=True):
             reply = thread(turn.user, list(shown), seed=case.seed)
-            good = score_turn(turn, _produced(reply)).right and good
+            score = score_turn(turn, _produced(reply))
+            for step, fine in zip(reply.steps, score.steps or [score.right], strict=False):
+                if good and step.image is not None:  # what follows on a mistake cannot be right
+                    unsure[fine].append(bool(step.unsure))
+                good = good and fine
+            good = score.right and good
             wanted = [step.task for step in turn.steps]
             chosen = [_TASKS.get(step.action, "") for step in reply.steps]
             routed += sum(want == got for want, got in zip(wanted, chosen, strict=False))
             steps += max(len(wanted), len(chosen))
             rows += sum(step.unet_rows for step in reply.steps)
             pictures += len(reply.images)
-            unsure += sum(bool(step.unsure) for step in reply.steps)
         by_length.setdefault(len(case.dialogue.turns[-1].steps), []).append(good)
         right += good
     return {
@@ -56,7 +61,8 @@ def _run(pipeline: GenLlavaPipeline, cases: Sequence[Case], verify: int) -> dict
         "right_by_steps": {n: f"{sum(good)} of {len(good)}" for n, good in sorted(by_length.items())},
         "steps_routed_right": round(100 * routed / steps, 1),
         "unet_rows_per_picture": round(rows / max(pictures, 1), 2),
-        "pictures_unsure": f"{unsure} of {pictures}",
+        "unsure_of_wrong_pictures": f"{sum(unsure[False])} of {len(unsure[False])}",
+        "unsure_of_right_pictures": f"{sum(unsure[True])} of {len(unsure[True])}",
         "seconds_per_task": round((time.monotonic() - began) / len(cases), 2),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -21,6 +21,18 @@ class Constraint(Protocol):
 
     def advance(self, token: int) -> None:
         """Take the next token of the text into account."""
+
+
+class Text(NamedTuple):
+    """What the model wrote.
+
+    Attributes:
+        ids: its tokens.
+        certainty: probability of the least likely of them, and of the stop, among what was allowed there.
+    """
+
+    ids: list[int]
+    certainty: float
 
 
 def choose(stream: TokenStream, allowed: Sequence[Sequence[int]]) -> list[dict[int, float]]:
@@ -46,7 +58,7 @@ def write(
     generators: Sequence[torch.Generator] | None = None,
     cancel: CancelCheck | None = None,
     on_tokens: Callable[[list[int]], object] | None = None,
-) -> list[list[int]]:
+) -> list[Text]:
     """Let the model write a text in each row, at most `max_tokens`, and at least one unless it `may_be_empty`.
 
     A text ends before a token of `stops`; that token is not taken, so the caller decides what comes next. Rows that
@@ -59,7 +71,7 @@ def write(
         on_tokens: called with the text of the first row whenever it has grown.
 
     Returns:
-        The tokens of each row, prefix included.
+        The text of each row, its prefix included.
 
     Raises:
         Cancelled: `cancel` returned true; it is asked before every token.
@@ -69,6 +81,7 @@ def write(
     words_or_stops = words.clone()
     words_or_stops[list(stops)] = True
     texts: list[list[int]] = [[] for _ in range(len(stream))]
+    certainty = [1.0] * len(stream)
     running = list(range(len(stream)))
     part, rows = stream, running
     aside: list[tuple[TokenStream, list[int]]] = []
@@ -91,8 +104,10 @@ def write(
                 allowed.append(words_or_stops if begun and not at_prefix else words)
         scores = part.logits()[places].masked_fill(~torch.stack(allowed), -torch.inf)
         tokens = _pick(scores, temperature, None if generators is None else [generators[row] for row in running])
+        likely = scores.softmax(1)[range(len(tokens)), tokens].tolist()
         going_on = []
-        for row, place, token in zip(running, places, tokens, strict=True):
+        for row, place, token, probability in zip(running, places, tokens, likely, strict=True):
+            certainty[row] = min(certainty[row], probability)
             if token in stops:
                 continue
             texts[row].append(token)
@@ -107,7 +122,7 @@ def write(
     for whole, kept in reversed(aside):
         whole.adopt(part, kept)
         part = whole
-    return texts
+    return [Text(ids, certain) for ids, certain in zip(texts, certainty, strict=True)]
 
 
 def _continuations(prefixes: Sequence[Sequence[int]], text: list[int]) -> set[int]:

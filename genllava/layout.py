@@ -18,7 +18,8 @@ to is noted, and the second goes on from there:
 Before it does anything the model writes down what it sees: captions of the pictures that came in since it last did,
 the user's and its own, and the objects that the request is about. What is asked is then a matter of words. The picture
 that is asked about is described last, once more if another was described since, so that what is copied into an answer
-or a plan is never further away than that.
+or a plan is never further away than that. Where one picture gives something to another, which is which comes first of
+all, `from image 3 to image 2`, and the one that gives is described right before the one that gets.
 
 Every piece of text is tokenised by itself and the ids are joined, so a piece has the same ids wherever it
 stands and what is cached stays valid. Text that the model wrote is never tokenised again: its ids are kept.

@@ -24,7 +24,7 @@ from genllava_agent.records import ImageRecord, Kind, Step, image_name
 from genllava_agent.session import Meter, Session, Spent, Trial, full, meter_fields, no_more_pictures, spent_limit
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import Action, AgentState, Stream
-from genllava_agent.verification import Comparison, compare
+from genllava_agent.verification import Comparison, compare, doubt
 from genllava_agent.workers import KINDS
 
 if TYPE_CHECKING:
@@ -322,7 +322,8 @@ class Nodes:
             self.engine.decider.worker.place(session, state, action, drawing)
         session.remember(record, drawing)
         runtime.stream_writer(events.ImageReady(record, drawing.image))
-        unsure = best.comparison.unsure
+        doubted = doubt(session.trials[0].drawing.certainty, state["stream"].request or action.instruction)
+        unsure = "; ".join(filter(None, (best.comparison.unsure, doubted))) if session.settings.verify else ""
         known = {"image": record.id, "plan": drawing.plan, "unsure": unsure, "verified": best.verified}
         step = self._step(session, state, action, attempts, **known)
         if record.parents:

@@ -92,7 +92,8 @@ class Look:
 
     Attributes:
         about, notes: number of the picture a request is about (None: of none), and what there is to note of it.
-        beside: number of another picture that something is taken from, described right before that one.
+        beside: number of another picture that something is taken from; that is noted before anything else, and the
+            picture described right before the other.
         planned: what the picture would then show, as a plan; nothing is drawn before the next request is looked at.
     """
 

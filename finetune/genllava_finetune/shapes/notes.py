@@ -46,6 +46,11 @@ def then(plan: str) -> str:
     return f"then: {plan}"
 
 
+def lending(source: int, target: int) -> str:
+    """`from image 3 to image 2`: which picture is changed, and which one it takes something from."""
+    return f"from image {source} to image {target}"
+
+
 def in_picture(number: int | None, notes: Iterable[str]) -> str:
     """`in image 2, star: at the top a small red star; circle: nothing`; empty if there is nothing to note."""
     written = "; ".join(notes)

@@ -58,7 +58,7 @@ _LATER: Final = {"draw": 25, "edit": 45, "borrow": 10, "ask": 20}
 _LAST: Final = {"draw": 14, "edit": 28, "borrow": 8, "ask": 50}
 _DECLINED: Final = {"outside": 3, "impossible": 5}
 """What is answered with words in the middle of a task, and the task goes on; in training only."""
-_ONE_KIND_SHARE: Final = 0.08
+_ALIKE_SHARE: Final = 0.08
 """Messages whose requests are all of one kind; in training only."""
 _ASKED: Final = {
     **WEIGHTS, "count": 26, "caption_short": 1, "caption_full": 5, "background": 6, "what_is_at": 12,
@@ -135,13 +135,17 @@ class _State:
                 self.unsettled |= {number}
 
 
-def sample_task(rng: random.Random, split: Split, forms: Forms, turns: int | None = None) -> Dialogue:
+def sample_task(
+    rng: random.Random, split: Split, forms: Forms, turns: int | None = None, alike: float = _ALIKE_SHARE
+) -> Dialogue:
     """A short conversation whose last message asks for two to five steps.
 
     Args:
         forms: of the whole messages; the requests in a message of several are ordinary.
         turns: number of messages; random, up to three, if None.
+        alike: share of messages whose requests are all of one kind, in training only.
     """
+    alike = alike if split == "train" else 0.0
     count = turns or rng.choices(*_TURNS)[0]
     while True:
         state = _State(split, forms)
@@ -150,7 +154,7 @@ def sample_task(rng: random.Random, split: Split, forms: Forms, turns: int | Non
             images = _incoming(rng, state, first=not made)
             state.bring(images)
             steps = rng.choices(*(_STEPS if len(made) == count - 1 else _EARLIER_STEPS))[0]
-            turn = _message(rng, state, steps)
+            turn = _message(rng, state, steps, alike)
             if turn is None:
                 break
             made.append(replace(turn, images=images))
@@ -205,10 +209,10 @@ def _lent(target: Scene, source: Scene, split: Split) -> Scene | None:
     return scene if fine and not is_held_out_edit(target, (Background(source.background),)) else None
 
 
-def _message(rng: random.Random, state: _State, count: int) -> Turn | None:
+def _message(rng: random.Random, state: _State, count: int, alike: float) -> Turn | None:
     """One message of `count` steps, the state brought up to date; None if nothing fitted."""
     requests: list[Turn] = []
-    only = rng.choice(tuple(_FIRST)) if not state.settled and rng.random() < _ONE_KIND_SHARE else None
+    only = rng.choice(tuple(_FIRST)) if alike and rng.random() < alike else None  # frozen suites draw nothing here
     while len(requests) < count:
         weights = _FIRST if not requests else _LATER if len(requests) < count - 1 else _LAST
         if only is not None:

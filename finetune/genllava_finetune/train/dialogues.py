@@ -20,7 +20,7 @@ from genllava import layout
 from genllava.tokens import BOS, EOS, PAD, SPECIAL_TOKENS, T2I
 from genllava_finetune.shapes.augment import draw_varied
 from genllava_finetune.shapes.dialogue import Dialogue, Look, Turn
-from genllava_finetune.shapes.notes import caption, in_picture, then
+from genllava_finetune.shapes.notes import caption, in_picture, lending, then
 from genllava_finetune.shapes.render import render_array
 from genllava_finetune.shapes.scene import COLORS, Scene
 from genllava_finetune.shapes.splits import sample_scene
@@ -96,13 +96,26 @@ class Encoder:
                 ids[place] = self.padding
         return replace(example, ids=ids)
 
-    def copy(self, turn: Turn) -> Example:
-        """The requests of a message, copied one after the other; nothing is shown, and nothing done."""
-        example = Example([self.bos], [IGNORE])
-        self._add(example, layout.user_turn(self.tokenizer, turn.user, [], self.tokens_per_image), learn=False)
-        for text in as_typed(turn.user, turn.asked):
-            self._take(example, text)
-        self._add(example, [self.eos], learn=True)
+    def outline(self, dialogue: Dialogue) -> Example:
+        """The requests of messages, copied one after the other, and which picture of theirs gives something to which.
+
+        Nothing is shown and nothing done: pictures are only numbered.
+        """
+        example, pictures = Example([self.bos], [IGNORE]), 0
+        for turn in dialogue.turns:
+            numbers = range(pictures + 1, pictures + len(turn.images) + 1)
+            pictures += len(turn.images)
+            self._add(example, layout.user_turn(self.tokenizer, turn.user, numbers, 0), learn=False)
+            steps = iter(turn.steps)
+            for look, text in zip(turn.looks, as_typed(turn.user, turn.asked) or [""], strict=True):
+                if text:
+                    self._take(example, text)
+                self._lend(example, look)
+                step = None if look.planned else next(steps, None)
+                if step is not None and step.target is not None:
+                    pictures += 1
+                    self._add(example, layout.picture(self.tokenizer, pictures, 0), learn=False)
+            self._add(example, [self.eos], learn=bool(turn.asked))
         return example
 
     def null(self, rng: random.Random) -> Example:
@@ -152,8 +165,9 @@ class Encoder:
         """Add captions of the pictures that have none, and what is noted of the one that the request is about.
 
         That one is described last, again if need be, and right after the one that it takes something from: what is
-        done next never has to look for them further back.
+        done next never has to look for them further back. Which of two is which is noted before either.
         """
+        self._lend(example, look)
         new = [number for number in range(1, len(example.scenes) + 1) if number not in example.described]
         last = [number for number in (look.beside, look.about) if number is not None]
         if look.beside is not None or [*example.described, *new][-len(last) :] != last:
@@ -171,6 +185,12 @@ class Encoder:
             self._add(example, layout.text_ids(self.tokenizer, then(look.planned)), learn=True)
         else:
             self._add(example, layout.seen(self.tokenizer, notes), learn=True)
+
+    def _lend(self, example: Example, look: Look) -> None:
+        """Note which picture gives something to which, if one does."""
+        if look.beside is not None and look.about is not None:
+            text = lending(look.beside, look.about)
+            self._add(example, layout.text_ids(self.tokenizer, text), learn=True)
 
     def _take(self, example: Example, request: str) -> None:
         """Add one of several requests as the model takes it up."""

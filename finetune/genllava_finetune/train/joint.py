@@ -43,7 +43,7 @@ from genllava_finetune.train.dialogues import IGNORE, Encoder, Example, pad
 from genllava_finetune.train.image_decoder import denoising_error, region_weight
 from genllava_finetune.train.labels import CellReadout, cell_labels
 from genllava_finetune.train.language_tokenizer import token_ids, train_tokenizer
-from genllava_finetune.train.mixture import sample_changes, sample_requests, sample_training_dialogue
+from genllava_finetune.train.mixture import sample_changes, sample_outline, sample_training_dialogue
 from genllava_finetune.train.part import Batch, Part
 from genllava_finetune.train.pictures import contact_sheet, to_pixels
 from genllava_finetune.train.text_encoder import MAX_LENGTH, WIDTH, tokenize_plans
@@ -57,9 +57,9 @@ LOOKUPS: Final = 8
 """Objects that are looked up in one example, where it is not one of each shape."""
 LOOKUP_STEPS: Final = 600
 CHANGE_STEPS: Final = 600
-COPY_STEPS: Final = 240
-"""Steps of the language model's part that are all lookups, then all changes, then the requests of messages copied (a
-quarter each of a short run, the copies an eighth)."""
+OUTLINE_STEPS: Final = 240
+"""Steps of the language model's part that are all lookups, then all changes, then outlines of messages: their requests
+copied, and which picture gives something to which (a quarter each of a short run, the outlines an eighth)."""
 LOOKUP_SHARE: Final = 0.1
 """Share of lookups after that."""
 SORT_WINDOW: Final = 8
@@ -396,21 +396,22 @@ class LanguageModel(DialoguePart):
     told = 0.5
 
     def _draw(self, rng: random.Random, step: int) -> Example:
-        """Nothing but lookups at first, those of shapes before any others, then changes, then copies; then dialogues.
+        """Nothing but lookups at first, those of shapes before any others, then changes, then outlines; then dialogues.
 
         To find the place of a thing that is named takes two steps of attention, neither of which is of use alone. Among
         dialogues it was not learnt in 8,000 steps; by itself it took that model 150 more. So it was with what a change
-        does to a plan, and with finding the next of several requests (docs/log.md).
+        does to a plan, with finding the next of several requests, and with which of two pictures is meant to change
+        (docs/log.md).
         """
         lookups, changes = (min(steps, self.recipe.steps // 4) for steps in (LOOKUP_STEPS, CHANGE_STEPS))
-        copies = min(COPY_STEPS, self.recipe.steps // 8)
-        if step < lookups or (step >= lookups + changes + copies and rng.random() < LOOKUP_SHARE):
+        outlines = min(OUTLINE_STEPS, self.recipe.steps // 8)
+        if step < lookups or (step >= lookups + changes + outlines and rng.random() < LOOKUP_SHARE):
             turn = sample_lookups(rng, sample_scene(rng, "train"), LOOKUPS, by_shape=step < lookups // 2)
             return self.encoder.tell(rng, Dialogue((turn,)))
         if step < lookups + changes:
             return self.encoder.tell(rng, sample_changes(rng))
-        if step < lookups + changes + copies:
-            return self.encoder.copy(sample_requests(rng))
+        if step < lookups + changes + outlines:
+            return self.encoder.outline(sample_outline(rng))
         return super()._draw(rng, step)
 
     def build(self) -> nn.Module:

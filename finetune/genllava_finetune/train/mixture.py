@@ -47,6 +47,9 @@ CHANGES: Final = 3
 """Most requests for changes in one dialogue that is nothing else."""
 PAIRS_SHARE: Final = 0.4
 """How many of those ask for two changes at once."""
+BORROWING_SHARE: Final = 0.5
+ALIKE_SHARE: Final = 0.4
+"""Outlines of borrowings; and of the others, messages whose requests are all of one kind: these have to be counted."""
 
 
 def sample_training_dialogue(rng: random.Random) -> Dialogue | None:
@@ -104,10 +107,11 @@ def sample_changes(rng: random.Random) -> Dialogue:
             return Dialogue((_with_picture(turns[0], scene), *turns[1:]))
 
 
-def sample_requests(rng: random.Random) -> Turn:
-    """A message that asks for several steps."""
-    (turn,) = sample_task(rng, "train", "train", turns=1).turns
-    return turn
+def sample_outline(rng: random.Random) -> Dialogue:
+    """Messages to find the next of several requests in, or which picture gives something to which."""
+    if rng.random() < BORROWING_SHARE:
+        return sample_borrowing(rng)
+    return sample_task(rng, "train", "train", turns=1, alike=ALIKE_SHARE)
 
 
 def _questions(rng: random.Random, scene: Scene) -> Dialogue:

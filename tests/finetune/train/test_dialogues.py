@@ -18,7 +18,7 @@ from genllava_finetune.shapes.conversation import sample_dialogue
 from genllava_finetune.shapes.dialogue import Dialogue, Look, Step, Turn
 from genllava_finetune.shapes.editing import sample_edit
 from genllava_finetune.shapes.generation import sample_generation
-from genllava_finetune.shapes.notes import caption, in_picture, then
+from genllava_finetune.shapes.notes import caption, in_picture, lending, then
 from genllava_finetune.shapes.parser import parse
 from genllava_finetune.shapes.plan import read_plan
 from genllava_finetune.shapes.render import render_array
@@ -186,9 +186,9 @@ def test_of_two_changes_the_first_is_planned_and_the_second_goes_on_from_there()
         assert told.ids[: len(expected)] == expected
 
 
-def test_what_lends_its_background_is_described_before_what_gets_it() -> None:
+def test_what_lends_its_background_is_noted_first_and_described_before_what_gets_it() -> None:
     rng, t = random.Random(5), tokenizer()
-    (end,) = token_ids(t, SEEN)
+    end, asked = token_ids(t, SEEN, USER_END)
     for _ in range(20):
         dialogue = sample_borrowing(rng)
         told = encoder().tell(rng, dialogue).ids
@@ -205,6 +205,9 @@ def test_what_lends_its_background_is_described_before_what_gets_it() -> None:
             before = [*chain(*(layout.text_ids(t, text) for text in captions))]
             before += layout.text_ids(t, in_picture(look.about, look.notes))
             assert told[at - len(before) : at] == before
+            begin = at - told[:at][::-1].index(asked)
+            roles = layout.text_ids(t, f"from image {look.beside} to image {look.about}")
+            assert told[begin : begin + len(roles)] == roles
             assert turn.steps[0].target == replace(about, background=lender.background)
 
 
@@ -221,8 +224,27 @@ def test_of_several_requests_each_is_taken_up_before_its_step() -> None:
             place += [learnt[i : i + len(copy)] for i in range(place, len(learnt))].index(copy) + len(copy)
             done = token_ids(t, SOI if step.target is not None else I2T)[0]
             place += learnt[place:].index(done)
-        example = encoder().copy(turn)
-        assert [label for label in example.labels if label != IGNORE] == [*chain(*copies), eos]
+        outline = encoder().outline(Dialogue((turn,)))
+        wanted: list[int] = []
+        for copy, look in zip(copies, turn.looks, strict=True):
+            wanted += copy + (layout.text_ids(t, lending(look.beside, look.about or 0)) if look.beside else [])
+        assert [label for label in outline.labels if label != IGNORE] == [*wanted, eos]
+
+
+def test_an_outline_numbers_the_pictures_and_tells_nothing_of_them() -> None:
+    rng, t = random.Random(14), tokenizer()
+    for _ in range(20):
+        dialogue = sample_borrowing(rng)
+        outline, written = encoder().outline(dialogue), ""
+        count = 0
+        for turn in dialogue.turns:
+            numbers = range(count + 1, count + len(turn.images) + 1)
+            count += len(turn.images) + 1
+            (look,) = turn.looks
+            said = "".join(f"image {number} " for number in numbers) + layout.normalize_user_text(turn.user)
+            written += f"[INST] {said} [/INST] from image {look.beside} to image {look.about} image {count} </s> "
+        tokens = t.decode(outline.ids[1:], clean_up_tokenization_spaces=False)
+        assert "".join(tokens.split()) == "".join(written.split())
 
 
 def test_every_request_can_be_taken_up_in_the_words_of_its_message() -> None:
@@ -309,6 +331,8 @@ def test_only_what_the_assistant_says_is_learnt() -> None:
         for turn in dialogue.turns:
             for look in turn.looks:
                 notes = layout.text_ids(t, in_picture(look.about, look.notes))
+                if look.beside is not None:
+                    seen.append(layout.text_ids(t, lending(look.beside, look.about or 0)))
                 seen.append([*notes, *layout.text_ids(t, then(look.planned))] if look.planned else [*notes, end])
         assert len(learnt) == sum(map(len, said + seen)) + len(dialogue.turns)
         tasks = set(token_ids(t, I2T, T2I, I2I))
