@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -21,18 +21,6 @@ class Constraint(Protocol):
 
     def advance(self, token: int) -> None:
         """Take the next token of the text into account."""
-
-
-class Text(NamedTuple):
-    """What the model wrote.
-
-    Attributes:
-        ids: its tokens.
-        certainty: probability of the least likely of them, and of the stop, among what was allowed there.
-    """
-
-    ids: list[int]
-    certainty: float
 
 
 def choose(stream: TokenStream, allowed: Sequence[Sequence[int]]) -> list[dict[int, float]]:
@@ -58,7 +46,7 @@ def write(
     generators: Sequence[torch.Generator] | None = None,
     cancel: CancelCheck | None = None,
     on_tokens: Callable[[list[int]], object] | None = None,
-) -> list[Text]:
+) -> list[list[int]]:
     """Let the model write a text in each row, at most `max_tokens`, and at least one unless it `may_be_empty`.
 
     A text ends before a token of `stops`; that token is not taken, so the caller decides what comes next. Rows that
@@ -71,7 +59,7 @@ def write(
         on_tokens: called with the text of the first row whenever it has grown.
 
     Returns:
-        The text of each row, its prefix included.
+        The tokens of each row, prefix included.
 
     Raises:
         Cancelled: `cancel` returned true; it is asked before every token.
@@ -81,7 +69,6 @@ def write(
     words_or_stops = words.clone()
     words_or_stops[list(stops)] = True
     texts: list[list[int]] = [[] for _ in range(len(stream))]
-    certainty = [1.0] * len(stream)
     running = list(range(len(stream)))
     part, rows = stream, running
     aside: list[tuple[TokenStream, list[int]]] = []
@@ -104,10 +91,8 @@ def write(
                 allowed.append(words_or_stops if begun and not at_prefix else words)
         scores = part.logits()[places].masked_fill(~torch.stack(allowed), -torch.inf)
         tokens = _pick(scores, temperature, None if generators is None else [generators[row] for row in running])
-        likely = scores.softmax(1)[range(len(tokens)), tokens].tolist()
         going_on = []
-        for row, place, token, probability in zip(running, places, tokens, likely, strict=True):
-            certainty[row] = min(certainty[row], probability)
+        for row, place, token in zip(running, places, tokens, strict=True):
             if token in stops:
                 continue
             texts[row].append(token)
@@ -122,7 +107,7 @@ def write(
     for whole, kept in reversed(aside):
         whole.adopt(part, kept)
         part = whole
-    return [Text(ids, certain) for ids, certain in zip(texts, certainty, strict=True)]
+    return texts
 
 
 def _continuations(prefixes: Sequence[Sequence[int]], text: list[int]) -> set[int]:

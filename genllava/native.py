@@ -51,4 +51,4 @@ def write_answers(stream: TokenStream, cancel: CancelCheck | None) -> list[str]:
     """Let the model answer in every row, up to its tokenizer's end of sequence."""
     end = stream.language.tokenizer.eos_token_id
     texts = write(stream, stops=[end], max_tokens=MAX_ANSWER_TOKENS, cancel=cancel)
-    return [stream.language.text(text.ids) for text in texts]
+    return [stream.language.text(ids) for ids in texts]

@@ -62,7 +62,7 @@ def paint(
     pipeline.counters.unet_rows += denoised.unet_rows
     rows = denoised.unet_rows // len(plans)
     return [
-        Drawing(image, None, plan.text, seed, plan.source, latents, rows, {}, clock.timings, certainty=plan.certainty)
+        Drawing(image, None, plan.text, seed, plan.source, latents, rows, {}, clock.timings)
         for image, plan, seed, latents in zip(images, plans, seeds, denoised.latents.cpu(), strict=True)
     ]
 

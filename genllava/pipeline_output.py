@@ -44,8 +44,6 @@ class Drawing:
         latents: [C, h, w] float32 on the CPU, as the denoising loop left them: an edit of this drawing starts
             here.
         unet_rows: rows that went through the UNet for it: steps times guidance branches.
-        certainty: how likely the least likely word of the plan was: a low one tells that the request may not have been
-            understood. None if the plan was given, or left to chance in part, as those of new pictures are.
         task_probabilities, timings, seen: as in `Understanding`.
     """
 
@@ -59,7 +57,6 @@ class Drawing:
     task_probabilities: dict[str, float] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     seen: str = ""
-    certainty: float | None = None
 
 
 Result = Understanding | Drawing

@@ -44,16 +44,10 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a picture will show.
-
-    Attributes:
-        source: number of the picture it edits (None: it is new).
-        certainty: how likely the least likely of its words was; None if it was given, or partly left to chance.
-    """
+    """What a picture will show, and the number of the picture it edits (None: it is new)."""
 
     text: str
     source: int | None
-    certainty: float | None = None
 
 
 def goes_on(stream: TokenStream) -> bool:
@@ -82,8 +76,8 @@ def look(stream: TokenStream, going_on: bool = False, cancel: CancelCheck | None
     while looking:
         with _some_rows(stream, looking) as part:
             texts = write(part, stops=stops, max_tokens=MAX_SEEN_TOKENS, may_be_empty=True, cancel=cancel)
-        for row, text in zip(looking, texts, strict=True):
-            seen[row].append(language.text(text.ids))
+        for row, ids in zip(looking, texts, strict=True):
+            seen[row].append(language.text(ids))
         looking = _take_requests(stream, _asked(stream, looking), requests, cancel)
     stream.append_all([language.id(SEEN)])
     return [Look("; ".join(r), " ".join(filter(None, s))) for r, s in zip(requests, seen, strict=True)]
@@ -118,8 +112,8 @@ def _take_requests(
             cancel=cancel,
         )
         part.append_all([language.id(USER_END)])
-    for row, text in zip(copies, texts, strict=True):
-        requests[row].append(language.text(text.ids))
+    for row, ids in zip(copies, texts, strict=True):
+        requests[row].append(language.text(ids))
     return list(copies)
 
 
@@ -151,7 +145,7 @@ def write_answers(
     stops = [language.id(token) for token in (EOS, USER_START)]
     on_tokens = None if on_text is None else lambda ids: on_text(language.text(ids))
     texts = write(stream, stops=stops, max_tokens=MAX_ANSWER_TOKENS, cancel=cancel, on_tokens=on_tokens)
-    return [language.text(text.ids) for text in texts]
+    return [language.text(ids) for ids in texts]
 
 
 def write_plans(
@@ -186,11 +180,10 @@ def write_plans(
     )
     stream.append_all([language.id(SOI)])
     plans = []
-    for ids, certainty in texts:
+    for ids in texts:
         named = [number for number, prefix in prefixes.items() if ids[: len(prefix)] == prefix]
         source = named[0] if named else None
-        text = language.text(ids[len(prefixes[source]) :] if source else ids)
-        plans.append(Plan(text, source, None if temperature else certainty))
+        plans.append(Plan(language.text(ids[len(prefixes[source]) :] if source else ids), source))
     return plans
 
 

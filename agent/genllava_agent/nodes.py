@@ -15,6 +15,7 @@ from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import Command, Overwrite
 
 from genllava.errors import Cancelled, ImageRejected, InvalidRequest
+from genllava.layout import noted_caption
 from genllava_agent import answers, events
 from genllava_agent.deciders import Decision, needs_model, speaks
 from genllava_agent.errors import StoreFailed, ThreadQuarantined
@@ -322,8 +323,10 @@ class Nodes:
             self.engine.decider.worker.place(session, state, action, drawing)
         session.remember(record, drawing)
         runtime.stream_writer(events.ImageReady(record, drawing.image))
-        doubted = doubt(session.trials[0].drawing.certainty, state["stream"].request or action.instruction)
-        unsure = "; ".join(filter(None, (best.comparison.unsure, doubted))) if session.settings.verify else ""
+        unsure = best.comparison.unsure
+        if session.settings.verify and action.kind == "edit":
+            before, asked = _shown(session, state, drawing.source), state["stream"].request or action.instruction
+            unsure = "; ".join(filter(None, (unsure, doubt(drawing.plan or "", before, asked))))
         known = {"image": record.id, "plan": drawing.plan, "unsure": unsure, "verified": best.verified}
         step = self._step(session, state, action, attempts, **known)
         if record.parents:
@@ -394,6 +397,15 @@ def _way(session: Session, action: Action) -> Work | Literal["approve"]:
 def _announce(runtime: Runtime[TurnSettings], action: Action, seen: str) -> None:
     chosen = events.ActionChosen(action.kind, action.probabilities, seen, action.image, action.tool)
     runtime.stream_writer(chosen)
+
+
+def _shown(session: Session, state: AgentState, number: int | None) -> str:
+    """What the model last noted that a picture shows; empty if it noted nothing in its own stream."""
+    if number is None or not state["stream"].ids:
+        return ""
+    steps = [step for turn in session.history for step in turn.steps] + state["steps"]
+    noted = (noted_caption(seen, number) for seen in (state["stream"].seen, *(step.seen for step in reversed(steps))))
+    return next(filter(None, noted), "")
 
 
 def _margin(probabilities: dict[str, float]) -> float:

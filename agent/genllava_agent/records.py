@@ -96,8 +96,8 @@ class Step(_Record):
         request: which of several requests in a message it was for, in the user's words; empty where there is but one.
         seen: what the model noted down before it acted.
         probabilities: how likely each action was, by task token; they sum to 1 over what was possible.
-        unsure: what the picture shows otherwise than planned, as far as the model can see, and whether the plan may be
-            a misunderstanding; empty if there is no doubt.
+        unsure: what the picture shows otherwise than planned, as far as the model can see, and whether it is an edit
+            that was to change nothing; empty if there is no doubt.
         verified: whether the model has looked at the picture.
         attempts: pictures that were drawn until this one was kept.
         tool, arguments: of a tool call.

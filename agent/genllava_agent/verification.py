@@ -1,15 +1,10 @@
-"""Whether a picture shows what was planned, by what the model itself sees in it, and the plan what was asked."""
+"""Whether a picture shows what was planned, by what the model itself sees in it, and an edit changes anything."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final
-
-DOUBTED: Final = 0.6
-"""A plan less certain than this may be a misunderstanding: below it lay 69% of the wrong plans of edits, and 8% of the
-right ones (dev, docs/log.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +36,15 @@ def compare(plan: str, caption: str) -> Comparison:
     return Comparison(tuple((planned - seen).elements()), tuple((seen - planned).elements()))
 
 
-def doubt(certainty: float | None, request: str) -> str:
-    """What is said of a plan that is hardly certain (`Drawing.certainty`); empty for any other."""
-    return "" if certainty is None or certainty >= DOUBTED else f"I may have misunderstood {request!r}"
+def doubt(plan: str, before: str, request: str) -> str:
+    """What is said of the plan of an edit that would change nothing; empty for any other.
+
+    Args:
+        before: caption of the picture that is edited; empty if it is not known.
+    """
+    if not before or compare(plan, before).mismatches:
+        return ""
+    return f"it should show what the picture before it shows, so I may have misunderstood {request!r}"
 
 
 def phrases(text: str) -> list[str]:

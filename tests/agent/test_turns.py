@@ -15,7 +15,7 @@ from genllava_agent.errors import AnswerPending, InvalidAnswer, NothingPending, 
 from genllava_agent.records import Kind, Step
 from genllava_agent.session import Session
 from genllava_agent.state import AgentState
-from genllava_agent.verification import compare
+from genllava_agent.verification import compare, doubt
 from genllava_finetune.shapes.parser import parse
 from genllava_finetune.shapes.render import render
 from genllava_finetune.shapes.scene import Scene, Thing
@@ -216,6 +216,32 @@ def test_a_picture_that_is_not_as_planned_is_drawn_again(agent: VisualAgent) -> 
     assert len(last.reply.thread.images) == 1
     blind = agent(request, seed=seed, guidance_scale=0.3, verify=0)
     assert (blind.steps[0].attempts, blind.steps[0].unsure) == (1, "")
+
+
+def test_an_edit_that_changes_nothing_may_be_a_misunderstanding() -> None:
+    before = "at the left a small red star, on black"
+    assert doubt("at the left a small red star, on white", before, "make it white") == ""
+    assert doubt(before, "", "mix it up") == ""
+    assert "misunderstood 'mix it up'" in doubt("on black, at the left a small red star", before, "mix it up")
+
+
+def test_an_edit_that_would_change_nothing_is_said_to_be_unsure(agent: VisualAgent) -> None:
+    drawn = agent(
+        "draw a small red star at the top left, a large blue circle in the middle, a small green square at the bottom",
+        seed=1,
+    )
+    assert "misunderstood" not in drawn.text
+    requests = ["make the circle like the square", "put the star where the star is", "turn the square into itself"]
+    unchanged = 0
+    for request in requests:
+        for step in drawn.thread.branch()(request, seed=1).steps:
+            if step.action == "edit" and step.outcome == "ok":
+                same = not compare(step.plan or "", drawn.steps[0].plan or "").mismatches
+                assert ("misunderstood" in step.unsure) == same
+                unchanged += same
+    assert unchanged, "none of these was planned as no change: ask for something odder"
+    sure = drawn.thread("make the square yellow", seed=1).steps[0]
+    assert sure.unsure == ""
 
 
 # --- approval and clarification ---
