@@ -53,7 +53,7 @@ def mask() -> Image.Image:
     ],
 )
 def test_what_is_there(thread: Thread, region: Any, word: str) -> None:
-    reply = thread("what is this?", region=region)
+    reply = thread("what colour is it?", region=region)
     assert word in reply.text
     others = {"red", "blue", "green"} - {word}
     assert not any(other in reply.text for other in others)
