@@ -46,6 +46,8 @@ from genllava_finetune.shapes.understanding import WEIGHTS, sample_question
 MAX_PICTURES: Final = 6
 """Most pictures of one conversation, the user's and ours together."""
 
+NAMINGS: Final = 3
+"""Requests in a dialogue that is nothing but requests naming pictures."""
 _NAMED: Final = len(ORDINAL) - 1
 """Pictures are called by their number up to this one."""
 _TURNS: Final = ((1, 2, 3), (60, 28, 12))
@@ -145,7 +147,6 @@ def sample_task(
         turns: number of messages; random, up to three, if None.
         alike: share of messages whose requests are all of one kind, in training only.
     """
-    alike = alike if split == "train" else 0.0
     count = turns or rng.choices(*_TURNS)[0]
     while True:
         state = _State(split, forms)
@@ -182,6 +183,24 @@ def sample_borrowing(rng: random.Random) -> Dialogue:
             return Dialogue(tuple(turns))
 
 
+def sample_naming(rng: random.Random) -> Dialogue:
+    """Many pictures, and requests that name one of them, for training: tasks rarely have more than three."""
+    while True:
+        state = _State("train", "train")
+        images = tuple(sample_scene(rng, "train") for _ in range(rng.randint(3, MAX_PICTURES - 1)))
+        state.bring(images)
+        turns: list[Turn] = []
+        for _ in range(NAMINGS):
+            which = rng.randint(1, min(len(state.scenes), _NAMED))
+            ask = len(state.scenes) == MAX_PICTURES or rng.random() < 0.6
+            turn = _ask(rng, state, True, which) if ask else _edit(rng, state, True, which)
+            if turn is not None:
+                state.advance(turn)
+                turns.append(replace(turn, images=() if turns else images))
+        if turns:
+            return Dialogue(tuple(turns))
+
+
 def _incoming(rng: random.Random, state: _State, first: bool) -> tuple[Scene, ...]:
     """The pictures the user sends along."""
     count = rng.choices(*_BROUGHT)[0] if first else int(rng.random() < 0.1)
@@ -212,7 +231,7 @@ def _lent(target: Scene, source: Scene, split: Split) -> Scene | None:
 def _message(rng: random.Random, state: _State, count: int, alike: float) -> Turn | None:
     """One message of `count` steps, the state brought up to date; None if nothing fitted."""
     requests: list[Turn] = []
-    only = rng.choice(tuple(_FIRST)) if alike and rng.random() < alike else None  # frozen suites draw nothing here
+    only = rng.choice(tuple(_FIRST)) if not state.settled and rng.random() < alike else None
     while len(requests) < count:
         weights = _FIRST if not requests else _LATER if len(requests) < count - 1 else _LAST
         if only is not None:
@@ -310,8 +329,8 @@ def _which(rng: random.Random, state: _State) -> tuple[int, bool]:
     return latest, latest <= _NAMED and rng.random() < 0.05
 
 
-def _edit(rng: random.Random, state: _State, alone: bool) -> Turn | None:
-    number, named = _which(rng, state)
+def _edit(rng: random.Random, state: _State, alone: bool, which: int | None = None) -> Turn | None:
+    number, named = _which(rng, state) if which is None else (which, True)
     turn = sample_edit(
         rng,
         state.scenes[number - 1],
@@ -390,8 +409,8 @@ def _name(rng: random.Random, number: int) -> str:
     return f"the {ORDINAL[number]}" if draw < 0.5 else the_picture(rng, number)
 
 
-def _ask(rng: random.Random, state: _State, alone: bool) -> Turn | None:
-    number, named = _which(rng, state)
+def _ask(rng: random.Random, state: _State, alone: bool, which: int | None = None) -> Turn | None:
+    number, named = _which(rng, state) if which is None else (which, True)
     scene = state.scenes[number - 1]
     weights = {f: w for f, w in _ASKED.items() if number not in state.unsettled or f not in _ABOUT_BACKGROUND}
     family = rng.choices(list(weights), list(weights.values()))[0]

@@ -14,7 +14,7 @@ from genllava_finetune.shapes.impossible import sample_impossible_edit
 from genllava_finetune.shapes.outside import sample_outside
 from genllava_finetune.shapes.scene import Scene
 from genllava_finetune.shapes.splits import sample_scene
-from genllava_finetune.shapes.tasks import sample_borrowing, sample_task
+from genllava_finetune.shapes.tasks import sample_borrowing, sample_naming, sample_task
 from genllava_finetune.shapes.understanding import (
     FOLLOWED,
     sample_follow_up,
@@ -23,14 +23,15 @@ from genllava_finetune.shapes.understanding import (
 )
 
 MIXTURE: Final = {
-    "questions": 0.14,
-    "it": 0.03,
-    "generation": 0.08,
-    "edit": 0.15,
-    "changes": 0.06,
-    "borrowing": 0.06,
-    "conversation": 0.21,
-    "tasks": 0.22,
+    "questions": 0.11,
+    "it": 0.02,
+    "generation": 0.07,
+    "edit": 0.14,
+    "changes": 0.05,
+    "borrowing": 0.04,
+    "naming": 0.06,
+    "conversation": 0.22,
+    "tasks": 0.24,
     "outside": 0.04,
     "null": 0.01,
 }
@@ -63,6 +64,8 @@ def sample_training_dialogue(rng: random.Random) -> Dialogue | None:
         return sample_task(rng, "train", "train")
     if kind == "borrowing":
         return sample_borrowing(rng)
+    if kind == "naming":
+        return sample_naming(rng)
     if kind == "changes":
         return sample_changes(rng)
     if kind == "generation":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from itertools import pairwise
 
 import pytest
@@ -31,7 +32,7 @@ from genllava_finetune.shapes.splits import (
     allowed,
     is_held_out_form,
 )
-from genllava_finetune.shapes.tasks import MAX_PICTURES, AnyBackground, sample_task
+from genllava_finetune.shapes.tasks import MAX_PICTURES, AnyBackground, sample_naming, sample_task
 from genllava_finetune.shapes.understanding import is_right
 
 seeds = st.integers(0, 2**32).map(random.Random)
@@ -183,6 +184,20 @@ def test_requests_are_copied_as_they_stand() -> None:
     turns = [turn for _ in range(100) for turn in sample_task(rng, "train", "train").turns if turn.asked]
     copied = [text in turn.user.lower() for turn in turns for text in turn.asked]
     assert sum(copied) > 0.95 * len(copied)
+
+
+@settings(deadline=None, max_examples=60)
+@given(seeds)
+def test_requests_that_name_pictures_name_the_one_that_they_are_about(rng: random.Random) -> None:
+    dialogue = sample_naming(rng)
+    assert 3 <= len(dialogue.turns[0].images) < MAX_PICTURES
+    assert len(replay(dialogue)) <= MAX_PICTURES
+    for turn in dialogue.turns:
+        assert turn.about is not None
+        names = {1: "one|first|1", 2: "two|second|2", 3: "three|third|3", 4: "four|fourth|4"}
+        others = "|".join(words for number, words in names.items() if number != turn.about)
+        assert not re.search(rf"(picture|image|drawing) (no\.|number)? ?({others})\b", turn.user.lower())
+        assert not re.search(rf"\b({others}) (picture|image|drawing)\b", turn.user.lower()), turn.user
 
 
 def test_tasks_are_of_every_kind() -> None:
