@@ -17,6 +17,7 @@ from genllava.denoising import CancelCheck
 from genllava.errors import InvalidRequest
 from genllava.image_decoder import Picture
 from genllava.images import content_key
+from genllava.noting import Notes, noted_captions
 from genllava.options import DrawingOptions, Seed, Settings, resolve_seeds
 from genllava.pipeline_output import Drawing, Result, Understanding
 from genllava.requests import Seen, check_text, listed
@@ -149,9 +150,9 @@ class Conversation:
         with self._unchanged_by_failure():
             self.end_turn()  # what was done before belongs to an earlier request
             self._stream.append(0, ids, self._see(shown))
+            self.pictures += shown
             if look:
                 self._look(cancel)
-        self.pictures += shown
 
     @torch.no_grad()
     def next_action(self, allowed: Sequence[str] | None = None, cancel: CancelCheck | None = None) -> dict[str, float]:
@@ -388,9 +389,16 @@ class Conversation:
             self._stream.append(0, layout.seen(self._language.tokenizer, ""))
             self.request = self.seen = ""
         else:
-            (looked,) = segments.look(self._stream, self._acted, cancel)
+            (looked,) = segments.look(self._stream, self._acted, cancel, self._notes)
             self.request, self.seen = looked.request, looked.seen
         self._acted = False
+
+    def _notes(self) -> Notes:
+        """What may be noted now of the pictures."""
+        noted = noted_captions(self._language, self._stream.ids[0])
+        captions = {number: picture.caption for number, picture in enumerate(self.pictures, 1) if picture.caption}
+        visible, described = self._visible(), [number for number, _ in noted]
+        return Notes(self._language, visible, dict(noted) | captions, described)
 
     def _forget_look(self) -> bool:
         """Forget what was taken up and noted and not acted on; returns whether nothing was done since the message."""

@@ -83,6 +83,10 @@ class NextRequest:
         following = {self._message[at] for at in self._places if at < len(self._message)}
         return following | {self._end} if self._begun and self._ends.intersection(self._places) else following
 
+    def barred(self) -> set[int]:
+        """None: `allowed` says all."""
+        return set()
+
     def advance(self, token: int) -> None:
         """Take the next token of the request into account."""
         following = [at + 1 for at in self._places if self._message[at : at + 1] == [token]]

@@ -17,7 +17,10 @@ class Constraint(Protocol):
     """What may come next in a text that is being written."""
 
     def allowed(self) -> set[int]:
-        """The tokens that may come next, stops among them."""
+        """The tokens that may come next, stops among them; empty where any may that is not `barred`."""
+
+    def barred(self) -> set[int]:
+        """Tokens that may not come next."""
 
     def advance(self, token: int) -> None:
         """Take the next token of the text into account."""
@@ -79,18 +82,22 @@ def write(
         if 2 * len(running) <= len(rows):
             aside.append((part, places))
             part, rows, places = part.select(places), running, list(range(len(running)))
-        allowed = []
-        for row in running:
-            forced = None if prefixes is None else _continuations(prefixes[row], texts[row])
-            forced = forced or (None if constraints is None else constraints[row].allowed())
-            if forced:
-                allowed.append(torch.zeros_like(words).index_fill_(0, torch.tensor(sorted(forced)), True))
-            else:
+        forced = [_forced(prefixes, constraints, texts, row) for row in running]
+        if all(len(tokens) == 1 for tokens in forced):  # there is nothing to choose: they are read with what follows
+            tokens = [next(iter(tokens)) for tokens in forced]
+        else:
+            allowed = []
+            for row, only in zip(running, forced, strict=True):
+                if only:
+                    allowed.append(torch.zeros_like(words).index_fill_(0, torch.tensor(sorted(only)), True))
+                    continue
                 begun = texts[row] or may_be_empty
                 at_prefix = prefixes is not None and texts[row] in [list(prefix) for prefix in prefixes[row]]
-                allowed.append(words_or_stops if begun and not at_prefix else words)
-        scores = part.logits()[places].masked_fill(~torch.stack(allowed), -torch.inf)
-        tokens = _pick(scores, temperature, None if generators is None else [generators[row] for row in running])
+                free = words_or_stops if begun and not at_prefix else words
+                barred = set() if constraints is None else constraints[row].barred()
+                allowed.append(free.index_fill(0, torch.tensor(sorted(barred)), False) if barred else free)
+            scores = part.logits()[places].masked_fill(~torch.stack(allowed), -torch.inf)
+            tokens = _pick(scores, temperature, None if generators is None else [generators[row] for row in running])
         going_on = []
         for row, place, token in zip(running, places, tokens, strict=True):
             if token in stops:
@@ -108,6 +115,17 @@ def write(
         whole.adopt(part, kept)
         part = whole
     return texts
+
+
+def _forced(
+    prefixes: Sequence[Sequence[Sequence[int]]] | None,
+    constraints: Sequence[Constraint] | None,
+    texts: Sequence[list[int]],
+    row: int,
+) -> set[int]:
+    """The tokens of which one must come next in the text of a row; empty if it is free."""
+    begun = set() if prefixes is None else _continuations(prefixes[row], texts[row])
+    return begun or (set() if constraints is None else constraints[row].allowed())
 
 
 def _continuations(prefixes: Sequence[Sequence[int]], text: list[int]) -> set[int]:

@@ -16,10 +16,15 @@ from genllava.errors import NonFiniteError
 
 @dataclass(slots=True)
 class Picture:
-    """A square RGB picture and, once known, its latents [C, h, w] (float32, CPU, as the UNet draws them)."""
+    """A square RGB picture and, once known, its latents [C, h, w] (float32, CPU, as the UNet draws them).
+
+    Attributes:
+        caption: what the model saw in it when it looked at it by itself, in the words of plans; empty if it did not.
+    """
 
     image: Image.Image
     latents: Tensor | None = None
+    caption: str = ""
 
 
 def vae_channels(vae: Any) -> int:

@@ -386,7 +386,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         if isinstance(source, Drawing):
             if source.image is None:
                 raise ImageRejected("this drawing has no picture: the model declined to make it")
-            return Picture(source.image, source.latents)
+            return Picture(source.image, source.latents, source.caption)
         return Picture(letterbox(load_image(source), int(self.config["resolution"])))
 
     def _open(self, requests: Sequence[Request]) -> TokenStream:

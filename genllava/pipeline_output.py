@@ -45,6 +45,7 @@ class Drawing:
             here.
         unet_rows: rows that went through the UNet for it: steps times guidance branches.
         task_probabilities, timings, seen: as in `Understanding`.
+        caption: what the model saw in it when it looked at it by itself; empty if it did not.
     """
 
     image: Image.Image | None
@@ -57,6 +58,7 @@ class Drawing:
     task_probabilities: dict[str, float] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     seen: str = ""
+    caption: str = ""
 
 
 Result = Understanding | Drawing

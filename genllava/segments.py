@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genllava import layout
 from genllava.copying import NextRequest
-from genllava.decoding import choose, write
+from genllava.decoding import Constraint, choose, write
 from genllava.denoising import CancelCheck
 from genllava.errors import InvalidRequest
 from genllava.stream import TokenStream
@@ -58,7 +58,12 @@ def goes_on(stream: TokenStream) -> bool:
     return copy.possible and likely[language.id(USER_START)] > (UNLIKELY if copy.asks_more else 0.5)
 
 
-def look(stream: TokenStream, going_on: bool = False, cancel: CancelCheck | None = None) -> list[Look]:
+def look(
+    stream: TokenStream,
+    going_on: bool = False,
+    cancel: CancelCheck | None = None,
+    notes: Callable[[], Constraint] | None = None,
+) -> list[Look]:
     """Let the model look in every row, before it does something: `[INST] words [/INST] image 1: ... [SEEN]`.
 
     Of several requests in a message it takes up the next, and writes down what it sees; and where nothing is done
@@ -66,6 +71,7 @@ def look(stream: TokenStream, going_on: bool = False, cancel: CancelCheck | None
 
     Args:
         going_on: something was done about the message, so that this is of its other requests, if words are left.
+        notes: what may be noted next in a stream of one row.
     """
     language = stream.language
     stops = [language.id(SEEN), language.id(USER_START)]
@@ -75,7 +81,14 @@ def look(stream: TokenStream, going_on: bool = False, cancel: CancelCheck | None
     _take_requests(stream, looking if going_on else _asked(stream, looking, words_too=True), requests, cancel)
     while looking:
         with _some_rows(stream, looking) as part:
-            texts = write(part, stops=stops, max_tokens=MAX_SEEN_TOKENS, may_be_empty=True, cancel=cancel)
+            texts = write(
+                part,
+                stops=stops,
+                max_tokens=MAX_SEEN_TOKENS,
+                constraints=None if notes is None else [notes()],
+                may_be_empty=True,
+                cancel=cancel,
+            )
         for row, ids in zip(looking, texts, strict=True):
             seen[row].append(language.text(ids))
         looking = _take_requests(stream, _asked(stream, looking), requests, cancel)

@@ -171,7 +171,7 @@ class TokenStream:
                 inputs_embeds=self.language.embed(ids, self._queued_features()),
                 attention_mask=None if bool(self._mask.all()) else self._mask.long().to(device),
                 position_ids=positions.to(device),
-                past_key_values=self._cache,
+                cache=self._cache,
                 use_cache=True,
             )
         except BaseException:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from genllava.errors import Cancelled
-from genllava_agent.live import LiveConversations, bytes_per_token
+from genllava_agent.live import LiveConversations
 
 _CAPTIONS = 1024
 """Captions that are kept."""
@@ -65,10 +65,10 @@ class Engine:
     @property
     def decider(self) -> Decider:
         """Who chooses what is done."""
-        from genllava_agent.deciders import default_decider
-
         with self.lock:
             if self._decider is None:
+                from genllava_agent.deciders import default_decider
+
                 self._decider = default_decider(self.pipeline)
             return self._decider
 
@@ -125,4 +125,4 @@ class Engine:
 
     def keep(self, standing: Standing, turn: str) -> None:
         """Keep a conversation for the turn after `turn`."""
-        self.live.keep(standing, turn, bytes_per_token(self.pipeline))
+        self.live.keep(standing, turn, self.pipeline)

@@ -1,7 +1,8 @@
 """The state machine. An assistant turn is one token stream; these nodes carry out what it says.
 
-    START > ingest > route > [clarify] > [approve] > understand | generate > verify | edit > verify | call_tool > route
-                           > answer > END             a fault in any of these: recover > route
+    START > ingest > understand > END                                    a turn in words; whatever else is asked for:
+    ingest | understand > route > [clarify] > [approve] > understand | generate > verify | edit > verify | call_tool
+                                                          > route > END      a fault in any of these: recover > route
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import START, StateGraph
 
 from genllava_agent.interop.plain_state import Node, plain
 from genllava_agent.nodes import Nodes
@@ -47,16 +48,12 @@ def build_graph(
     recover = held(nodes.recover)
     builder.add_node("ingest", held(nodes.ingest))
     builder.add_node("clarify", held(nodes.clarify))
-    builder.add_node("answer", held(nodes.answer))
     work = (nodes.route, nodes.approve, nodes.understand, nodes.generate, nodes.edit, nodes.call_tool, nodes.verify)
     for node in work:
         builder.add_node(node.__name__, held(node), error_handler=recover)
 
     builder.add_edge(START, "ingest")
-    builder.add_edge("ingest", "route")
-    builder.add_edge("understand", "route")
     builder.add_edge("generate", "verify")
     builder.add_edge("edit", "verify")
     builder.add_edge("call_tool", "route")
-    builder.add_edge("answer", END)
     return builder.compile(checkpointer=checkpointer, name="genllava")

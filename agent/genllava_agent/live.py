@@ -78,14 +78,16 @@ class LiveConversations:
             standing.marks[turn.id] = standing.conversation.mark()
         return standing
 
-    def keep(self, standing: Standing, last: str, per_token: int) -> None:
+    def keep(self, standing: Standing, last: str, pipeline: GenLlavaPipeline) -> None:
         """Keep a conversation that has come to the end of turn `last`."""
         standing.marks[last] = standing.conversation.mark()
         with self._guard:
             # One whose every turn is in the new one has nothing that it has not.
             self._kept = [old for old in self._kept if not old.marks.keys() <= standing.marks.keys()]
             self._kept.append(standing)
-            sizes = [len(old.conversation) * per_token for old in self._kept]
+            if len(self._kept) == 1:  # the latest stays, however large
+                return
+            sizes = [len(old.conversation) * bytes_per_token(pipeline) for old in self._kept]
             while len(self._kept) > 1 and sum(sizes) > self._max_bytes:
                 del self._kept[0], sizes[0]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from langchain_core.messages import AIMessage
@@ -24,7 +25,7 @@ from genllava_agent.questions import Approval, Clarification, ask, ask_approval,
 from genllava_agent.records import ImageRecord, Kind, Step, image_name
 from genllava_agent.session import Meter, Session, Spent, Trial, full, meter_fields, no_more_pictures, spent_limit
 from genllava_agent.settings import TurnSettings
-from genllava_agent.state import Action, AgentState, Stream
+from genllava_agent.state import Action, AgentState, Stream, updated
 from genllava_agent.verification import Comparison, compare, doubt
 from genllava_agent.workers import KINDS
 
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from genllava_agent.engine import Engine
 
 Work = Literal["understand", "generate", "edit", "call_tool"]
+InWords = Literal["understand", "route", "__end__"]
+"""What comes next where words are all that may be asked for; everything else is sent on by `route`."""
+_OVER: Final = "__end__"
+"""LangGraph's END, as a literal."""
 _REASONS: Final = 200
 """Characters of an error that go into a step."""
 
@@ -50,61 +55,41 @@ class Nodes:
         self.foreign = foreign
         self.settings = settings
 
-    def ingest(self, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
-        """Take in the request and its pictures, and let the model look at what it is about."""
+    def ingest(self, state: AgentState, runtime: Runtime[TurnSettings]) -> Command[InWords]:
+        """Take in the request and its pictures, let the model look at what it is about, and choose what is done."""
         session, received = receive(self.engine, state, self._settings(runtime), self.foreign)
         pictures = [received.images[name] for name in received.request.images]
+        before: AgentState = {**state, "images": {}, "steps": [], "stream": Stream()}
         update: dict[str, Any] = {
             "session": session.id,
             "request": received.request,
-            "images": Overwrite(received.images),
+            "images": received.images,
             "focus": received.focus,
-            "steps": Overwrite([]),
+            "steps": [],
             "action": None,
             "stopped": "",
             "reply": "",
         }
-        before: AgentState = {**state, "images": {}, "steps": [], "stream": Stream()}
         try:
             with session.work(before):
                 self.engine.decider.worker.begin(session, before, received.request, pictures)
         except Spent as spent:
             update["stopped"] = str(spent)
             self.engine.decider.worker.begin(session, before, received.request, pictures, look=False)
-        update["stream"] = session.stream()
-        return update
+        goto, update = self._go_on(session, before, {**update, "stream": session.stream()}, runtime)
+        # A graph that is kept elsewhere may still have those of its last turn.
+        first = {"images": Overwrite(update["images"]), "steps": Overwrite(update["steps"])}
+        return Command(goto=goto, update={**update, **first})
 
     def route(
         self, state: AgentState, runtime: Runtime[TurnSettings]
-    ) -> Command[Literal["clarify", "approve", "understand", "generate", "edit", "call_tool", "answer"]]:
-        """Choose the next action, unless the turn has to end."""
-        session = self._session(state)
-        steps = state["steps"]
-        stopped = state["stopped"] or _stop_reason(session, state)
-        if stopped or (state["request"].task is not None and steps):
-            return Command(goto="answer", update={"stopped": stopped})
-        full_up, drawn_up = full(session, steps), no_more_pictures(session, steps)
-        possible = self._possible(session, state)
-        try:
-            with session.work(state) if needs_model(self.engine.decider) else nullcontext():
-                decision = self._decide(session, state, possible)
-        except Spent as spent:
-            return Command(goto="answer", update={"stopped": str(spent)})
-        update: dict[str, Any] = {"action": decision.action, "stream": session.stream()}
-        if decision.action is None:
-            if decision.text:
-                text = answers.grounded(decision.text, len(session.known(state)))
-                runtime.stream_writer(events.TextDelta(text))
-                update["steps"] = [Step(action="understand", text=text, probabilities=decision.probabilities)]
-                update["reply"] = text if speaks(self.engine.decider) else ""
-            return Command(goto="answer", update=update)
-        if full_up or (drawn_up and decision.action.kind in ("generate", "edit")):
-            return Command(goto="answer", update={**update, "action": None, "stopped": full_up or drawn_up})
-        session.trials.clear()
-        if _margin(decision.probabilities) < session.settings.margin:
-            return Command(goto="clarify", update=update)
-        _announce(runtime, decision.action, decision.seen)
-        return Command(goto=_way(session, decision.action), update=update)
+    ) -> Command[Literal["clarify", "approve", "understand", "generate", "edit", "call_tool", "__end__"]]:
+        """Send what was chosen to where it is done or asked about; choose it, or end the turn, if nothing was."""
+        session, update = self._session(state), dict[str, Any]()
+        if state["action"] is None:
+            update = self._next(session, state, runtime)
+        action = update.get("action", state["action"])
+        return Command(goto=_OVER if action is None else _way(session, action), update=update)
 
     def clarify(
         self, state: AgentState, runtime: Runtime[TurnSettings]
@@ -114,11 +99,11 @@ class Nodes:
         answer = ask(ask_meaning(state), Clarification)
         chosen = action.model_copy(update={"kind": answer.choice})
         _announce(runtime, chosen, "")
-        return Command(goto=_way(self._session(state), chosen), update={"action": chosen})
+        return Command(goto=_allowed(self._session(state), chosen), update={"action": chosen})
 
     def approve(
         self, state: AgentState, runtime: Runtime[TurnSettings]
-    ) -> Command[Literal["understand", "generate", "edit", "call_tool", "answer"]]:
+    ) -> Command[Literal["understand", "generate", "edit", "call_tool", "route"]]:
         """Wait for the user's word; this node does nothing before that, since it runs again with the answer."""
         session, action = self._session(state), _action(state)
         goto = _work(action)
@@ -126,7 +111,7 @@ class Nodes:
         if answer.decision == "reject":
             reason = answer.reason or "the user said no"
             step = Step(action=action.kind, outcome="rejected", text=reason, probabilities=action.probabilities)
-            return Command(goto="answer", update={"steps": [step]})
+            return Command(goto="route", update={"steps": [step], "action": None})
         if answer.decision == "edit" and answer.instruction:
             try:
                 with session.work(state):  # the new words take the place of the request, before what else was asked
@@ -142,8 +127,8 @@ class Nodes:
             return Command(goto=goto, update=update)
         return Command(goto=goto)
 
-    def understand(self, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
-        """Answer in words."""
+    def understand(self, state: AgentState, runtime: Runtime[TurnSettings]) -> Command[InWords]:
+        """Answer in words, and choose what comes next."""
         session, action = self._session(state), _action(state)
         told = ""
 
@@ -166,7 +151,9 @@ class Nodes:
             probabilities=action.probabilities,
             **meter_fields(meter),
         )
-        return {"steps": [step], "action": None, "stream": session.stream()}
+        update = {"steps": [step], "action": None, "stream": session.stream()}
+        goto, update = self._go_on(session, state, update, runtime)
+        return Command(goto=goto, update=update)
 
     def generate(self, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
         """Draw a new picture."""
@@ -178,7 +165,7 @@ class Nodes:
 
     def verify(
         self, state: AgentState, runtime: Runtime[TurnSettings]
-    ) -> Command[Literal["generate", "edit", "route", "answer"]]:
+    ) -> Command[Literal["generate", "edit", "route"]]:
         """Look at the picture; draw it again if it is not what was planned, or keep the best."""
         session, action = self._session(state), _action(state)
         kind: Literal["generate", "edit"] = "edit" if action.kind == "edit" else "generate"
@@ -189,17 +176,17 @@ class Nodes:
             step = self._step(session, state, action, 0, text=drawing.text or "", plan=None)
             return Command(goto="route", update={"steps": [step], "action": None})
         if state["stopped"]:
-            return Command(goto="answer", update=self._keep(session, state, runtime))
+            return Command(goto="route", update=self._keep(session, state, runtime))
         comparison, attempts = Comparison(), len(session.trials)
         if session.settings.verify:
             try:
                 with session.work(state) as meter:
                     caption = self.engine.decider.worker.describe(session, state, drawing)
             except Spent as spent:  # it is drawn: it is kept, and nobody has looked at it
-                return Command(goto="answer", update={**self._keep(session, state, runtime), "stopped": str(spent)})
+                return Command(goto="route", update={**self._keep(session, state, runtime), "stopped": str(spent)})
             self._book(session, meter)
             comparison = Comparison() if caption is None else compare(drawing.plan or "", caption)
-            session.trials[-1] = Trial(drawing, comparison, caption is not None)
+            session.trials[-1] = Trial(replace(drawing, caption=caption or ""), comparison, caption is not None)
         again = comparison.mismatches > 0 and attempts < session.settings.verify
         again = again and not spent_limit(session)
         if session.settings.verify:
@@ -218,16 +205,95 @@ class Nodes:
         runtime.stream_writer(events.ToolFinished(action.tool or "", step.text, step.image))
         return {"steps": [step], "images": images, "action": None, "focus": step.image or state["focus"]}
 
-    def recover(
-        self, state: AgentState, error: NodeError, runtime: Runtime[TurnSettings]
-    ) -> Command[Literal["route", "answer"]]:
+    def recover(self, state: AgentState, error: NodeError, runtime: Runtime[TurnSettings]) -> Command[Literal["route"]]:
         """A fault becomes a step that says so; what was cancelled stays cancelled."""
         fault = error.error
         if isinstance(fault, str):  # where a graph is kept elsewhere, only its words are left of a fault
             raise InvalidRequest(f"this turn broke off ({fault}): ask again")
+        return Command(goto="route", update=self._failed(self._session(state), state, fault, runtime))
+
+    # --- how a turn goes on ---
+
+    def _go_on(
+        self, session: Session, state: AgentState, update: dict[str, Any], runtime: Runtime[TurnSettings]
+    ) -> tuple[InWords, dict[str, Any]]:
+        """Choose what comes after an update without a step of the graph for it: a turn in words takes two of them.
+
+        Returns:
+            the next node, and all that is changed.
+        """
+        now: AgentState = updated(state, update)
+        goto: InWords = "route"
+        try:
+            chosen = self._next(session, now, runtime)
+            if chosen["action"] is None:
+                goto = _OVER
+            elif _way(session, chosen["action"]) == "understand":
+                goto = "understand"
+        except Exception as fault:  # of choosing: what was done before it stays
+            chosen = self._failed(session, now, fault, runtime)
+        return goto, updated(update, chosen)
+
+    def _next(self, session: Session, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
+        """What is done next, as an update; one without an action ends the turn."""
+        chosen = self._choose(session, state, runtime)
+        return chosen if chosen["action"] is not None else {**chosen, **self._close(session, updated(state, chosen))}
+
+    def _choose(self, session: Session, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
+        steps, over = state["steps"], {"action": None}
+        stopped = state["stopped"] or _stop_reason(session, state)
+        if stopped or (steps and state["request"].task) or any(step.outcome == "rejected" for step in steps):
+            return {**over, "stopped": stopped}
+        possible = self._possible(session, state)
+        try:
+            with session.work(state) if needs_model(self.engine.decider) else nullcontext():
+                decision = self._decide(session, state, possible)
+        except Spent as spent:
+            return {**over, "stopped": str(spent)}
+        update: dict[str, Any] = {"action": decision.action, "stream": session.stream()}
+        if decision.action is None:
+            if decision.text:
+                text = answers.grounded(decision.text, len(session.known(state)))
+                runtime.stream_writer(events.TextDelta(text))
+                update["steps"] = [Step(action="understand", text=text, probabilities=decision.probabilities)]
+                update["reply"] = text if speaks(self.engine.decider) else ""
+            return update
+        draws = decision.action.kind in ("generate", "edit")
+        if limit := full(session, steps) or (no_more_pictures(session, steps) if draws else ""):
+            return {**update, **over, "stopped": limit}
+        session.trials.clear()
+        if not _unclear(session, decision.action):
+            _announce(runtime, decision.action, decision.seen)
+        return update
+
+    def _close(self, session: Session, state: AgentState) -> dict[str, Any]:
+        """End the turn, and say what came of it: nothing is claimed that has no record."""
+        worker = self.engine.decider.worker
+        with session.work(state):
+            text = state.get("reply", "")
+            if not text and not session.calls:  # whoever gets calls of its own tools waits for no words
+                left = "" if state["stopped"] else worker.left(session, state)
+                text = answers.compose(state["steps"], state["stopped"], left)
+            worker.end(session, state, text if any(step.outcome == "ok" for step in state["steps"]) else "")
+        update = {"reply": text, "stream": session.stream()}
+        if self.foreign:
+            update["messages"] = [AIMessage(content_blocks=answers.blocks(session, state, text))]
+            self.engine.sessions.pop(session.id, None)
+        return update
+
+    def _failed(
+        self, session: Session, state: AgentState, fault: BaseException, runtime: Runtime[TurnSettings]
+    ) -> dict[str, Any]:
+        """A fault as a step that says so.
+
+        Raises:
+            the fault, where it is none of the turn's, or where even ending a turn of faults fails.
+        """
         if isinstance(fault, Spent):
-            return Command(goto="answer", update={"stopped": str(fault), "action": None})
+            return {"stopped": str(fault), "action": None}
         if isinstance(fault, (Cancelled, StoreFailed, ThreadQuarantined)) or not isinstance(fault, Exception):
+            raise fault
+        if _two_errors(state["steps"]):
             raise fault
         action = state.get("action") or Action(kind="understand")
         text = str(fault) if isinstance(fault, (InvalidRequest, ImageRejected)) else f"{type(fault).__name__}: {fault}"
@@ -241,20 +307,8 @@ class Nodes:
             probabilities=action.probabilities,
         )
         runtime.stream_writer(events.StepFailed(step))
-        self._session(state).trials.clear()
-        return Command(goto="route", update={"steps": [step], "action": None})
-
-    def answer(self, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
-        """Close the turn, and say what came of it: nothing is claimed that has no record."""
-        session, worker = self._session(state), self.engine.decider.worker
-        with session.work(state):
-            left = "" if state["stopped"] else worker.left(session, state)
-            text = state.get("reply") or answers.compose(state["steps"], state["stopped"], left)
-            worker.end(session, state, text if any(step.outcome == "ok" for step in state["steps"]) else "")
-        blocks = answers.blocks(session, state, text)
-        if self.foreign:
-            self.engine.sessions.pop(session.id, None)
-        return {"messages": [AIMessage(content_blocks=blocks)], "stream": session.stream(), "action": None}
+        session.trials.clear()
+        return {"steps": [step], "action": None}
 
     # --- what the nodes share ---
 
@@ -369,6 +423,7 @@ class Nodes:
             parents=session.parents(state, drawing),
             instruction=action.instruction,
             plan=drawing.plan,
+            caption=drawing.caption or None,
             seed=drawing.seed,
             latents=latents,
             unet_rows=session.spent.unet_rows,
@@ -388,8 +443,18 @@ def _work(action: Action) -> Work:
     return "call_tool" if action.kind == "tool" else action.kind
 
 
-def _way(session: Session, action: Action) -> Work | Literal["approve"]:
-    """Where an action goes: to be done, unless the settings say that it waits for the user's word."""
+def _way(session: Session, action: Action) -> Work | Literal["clarify", "approve"]:
+    """Where an action goes: to be done, unless it has to be asked about."""
+    return "clarify" if _unclear(session, action) else _allowed(session, action)
+
+
+def _unclear(session: Session, action: Action) -> bool:
+    """Whether it has to be asked what is meant."""
+    return _margin(action.probabilities) < session.settings.margin
+
+
+def _allowed(session: Session, action: Action) -> Work | Literal["approve"]:
+    """Where an action that is clear goes: to be done, unless the settings say that it waits for the user's word."""
     waits = {action.kind, f"tool:{action.tool}"} & set(session.settings.approve)
     return "approve" if waits else _work(action)
 
@@ -403,7 +468,7 @@ def _shown(session: Session, state: AgentState, number: int | None) -> str:
     """What the model last noted that a picture shows; empty if it noted nothing in its own stream."""
     if number is None or not state["stream"].ids:
         return ""
-    steps = [step for turn in session.history for step in turn.steps] + state["steps"]
+    steps = [step for turn in session.history if turn.stream for step in turn.steps] + state["steps"]
     noted = (noted_caption(seen, number) for seen in (state["stream"].seen, *(step.seen for step in reversed(steps))))
     return next(filter(None, noted), "")
 
@@ -417,16 +482,21 @@ def _margin(probabilities: dict[str, float]) -> float:
 def _stop_reason(session: Session, state: AgentState) -> str:
     """Why the turn has to end now, whatever the model would do; empty if it may go on."""
     steps = state["steps"]
-    if len(steps) >= 2 and steps[-1].outcome == steps[-2].outcome == "error":
+    if _two_errors(steps):
         return "two errors in a row"
     if len(steps) >= 2 and _same(steps[-1], steps[-2]):
         return "the same thing was done twice"
     return spent_limit(session)
 
 
+def _two_errors(steps: list[Step]) -> bool:
+    return len(steps) >= 2 and steps[-1].outcome == steps[-2].outcome == "error"
+
+
 def _same(step: Step, other: Step) -> bool:
     def what(step: Step) -> tuple[object, ...]:
         said = re.sub(r"\s+", " ", step.text.lower())
-        return step.action, step.outcome, step.source, step.plan, said, step.tool, sorted(step.arguments.items())
+        done = step.action, step.outcome, step.source, step.plan, said, step.tool, sorted(step.arguments.items())
+        return *done, step.request  # two requests of a message may come to the same
 
     return step.outcome == "ok" and what(step) == what(other)

@@ -54,6 +54,7 @@ class ImageRecord(_Record):
         label: what the user calls it: the name of its file, if it had one.
         instruction: what was asked for.
         plan: what it should show.
+        caption: what the model saw in it when it looked at it by itself; None if it did not.
         seed: of the noise it grew from.
         latents: the artifact that holds its latents, so that an edit of it encodes nothing.
         unet_rows: rows that went through the UNet for it, those of attempts that were not kept included.
@@ -71,6 +72,7 @@ class ImageRecord(_Record):
     label: str | None = None
     instruction: str | None = None
     plan: str | None = None
+    caption: str | None = None
     seed: int | None = None
     latents: Key | None = None
     unet_rows: int = 0

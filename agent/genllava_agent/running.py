@@ -8,12 +8,11 @@ begun, from which the same turn can be run again and gives the same pictures.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
 
 _WAITING: Final = 4
 """Turns that wait for an answer and are kept in memory as well."""
+_STEPS: Final = 100_000
+"""Of the graph, at most: turns have limits of their own."""
 _ASKING: Final = {"approval": "approve", "clarification": "clarify"}
 """The node that asks each kind of question."""
 
@@ -96,7 +97,6 @@ class Runner:
         session = Session(
             pending.id, self.engine, store, history, checked(pending.settings), pending.seed, lambda: gone or cancel()
         )
-        config = {"configurable": {"thread_id": pending.id}, "recursion_limit": 100_000}
         if answer is None:
             store.save_head(head.model_copy(update={"pending": pending}))
             given: Any = _first_state(pending)
@@ -106,17 +106,9 @@ class Runner:
                 session.take_over(asked)
             load_state(store, self._saver, pending)
             given = Command(resume={pending.question.interrupt: answer})
-        graph, kept = (self._graph, {}) if answer is None else (self._keeping, {"durability": "exit"})
         self.engine.sessions[pending.id] = session
         began = time.monotonic()
-        parts = graph.stream(
-            given,
-            config,
-            context=session.settings,
-            stream_mode=["custom", "values"] if heard else ["values"],
-            version="v2",
-            **kept,
-        )
+        parts = self._parts(given, session, ["custom", "values"] if heard else ["values"], answer is not None)
         try:
             last: dict[str, Any] = {}
             try:
@@ -132,23 +124,27 @@ class Runner:
                 if answer is None and not isinstance(error, StoreFailed):
                     store.save_head(head)
                 raise
-            if last["interrupts"] and graph is self._graph:
-                last = self._asked_again(config, session, last)
+            if last["interrupts"] and answer is None:
+                last = self._asked_again(session, last)
             yield self._end(store, head, pending, session, last, time.monotonic() - began)
         finally:
             self.engine.sessions.pop(pending.id, None)
             self._saver.delete_thread(pending.id)
 
-    def _asked_again(self, config: dict[str, Any], session: Session, last: dict[str, Any]) -> dict[str, Any]:
-        """Ask where the state is kept: a node that asks does nothing before."""
+    def _parts(self, given: Any, session: Session, modes: list[str], kept: bool) -> Generator[dict[str, Any]]:
+        """Run the graph; `kept` says whether it keeps its state."""
+        graph = self._keeping if kept else self._graph
+        config = {"recursion_limit": _STEPS, **(_place(session.id) if kept else {})}
+        more = {"durability": "exit"} if kept else {}
+        return graph.stream(given, config, context=session.settings, stream_mode=modes, version="v2", **more)  # type: ignore[no-any-return]
+
+    def _asked_again(self, session: Session, last: dict[str, Any]) -> dict[str, Any]:
+        """Ask where the state is kept: a node that asks does nothing before, and it is `route` that leads to it."""
         (asked,) = last["interrupts"]
         node = _ASKING[asked.value["kind"]]
-        self._keeping.update_state(config, Command(goto=node, update=last["data"]), as_node="route")
-        parts = self._keeping.stream(
-            None, config, context=session.settings, stream_mode=["values"], durability="exit", version="v2"
-        )
-        *_, waiting = parts
-        return waiting  # type: ignore[no-any-return]
+        self._keeping.update_state(_place(session.id), Command(goto=node, update=last["data"]), as_node="route")
+        *_, waiting = self._parts(None, session, ["values"], True)
+        return waiting
 
     def _end(
         self, store: ThreadStore, head: Head, pending: Pending, session: Session, last: dict[str, Any], seconds: float
@@ -172,7 +168,7 @@ class Runner:
             request=pending.request,
             images=tuple(state["images"].values()),
             steps=tuple(state["steps"]),
-            text=state["messages"][-1].text,
+            text=state["reply"],
             stopped=state["stopped"],
             seed=pending.seed,
             settings=pending.settings,
@@ -184,10 +180,14 @@ class Runner:
         return Ended(turn, None, state)
 
 
+def _place(turn: str) -> dict[str, Any]:
+    """Where LangGraph keeps a turn."""
+    return {"configurable": {"thread_id": turn}}
+
+
 def _first_state(pending: Pending) -> AgentState:
     images = {record.id: record for record in pending.images}
     return AgentState(
-        messages=[HumanMessage(pending.request.text)],
         session=pending.id,
         request=pending.request,
         images=images,

@@ -119,7 +119,8 @@ class Session:
         if record.id in self._drawn:
             return self._drawn[record.id]
         latents = None if record.latents is None else self.artifacts.latents(record.latents)
-        return Drawing(self.engine.view(self.image(record)), None, record.plan, record.seed or 0, latents=latents)
+        image, caption = self.engine.view(self.image(record)), record.caption or ""
+        return Drawing(image, None, record.plan, record.seed or 0, latents=latents, caption=caption)
 
     def remember(self, record: ImageRecord, drawing: Drawing) -> None:
         """Spare reading a picture that was just written."""
@@ -137,7 +138,7 @@ class Session:
         whole = self.image(self.known(state)[region.image])
         mask = region_mask(region, whole, self.artifacts)
         image = put_back(whole, self.image(part), drawing.image, mask)
-        return replace(drawing, image=image, latents=None)
+        return replace(drawing, image=image, latents=None, caption="")
 
     def parents(self, state: AgentState, drawing: Drawing) -> tuple[str, ...]:
         """The names of the pictures that a drawing was made from; the whole one, if a part of it was edited."""
@@ -184,14 +185,13 @@ class Session:
 
     def stream(self) -> Stream:
         """What the state should say of the conversation now."""
-        used = self.used or Meter()
-        spent = Stream(tokens=used.tokens, unet_rows=used.unet_rows, seconds=self.seconds())
-        if self._standing is None:
-            return spent
-        conversation = self._standing.conversation
-        mark = conversation.mark()
-        said = {"ids": conversation.since(self._begin), "request": mark.request, "seen": mark.seen}
-        return spent.model_copy(update={**said, "acted": mark.acted})
+        used, said = self.used or Meter(), dict[str, Any]()
+        if self._standing is not None:
+            conversation = self._standing.conversation
+            mark = conversation.mark()
+            ids = conversation.since(self._begin)
+            said = {"ids": ids, "request": mark.request, "seen": mark.seen, "acted": mark.acted}
+        return Stream(tokens=used.tokens, unet_rows=used.unet_rows, seconds=self.seconds(), **said)
 
     def take_over(self, other: Session) -> None:
         """Go on with the conversation of a session of this turn, as far as it had come when it asked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from langchain_core.messages import AnyMessage
@@ -61,8 +62,7 @@ class AgentState(TypedDict, total=False):
     """One turn.
 
     Attributes:
-        messages: the conversation for LangChain's eyes: in a thread of ours this turn's request and answer, in
-            somebody else's graph all of it.
+        messages: the conversation, in somebody else's graph; in a thread of ours there are none.
         session: the id under which the model's working memory of this turn is found.
         request: what is asked.
         images: the pictures that came in during this turn, by name.
@@ -71,7 +71,7 @@ class AgentState(TypedDict, total=False):
         action: what is being done; None between actions.
         stream: see `Stream`.
         stopped: why the turn ends early.
-        reply: what whoever decides says in the end, in place of what the steps said.
+        reply: what is said in the end; before that, what whoever decides says in place of what the steps said.
     """
 
     messages: Annotated[list[AnyMessage], add_messages]
@@ -90,3 +90,16 @@ class Messages(TypedDict):
     """What other graphs see of it."""
 
     messages: Annotated[list[AnyMessage], add_messages]
+
+
+def updated(old: Mapping[str, Any], new: Mapping[str, Any]) -> Any:
+    """A state after an update, or one update that does what two do, as the graph would make it of them.
+
+    Messages are not joined: a turn writes one, at its end.
+    """
+    result = {**old, **new}
+    if "images" in old and "images" in new:
+        result["images"] = merge(old["images"], new["images"])
+    if "steps" in old and "steps" in new:
+        result["steps"] = extend(old["steps"], new["steps"])
+    return result

@@ -43,20 +43,21 @@ def mask() -> Image.Image:
 
 
 @pytest.mark.parametrize(
-    ("region", "word"),
+    ("region", "word", "shape"),
     [
-        ((0.15, 0.15), "red"),
-        ((64, 64), "blue"),
-        ((86, 86, 128, 128), "green"),
-        ((0.67, 0.67, 1, 1), "green"),
-        (mask(), "blue"),
+        ((0.15, 0.15), "red", "circle"),
+        ((64, 64), "blue", "circle"),
+        ((86, 86, 128, 128), "green", "square"),
+        ((0.67, 0.67, 1, 1), "green", "square"),
+        (mask(), "blue", "circle"),
     ],
 )
-def test_what_is_there(thread: Thread, region: Any, word: str) -> None:
+def test_what_is_there(thread: Thread, region: Any, word: str, shape: str) -> None:
     reply = thread("what colour is it?", region=region)
     assert word in reply.text
     others = {"red", "blue", "green"} - {word}
     assert not any(other in reply.text for other in others)
+    assert shape in thread("what is this?", region=region).text
 
 
 def test_edit_what_is_pointed_at(thread: Thread) -> None:

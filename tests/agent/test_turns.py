@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from genllava.errors import ImageRejected, InvalidRequest
-from genllava_agent import Limits, VisualAgent, events
+from genllava_agent import Limits, VisualAgent, events, nodes
 from genllava_agent.answers import compose, grounded
 from genllava_agent.deciders import Decision, TaskTokens, action_for
 from genllava_agent.errors import AnswerPending, InvalidAnswer, NothingPending, StoreFailed, UnknownImage
 from genllava_agent.records import Kind, Step
 from genllava_agent.session import Session
+from genllava_agent.settings import TurnSettings
 from genllava_agent.state import AgentState
 from genllava_agent.verification import compare, doubt
 from genllava_finetune.shapes.parser import parse
@@ -155,6 +157,16 @@ def test_the_same_thing_twice_ends_a_turn(pipeline: Any) -> None:
     assert len(reply.steps) == 2
 
 
+def test_two_requests_that_come_to_the_same_are_both_done() -> None:
+    session: Any = SimpleNamespace(settings=TurnSettings(), used=None, seconds=lambda: 0.0)
+    step = Step(action="edit", source="image_2", image="image_3", plan="at the top a small red star, on white")
+    first, other = (step.model_copy(update={"request": words}) for words in ("give it a white page", "make it white"))
+    state: Any = {"steps": [first, other]}
+    assert nodes._stop_reason(session, state) == ""
+    state["steps"].append(other)
+    assert nodes._stop_reason(session, state) == "the same thing was done twice"
+
+
 def test_two_errors_in_a_row_end_a_turn(pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = VisualAgent(pipeline, store=":memory:", decider=NeverDone("generate"))
 
@@ -194,6 +206,18 @@ def test_plans_and_captions_are_compared_by_phrases() -> None:
     assert wrong.extra == ("at the top a small red cross",)
     assert wrong.mismatches == 2
     assert "seems to show at the top a small red cross instead" in wrong.unsure
+
+
+def test_what_was_seen_in_a_drawing_is_noted_of_it_from_then_on(kept: VisualAgent) -> None:
+    thread = kept.thread("noted")
+    drawn = thread("draw a small red star at the top and a large blue circle at the left", seed=2)
+    seen = drawn.images[0].record.caption
+    assert seen
+    assert compare(drawn.steps[0].plan or "", seen).mismatches == 0
+    kept.engine.live.clear()  # as in another process
+    asked = thread("where is the star?")
+    assert f"image 1: {seen}" in asked.steps[0].seen
+    assert thread("draw a green cross", seed=2, verify=0).images[0].record.caption is None, "nobody looked"
 
 
 def test_a_picture_that_is_not_as_planned_is_drawn_again(agent: VisualAgent) -> None:

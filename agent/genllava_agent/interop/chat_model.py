@@ -272,7 +272,7 @@ class ChatGenLlava(BaseChatModel):
                     raise
             said, finish = _ended(last)
             if session.calls:
-                said, finish = last["data"].get("reply", ""), "tool_calls"
+                finish = "tool_calls"
             new = text.ended(said)
             if new:
                 yield _chunk(_text(new))
@@ -298,7 +298,7 @@ def _ended(last: dict[str, Any]) -> tuple[str, str]:
     if last["interrupts"]:
         (asked,) = last["interrupts"]
         return reply_text(tuple(state["steps"]), "", Question.model_validate(asked.value)), "clarification"
-    return state["messages"][-1].text, "length" if state["stopped"] else "stop"
+    return state["reply"], "length" if state["stopped"] else "stop"
 
 
 def _usage(session: Session, state: AgentState) -> UsageMetadata:

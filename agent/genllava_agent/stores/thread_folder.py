@@ -230,9 +230,9 @@ class FolderThread(ThreadStore):
         """Remove what a process left that ended in the middle of writing."""
         if not self._folder.is_dir():
             return
-        for file in self._folder.iterdir():
-            if file.name.startswith(_UNFINISHED):
-                file.unlink(missing_ok=True)
+        for name in os.listdir(self._folder):
+            if name.startswith(_UNFINISHED):
+                (self._folder / name).unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

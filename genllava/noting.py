@@ -1,0 +1,122 @@
+"""What the model may note of the pictures of a conversation, so that its notes fit together.
+
+A picture that does not exist cannot be described, none is described twice in a row, one that was described before is
+described in the same words, what is noted `in image K` is noted of the picture described last, and where one picture
+gives something to another (`from image 3 to image 2`), these two are described last, the one that gets it at the end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+from genllava import layout
+from genllava.tokens import SEEN, USER_END, USER_START
+
+if TYPE_CHECKING:
+    from genllava.language import LanguageModel
+
+_CAPTION: Final = re.compile(r"(?:^|(?<=\s))(?<!in )image (\d[\d ]*): (.*?)(?=\s(?:in )?image \d|\sthen:|$)")
+
+
+def noted_captions(language: LanguageModel, ids: Sequence[int]) -> list[tuple[int, str]]:
+    """The captions that the model noted in a conversation: (number of the picture, words), in their order."""
+    borders = {language.id(token) for token in (USER_END, SEEN, USER_START)}
+    places = [at for at, token in enumerate(ids) if token in borders] + [len(ids)]
+    notes = [ids[begin + 1 : end] for begin, end in pairwise(places) if ids[begin] == language.id(USER_END)]
+    found = [match for piece in notes if piece for match in _CAPTION.findall(language.text(piece))]
+    return [(int(number.replace(" ", "")), words) for number, words in found]
+
+
+class Notes:
+    """Which tokens may come next in what is noted (`decoding.Constraint`).
+
+    Args:
+        visible: numbers of the pictures that can be seen.
+        captions: known words of their captions, by number.
+        described: numbers of pictures in the order in which they were described so far.
+    """
+
+    def __init__(
+        self, language: LanguageModel, visible: Sequence[int], captions: Mapping[int, str], described: Sequence[int]
+    ) -> None:
+        self._language = language
+        self._visible = visible
+        self._captions = captions
+        self._described = list(described)
+        self._before = len(described)
+        self._lender: int | None = None
+        self._last: list[int] = []  # still to be described, in this order, because one gives something
+        self._about = False  # `in image K,` was written
+        self._previous: int | None = None
+        self._options: dict[int, list[int]] = {}  # by the number that they name, how it may go on after `image`
+        self._choose: Callable[[int], None] = self._described.append
+        words = [self._ids(word) for word in ("image", "in", "from")]
+        self._free = any(len(ids) > 1 for ids in words)  # a tokenizer that has not learnt these words: nothing is held
+        self._image, self._in, self._from = (ids[0] for ids in words)
+
+    def allowed(self) -> set[int]:
+        """The tokens that may come next; empty where any word may that is not `barred`."""
+        return {option[0] for option in self._options.values()}
+
+    def barred(self) -> set[int]:
+        """Tokens that may not come next."""
+        barred = set() if self._free or self._ways()[0] else {self._image}
+        return barred | {self._in} if self._last else barred
+
+    def advance(self, token: int) -> None:
+        """Take the next token of the notes into account."""
+        if not self._options and token == self._image and not self._free:
+            self._options, self._choose = self._ways()
+        elif self._options:
+            self._options = {n: option[1:] for n, option in self._options.items() if option[0] == token}
+            chosen = next((n for n, option in self._options.items() if not option), None)
+            if chosen is not None:
+                self._options = {}
+                self._choose(chosen)
+        self._previous = token
+
+    def _ways(self) -> tuple[dict[int, list[int]], Callable[[int], None]]:
+        """How it may go on after `image`, and what follows from the number that is named."""
+        if self._previous == self._in:
+            return self._named(self._described[-1:], ","), self._is_about
+        if self._about:
+            return self._named([] if self._lender is None else [self._lender], ","), lambda number: None
+        if self._previous == self._from and len(self._visible) > 1:
+            return self._named(self._visible, " to image"), self._lends
+        if self._lender is not None:
+            return self._caption(self._last[:1]), self._describes
+        now = self._described[self._before :]
+        return self._caption([number for number in self._visible if number not in now]), self._describes
+
+    def _lends(self, number: int) -> None:
+        self._lender = number
+        self._options = self._named([other for other in self._visible if other != number], " image")
+        self._choose = self._gets
+
+    def _gets(self, number: int) -> None:
+        pair = [self._lender, number]
+        new = [other for other in self._visible if other not in self._described and other not in pair]
+        self._last = [other for other in (*new, *pair) if other is not None]
+        self._options, self._choose = self._ways()
+
+    def _describes(self, number: int) -> None:
+        self._described.append(number)
+        self._last = [other for other in self._last if other != number]
+        if self._last and number in self._captions:  # its words are over, so the next picture follows
+            self._options = {n: [self._image, *option] for n, option in self._caption(self._last[:1]).items()}
+
+    def _is_about(self, number: int) -> None:
+        self._about = True
+
+    def _named(self, numbers: Sequence[int], then: str) -> dict[int, list[int]]:
+        return {number: self._ids(f"image {number}{then}")[1:] for number in numbers}
+
+    def _caption(self, numbers: Sequence[int]) -> dict[int, list[int]]:
+        texts = {number: f"{layout.picture_prefix(number)} {self._captions.get(number, '')}" for number in numbers}
+        return {number: self._ids(text.rstrip())[1:] for number, text in texts.items()}
+
+    def _ids(self, text: str) -> list[int]:
+        return layout.text_ids(self._language.tokenizer, text)
