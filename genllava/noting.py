@@ -81,7 +81,7 @@ class Notes:
     def _ways(self) -> tuple[dict[int, list[int]], Callable[[int], None]]:
         """How it may go on after `image`, and what follows from the number that is named."""
         if self._previous == self._in:
-            return self._named(self._described[-1:], ","), self._is_about
+            return self._named(self._described[-1:] or self._visible, ","), self._is_about
         if self._about:
             return self._named([] if self._lender is None else [self._lender], ","), lambda number: None
         if self._previous == self._from and len(self._visible) > 1:

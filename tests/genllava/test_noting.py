@@ -66,6 +66,8 @@ def test_what_is_noted_is_noted_of_the_picture_described_last(language: Language
     notes = Notes(language, [1, 2, 3], {1: RED, 2: BLUE}, [1, 2])
     write(language, notes, "image 1")
     assert write(language, notes, "in image") == "in image 1,"
+    undescribed = Notes(language, [3], {}, [])
+    assert write(language, undescribed, "in image") == "in image 3,", "where none was, any that can be seen"
 
 
 def test_which_picture_gives_to_which_is_kept_to(language: LanguageModel) -> None:
