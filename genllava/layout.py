@@ -40,6 +40,7 @@ DESCRIBE: Final = "Describe the picture."
 """What the model is asked where only its captions are wanted."""
 
 _SPECIAL: Final = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
+_CAPTION: Final = re.compile(r"(?:^|(?<=\s))(?<!in )image (\d[\d ]*): (.*?)(?=\s(?:in |from )?image \d|\sthen:|$)")
 
 
 def normalize_user_text(text: str) -> str:
@@ -113,8 +114,12 @@ def split_edit_plan(plan_text: str) -> tuple[int | None, str]:
 
 def noted_caption(seen_text: str, number: int) -> str:
     """The first caption of a picture in what was noted; empty if there is none."""
-    found = re.search(rf"(?:^|\s){picture_prefix(number)} (.*?)(?=\s(?:in )?image \d+[:,]|$)", seen_text)
-    return found[1].strip() if found else ""
+    return next((words for described, words in captions_in(seen_text) if described == number), "")
+
+
+def captions_in(seen_text: str) -> list[tuple[int, str]]:
+    """The captions in what was noted: (number of the picture, words), in their order."""
+    return [(int(number.replace(" ", "")), words.strip()) for number, words in _CAPTION.findall(seen_text)]
 
 
 def text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

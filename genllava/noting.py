@@ -7,10 +7,9 @@ gives something to another (`from image 3 to image 2`), these two are described 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from genllava import layout
 from genllava.tokens import SEEN, USER_END, USER_START
@@ -18,16 +17,13 @@ from genllava.tokens import SEEN, USER_END, USER_START
 if TYPE_CHECKING:
     from genllava.language import LanguageModel
 
-_CAPTION: Final = re.compile(r"(?:^|(?<=\s))(?<!in )image (\d[\d ]*): (.*?)(?=\s(?:in )?image \d|\sthen:|$)")
-
 
 def noted_captions(language: LanguageModel, ids: Sequence[int]) -> list[tuple[int, str]]:
     """The captions that the model noted in a conversation: (number of the picture, words), in their order."""
     borders = {language.id(token) for token in (USER_END, SEEN, USER_START)}
     places = [at for at, token in enumerate(ids) if token in borders] + [len(ids)]
     notes = [ids[begin + 1 : end] for begin, end in pairwise(places) if ids[begin] == language.id(USER_END)]
-    found = [match for piece in notes if piece for match in _CAPTION.findall(language.text(piece))]
-    return [(int(number.replace(" ", "")), words) for number, words in found]
+    return [caption for piece in notes if piece for caption in layout.captions_in(language.text(piece))]
 
 
 class Notes:
@@ -63,13 +59,14 @@ class Notes:
 
     def barred(self) -> set[int]:
         """Tokens that may not come next."""
-        barred = set() if self._free or self._ways()[0] else {self._image}
+        numbers, _, _ = self._ways()
+        barred = set() if self._free or numbers else {self._image}
         return barred | {self._in} if self._last else barred
 
     def advance(self, token: int) -> None:
         """Take the next token of the notes into account."""
         if not self._options and token == self._image and not self._free:
-            self._options, self._choose = self._ways()
+            self._take(*self._ways())
         elif self._options:
             self._options = {n: option[1:] for n, option in self._options.items() if option[0] == token}
             chosen = next((n for n, option in self._options.items() if not option), None)
@@ -78,45 +75,47 @@ class Notes:
                 self._choose(chosen)
         self._previous = token
 
-    def _ways(self) -> tuple[dict[int, list[int]], Callable[[int], None]]:
-        """How it may go on after `image`, and what follows from the number that is named."""
+    def _ways(self) -> tuple[Sequence[int], str | None, Callable[[int], None]]:
+        """The numbers that may come after `image`, what follows them (None: the caption), and what comes of it."""
         if self._previous == self._in:
-            return self._named(self._described[-1:] or self._visible, ","), self._is_about
+            return self._described[-1:] or self._visible, ",", self._is_about
         if self._about:
-            return self._named([] if self._lender is None else [self._lender], ","), lambda number: None
+            return [] if self._lender is None else [self._lender], ",", lambda number: None
         if self._previous == self._from and len(self._visible) > 1:
-            return self._named(self._visible, " to image"), self._lends
+            return self._visible, " to image", self._lends
         if self._lender is not None:
-            return self._caption(self._last[:1]), self._describes
+            return self._last[:1], None, self._describes
         now = self._described[self._before :]
-        return self._caption([number for number in self._visible if number not in now]), self._describes
+        return [number for number in self._visible if number not in now], None, self._describes
+
+    def _take(self, numbers: Sequence[int], then: str | None, choose: Callable[[int], None]) -> None:
+        """Go on with one of these, as `_ways` has them."""
+        self._options = {number: self._written(number, then)[1:] for number in numbers}
+        self._choose = choose
 
     def _lends(self, number: int) -> None:
         self._lender = number
-        self._options = self._named([other for other in self._visible if other != number], " image")
-        self._choose = self._gets
+        self._take([other for other in self._visible if other != number], " image", self._gets)
 
     def _gets(self, number: int) -> None:
         pair = [self._lender, number]
         new = [other for other in self._visible if other not in self._described and other not in pair]
         self._last = [other for other in (*new, *pair) if other is not None]
-        self._options, self._choose = self._ways()
+        self._take(*self._ways())
 
     def _describes(self, number: int) -> None:
         self._described.append(number)
         self._last = [other for other in self._last if other != number]
         if self._last and number in self._captions:  # its words are over, so the next picture follows
-            self._options = {n: [self._image, *option] for n, option in self._caption(self._last[:1]).items()}
+            self._options = {other: self._written(other, None) for other in self._last[:1]}
 
     def _is_about(self, number: int) -> None:
         self._about = True
 
-    def _named(self, numbers: Sequence[int], then: str) -> dict[int, list[int]]:
-        return {number: self._ids(f"image {number}{then}")[1:] for number in numbers}
-
-    def _caption(self, numbers: Sequence[int]) -> dict[int, list[int]]:
-        texts = {number: f"{layout.picture_prefix(number)} {self._captions.get(number, '')}" for number in numbers}
-        return {number: self._ids(text.rstrip())[1:] for number, text in texts.items()}
+    def _written(self, number: int, then: str | None) -> list[int]:
+        """`image K` and what follows, its caption if `then` is None."""
+        caption = f"{layout.picture_prefix(number)} {self._captions.get(number, '')}".rstrip()
+        return self._ids(caption if then is None else f"image {number}{then}")
 
     def _ids(self, text: str) -> list[int]:
         return layout.text_ids(self._language.tokenizer, text)
