@@ -52,6 +52,7 @@ class Conversation:
 
     Attributes:
         pictures: all pictures so far; number K is `pictures[K - 1]`.
+        hidden: numbers of pictures from so long ago that they can no longer be seen (see `recall`).
         request: which of several requests in a message the model last took up, `; ` between those that it meets at
             once; empty where there is but one.
         seen: what it then noted down before it acted; empty where there was nothing to see.
@@ -64,8 +65,8 @@ class Conversation:
         self._stream.append(0, [self._language.id(BOS)])
         self._features: dict[str, Tensor] = {}
         self._acted = False  # something was done, and what comes next has not been looked at
-        self._hidden: frozenset[int] = frozenset()  # numbers of pictures that are not seen here
         self.pictures: list[Picture] = []
+        self.hidden: frozenset[int] = frozenset()
         self.request = self.seen = ""
 
     @property
@@ -85,6 +86,11 @@ class Conversation:
     def left(self) -> str:
         """What the user's message asks for after the request that was taken up last; empty if it is a single one."""
         return self._language.text(NextRequest(self._language.tokenizer, self._stream.ids[0]).left)
+
+    @property
+    def captions(self) -> dict[int, str]:
+        """What is known of pictures in words, by number: as noted, or as seen when one was looked at by itself."""
+        return dict(noted_captions(self._language, self._stream.ids[0])) | self._looked_at()
 
     def since(self, length: int) -> tuple[int, ...]:
         """The token ids after the first `length`."""
@@ -250,6 +256,8 @@ class Conversation:
         """
         alone = Conversation(self._pipeline)
         alone._features = self._features
+        if isinstance(picture, Drawing):
+            picture = replace(picture, caption="")  # what is known of it is not what it shows
         alone.add_user(layout.DESCRIBE, [picture], cancel)
         return layout.noted_caption(alone.seen, 1)
 
@@ -266,7 +274,7 @@ class Conversation:
         """
         language, numbers = self._language, sorted(captions)
         self.pictures = [self._pipeline.picture(source) for source in pictures]
-        self._hidden = frozenset(range(1, len(self.pictures) + 1)) - captions.keys()
+        self.hidden = frozenset(range(1, len(self.pictures) + 1)) - captions.keys()
         if not numbers:
             return
         known = [f"{layout.picture_prefix(number)} {captions[number]}" for number in numbers if captions[number]]
@@ -334,7 +342,7 @@ class Conversation:
         other._stream = self._stream.select([0])
         other._features = dict(self._features)
         other.request, other.seen, other._acted = self.request, self.seen, self._acted
-        other.pictures, other._hidden = list(self.pictures), self._hidden
+        other.pictures, other.hidden = list(self.pictures), self.hidden
         return other
 
     def release(self) -> None:
@@ -345,7 +353,7 @@ class Conversation:
         self, task: str, plan: str | None, seeds: list[int], settings: Settings,
         on_plan: Callable[[segments.Plan], object] | None,
     ) -> Drawing:  # fmt: skip
-        numbers = self._visible()
+        numbers = range(1, len(self.pictures) + 1)
         if plan is None:
             temperature = float(self._pipeline.config["plan_temperature"])
             (planned,) = segments.write_plans(self._stream, task, numbers, seeds, temperature, settings.cancel)
@@ -353,6 +361,8 @@ class Conversation:
             planned = segments.put_plan(self._stream, 0, task, plan, numbers)
             if settings.conditioner == "caption" and self._pipeline.tokenizer is not None:
                 check_captions(self._pipeline.tokenizer, [planned.text])
+        if planned.source in self.hidden:
+            raise InvalidRequest(f"image {planned.source} is too long ago to be seen: send it again")
         if on_plan is not None:
             on_plan(planned)
         states = segments.read_queries(self._stream)
@@ -371,7 +381,7 @@ class Conversation:
 
     def _visible(self) -> list[int]:
         """Numbers of the pictures that are seen here."""
-        return [number for number in range(1, len(self.pictures) + 1) if number not in self._hidden]
+        return [number for number in range(1, len(self.pictures) + 1) if number not in self.hidden]
 
     @contextmanager
     def _unchanged_by_failure(self) -> Iterator[None]:
@@ -396,9 +406,12 @@ class Conversation:
     def _notes(self) -> Notes:
         """What may be noted now of the pictures."""
         noted = noted_captions(self._language, self._stream.ids[0])
-        captions = {number: picture.caption for number, picture in enumerate(self.pictures, 1) if picture.caption}
-        visible, described = self._visible(), [number for number, _ in noted]
-        return Notes(self._language, visible, dict(noted) | captions, described)
+        described = [number for number, _ in noted]
+        return Notes(self._language, self._visible(), dict(noted) | self._looked_at(), described)
+
+    def _looked_at(self) -> dict[int, str]:
+        """What the model saw in pictures that it looked at by themselves."""
+        return {number: picture.caption for number, picture in enumerate(self.pictures, 1) if picture.caption}
 
     def _forget_look(self) -> bool:
         """Forget what was taken up and noted and not acted on; returns whether nothing was done since the message."""

@@ -79,6 +79,15 @@ def letterbox(image: Image.Image, size: int) -> Image.Image:
     return square
 
 
+def unletterbox(square: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The part of a `letterbox` that a picture of `size` (width, height) takes, at that size."""
+    scale = square.width / max(size)
+    width, height = (max(1, round(side * scale)) for side in size)
+    left, top = (square.width - width) // 2, (square.height - height) // 2
+    part = square.crop((left, top, left + width, top + height))
+    return part.resize(size, Image.Resampling.BICUBIC)
+
+
 def content_key(image: Image.Image) -> str:
     """Identity of a picture: a hash of its pixels, size and mode."""
     head = f"{image.mode}:{image.width}x{image.height}:".encode()

@@ -40,7 +40,9 @@ DESCRIBE: Final = "Describe the picture."
 """What the model is asked where only its captions are wanted."""
 
 _SPECIAL: Final = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
-_CAPTION: Final = re.compile(r"(?:^|(?<=\s))(?<!in )image (\d[\d ]*): (.*?)(?=\s(?:in |from )?image \d|\sthen:|$)")
+_CAPTION: Final = re.compile(
+    r"(?:^|(?<=\s))(?<!in )image (\d[\d ]*): (?!image \d)(.*?)(?=\s(?:in |from )?image \d|\sthen:|$)"
+)
 
 
 def normalize_user_text(text: str) -> str:

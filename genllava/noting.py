@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from genllava import layout
-from genllava.tokens import SEEN, USER_END, USER_START
+from genllava.tokens import IMAGE, SEEN, USER_END, USER_START
 
 if TYPE_CHECKING:
     from genllava.language import LanguageModel
@@ -20,10 +20,16 @@ if TYPE_CHECKING:
 
 def noted_captions(language: LanguageModel, ids: Sequence[int]) -> list[tuple[int, str]]:
     """The captions that the model noted in a conversation: (number of the picture, words), in their order."""
-    borders = {language.id(token) for token in (USER_END, SEEN, USER_START)}
-    places = [at for at, token in enumerate(ids) if token in borders] + [len(ids)]
-    notes = [ids[begin + 1 : end] for begin, end in pairwise(places) if ids[begin] == language.id(USER_END)]
-    return [caption for piece in notes if piece for caption in layout.captions_in(language.text(piece))]
+    starts = {language.id(token) for token in (USER_END, IMAGE)}
+    ends = {language.id(token) for token in (SEEN, USER_START)}
+    borders = starts | ends
+    places = [at for at, token in enumerate(ids) if token in borders]
+    notes = [
+        ids[begin + 1 : end]
+        for begin, end in pairwise([*places, len(ids)])
+        if end > begin + 1 and ids[begin] in starts and (end == len(ids) or ids[end] in ends)
+    ]
+    return [caption for piece in notes for caption in layout.captions_in(language.text(piece))]
 
 
 class Notes:
@@ -31,7 +37,7 @@ class Notes:
 
     Args:
         visible: numbers of the pictures that can be seen.
-        captions: known words of their captions, by number.
+        captions: known words of captions, by number, of pictures that can no longer be seen as well.
         described: numbers of pictures in the order in which they were described so far.
     """
 
@@ -40,6 +46,7 @@ class Notes:
     ) -> None:
         self._language = language
         self._visible = visible
+        self._there = sorted({*visible, *captions})  # to tell what is known of a picture nobody has to see it
         self._captions = captions
         self._described = list(described)
         self._before = len(described)
@@ -52,6 +59,8 @@ class Notes:
         words = [self._ids(word) for word in ("image", "in", "from")]
         self._free = any(len(ids) > 1 for ids in words)  # a tokenizer that has not learnt these words: nothing is held
         self._image, self._in, self._from = (ids[0] for ids in words)
+        # What may not follow before those that give and get are described.
+        self._early = {self._in, *(language.id(token) for token in (SEEN, USER_START))}
 
     def allowed(self) -> set[int]:
         """The tokens that may come next; empty where any word may that is not `barred`."""
@@ -61,7 +70,7 @@ class Notes:
         """Tokens that may not come next."""
         numbers, _, _ = self._ways()
         barred = set() if self._free or numbers else {self._image}
-        return barred | {self._in} if self._last else barred
+        return barred | self._early if self._last else barred
 
     def advance(self, token: int) -> None:
         """Take the next token of the notes into account."""
@@ -78,15 +87,15 @@ class Notes:
     def _ways(self) -> tuple[Sequence[int], str | None, Callable[[int], None]]:
         """The numbers that may come after `image`, what follows them (None: the caption), and what comes of it."""
         if self._previous == self._in:
-            return self._described[-1:] or self._visible, ",", self._is_about
+            return self._described[-1:] or self._there, ",", self._is_about
         if self._about:
             return [] if self._lender is None else [self._lender], ",", lambda number: None
-        if self._previous == self._from and len(self._visible) > 1:
-            return self._visible, " to image", self._lends
+        if self._previous == self._from and len(self._there) > 1:
+            return self._there, " to image", self._lends
         if self._lender is not None:
             return self._last[:1], None, self._describes
         now = self._described[self._before :]
-        return [number for number in self._visible if number not in now], None, self._describes
+        return [number for number in self._there if number not in now], None, self._describes
 
     def _take(self, numbers: Sequence[int], then: str | None, choose: Callable[[int], None]) -> None:
         """Go on with one of these, as `_ways` has them."""
@@ -95,7 +104,7 @@ class Notes:
 
     def _lends(self, number: int) -> None:
         self._lender = number
-        self._take([other for other in self._visible if other != number], " image", self._gets)
+        self._take([other for other in self._there if other != number], " image", self._gets)
 
     def _gets(self, number: int) -> None:
         pair = [self._lender, number]

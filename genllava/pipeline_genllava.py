@@ -383,11 +383,13 @@ class GenLlavaPipeline(DiffusionPipeline):
         Raises:
             ImageRejected: it was not let in.
         """
+        resolution = int(self.config["resolution"])
         if isinstance(source, Drawing):
             if source.image is None:
                 raise ImageRejected("this drawing has no picture: the model declined to make it")
-            return Picture(source.image, source.latents, source.caption)
-        return Picture(letterbox(load_image(source), int(self.config["resolution"])))
+            image = letterbox(source.image, resolution)  # one with a part put back has the size of the whole
+            return Picture(image, source.latents, source.caption)
+        return Picture(letterbox(load_image(source), resolution))
 
     def _open(self, requests: Sequence[Request]) -> TokenStream:
         """Lay requests out as tokens; every distinct picture goes through the vision tower once."""

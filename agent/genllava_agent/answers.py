@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final
 
 from genllava_agent.records import Step
@@ -38,12 +39,20 @@ def unknown_picture(text: str, pictures: int) -> str:
     Args:
         pictures: how many there are.
     """
-    numbers = [int(number) for number in _NAMED.findall(text)]
-    numbers += [_ORDINALS.index(word.lower()) + 1 for word in _ORDINAL.findall(text)]
-    if all(1 <= number <= pictures for number in numbers):
+    if all(1 <= number <= pictures for number in _numbers(text)):
         return ""
     there = {0: "there is no picture yet", 1: "there is one picture"}.get(pictures, f"there are {pictures} pictures")
     return f"There is no picture of that number: {there}."
+
+
+def lost_picture(text: str, lost: Collection[int]) -> str:
+    """What to say of a request for a picture that can no longer be seen; empty if it names none.
+
+    Args:
+        lost: the numbers of those that can not.
+    """
+    named = [number for number in _numbers(text) if number in lost]
+    return f"Image {named[0]} is too long ago to be seen: send it again." if named else ""
 
 
 def compose(steps: list[Step], stopped: str, left: str = "") -> str:
@@ -84,6 +93,12 @@ def blocks(session: Session, state: AgentState, text: str) -> list[Any]:
             block["file_id"] = name
         result.append(block)
     return result
+
+
+def _numbers(text: str) -> list[int]:
+    """The pictures that a text names by number."""
+    numbers = [int(number) for number in _NAMED.findall(text)]
+    return numbers + [_ORDINALS.index(word.lower()) + 1 for word in _ORDINAL.findall(text)]
 
 
 def _verb(step: Step) -> str:

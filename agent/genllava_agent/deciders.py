@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from genllava.errors import InvalidRequest
-from genllava_agent.answers import unknown_picture
+from genllava_agent.answers import lost_picture, unknown_picture
 from genllava_agent.records import Kind
 from genllava_agent.state import Action, AgentState
 from genllava_agent.workers import KINDS, TASK_TOKENS, StreamWorker, VerbWorker, Worker
 
 if TYPE_CHECKING:
-    from genllava import GenLlavaPipeline
+    from genllava import Conversation, GenLlavaPipeline
     from genllava_agent.session import Session
 
 FINISH: Final = "</s>"
@@ -103,9 +103,16 @@ class TaskTokens:
             return Decision(None, probabilities=probabilities, seen=conversation.seen)
         kind: Kind = KINDS[token]  # type: ignore[assignment]
         action = action_for(kind, state, probabilities, conversation.request)
-        if kind != "generate" and (unknown := unknown_picture(action.instruction, len(conversation.pictures))):
+        if kind != "generate" and (unknown := self._out_of_reach(conversation, action.instruction)):
             return Decision(None, unknown, probabilities, conversation.seen)
         return Decision(action, probabilities=probabilities, seen=conversation.seen)
+
+    @staticmethod
+    def _out_of_reach(conversation: Conversation, request: str) -> str:
+        """What to say of a request for a picture that there is not, or of which nothing is known any more."""
+        if unknown := unknown_picture(request, len(conversation.pictures)):
+            return unknown
+        return lost_picture(request, conversation.hidden - conversation.captions.keys()) if conversation.hidden else ""
 
 
 LABELS: Final[dict[Kind, str]] = {

@@ -147,8 +147,12 @@ def _captions(turns: Sequence[Turn]) -> dict[int, str]:
     if not records:
         return {}
     noted = " ".join(step.seen for turn in turns for step in turn.steps)
+    plans = {r.id: r.plan for turn in turns if not turn.request.region for r in turn.images}  # others are of a part
     shown = {record.number: record for record in (records[0], *records[-_SEEN_LATEST:])}
-    return {number: record.plan or layout.noted_caption(noted, number) for number, record in shown.items()}
+    return {
+        number: record.caption or layout.noted_caption(noted, number) or plans.get(record.id) or ""
+        for number, record in shown.items()
+    }
 
 
 def bytes_per_token(pipeline: Any) -> int:

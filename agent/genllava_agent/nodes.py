@@ -254,7 +254,8 @@ class Nodes:
         if decision.action is None:
             if decision.text:
                 text = answers.grounded(decision.text, len(session.known(state)))
-                runtime.stream_writer(events.TextDelta(text))
+                alone = speaks(self.engine.decider) or not any(step.text for step in steps)
+                runtime.stream_writer(events.TextDelta(text if alone else f" {text}"))  # it goes on from what was said
                 update["steps"] = [Step(action="understand", text=text, probabilities=decision.probabilities)]
                 update["reply"] = text if speaks(self.engine.decider) else ""
             return update

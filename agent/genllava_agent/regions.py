@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from genllava.errors import InvalidRequest
+from genllava.images import unletterbox
 from genllava_agent.errors import UnknownImage
 from genllava_agent.inbox import admitted
 from genllava_agent.records import ImageRecord, Region, image_name
@@ -131,7 +132,7 @@ def put_back(whole: Image.Image, part: Image.Image, edited: Image.Image, mask: M
     """`whole` with what was edited in its `part`: where the region was, and where the edit put something else."""
     from scipy import ndimage
 
-    edited = edited.resize(whole.size)
+    edited = unletterbox(edited, whole.size)
     difference = np.abs(np.asarray(edited).astype(int) - np.asarray(part).astype(int)).max(2) > _ALIKE
     changed = ndimage.binary_opening(difference, iterations=1)  # the decoder's faint noise is no change
     taken = mask | ndimage.binary_dilation(changed, iterations=_RIM)

@@ -19,7 +19,7 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from PIL import Image
 
 from genllava.errors import InvalidRequest
-from genllava_agent import VisualAgent
+from genllava_agent import VisualAgent, events
 from genllava_agent.interop.chat_model import ChatGenLlava
 from genllava_agent.interop.chat_text import ReplyText
 from genllava_agent.records import Step
@@ -328,6 +328,17 @@ def test_what_langchain_asks_about_it_loads_nothing() -> None:
     assert model.profile is not None
     assert model.profile["image_outputs"]
     assert "pipeline" not in model.agent.engine.__dict__  # type: ignore[attr-defined]
+
+
+def test_what_is_streamed_is_what_a_reply_says(agent: VisualAgent) -> None:
+    asked = "how many shapes are there, then describe image 7"
+    thread = agent(RED, seed=1).thread
+    said = "There is one shape. There is no picture of that number: there is one picture."
+    assert thread(asked).text == said
+    heard = "".join(event.text for event in thread.stream(asked) if isinstance(event, events.TextDelta))
+    assert heard == said
+    model = agent.chat_model()
+    assert model.invoke([HumanMessage(RED), model.invoke(RED), HumanMessage(asked)]).text == said
 
 
 class TestReplyText:

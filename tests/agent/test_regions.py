@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from genllava import Drawing, GenLlavaPipeline
 from genllava.errors import ImageRejected, InvalidRequest
+from genllava.images import letterbox
 from genllava_agent import VisualAgent
 from genllava_agent.errors import UnknownImage
+from genllava_agent.regions import part_alone, put_back
 from genllava_agent.threads import Thread
 from genllava_finetune.shapes.parser import parse
 from genllava_finetune.shapes.render import render
@@ -114,3 +117,28 @@ def test_regions_that_cannot_be(thread: Thread, region: Any, error: type[Excepti
 def test_a_region_needs_a_picture(agent: VisualAgent) -> None:
     with pytest.raises(InvalidRequest, match="needs a picture"):
         agent("what is this?", region=(0.5, 0.5))
+
+
+@pytest.mark.parametrize("size", [(192, 96), (96, 192)])
+def test_a_part_is_put_back_where_it_was(size: tuple[int, int]) -> None:
+    def picture(*colours: str) -> Image.Image:
+        drawn = Image.new("RGB", size, "white")
+        for place, colour in enumerate(colours):
+            x, y = (place * 96, 0) if size[0] > size[1] else (0, place * 96)
+            ImageDraw.Draw(drawn).ellipse((x + 20, y + 20, x + 76, y + 76), fill=colour)
+        return drawn
+
+    whole, wanted = picture("red", "blue"), picture("green", "blue")
+    mask = np.zeros((size[1], size[0]), bool)
+    mask[:96, :96] = True
+    part = part_alone(whole, mask)
+    edited = letterbox(part_alone(wanted, mask), 96)  # as the model has it
+    result = put_back(whole, part, edited, mask)
+    difference = np.abs(np.asarray(result).astype(int) - np.asarray(wanted).astype(int)).max(2)
+    assert (difference > 100).mean() < 0.02, "nothing but edges"
+    assert not difference[~mask].any()
+
+
+def test_a_picture_with_a_part_put_back_is_seen_as_any_other(pipeline: GenLlavaPipeline) -> None:
+    wide = render(Scene("white", THINGS)).resize((256, 128))
+    assert pipeline.picture(Drawing(wide, None, "a plan", 0)).image == pipeline.picture(wide).image

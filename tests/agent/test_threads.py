@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from genllava.errors import Cancelled, InvalidRequest
 from genllava_agent import Limits, VisualAgent, events
 from genllava_agent.errors import NothingToUndo, ThreadBusy, ThreadNotFound
-from genllava_agent.live import window_start
-from genllava_agent.records import Request, Turn
+from genllava_agent.live import _captions, window_start
+from genllava_agent.records import ImageRecord, Region, Request, Turn
 
 QUICK: dict[str, Any] = {"limits": Limits(tokens=1)}
 """The turn ends before the model has written anything."""
@@ -155,6 +155,33 @@ def test_a_thread_longer_than_the_model_can_read_goes_on(agent: VisualAgent) -> 
     edited = thread("make the square green", seed=1)
     assert "green square" in (edited.images[0].record.plan or "")
     assert next(iter(thread.images)) == "image_1"
+
+
+def test_pictures_from_long_ago_are_told_of_or_declined(agent: VisualAgent) -> None:
+    thread = agent(CIRCLE, seed=1).thread
+    most = agent.engine.pipeline.language.max_length // 2
+    thread("draw a small blue square in the middle", seed=2)
+    while window_start(thread.history(), most) < 6:
+        thread("draw a large yellow star at the bottom", seed=3, verify=0)
+        assert len(thread.history()) < 40
+    assert "blue" in thread("what color is the square in image 2?").text, "it was looked at when it was drawn"
+    unseen = thread("what color is the star in image 3?")
+    assert "Image 3 is too long ago to be seen" in unseen.text
+    edited = thread("make the square in image 2 green", seed=1)
+    assert "mage 2 is too long ago to be seen" in edited.text
+    assert edited.images == ()
+    assert "red" in thread("what color is the circle in image 1?").text
+
+
+def test_what_was_seen_in_a_picture_counts_more_than_what_was_planned() -> None:
+    def drawn(number: int, **known: Any) -> ImageRecord:
+        return ImageRecord(id=f"image_{number}", key="0" * 64, width=8, height=8, origin="edit", turn=number, **known)
+
+    part = Request(text="make it green", region=Region(image="image_1", point=(0.5, 0.5)))
+    whole = (drawn(1, plan="planned", caption="seen"), drawn(2, plan="planned"))
+    first = turn(0, 9).model_copy(update={"images": whole})
+    second = turn(1, 9).model_copy(update={"images": (drawn(3, plan="of a part"),), "request": part})
+    assert _captions([first, second]) == {1: "seen", 2: "planned", 3: ""}
 
 
 # --- cancelling ---

@@ -18,6 +18,7 @@ from genllava_agent.session import Session
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import AgentState
 from genllava_agent.verification import compare, doubt
+from genllava_agent.workers import StreamWorker
 from genllava_finetune.shapes.parser import parse
 from genllava_finetune.shapes.render import render
 from genllava_finetune.shapes.scene import Scene, Thing
@@ -182,6 +183,44 @@ def test_two_errors_in_a_row_end_a_turn(pipeline: Any, monkeypatch: pytest.Monke
     monkeypatch.undo()
     again = reply.thread("draw a red circle", limits=Limits(steps=1))
     assert len(again.images) == 1
+
+
+@pytest.mark.parametrize("request_", [CIRCLE, "what can you see?"])
+def test_a_fault_while_a_turn_ends_is_told_and_takes_nothing_back(
+    agent: VisualAgent, monkeypatch: pytest.MonkeyPatch, request_: str
+) -> None:
+    faults, end = [RuntimeError("CUDA out of memory")], StreamWorker.end
+
+    def broken(*args: Any) -> None:
+        if faults:
+            raise faults.pop()
+        end(*args)
+
+    monkeypatch.setattr(StreamWorker, "end", broken)
+    reply = agent(request_, seed=1)
+    assert [step.outcome for step in reply.steps] == ["ok", "error"]
+    assert "I could not answer: RuntimeError: CUDA out of memory" in reply.text
+    assert len(reply.images) == (request_ == CIRCLE)
+    assert reply.stopped == ""
+
+
+def test_a_turn_that_cannot_end_leaves_the_thread_as_it_was(
+    agent: VisualAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = agent(CIRCLE, seed=1).thread
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(StreamWorker, "end", broken)
+    for request in ("how many shapes are there?", "make the circle green"):
+        with pytest.raises(RuntimeError, match="out of memory"):
+            thread(request, seed=1)
+        assert len(thread.history()) == 1
+        assert thread.unfinished is None
+    monkeypatch.undo()
+    assert "two" in thread("how many shapes are there?").text
+    assert ("large", "green", "circle", "top left") in shapes(thread("make the circle green", seed=1).image)
 
 
 def test_nothing_is_claimed_that_has_no_record() -> None:

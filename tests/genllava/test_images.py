@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from genllava.errors import ImageRejected
-from genllava.images import content_key, letterbox, load_image
+from genllava.images import content_key, letterbox, load_image, unletterbox
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -163,6 +163,16 @@ def test_a_letterbox_has_bars_of_the_background() -> None:
     assert letterbox(square, 32) is square
     assert letterbox(Image.new("RGB", (1, 50)), 32).size == (32, 32)
     assert letterbox(Image.new("RGB", (1, 1), "red"), 32).getpixel((5, 5)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("size", [(200, 100), (100, 200), (96, 96), (130, 128)])
+def test_a_picture_comes_out_of_its_letterbox(size: tuple[int, int]) -> None:
+    image = Image.new("RGB", size, "white")
+    image.paste((200, 0, 0), (10, 20, 60, 70))
+    out = unletterbox(letterbox(image, 96), size)
+    assert out.size == size
+    difference = np.abs(np.asarray(out).astype(int) - np.asarray(image).astype(int)).max(2)
+    assert (difference > 100).mean() < 0.02, "nothing but edges"
 
 
 def test_the_content_key_tells_pixels_and_size_apart() -> None:

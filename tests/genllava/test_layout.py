@@ -120,6 +120,11 @@ def test_the_prefix_of_an_edit(plan: str, number: int | None, rest: str) -> None
     assert layout.split_edit_plan(f"{layout.picture_prefix(7)} x") == (7, "x")
 
 
+def test_captions_in_notes() -> None:
+    noted = "image 1: a red circle, on white image 1 2: a star image 3: image 4: a cross in image 4, cross: one"
+    assert layout.captions_in(noted) == [(1, "a red circle, on white"), (12, "a star"), (4, "a cross")]
+
+
 def test_a_tokenizer_without_our_tokens_is_named(pipe: GenLlavaPipeline) -> None:
     with pytest.raises(ValueError, match="no token"):
         layout.token_id(pipe.processor.tokenizer, "[NONE]")

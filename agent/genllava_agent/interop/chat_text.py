@@ -23,7 +23,7 @@ class ReplyText:
 
     def delta(self, text: str) -> str:
         """The model goes on writing; returns what may be shown now."""
-        if not self._answering and self._whole:
+        if not self._answering and self._whole and not text.startswith(" "):
             self._whole += " "
         self._answering = True
         self._whole += text

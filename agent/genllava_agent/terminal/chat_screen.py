@@ -139,7 +139,7 @@ class Screen:
             if not self.live and step.image in shown:
                 self.say(described(shown[step.image]))
             for line in _said(step):
-                if line.strip() not in (told.strip() for told in self._told):
+                if not any(line.strip() in told for told in self._told):
                     self.say(line)
         if reply.stopped:
             self.say(f"Stopped early ({reply.stopped}): whatever else was asked for is not done.")

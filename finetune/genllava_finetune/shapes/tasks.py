@@ -40,14 +40,19 @@ from genllava_finetune.shapes.outside import sample_outside
 from genllava_finetune.shapes.proposals import OPERATIONS, common_words
 from genllava_finetune.shapes.scene import CELLS, COLORS, SHAPES, SIZES, Scene
 from genllava_finetune.shapes.specification import Specification
-from genllava_finetune.shapes.splits import HELD_OUT_EDIT_PAIRS, Split, in_distribution, sample_scene, split_of
+from genllava_finetune.shapes.splits import (
+    HELD_OUT_EDIT_PAIRS,
+    MAX_TRAIN_TURNS,
+    Split,
+    in_distribution,
+    sample_scene,
+    split_of,
+)
 from genllava_finetune.shapes.understanding import WEIGHTS, sample_question
 
 MAX_PICTURES: Final = 6
 """Most pictures of one conversation, the user's and ours together."""
 
-NAMINGS: Final = 3
-"""Requests in a dialogue that is nothing but requests naming pictures."""
 _NAMED: Final = len(ORDINAL) - 1
 """Pictures are called by their number up to this one."""
 _TURNS: Final = ((1, 2, 3), (60, 28, 12))
@@ -190,7 +195,7 @@ def sample_naming(rng: random.Random) -> Dialogue:
         images = tuple(sample_scene(rng, "train") for _ in range(rng.randint(3, MAX_PICTURES - 1)))
         state.bring(images)
         turns: list[Turn] = []
-        for _ in range(NAMINGS):
+        for _ in range(MAX_TRAIN_TURNS):
             which = rng.randint(1, min(len(state.scenes), _NAMED))
             ask = len(state.scenes) == MAX_PICTURES or rng.random() < 0.6
             turn = _ask(rng, state, True, which) if ask else _edit(rng, state, True, which)
