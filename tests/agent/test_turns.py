@@ -204,6 +204,25 @@ def test_a_fault_while_a_turn_ends_is_told_and_takes_nothing_back(
     assert reply.stopped == ""
 
 
+def test_a_fault_of_choosing_takes_nothing_back(agent: VisualAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults, decide = [RuntimeError("CUDA out of memory")], TaskTokens.decide
+
+    def broken(self: TaskTokens, session: Session, state: AgentState, *possible: Any) -> Decision:
+        if state["steps"] and faults:
+            raise faults.pop()
+        return decide(self, session, state, *possible)
+
+    monkeypatch.setattr(TaskTokens, "decide", broken)
+    thread = agent.thread(images=[render(Scene("white", (Thing(4, "circle", "red", "large"),)))])
+    reply = thread("how many shapes are there, then make the circle green", seed=1)
+    assert [(step.action, step.outcome) for step in reply.steps] == [
+        ("understand", "ok"), ("understand", "error"), ("edit", "ok"),
+    ]  # fmt: skip
+    assert "one shape" in reply.text
+    assert "out of memory" in reply.text
+    assert ("large", "green", "circle", "center") in shapes(reply.image)
+
+
 def test_a_turn_that_cannot_end_leaves_the_thread_as_it_was(
     agent: VisualAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:

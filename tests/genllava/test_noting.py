@@ -138,6 +138,21 @@ def test_what_is_known_of_a_picture_is_noted_and_not_looked_at_again(shipped: Ge
     assert f"image 1: {BLUE} in image 1," in chat.seen, "described again in the same words"
 
 
+def test_the_same_is_noted_when_everything_is_read_again(shipped: GenLlavaPipeline) -> None:
+    drawing = shipped.generate("a small blue star", plan=BLUE, seed=0)
+    chat = shipped.conversation()
+    chat.add_user("how many shapes are there?", [replace(drawing, caption=BLUE), replace(drawing, caption=RED)])
+    chat.answer()
+    chat.end_turn()
+    again = chat.branch()
+    again.release()
+    for each in (chat, again):
+        each.add_user("what colour is the star in image 1?")
+    assert f"image 1: {BLUE} in image 1," in chat.seen
+    assert again.ids == chat.ids
+    assert again.next_action() == pytest.approx(chat.next_action(), abs=1e-4)
+
+
 def test_a_tokenizer_without_the_words_is_left_alone(pipe: GenLlavaPipeline) -> None:
     language = pipe.language
     assert max(len(layout.text_ids(language.tokenizer, word)) for word in ("image", "in", "from")) > 1
