@@ -20,7 +20,7 @@ TURNS: Final = 200
 EDGE: Final = 20
 """Turns at either end whose medians are compared."""
 QUESTIONS: Final = ("how many shapes are there?", "is there a star?", "what colour is the circle?")
-_CALLS: Final = ("add_user", "next_action", "answer", "end_turn", "branch", "rollback", "replay", "recall", "mark")
+_CALLS: Final = ("add_user", "next_action", "answer", "end_turn")
 
 
 def measure(pipeline: GenLlavaPipeline) -> dict[str, object]:

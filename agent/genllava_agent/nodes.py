@@ -273,8 +273,7 @@ class Nodes:
         with session.work(state):
             text = state.get("reply", "")
             if not text and not session.calls:  # whoever gets calls of its own tools waits for no words
-                left = "" if state["stopped"] else worker.left(session, state)
-                text = answers.compose(state["steps"], state["stopped"], left)
+                text = answers.compose(state["steps"], state["stopped"], worker.left(session, state))
             worker.end(session, state, text if any(step.outcome == "ok" for step in state["steps"]) else "")
         update = {"reply": text, "stream": session.stream()}
         if self.foreign:

@@ -55,6 +55,14 @@ def test_every_attempt_counts(agent: VisualAgent) -> None:
         assert reply.images, "what was drawn before is kept"
 
 
+def test_what_there_was_no_room_for_is_named(agent: VisualAgent) -> None:
+    reply = agent(f"{CIRCLE}, then draw a small blue square in the middle", seed=1, limits={"steps": 1})
+    assert reply.stopped == "the limit of 1 step"
+    assert "Done: drew image_1" in reply.text
+    waiting = agent(f"{CIRCLE}, then say how many stars there are, then draw a cross", seed=1, limits={"steps": 1})
+    assert "draw a cross" in waiting.text
+
+
 def test_a_picture_that_there_is_no_room_to_look_at_is_kept(agent: VisualAgent) -> None:
     kept = 0
     for tokens in (40, 50, 60, 70):

@@ -49,6 +49,40 @@ def test_a_request_of_two_steps(agent: VisualAgent) -> None:
     assert "circle" in reply.steps[1].seen
 
 
+def test_draw_edit_and_tell_in_one_message(agent: VisualAgent) -> None:
+    right = 0
+    for seed in range(1, 6):
+        reply = agent(
+            "draw a red circle and a blue star, turn the circle green, then tell me what is at the top left", seed=seed
+        )
+        assert [step.action for step in reply.steps] == ["generate", "edit", "understand"]
+        drawn, edited = (shapes(picture.image) for picture in reply.images)
+        wanted = {(size, "green" if shape == "circle" else color, shape, at) for size, color, shape, at in drawn}
+        there = [(color, shape) for _, color, shape, at in wanted if at == "top left"]
+        right += (
+            {thing[1:3] for thing in drawn} == {("red", "circle"), ("blue", "star")}
+            and edited == wanted
+            and all(color in reply.text and shape in reply.text for color, shape in there)
+            and bool(there or "othing" in reply.text)
+        )
+    assert right >= 4, "a small star may come out as no star"
+
+
+def test_pictures_of_a_thread_are_referred_to_by_their_place(agent: VisualAgent) -> None:
+    thread = agent("draw a large red star at the top on white", seed=1).thread
+    thread("draw a large blue circle in the middle on black", seed=2)
+    thread("draw a large green square at the bottom on beige", seed=3)
+    edited = thread("go back to the first picture and make its star pink", seed=4)
+    assert edited.images[0].record.parents == ("image_1",)
+    assert shapes(edited.image) == {("large", "pink", "star", "top")}
+    borrowed = thread("put the second one's background behind the third", seed=5)
+    assert borrowed.images[0].record.parents == ("image_3",)
+    assert shapes(borrowed.image) == {("large", "green", "square", "bottom")}
+    scene = parse(borrowed.image).scene
+    assert scene is not None
+    assert scene.background == "black"
+
+
 def test_a_thread_goes_on_from_its_pictures(agent: VisualAgent) -> None:
     first = agent(CIRCLE, seed=1)
     second = first.thread("make the circle green", seed=1)
@@ -488,3 +522,5 @@ def test_names_of_pictures_and_threads(agent: VisualAgent) -> None:
     other = agent.thread()
     with pytest.raises(UnknownImage, match="none so far"):
         other.images["image_1"]
+    with pytest.raises(ImageRejected, match="image_1 is in a thread"):
+        other("what is this?", thread.images["image_1"])

@@ -152,6 +152,7 @@ def test_kills(name: str, talk: Talk, quick_path: Path) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_kills_at_every_point(name: str, talk: Talk, quick_path: Path) -> None:
     trial = Trial(CASES[name], talk, quick_path)
+    assert len(trial.names) * len(CASES) >= 300, "of each case so many that there are 300 in all"
     for at in range(len(trial.names)):
         trial.kill(at)
     print(f"{name}: {len(trial.names)} kills at {len(set(trial.names))} named points")
