@@ -15,7 +15,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import psycopg
@@ -134,6 +134,8 @@ class PostgresStore(Store):
                     yield
                 finally:
                     del self._holding[key]
+                    with suppress(psycopg.Error):  # at once: the server hears of a connection's end a little later
+                        connection.execute("SELECT pg_advisory_unlock(%s)", (number,))
             finally:
                 connection.close()  # lets go of the lock, and so does the end of the process, however it comes
 

@@ -223,6 +223,12 @@ def test_states_last_as_long_as_their_turn_waits(store: Store) -> None:
         assert kept() == []
 
 
+def test_a_lock_that_was_let_go_is_free_at_once(store: Store) -> None:
+    for _ in range(50):
+        with store.lock("a", NOW):
+            pass
+
+
 def test_locks_keep_others_out_and_others_only(store: Store) -> None:
     outcomes: list[str] = []
 
