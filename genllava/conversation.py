@@ -353,7 +353,7 @@ class Conversation:
         self, task: str, plan: str | None, seeds: list[int], settings: Settings,
         on_plan: Callable[[segments.Plan], object] | None,
     ) -> Drawing:  # fmt: skip
-        numbers = range(1, len(self.pictures) + 1)
+        numbers, aside = range(1, len(self.pictures) + 1), self._stream.aside([0])
         if plan is None:
             temperature = float(self._pipeline.config["plan_temperature"])
             (planned,) = segments.write_plans(self._stream, task, numbers, seeds, temperature, settings.cancel)
@@ -367,7 +367,10 @@ class Conversation:
             on_plan(planned)
         states = segments.read_queries(self._stream)
         sources = None if planned.source is None else [self.pictures[planned.source - 1]]
-        (drawing,) = painting.paint(self._pipeline, [planned], states, sources, seeds, settings)
+        unedited = None
+        if planned.source is not None and (caption := self.captions.get(planned.source)):
+            unedited = segments.read_unedited(aside, [0], [planned.source], [caption])
+        (drawing,) = painting.paint(self._pipeline, [planned], states, sources, seeds, settings, unedited)
         self._join(drawing)
         return drawing
 

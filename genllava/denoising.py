@@ -18,20 +18,13 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from genllava.errors import Cancelled, InvalidRequest, NonFiniteError
+from genllava.pipeline_output import Counters
 
 StepCallback = Callable[[int, int, Tensor], object]
 """Called with the step that ended (from 1), how many there are, and the latents [B, C, h, w]."""
 CancelCheck = Callable[[], bool]
 
 MAX_STEPS: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Denoised:
-    """Final latents [B, C, h, w], float32, and the number of rows that went through the UNet."""
-
-    latents: Tensor
-    unet_rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +76,7 @@ def denoise(
     null_embeds: Tensor,
     generators: Sequence[torch.Generator],
     latent_size: tuple[int, int],
+    counters: Counters,
     *,
     num_inference_steps: int,
     guidance_scale: float,
@@ -90,8 +84,8 @@ def denoise(
     source_latents: Tensor | None = None,
     callback_on_step_end: StepCallback | None = None,
     cancel: CancelCheck | None = None,
-) -> Denoised:
-    """Draw B pictures.
+) -> Tensor:
+    """Draw B pictures: their final latents [B, C, h, w], float32.
 
     Args:
         unet: a UNet2DConditionModel.
@@ -100,6 +94,7 @@ def denoise(
         null_embeds: [1, L, C_text], the conditioning of an empty request.
         generators: B CPU generators, one per picture, so that a picture does not depend on its batch.
         latent_size: (h, w).
+        counters: `unet_rows` grows with every step.
         source_latents: [B, C, h, w], what is edited, scaled as the UNet was trained; None for new pictures.
 
     Raises:
@@ -120,19 +115,19 @@ def denoise(
     options = _step_options(scheduler, generators)
     latents = randn_tensor(shape, generator=list(generators), device=device, dtype=torch.float32)
     latents = latents * getattr(scheduler, "init_noise_sigma", 1.0)
-    rows, total = 0, len(scheduler.timesteps)
+    total = len(scheduler.timesteps)
     for index, timestep in enumerate(scheduler.timesteps):
         if cancel is not None and cancel():
             raise Cancelled(f"cancelled after {index} of {total} steps")
         inputs = _unet_inputs(scheduler, latents, timestep, guidance, sources)
         predictions = unet(inputs.to(unet.dtype), timestep, encoder_hidden_states=prompts).sample
-        rows += len(inputs)
+        counters.unet_rows += len(inputs)
         guided = guidance.combine(predictions.float())
         latents = scheduler.step(guided, timestep, latents, **options)[0]
         _check_finite(latents, f"the latents after step {index + 1} of {total}")
         if callback_on_step_end is not None:
             callback_on_step_end(index + 1, total, latents)
-    return Denoised(latents, rows)
+    return latents  # type: ignore[no-any-return]
 
 
 def _check_settings(steps: int, guidance_scale: float, image_guidance_scale: float) -> None:

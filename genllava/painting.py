@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,9 +15,10 @@ from genllava.denoising import denoise
 from genllava.errors import InvalidRequest
 from genllava.image_decoder import Picture
 from genllava.images import letterbox
+from genllava.keeping import keep_unchanged
 from genllava.options import Conditioner, Settings
 from genllava.pipeline_output import Drawing, Stopwatch
-from genllava.segments import Plan
+from genllava.segments import Plan, Unedited
 
 if TYPE_CHECKING:
     from genllava.pipeline_genllava import GenLlavaPipeline
@@ -30,26 +32,51 @@ def paint(
     sources: Sequence[Picture] | None,
     seeds: Sequence[int],
     settings: Settings,
+    unedited: Unedited | None = None,
 ) -> list[Drawing]:
     """Draw planned pictures, all new (`sources` is None) or all edits.
 
     Args:
         query_states: [B, N, D], what the language model made of the visual queries; needed by the conditioner
             `head`.
+        unedited: sources of edits of which it is known what they show: of these an edit keeps what it was not told to
+            change, for as many UNet rows again (see `genllava.keeping`).
 
     Raises:
         InvalidRequest, NonFiniteError, Cancelled.
     """
     clock = Stopwatch()
+    drawings = _paint(pipeline, plans, query_states, sources, seeds, settings)
+    if sources is not None and unedited is not None:
+        quiet = replace(settings, callback_on_step_end=None)
+        kept = [sources[row] for row in unedited.rows]
+        picked = [seeds[row] for row in unedited.rows]
+        again = _paint(pipeline, unedited.plans, unedited.query_states, kept, picked, quiet)
+        for row, source, same in zip(unedited.rows, kept, again, strict=True):
+            drawings[row] = keep_unchanged(drawings[row], same, source)
+    clock.lap("drawing")
+    return [replace(drawing, timings=clock.timings) for drawing in drawings]
+
+
+def _paint(
+    pipeline: GenLlavaPipeline,
+    plans: Sequence[Plan],
+    query_states: Tensor | None,
+    sources: Sequence[Picture] | None,
+    seeds: Sequence[int],
+    settings: Settings,
+) -> list[Drawing]:
     prompt_embeds, null_embeds = condition(pipeline, plans, query_states, settings.conditioner)
     side = int(pipeline.config["resolution"]) // image_decoder.vae_factor(pipeline.vae)
-    denoised = denoise(
+    before = pipeline.counters.unet_rows
+    latents = denoise(
         pipeline.unet if sources is None or pipeline.edit_unet is None else pipeline.edit_unet,
         pipeline.scheduler,
         prompt_embeds,
         null_embeds,
         [torch.Generator().manual_seed(seed) for seed in seeds],
         (side, side),
+        pipeline.counters,
         num_inference_steps=settings.num_inference_steps,
         guidance_scale=settings.guidance_scale,
         image_guidance_scale=settings.image_guidance_scale,
@@ -57,13 +84,11 @@ def paint(
         callback_on_step_end=settings.callback_on_step_end,
         cancel=settings.cancel,
     )
-    images = image_decoder.decode(pipeline.vae, denoised.latents)
-    clock.lap("drawing")
-    pipeline.counters.unet_rows += denoised.unet_rows
-    rows = denoised.unet_rows // len(plans)
+    rows = (pipeline.counters.unet_rows - before) // len(seeds)
+    images = image_decoder.decode(pipeline.vae, latents)
     return [
-        Drawing(image, None, plan.text, seed, plan.source, latents, rows, {}, clock.timings)
-        for image, plan, seed, latents in zip(images, plans, seeds, denoised.latents.cpu(), strict=True)
+        Drawing(image, None, plan.text, seed, plan.source, drawn, rows)
+        for image, plan, seed, drawn in zip(images, plans, seeds, latents.cpu(), strict=True)
     ]
 
 

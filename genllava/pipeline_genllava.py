@@ -449,7 +449,11 @@ class GenLlavaPipeline(DiffusionPipeline):
             results |= {row: Drawing(None, text, None, seeds[row]) for row, text in zip(spoken, texts, strict=True)}
         if drawn:
             picked = [seeds[row] for row in drawn]
-            stream = stream.select(drawn)
+            stream, unedited = stream.select(drawn), None
+            noted = [layout.noted_caption(seen[row], 1) for row in drawn] if sources is not None else []
+            if known := [place for place, caption in enumerate(noted) if caption]:
+                captions = [noted[place] for place in known]
+                unedited = segments.read_unedited(stream.aside(known), known, [1] * len(known), captions)
             if given is None:
                 temperature = float(self.config["plan_temperature"])
                 plans = segments.write_plans(stream, task, [1], picked, temperature, settings.cancel)
@@ -458,7 +462,8 @@ class GenLlavaPipeline(DiffusionPipeline):
             states = segments.read_queries(stream) if settings.conditioner == "head" else None
             clock.lap("planning")
             edited = None if sources is None else [sources[row] for row in drawn]
-            results |= zip(drawn, painting.paint(self, plans, states, edited, picked, settings), strict=True)
+            drawings = painting.paint(self, plans, states, edited, picked, settings, unedited)
+            results |= zip(drawn, drawings, strict=True)
         clock.lap("drawing" if drawn else "answering")
         return [
             replace(results[row], seen=seen[row], task_probabilities=chosen[row], timings=clock.timings)

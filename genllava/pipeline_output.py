@@ -43,7 +43,8 @@ class Drawing:
         source: number of the picture in its conversation that it edits; None for a new one.
         latents: [C, h, w] float32 on the CPU, as the denoising loop left them: an edit of this drawing starts
             here.
-        unet_rows: rows that went through the UNet for it: steps times guidance branches.
+        unet_rows: rows that went through the UNet for it: steps times guidance branches, and for an edit that keeps
+            what it was not told to change, as many again.
         task_probabilities, timings, seen: as in `Understanding`.
         caption: what the model saw in it when it looked at it by itself; empty if it did not.
     """
@@ -71,6 +72,7 @@ class Counters:
     Attributes:
         prefilled_tokens: tokens the language model read; none is read twice in a conversation.
         decoded_tokens: tokens it wrote.
+        aside_tokens: tokens it read beside a conversation, to know what an edit keeps.
         image_encodes: pictures that went through the vision tower.
         vae_encodes: pictures that went through the autoencoder's encoder.
         unet_rows: rows that went through the UNet.
@@ -78,12 +80,18 @@ class Counters:
 
     prefilled_tokens: int = 0
     decoded_tokens: int = 0
+    aside_tokens: int = 0
     image_encodes: int = 0
     vae_encodes: int = 0
     unet_rows: int = 0
 
+    @property
+    def tokens(self) -> int:
+        """All that it read and wrote."""
+        return self.prefilled_tokens + self.decoded_tokens + self.aside_tokens
+
     def reset(self) -> None:
-        self.prefilled_tokens = self.decoded_tokens = 0
+        self.prefilled_tokens = self.decoded_tokens = self.aside_tokens = 0
         self.image_encodes = self.vae_encodes = self.unet_rows = 0
 
 

@@ -50,6 +50,21 @@ class Plan:
     source: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Unedited:
+    """Edits that would leave their pictures as they are.
+
+    Attributes:
+        rows: of the edits that they stand beside.
+        plans: captions of the pictures.
+        query_states: [B, N, D], at the visual queries; None where a model has none.
+    """
+
+    rows: Sequence[int]
+    plans: Sequence[Plan]
+    query_states: Tensor | None
+
+
 def goes_on(stream: TokenStream) -> bool:
     """Whether the turn of a stream of one row goes on to another request of its message, and does not end here."""
     language = stream.language
@@ -232,6 +247,21 @@ def skip_queries(stream: TokenStream) -> None:
     """Put the visual queries of a picture that is drawn already into every row; they are read with what follows."""
     queries = stream.language.query_embeds
     stream.append_all(layout.drawing(stream.language.tokenizer, 0 if queries is None else len(queries)))
+
+
+def read_unedited(
+    aside: TokenStream, rows: Sequence[int], numbers: Sequence[int], captions: Sequence[str]
+) -> Unedited:
+    """What the model makes of edits that would leave their pictures as they are.
+
+    Args:
+        aside: from before the plans of the edits, of these rows alone.
+        numbers: of the pictures.
+        captions: of the pictures.
+    """
+    written = [f"{layout.picture_prefix(number)} {caption}" for number, caption in zip(numbers, captions, strict=True)]
+    plans = [put_plan(aside, place, I2I, text, numbers) for place, text in enumerate(written)]
+    return Unedited(rows, plans, read_queries(aside))
 
 
 def read_queries(stream: TokenStream) -> Tensor | None:

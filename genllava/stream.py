@@ -42,6 +42,7 @@ class TokenStream:
         self._features: list[list[Tensor]] = [[] for _ in range(rows)]
         self._last: Tensor | None = None
         self._mask: Tensor
+        self._is_aside = False
         self.release()
 
     def __len__(self) -> int:
@@ -104,6 +105,12 @@ class TokenStream:
         other._cache.layers = [copy.copy(layer) for layer in self._cache.layers]  # what they hold is never overwritten
         if list(rows) != list(range(len(self))):
             other._cache.batch_select_indices(torch.tensor(rows, device=self.language.llava.device))
+        return other
+
+    def aside(self, rows: Sequence[int]) -> TokenStream:
+        """The same, for something that is tried and does not become part of the context; it is counted by itself."""
+        other = self.select(rows)
+        other._is_aside = True
         return other
 
     def adopt(self, other: TokenStream, rows: Sequence[int]) -> None:
@@ -183,7 +190,9 @@ class TokenStream:
         """Book what was read; `hidden` is [B, width, D]."""
         self._read = [len(ids) for ids in self.ids]
         counters = self.language.counters
-        if max(counts) == 1:
+        if self._is_aside:
+            counters.aside_tokens += sum(counts)
+        elif max(counts) == 1:
             counters.decoded_tokens += sum(counts)
         else:
             counters.prefilled_tokens += sum(counts)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from genllava_agent.deciders import Decider
     from genllava_agent.live import Standing
     from genllava_agent.session import Session
-    from genllava_agent.settings import TurnSettings
 
 
 class Engine:
@@ -80,14 +79,6 @@ class Engine:
 
         name = str(self.pipeline.config.get("_name_or_path") or "")
         return f"shipped with genllava {__version__}" if name in ("", str(SHIPPED)) else name
-
-    def branches(self, settings: TurnSettings, has_source: bool) -> int:
-        """Rows that go through the UNet in one step of a drawing."""
-        from genllava.denoising import Guidance
-        from genllava.options import Settings
-
-        resolved = Settings.resolve(self.pipeline.config, settings.drawing_options())  # type: ignore[arg-type]
-        return Guidance(resolved.guidance_scale, resolved.image_guidance_scale, has_source).branches
 
     @contextmanager
     def held(self, cancel: Callable[[], bool]) -> Iterator[None]:

@@ -346,7 +346,7 @@ class Nodes:
 
         again = session.trials[0].drawing if session.trials else None
         options = session.settings.drawing_options() | {"cancel": session.interrupted}
-        options["callback_on_step_end"] = session.on_step(runtime.stream_writer, attempt, action.kind == "edit")
+        options["callback_on_step_end"] = session.on_step(runtime.stream_writer, attempt)
         worker, seed = self.engine.decider.worker, session.next_seed()
         try:
             with session.work(state) as meter:

@@ -213,7 +213,7 @@ class Session:
         meter = Meter()
         with self.engine.held(self.cancel):
             counters = self.engine.pipeline.counters
-            rows, tokens = counters.unet_rows, counters.prefilled_tokens + counters.decoded_tokens
+            rows, tokens = counters.unet_rows, counters.tokens
             began = time.monotonic()
             if self.used is None:  # the clock runs from when the model is first there
                 before = state.get("stream", Stream())
@@ -228,7 +228,7 @@ class Session:
                 raise
             finally:
                 meter.seconds = time.monotonic() - began
-                read = counters.prefilled_tokens + counters.decoded_tokens - tokens
+                read = counters.tokens - tokens
                 meter.tokens, self._read_again = max(0, read - self._read_again), 0
                 meter.unet_rows = counters.unet_rows - rows
                 self.used.tokens += read
@@ -239,15 +239,11 @@ class Session:
         """Asked by the model before every token and every step of drawing."""
         return self._watch is not None and self._watch.asked()
 
-    def on_step(self, tell: Callable[[Any], None], attempt: int, has_source: bool) -> Callable[[int, int, Any], None]:
-        """What the pipeline calls after every step of drawing: counts its rows, and shows how far it has come."""
+    def on_step(self, tell: Callable[[Any], None], attempt: int) -> Callable[[int, int, Any], None]:
+        """What the pipeline calls after every step of drawing: shows how far it has come."""
         from genllava_agent.previews import preview, shown_at
 
-        branches = self.engine.branches(self.settings, has_source)
-
         def ended(step: int, total: int, latents: Any) -> None:
-            if self._watch is not None:
-                self._watch.rows_now = step * branches
             image = preview(self.engine.pipeline, latents) if shown_at(step, total, self.settings.previews) else None
             tell(Preview(step, total, attempt, image))
 
@@ -273,7 +269,6 @@ class _Watch:
     session: Session
     tokens: int
     rows: int
-    rows_now: int = 0
     reason: str = ""
 
     def asked(self) -> bool:
@@ -284,8 +279,8 @@ class _Watch:
 
     def _spent(self) -> str:
         counters = self.session.engine.pipeline.counters
-        tokens = counters.prefilled_tokens + counters.decoded_tokens - self.tokens
-        rows = counters.unet_rows - self.rows + self.rows_now
+        tokens = counters.tokens - self.tokens
+        rows = counters.unet_rows - self.rows
         return spent_limit(self.session, tokens, rows)
 
 

@@ -38,7 +38,7 @@ def short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_unet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw noise that depends on the conditioning, quickly: what is tested is the stream, not the picture."""
 
-    def paint(pipeline: Any, plans: Any, states: torch.Tensor, sources: Any, seeds: Any, _: Any) -> list[Drawing]:
+    def paint(pipeline: Any, plans: Any, states: torch.Tensor, sources: Any, seeds: Any, *_: Any) -> list[Drawing]:
         key = int(states.abs().sum() * 100) % 2**31
         pixels = np.random.default_rng(key).integers(0, 256, (32, 32, 3), dtype=np.uint8)
         latents = torch.zeros(4, 4, 4)

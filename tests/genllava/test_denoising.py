@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from genllava.denoising import Denoised, Guidance, denoise
+from genllava.denoising import Guidance, denoise
 from genllava.errors import Cancelled, InvalidRequest, NonFiniteError
 from genllava.pipeline_genllava import GenLlavaPipeline
 
 
-def run(pipe: GenLlavaPipeline, rows: int = 1, *, seeds: list[int] | None = None, **options: Any) -> Denoised:
+def run(pipe: GenLlavaPipeline, rows: int = 1, *, seeds: list[int] | None = None, **options: Any) -> Tensor:
     prompts = torch.randn(rows, 12, 32, generator=torch.Generator().manual_seed(1))
     settings: dict[str, Any] = {
         "unet": pipe.unet,
@@ -23,6 +23,7 @@ def run(pipe: GenLlavaPipeline, rows: int = 1, *, seeds: list[int] | None = None
         "null_embeds": torch.zeros(1, 12, 32),
         "generators": [torch.Generator().manual_seed(seed) for seed in seeds or range(rows)],
         "latent_size": (4, 4),
+        "counters": pipe.counters,
         "num_inference_steps": 3,
         "guidance_scale": 2.0,
         "image_guidance_scale": 1.5,
@@ -51,8 +52,9 @@ SOURCE = torch.ones(1, 4, 4, 4)
 def test_only_branches_that_matter_are_computed(
     pipe: GenLlavaPipeline, text: float, image: float, source: bool, branches: int
 ) -> None:
-    done = run(pipe, guidance_scale=text, image_guidance_scale=image, source_latents=SOURCE if source else None)
-    assert done.unet_rows == 3 * branches
+    pipe.counters.reset()
+    run(pipe, guidance_scale=text, image_guidance_scale=image, source_latents=SOURCE if source else None)
+    assert pipe.counters.unet_rows == 3 * branches
     assert Guidance(text, image, source).branches == branches
 
 
@@ -74,22 +76,22 @@ def test_guidance_is_instruct_pix2pix() -> None:
 
 
 def test_three_branches_at_image_scale_one_equal_two(pipe: GenLlavaPipeline) -> None:
-    two = run(pipe, image_guidance_scale=1.0, source_latents=SOURCE).latents
-    three = run(pipe, image_guidance_scale=1.0 + 1e-6, source_latents=SOURCE).latents
+    two = run(pipe, image_guidance_scale=1.0, source_latents=SOURCE)
+    three = run(pipe, image_guidance_scale=1.0 + 1e-6, source_latents=SOURCE)
     assert torch.allclose(two, three, atol=1e-3)
 
 
 def test_a_unet_that_edits_draws_from_a_source_of_zeros(pipe: GenLlavaPipeline) -> None:
-    drawn = run(pipe).latents
-    zeros = run(pipe, image_guidance_scale=1.0, source_latents=torch.zeros(1, 4, 4, 4)).latents
+    drawn = run(pipe)
+    zeros = run(pipe, image_guidance_scale=1.0, source_latents=torch.zeros(1, 4, 4, 4))
     assert torch.allclose(drawn, zeros, atol=1e-5)
-    assert not torch.allclose(drawn, run(pipe, source_latents=SOURCE).latents, atol=1e-3)
+    assert not torch.allclose(drawn, run(pipe, source_latents=SOURCE), atol=1e-3)
 
 
 def test_a_picture_does_not_depend_on_its_batch(pipe: GenLlavaPipeline) -> None:
-    both = run(pipe, 2, seeds=[5, 6]).latents
+    both = run(pipe, 2, seeds=[5, 6])
     prompts = torch.randn(2, 12, 32, generator=torch.Generator().manual_seed(1))
-    second = run(pipe, 1, seeds=[6], prompt_embeds=prompts[1:]).latents
+    second = run(pipe, 1, seeds=[6], prompt_embeds=prompts[1:])
     assert torch.allclose(both[1:], second, atol=1e-4)
     assert not torch.allclose(both[0], both[1], atol=1e-1)
 
@@ -115,9 +117,9 @@ SCHEDULERS = [
 @pytest.mark.parametrize(("name", "options"), SCHEDULERS)
 def test_any_scheduler(pipe: GenLlavaPipeline, name: str, options: dict[str, Any]) -> None:
     scheduler = getattr(diffusers, name)(**options)
-    first = run(pipe, 2, scheduler=scheduler, source_latents=SOURCE.expand(2, -1, -1, -1)).latents
+    first = run(pipe, 2, scheduler=scheduler, source_latents=SOURCE.expand(2, -1, -1, -1))
     assert torch.isfinite(first).all()
-    again = run(pipe, 2, scheduler=scheduler, source_latents=SOURCE.expand(2, -1, -1, -1)).latents
+    again = run(pipe, 2, scheduler=scheduler, source_latents=SOURCE.expand(2, -1, -1, -1))
     assert torch.equal(first, again), "a run left something in the scheduler"
 
 
@@ -173,4 +175,4 @@ def test_bad_settings(pipe: GenLlavaPipeline, options: dict[str, Any]) -> None:
 
 def test_half_precision_weights_keep_full_precision_latents(own_pipe: GenLlavaPipeline) -> None:
     own_pipe.unet.to(torch.bfloat16)
-    assert run(own_pipe).latents.dtype == torch.float32
+    assert run(own_pipe).dtype == torch.float32
