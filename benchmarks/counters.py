@@ -13,10 +13,11 @@ def measure(pipeline: GenLlavaPipeline) -> dict[str, float]:
 
     Returns:
         most_extra_prefilled_tokens: tokens that a turn reads beyond the new ones; at most 1.
+        aside_tokens_per_turn: tokens read beside the conversation, to know what edits keep.
         encodes_per_picture: runs of the vision tower for each picture that entered; 1.
         vae_encodes_of_own_pictures: 0.
     """
-    pictures = encodes = 0
+    pictures = encodes = aside = 0
     extra: list[int] = []
     for case in build_suite("conversation/turns", "dev", CONVERSATIONS):
         conversation = pipeline.conversation()
@@ -27,10 +28,12 @@ def measure(pipeline: GenLlavaPipeline) -> dict[str, float]:
             new = len(conversation.ids) - before - pipeline.counters.decoded_tokens
             extra.append(pipeline.counters.prefilled_tokens - new)
             encodes += pipeline.counters.image_encodes
+            aside += pipeline.counters.aside_tokens
         pictures += len({picture.image.tobytes() for picture in conversation.pictures})
     return {
         "turns": len(extra),
         "most_extra_prefilled_tokens": max(extra),
+        "aside_tokens_per_turn": round(aside / len(extra), 1),
         "encodes_per_picture": encodes / pictures,
         "vae_encodes_of_own_pictures": own_picture_encodes(pipeline),
     }

@@ -228,6 +228,26 @@ class Conversation:
             return self._draw(task, plan, seeds, settings, on_plan)
 
     @torch.no_grad()
+    def likelihood(self, task: str, plan: str, source: int | None = None) -> float:
+        """How likely the model would be to plan a picture in these words now, from 0 to 1.
+
+        It is that of the least likely token, against the likeliest in its place: what a request leaves open lowers it
+        little, and what contradicts the request much.
+
+        Args:
+            task: `[T2I]` or `[I2I]`.
+            source: number of the picture that is edited.
+
+        Raises:
+            InvalidRequest: too long, or an empty plan.
+        """
+        prefix = "" if source is None else f"{layout.picture_prefix(source)} "
+        start, *ids = layout.plan(self._language.tokenizer, task, prefix + plan)
+        aside = self._stream.aside([0])
+        aside.append(0, [start])
+        return float(aside.likelihoods(ids).min())
+
+    @torch.no_grad()
     def place(self, task: str, drawing: Drawing) -> None:
         """Let a drawing that was made from here before, and taken back, join the conversation after all.
 

@@ -81,6 +81,14 @@ class TokenStream:
             raise NonFiniteError("NaN or infinity in the language model")
         return logits
 
+    def likelihoods(self, ids: Sequence[int]) -> Tensor:
+        """Put tokens after a single row, and return how likely each was against the likeliest in its place, [n]."""
+        first = self.logits()
+        self.append(0, ids)
+        (states,) = self._read_queued()
+        logits = torch.cat([first, self.language.llava.lm_head(states[:-1]).float().cpu()])
+        return (logits.gather(1, torch.tensor(ids)[:, None])[:, 0] - logits.max(1).values).exp()
+
     def query_states(self) -> Tensor:
         """Put the visual queries after every row and return the hidden states there, [B, N, D].
 

@@ -181,14 +181,17 @@ class Nodes:
         if session.settings.verify:
             try:
                 with session.work(state) as meter:
-                    caption = self.engine.decider.worker.describe(session, state, drawing)
+                    worker = self.engine.decider.worker
+                    caption = worker.describe(session, state, drawing)
+                    if caption is not None:
+                        likelihood = worker.likelihood(session, state, action, drawing, caption)
+                        comparison = compare(drawing.plan or "", caption, likelihood)
             except Spent as spent:  # it is drawn: it is kept, and nobody has looked at it
                 return Command(goto="route", update={**self._keep(session, state, runtime), "stopped": str(spent)})
             self._book(session, meter)
-            comparison = Comparison() if caption is None else compare(drawing.plan or "", caption)
             session.trials[-1] = Trial(replace(drawing, caption=caption or ""), comparison, caption is not None)
-        again = comparison.mismatches > 0 and attempts < session.settings.verify
-        again = again and not spent_limit(session)
+        wrong = comparison.mismatches > 0 and not comparison.asked  # of a plan that is wrong there is no better drawing
+        again = wrong and attempts < session.settings.verify and not spent_limit(session)
         if session.settings.verify:
             runtime.stream_writer(events.Verified(attempts, comparison.unsure, again))
         if again:
@@ -369,7 +372,7 @@ class Nodes:
     def _keep(self, session: Session, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
         """Store the best attempt and let it join the conversation."""
         action = _action(state)
-        best = min(session.trials, key=lambda trial: trial.comparison.mismatches)
+        best = min(session.trials, key=lambda trial: trial.comparison.badness)
         attempts, drawing = len(session.trials), session.put_back(state, best.drawing)
         assert drawing.image is not None
         record = self._record(session, state, action, drawing)

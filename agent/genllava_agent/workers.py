@@ -10,6 +10,7 @@ from genllava.errors import InvalidRequest
 from genllava.layout import DESCRIBE
 from genllava_agent.records import ImageRecord, Request, image_number
 from genllava_agent.state import Action, AgentState
+from genllava_agent.verification import as_planned
 
 if TYPE_CHECKING:
     from genllava import Drawing, Understanding
@@ -49,6 +50,11 @@ class Worker(Protocol):
 
     def describe(self, session: Session, state: AgentState, drawing: Drawing) -> str | None:
         """A caption of a picture in the words of plans; None if the model cannot."""
+
+    def likelihood(
+        self, session: Session, state: AgentState, action: Action, drawing: Drawing, caption: str
+    ) -> float | None:
+        """How likely the model is to plan what a caption of a drawing says, from 0 to 1; None if that is not known."""
 
     def left(self, session: Session, state: AgentState) -> str:
         """What the user asked for beyond what is being done, in the user's words."""
@@ -96,6 +102,12 @@ class StreamWorker:
 
     def describe(self, session: Session, state: AgentState, drawing: Drawing) -> str | None:
         return session.conversation(state).describe(drawing, session.interrupted)
+
+    def likelihood(
+        self, session: Session, state: AgentState, action: Action, drawing: Drawing, caption: str
+    ) -> float | None:
+        words = as_planned(drawing.plan or "", caption)
+        return session.conversation(state).likelihood(TASK_TOKENS[action.kind], words, drawing.source)
 
     def left(self, session: Session, state: AgentState) -> str:
         return session.conversation(state).left.lstrip(" ,.;")
@@ -146,6 +158,11 @@ class VerbWorker:
         if pipeline.config["native_prompts"]:
             return None
         return pipeline.conversation().describe(drawing, session.interrupted)
+
+    def likelihood(
+        self, session: Session, state: AgentState, action: Action, drawing: Drawing, caption: str
+    ) -> float | None:
+        return None
 
     def left(self, session: Session, state: AgentState) -> str:
         return ""

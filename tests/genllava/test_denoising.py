@@ -143,9 +143,11 @@ def test_the_callback_sees_every_step(pipe: GenLlavaPipeline) -> None:
 
 def test_cancelling_takes_effect_within_a_step(pipe: GenLlavaPipeline) -> None:
     steps: list[int] = []
+    pipe.counters.reset()
     with pytest.raises(Cancelled, match="after 1 of 3"):
         run(pipe, callback_on_step_end=lambda step, *_: steps.append(step), cancel=lambda: bool(steps))
     assert steps == [1]
+    assert pipe.counters.unet_rows == Guidance(2.0, 1.5, False).branches, "rows count as they are computed"
 
 
 def test_nan_is_an_error_and_not_a_black_picture(own_pipe: GenLlavaPipeline) -> None:
