@@ -20,8 +20,8 @@ from genllava_finetune.evaluate.suites import Case, build_suite
 from genllava_finetune.shapes.splits import Split
 
 CASES: Final = 200
-ATTEMPTS: Final = (0, 3)
-"""Settings of `verify` that are compared; 0 does not look at what was drawn."""
+ATTEMPTS: Final = (0, 1, 3)
+"""Settings of `verify` that are compared; 0 does not look at what was drawn, and 1 draws it once."""
 _TASKS: Final = {"understand": "I2T", "generate": "T2I", "edit": "I2I"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -358,11 +359,9 @@ class Conversation:
 
     def branch(self) -> Conversation:
         """A conversation of its own that goes on from here; what was computed so far is shared."""
-        other = Conversation(self._pipeline)
+        other = copy.copy(self)
         other._stream = self._stream.select([0])
-        other._features = dict(self._features)
-        other.request, other.seen, other._acted = self.request, self.seen, self._acted
-        other.pictures, other.hidden = list(self.pictures), self.hidden
+        other._features, other.pictures = dict(self._features), list(self.pictures)
         return other
 
     def release(self) -> None:

@@ -103,15 +103,15 @@ class TokenStream:
 
     def select(self, rows: Sequence[int]) -> TokenStream:
         """A stream of its own that goes on from some of the rows."""
-        other = TokenStream(self.language, len(rows))
+        other = copy.copy(self)
         other.ids = [list(self.ids[row]) for row in rows]
         other._features = [list(self._features[row]) for row in rows]
         other._read = [self._read[row] for row in rows]
-        other._mask = self._mask[list(rows)]
-        other._last = None if self._last is None else self._last[list(rows)]
         other._cache = copy.copy(self._cache)
         other._cache.layers = [copy.copy(layer) for layer in self._cache.layers]  # what they hold is never overwritten
         if list(rows) != list(range(len(self))):
+            other._mask = self._mask[list(rows)]
+            other._last = None if self._last is None else self._last[list(rows)]
             other._cache.batch_select_indices(torch.tensor(rows, device=self.language.llava.device))
         return other
 
@@ -164,7 +164,9 @@ class TokenStream:
 
     def _uncache(self, length: int) -> None:
         """Keep at most `length` tokens of a single row in the cache."""
-        surplus = max(self._read[0] - length, 0)
+        surplus = self._read[0] - length
+        if surplus <= 0:
+            return
         self._cache.crop(-surplus)
         self._mask = self._mask[:, : self._read[0] - surplus]
         self._read = [self._read[0] - surplus]
