@@ -1,4 +1,5 @@
-"""Blocking work from inside of an event loop, which goes on meanwhile; whoever stops waiting stops the work."""
+"""Blocking work in another thread, waited for by an event loop, which goes on meanwhile, or by whoever may get Ctrl-C;
+whoever stops waiting stops the work."""
 
 from __future__ import annotations
 
@@ -6,12 +7,14 @@ import asyncio
 import contextlib
 import contextvars
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 _SLOW = 32
 """Things waiting to be heard before those are left out that may be."""
+_END: Final = object()
 
 
 async def in_background(work: Callable[[Callable[[], bool]], T]) -> T:
@@ -60,6 +63,29 @@ async def stream_in_background(
     finally:
         stop.set()
         await asyncio.wait([task])
+
+
+class Elsewhere(Iterator[T]):
+    """What blocking work yields, each item worked for in a thread of its own when it is asked for.
+
+    Ctrl-C comes to whoever waits, and not into the middle of the work: that can be told to stop before it is closed.
+    """
+
+    def __init__(self, items: Generator[T]) -> None:
+        self._items, self._context = items, contextvars.copy_context()
+        self._worker = ThreadPoolExecutor(1)
+
+    def __next__(self) -> T:
+        item: Any = self._worker.submit(self._context.run, lambda: next(self._items, _END)).result()
+        if item is _END:
+            self._worker.shutdown()
+            raise StopIteration
+        return item  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """End the work, as soon as it has come to its next item or has stopped."""
+        self._worker.submit(self._context.run, self._items.close).result()
+        self._worker.shutdown()
 
 
 def outside() -> contextvars.Context:

@@ -17,6 +17,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from genllava_agent import events
+from genllava_agent.background import Elsewhere
 from genllava_agent.errors import StoreFailed
 from genllava_agent.graph import build_graph
 from genllava_agent.records import Head, Pending, Question, Turn
@@ -88,7 +89,7 @@ class Runner:
             history: the turns before it.
             answer: to what it had asked.
             heard: whether anybody listens to the events of nodes. Where nobody does they run in the caller's own
-                thread, which saves some milliseconds of handing over.
+                thread, which saves some milliseconds of handing over; Ctrl-C then comes into their midst.
 
         Raises:
             whatever goes wrong; a turn that had just begun is then forgotten, one that had asked goes on asking.
@@ -108,7 +109,9 @@ class Runner:
             given = Command(resume={pending.question.interrupt: answer})
         self.engine.sessions[pending.id] = session
         began = time.monotonic()
-        parts = self._parts(given, session, ["custom", "values"] if heard else ["values"], answer is not None)
+        parts: Any = self._parts(given, session, ["custom", "values"] if heard else ["values"], answer is not None)
+        if heard:  # at Ctrl-C the graph would wait for its nodes before they are told that nobody listens
+            parts = Elsewhere(parts)
         try:
             last: dict[str, Any] = {}
             try:
