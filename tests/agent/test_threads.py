@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,10 +17,13 @@ from genllava_agent import Limits, VisualAgent, events
 from genllava_agent.errors import NothingToUndo, ThreadBusy, ThreadNotFound
 from genllava_agent.live import _captions, window_start
 from genllava_agent.records import ImageRecord, Region, Request, Turn
+from genllava_finetune.shapes.render import render
+from genllava_finetune.shapes.scene import Scene, Thing
 
 QUICK: dict[str, Any] = {"limits": Limits(tokens=1)}
 """The turn ends before the model has written anything."""
 CIRCLE = "draw a large red circle at the top left"
+PICTURE = render(Scene("white", (Thing(0, "circle", "red", "large"), Thing(8, "square", "blue", "small"))))
 
 OPERATIONS = st.lists(
     st.one_of(
@@ -187,36 +191,56 @@ def test_what_was_seen_in_a_picture_counts_more_than_what_was_planned() -> None:
 # --- cancelling ---
 
 
-def test_cancelling_stops_within_a_token_and_a_row(agent: VisualAgent) -> None:
-    pipeline = agent.engine.pipeline
-    thread = agent.thread("t")
+@pytest.fixture
+def begun(agent: VisualAgent) -> Iterator[list[str]]:
+    """What the model has begun to work out, one by one: `token` (or several that are read), `step` of drawing."""
+    pipeline, passes = agent.engine.pipeline, list[str]()
+    hooks = [
+        pipeline.llava.model.language_model.register_forward_pre_hook(lambda *_: passes.append("token")),
+        pipeline.unet.register_forward_pre_hook(lambda *_: passes.append("step")),
+    ]
+    yield passes
+    for hook in hooks:
+        hook.remove()
+
+
+def test_cancelling_stops_within_a_token_and_a_row(agent: VisualAgent, begun: list[str]) -> None:
+    thread, stopped_in = agent.thread("t"), set()
     for stop_at in (1, 5, 25, 40, 42, 44):
-        asked = 0
-        before = 0
+        asked, before = 0, 0
 
         def cancel(stop_at: int = stop_at) -> bool:
             nonlocal asked, before
             asked += 1
             if asked == stop_at:
-                before = pipeline.counters.decoded_tokens + pipeline.counters.unet_rows
+                before = len(begun)
             return asked >= stop_at
 
         with pytest.raises(Cancelled):
             thread(CIRCLE + ", then tell me what you see", cancel=cancel)
         assert asked == stop_at, "it went on after it was told to stop"
-        assert pipeline.counters.decoded_tokens + pipeline.counters.unet_rows <= before + 1
+        assert len(begun) == before, "it is asked before every token and every step"
+        stopped_in.update(begun[-1:])
         assert thread.history() == []
         assert thread.unfinished is None
+    assert stopped_in == {"token", "step"}
     assert len(thread(CIRCLE, seed=1).images) == 1
 
 
-def test_closing_the_stream_cancels(agent: VisualAgent) -> None:
-    thread = agent.thread("t")
-    for count in (1, 2, 3, 5):
-        stream = thread.stream(CIRCLE)
-        for _ in range(count):
-            next(stream)
+STOPPED_AT = [(events.TextDelta, "what do you see?"), (events.PlanWritten, CIRCLE), (events.Preview, CIRCLE)]
+"""The first event of a kind, where much is still to be done."""
+FEW = 5
+"""Passes that may be begun until another thread hears that the work is no longer wanted."""
+
+
+def test_closing_the_stream_cancels(agent: VisualAgent, begun: list[str]) -> None:
+    thread = agent.thread("t", images=[PICTURE])
+    for kind, text in [(events.TurnStarted, CIRCLE), *STOPPED_AT]:
+        stream = thread.stream(text, num_inference_steps=100)
+        next(event for event in stream if isinstance(event, kind))
+        before = len(begun)
         stream.close()  # type: ignore[attr-defined]
+        assert len(begun) - before <= 2, "the one that it was at, and one begun meanwhile"
         assert (thread.history(), thread.unfinished) == ([], None)
     assert len(thread(CIRCLE, seed=1).images) == 1
 
@@ -237,26 +261,34 @@ def test_ctrl_c_leaves_clean_history(agent: VisualAgent, monkeypatch: pytest.Mon
     assert len(thread(CIRCLE, seed=1).images) == 1
 
 
-def test_async_calls_streams_and_cancelling(agent: VisualAgent) -> None:
+def test_async_calls_streams_and_cancelling(agent: VisualAgent, begun: list[str]) -> None:
     async def run() -> None:
         reply = await agent.acall(CIRCLE, seed=1)
         assert len(reply.images) == 1
         kinds = [type(event) async for event in reply.thread.astream("how many shapes are there?")]
         assert kinds[0] is events.TurnStarted
         assert kinds[-1] is events.TurnFinished
-        thread = agent.thread("slow")
-        task = asyncio.create_task(thread.acall(CIRCLE, num_inference_steps=1000))
-        await asyncio.sleep(0.5)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert (thread.history(), thread.unfinished) == ([], None)
-        stream = thread.astream(CIRCLE, num_inference_steps=1000)
-        async for event in stream:
-            if isinstance(event, events.Preview):
-                break
-        await stream.aclose()  # type: ignore[attr-defined]
-        assert (thread.history(), thread.unfinished) == ([], None)
+        thread = agent.thread("slow", images=[PICTURE])
+        for text, passes in (("what do you see?", 20), (CIRCLE, 60)):
+            begun.clear()
+            task = asyncio.create_task(thread.acall(text, num_inference_steps=1000))
+            while len(begun) < passes:
+                await asyncio.sleep(0.001)
+            before = len(begun)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert len(begun) - before <= FEW
+            assert (thread.history(), thread.unfinished) == ([], None)
+        for kind, text in STOPPED_AT:
+            stream = thread.astream(text, num_inference_steps=1000)
+            async for event in stream:
+                if isinstance(event, kind):
+                    break
+            before = len(begun)
+            await stream.aclose()  # type: ignore[attr-defined]
+            assert len(begun) - before <= FEW
+            assert (thread.history(), thread.unfinished) == ([], None)
         replies = await agent.abatch([CIRCLE, "draw a small blue square in the middle"], seed=1)
         assert [len(each.images) for each in replies] == [1, 1]
 
