@@ -155,6 +155,43 @@ def test_an_approval_is_given_through_the_parent(
     assert ("did not draw" in reply.text) == (decision == "reject")
 
 
+@pytest.mark.parametrize("by_id", [False, True])
+def test_an_answer_that_comes_twice_does_nothing_the_second_time(pipeline: GenLlavaPipeline, by_id: bool) -> None:
+    agent = VisualAgent(pipeline, store=":memory:", seed=1, approve="generate")
+    graph = parent(agent, InMemorySaver())
+    (question,) = graph.invoke(ask(RED), THREAD, version="v2").interrupts
+    answers: list[Any] = [{"decision": "approve"}, {"decision": "approve"}, {"decision": "reject"}]
+    if by_id:
+        answers = [{question.id: answer} for answer in answers]
+    done = graph.invoke(Command(resume=answers[0]), THREAD, version="v2").value["messages"]
+    assert len(pictures(done[-2])) == 1
+    rows = pipeline.counters.unet_rows
+    for answer in answers[1:]:
+        again = graph.invoke(Command(resume=answer), THREAD, version="v2")
+        assert again.value["messages"] == done
+        assert not again.interrupts
+    assert pipeline.counters.unet_rows == rows, "nothing is drawn again"
+    assert not agent.engine.sessions
+    then = graph.invoke(ask("what color is the circle?"), THREAD, version="v2").value["messages"]
+    assert then[: len(done)] == done
+    assert "red" in then[-2].text
+
+
+def test_an_old_answer_does_not_answer_the_next_question(pipeline: GenLlavaPipeline) -> None:
+    agent = VisualAgent(pipeline, store=":memory:", seed=1, approve=("generate", "edit"))
+    graph = parent(agent, InMemorySaver())
+    (first,) = graph.invoke(ask(f"{RED}, then make it green"), THREAD, version="v2").interrupts
+    old: Command[Any] = Command(resume={first.id: {"decision": "approve"}})
+    (second,) = graph.invoke(old, THREAD, version="v2").interrupts
+    assert second.value["action"] == "edit"
+    rows = pipeline.counters.unet_rows
+    asked = graph.invoke(old, THREAD, version="v2")
+    assert asked.interrupts == (second,)
+    assert pipeline.counters.unet_rows == rows
+    done = graph.invoke(Command(resume={second.id: {"decision": "approve"}}), THREAD, version="v2")
+    assert [block["id"] for block in pictures(done.value["messages"][-2])] == ["image_1", "image_2"]
+
+
 @pytest.mark.parametrize(
     ("options", "bad", "good"),
     [

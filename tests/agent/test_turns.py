@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +20,7 @@ from genllava_agent.records import Kind, Step
 from genllava_agent.session import Session
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import AgentState
+from genllava_agent.stores import open_store
 from genllava_agent.verification import compare, doubt
 from genllava_agent.workers import StreamWorker
 from genllava_finetune.shapes.parser import parse
@@ -394,6 +398,60 @@ def test_approval_survives_a_restart(pipeline: Any, tmp_path: Any) -> None:
         direct(CIRCLE, seed=1)
         same = direct("make the circle green", seed=1, approve=())
         assert same.images[0].record.key == done.images[0].record.key
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_two_answers_at_the_same_moment(pipeline: Any, tmp_path: Path, durable: bool) -> None:
+    """Each from a client of its own: one is the answer, the other comes too late."""
+    store = tmp_path if durable else open_store(":memory:")
+    agents = [VisualAgent(pipeline, store=store, approve="generate") for _ in range(2)]
+    assert agents[0].thread("t")(CIRCLE, seed=1).pending
+    rows = pipeline.counters.unet_rows
+
+    def approve(agent: VisualAgent) -> Any:
+        together.wait()
+        try:
+            return agent.thread("t").approve()
+        except NothingPending as error:
+            return error
+
+    together = threading.Barrier(2)
+    with ThreadPoolExecutor(2) as pool:
+        came = list(pool.map(approve, agents))
+    (done,) = (reply for reply in came if not isinstance(reply, NothingPending))
+    (late,) = (reply for reply in came if isinstance(reply, NothingPending))
+    assert "just ask it something" in str(late)
+    assert pipeline.counters.unet_rows - rows == sum(step.unet_rows for step in done.steps), "drawn once"
+    for agent in agents:
+        thread = agent.thread("t")
+        assert [turn.steps for turn in thread.history()] == [done.steps]
+        assert (list(thread.images), thread.unfinished) == (["image_1"], None)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_turn_that_was_cut_off_is_resumed_once(kept: VisualAgent, at_once: bool) -> None:
+    thread = kept("how are you?").thread
+    store = kept.store.open(thread.name)
+    head = store.head()
+    assert head is not None
+    pending = thread._asked(store, head, CIRCLE, [], None, {"seed": 1})[1]
+    store.save_head(head.model_copy(update={"pending": pending}))  # as a process leaves it that is killed
+
+    def resume() -> Any:
+        together.wait()
+        try:
+            return kept.thread(thread.name).resume()
+        except NothingPending as error:
+            return error
+
+    together = threading.Barrier(2 if at_once else 1)
+    with ThreadPoolExecutor(2 if at_once else 1) as pool:
+        came = [made.result() for made in [pool.submit(resume) for _ in range(2)]]
+    assert sorted(type(reply).__name__ for reply in came) == ["NothingPending", "Reply"]
+    (turn, resumed) = thread.history()
+    assert (turn.request.text, resumed.id) == ("how are you?", pending.id)
+    assert (list(thread.images), thread.unfinished) == (["image_1"], None)
+    assert "every turn of this thread is finished" in str(came)
 
 
 def test_approval_with_another_instruction_and_rejection(agent: VisualAgent) -> None:
