@@ -15,12 +15,12 @@ from genllava_agent.records import ImageRecord, Request, image_name
 from genllava_agent.session import Session
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import AgentState
+from genllava_agent.stores.artifacts import image_key
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from genllava_agent.engine import Engine
-    from genllava_agent.stores.base import ThreadStore
 
 MAX_IMAGES = 16
 """Pictures in one request."""
@@ -113,9 +113,14 @@ def admitted(source: Any) -> Image.Image:
         raise
 
 
-def admit(store: ThreadStore, image: Image.Image, number: int, turn: int, label: str | None = None) -> ImageRecord:
-    """Keep a user's picture, which has come in through the door."""
-    key = store.put_image(image)
+def record_of(image: Image.Image, number: int, turn: int, label: str | None = None) -> ImageRecord:
+    """The record of a user's picture, which has come in through the door and is still to be kept."""
     return ImageRecord(
-        id=image_name(number), key=key, width=image.width, height=image.height, origin="user", turn=turn, label=label
+        id=image_name(number),
+        key=image_key(image),
+        width=image.width,
+        height=image.height,
+        origin="user",
+        turn=turn,
+        label=label,
     )

@@ -338,7 +338,7 @@ class Thread:
         self, store: ThreadStore, head: Head, text: str, images: Sequence[Any], region: Any, options: dict[str, Any]
     ) -> tuple[Head, Pending, dict[str, Any] | None]:
         """A new turn after `head`, with its pictures admitted and stored."""
-        from genllava_agent.inbox import admit, admitted, check_count, check_request
+        from genllava_agent.inbox import admitted, check_count, check_request, record_of
         from genllava_agent.running import stored_settings
 
         settings = self.agent.settings.with_options(options)
@@ -352,9 +352,7 @@ class Thread:
             for source in images
         ]
         number, turn = len(records), len(history) + 1
-        shown: list[ImageRecord] = []
-        for place, (image, label) in enumerate(loaded, start=number + 1):
-            shown.append(admit(store, image, place, turn, label))
+        shown = [record_of(image, place, turn, label) for place, (image, label) in enumerate(loaded, start=number + 1)]
         whole = [record for record in (*records, *shown) if record.origin != "region"]
         focus = whole[-1].id if whole else None
         if settings.task == "edit" and focus is None:
@@ -364,6 +362,9 @@ class Thread:
             from genllava_agent.regions import part_of, resolve_region
 
             where = resolve_region(store, region, [*records, *shown])
+        for image, _ in loaded:  # nothing is kept of a request that cannot be
+            store.put_image(image)
+        if where is not None:
             shown.append(part_of(store, where, [*records, *shown], turn))
             focus = shown[-1].id
         request = Request(text=text, images=tuple(record.id for record in shown), task=settings.task, region=where)

@@ -15,7 +15,7 @@ from genllava.errors import ImageRejected, InvalidRequest
 from genllava_agent import Limits, VisualAgent, events, nodes
 from genllava_agent.answers import compose, grounded
 from genllava_agent.deciders import Decision, TaskTokens, action_for
-from genllava_agent.errors import AnswerPending, InvalidAnswer, NothingPending, StoreFailed, UnknownImage
+from genllava_agent.errors import AnswerPending, InvalidAnswer, NothingPending, NothingToUndo, StoreFailed, UnknownImage
 from genllava_agent.records import Kind, Step
 from genllava_agent.session import Session
 from genllava_agent.settings import TurnSettings
@@ -537,24 +537,32 @@ def test_a_close_choice_is_asked_about(agent: VisualAgent) -> None:
 
 # --- bad input ---
 
+BAD_REQUESTS: list[tuple[Any, type[Exception], str]] = [
+    (lambda ask: ask(""), InvalidRequest, "empty"),
+    (lambda ask: ask("  \n"), InvalidRequest, "empty"),
+    (lambda ask: ask(None), InvalidRequest, "empty"),
+    (lambda ask: ask("x " * 500_000), InvalidRequest, "characters"),
+    (lambda ask: ask("\udcff"), InvalidRequest, "Unicode"),
+    (lambda ask: ask("look", "nowhere.png"), ImageRejected, "nowhere.png"),
+    (lambda ask: ask("look", b"not a picture"), ImageRejected, "PNG"),
+    (lambda ask: ask("look", 7), ImageRejected, "int"),
+    (lambda ask: ask("look", ["https://example.org/cat.png"]), ImageRejected, "URL"),
+    (lambda ask: ask("look", [Image.new("RGB", (8, 8)), "nowhere.png"]), ImageRejected, "nowhere.png"),
+    (lambda ask: ask("look", [Image.new("RGB", (8, 8))] * 200), InvalidRequest, "200 pictures"),
+    (lambda ask: ask("draw", seed=-1), InvalidRequest, "seed"),
+    (lambda ask: ask("draw", sed=1), InvalidRequest, "sed"),
+    (lambda ask: ask("draw", limits={"steps": 0}), InvalidRequest, "limits.steps"),
+    (lambda ask: ask("draw", task="paint"), InvalidRequest, "task"),
+    (lambda ask: ask("draw", approve="all"), InvalidRequest, "approval"),
+    (lambda ask: ask("draw", cancel=True), InvalidRequest, "cancel=True"),
+]
+"""Of an agent, and of a thread."""
+
 
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
-        (lambda a: a(""), InvalidRequest, "empty"),
-        (lambda a: a("  \n"), InvalidRequest, "empty"),
-        (lambda a: a(None), InvalidRequest, "empty"),
-        (lambda a: a("x " * 500_000), InvalidRequest, "characters"),
-        (lambda a: a("\udcff"), InvalidRequest, "Unicode"),
-        (lambda a: a("look", "nowhere.png"), ImageRejected, "nowhere.png"),
-        (lambda a: a("look", b"not a picture"), ImageRejected, "PNG"),
-        (lambda a: a("look", 7), ImageRejected, "int"),
-        (lambda a: a("look", ["https://example.org/cat.png"]), ImageRejected, "URL"),
-        (lambda a: a("look", [Image.new("RGB", (8, 8))] * 200), InvalidRequest, "200 pictures"),
-        (lambda a: a("draw", seed=-1), InvalidRequest, "seed"),
-        (lambda a: a("draw", sed=1), InvalidRequest, "sed"),
-        (lambda a: a("draw", limits={"steps": 0}), InvalidRequest, "limits.steps"),
-        (lambda a: a("draw", task="paint"), InvalidRequest, "task"),
+        *BAD_REQUESTS,
         (lambda a: a.thread("").stream("x").__next__(), InvalidRequest, "name"),
         (lambda a: VisualAgent(approve="all"), InvalidRequest, "approval"),
         (lambda a: VisualAgent(busy="no"), InvalidRequest, "queue or error"),
@@ -570,6 +578,46 @@ def test_bad_input_is_named(kept: VisualAgent, call: Any, error: type[Exception]
     with pytest.raises(error, match=says):
         call(kept)
     assert kept.threads() == [], "a thread that nothing was said on is none"
+
+
+def test_bad_input_leaves_a_thread_as_it_was(kept: VisualAgent, tmp_path: Path) -> None:
+    thread = kept.thread("t")
+    thread(CIRCLE, seed=1)
+    thread("how many shapes are there?")
+    thread("make the circle green", seed=1)
+    thread.undo()
+    other = kept("draw a large blue square in the middle", seed=1).thread
+    theirs = other.images["image_1"]
+    bad = [
+        *BAD_REQUESTS,
+        (lambda t: t("look", theirs), ImageRejected, "image_1 is in a thread"),
+        (lambda t: t("what is this?", region=(900, 5)), InvalidRequest, "reaches out of image_1"),
+        (lambda t: t("look", Image.new("RGB", (8, 8)), region=(9, 9)), InvalidRequest, "reaches out of image_2"),
+        (lambda t: t.retry(""), InvalidRequest, "empty"),
+        (lambda t: t.retry(seed=-1), InvalidRequest, "seed"),
+        (lambda t: t.undo(3), NothingToUndo, "there are 2"),
+        (lambda t: t.redo(2), NothingToUndo, "1 were taken back"),
+        (lambda t: t.branch(other.name), InvalidRequest, "already"),
+        (lambda t: t.approve(), NothingPending, "not asked"),
+        (lambda t: t.choose("edit"), NothingPending, "not asked"),
+        (lambda t: t.resume(), NothingPending, "finished"),
+        (lambda t: t.discard(), NothingPending, "finished"),
+        (lambda t: t.images["image_2"], UnknownImage, "image_1"),
+        (lambda t: t.trace(tmp_path / "missing" / "page.html"), InvalidRequest, "cannot write"),
+    ]
+
+    def stands() -> Any:
+        files = {file: file.read_bytes() for file in (tmp_path / "store").rglob("*") if file.is_file()}
+        pixels = [thread.images[name].image.tobytes() for name in thread.images]
+        return kept.threads(), kept.store.open("t").head(), thread.history(), pixels, files
+
+    before = stands()
+    for call, error, says in bad:
+        with pytest.raises(error, match=says):
+            call(thread)
+        assert stands() == before, says
+    assert "two" in thread.retry("how many shapes are there?").text
+    assert ("large", "green", "circle", "top left") in shapes(thread("make the circle green", seed=1).image)
 
 
 def test_names_of_pictures_and_threads(agent: VisualAgent) -> None:
