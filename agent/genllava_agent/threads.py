@@ -23,7 +23,7 @@ from genllava_agent.errors import (
     NothingToUndo,
     ThreadNotFound,
 )
-from genllava_agent.records import Head, ImageRecord, Pending, Question, Request, Turn
+from genllava_agent.records import Head, Pending, Question, Request, Turn
 from genllava_agent.reply import Reply, reply_text
 
 if TYPE_CHECKING:
