@@ -43,7 +43,7 @@ class VisualAgent:
             ships with the package.
         device: where to put it; a GPU if there is one.
         store: where threads are kept: a folder, `:memory:`, `postgresql://...`, or None for this user's data folder.
-        tools: LangChain tools that a `decider` may call.
+        tools: LangChain tools that the `decider` may call; the model itself calls none.
         decider: who chooses what is done: None is the model itself; a LangChain chat model with tool calling plans in
             its place.
         busy: what happens to a request while another turn of its thread is running: it is put in the `queue`, or is
@@ -51,7 +51,7 @@ class VisualAgent:
         **options: of every turn, see `TurnSettings`: approve, verify, margin, limits, previews, seed, ...
 
     Raises:
-        InvalidRequest: an option that does not exist.
+        InvalidRequest: an option that does not exist, or tools and nobody who would call them.
     """
 
     def __init__(
@@ -74,6 +74,10 @@ class VisualAgent:
         for tool in tools:
             if not (hasattr(tool, "name") and hasattr(tool, "invoke")):
                 raise InvalidRequest(f"{tool!r} is no tool: make it one with langchain_core.tools.tool")
+        if tools and decider is None:
+            raise InvalidRequest(
+                "the model itself calls no tools: give decider= a LangChain chat model with tool calling, which does"
+            )
         self._tools, self._decider = tools, decider
         self._busy = busy
         self._making = threading.RLock()  # whatever is made when it is first needed is made once

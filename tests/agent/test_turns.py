@@ -570,6 +570,7 @@ BAD_REQUESTS: list[tuple[Any, type[Exception], str]] = [
         (lambda a: a.batch("two words"), InvalidRequest, "a list of requests"),
         (lambda a: a.batch(["x"], "picture.png"), InvalidRequest, "a list of requests"),
         (lambda a: VisualAgent(tools=[print]), InvalidRequest, "is no tool"),
+        (lambda a: VisualAgent(tools=[a.as_tool()]), InvalidRequest, "give decider="),
         (lambda a: VisualAgent(a.engine.pipeline, decider=5, store=":memory:")("hello"), InvalidRequest, "chat model"),
         (lambda a: VisualAgent(store=5).threads(), StoreFailed, "no place for threads"),
     ],
