@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 from genllava import layout
@@ -92,9 +93,12 @@ class LiveConversations:
                 del self._kept[0], sizes[0]
 
     def forget(self, turns: set[str]) -> None:
-        """Drop conversations that went through any of these turns."""
+        """Take conversations back to before these turns; drop those that went through nothing else."""
         with self._guard:
-            self._kept = [kept for kept in self._kept if not turns & kept.marks.keys()]
+            before = [(kept, list(takewhile(lambda turn: turn not in turns, kept.marks))) for kept in self._kept]
+            self._kept = [
+                kept if len(left) == len(kept.marks) else _back_at(kept, left) for kept, left in before if left
+            ]
 
     def clear(self) -> None:
         """Drop all conversations."""
@@ -110,11 +114,15 @@ class LiveConversations:
                     if turn not in kept.marks or kept.start != start:
                         continue
                     self._kept.append(self._kept.pop(place))  # used last
-                    conversation = kept.conversation.branch()
-                    conversation.rollback(kept.marks[turn])
-                    marks = {old.id: kept.marks[old.id] for old in history[start:known]}
-                    return Standing(conversation, start, marks), known
+                    return _back_at(kept, [old.id for old in history[start:known]]), known
         return None, start
+
+
+def _back_at(kept: Standing, turns: Sequence[str]) -> Standing:
+    """A copy of what is kept, as it was after the last of these turns, the first that it went through."""
+    conversation = kept.conversation.branch()
+    conversation.rollback(kept.marks[turns[-1]])
+    return Standing(conversation, kept.start, {turn: kept.marks[turn] for turn in turns})
 
 
 def window_start(history: Sequence[Turn], most: int) -> int:

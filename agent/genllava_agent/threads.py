@@ -255,17 +255,25 @@ class Thread:
         return self._events(again, options.pop("cancel", None))
 
     def history(self) -> list[Turn]:
-        """The turns of this thread as it stands, the first one first."""
+        """The turns of this thread as it stands, the first one first; none where nothing was asked on it yet."""
         head = self._head()
         return list(self._history(self.agent.store.open(self.name), head.turn))
 
     def delete(self) -> None:
-        """Forget the thread, and the pictures that only it has."""
-        with self.agent.store.lock(self.name, self.agent.waiting()):
+        """Forget the thread, and the pictures that only it has.
+
+        Raises:
+            ThreadNotFound: it does not exist.
+        """
+        stores = self.agent.store
+        with stores.lock(self.name, self.agent.waiting()):
+            existed = stores.exists(self.name)
             with contextlib.suppress(AgentError):  # what is damaged can be deleted as well
-                self.agent.engine.live.forget({turn.id for turn in self.history()})
-            self.agent.store.delete(self.name)
+                self.agent.engine.live.forget(stores.turns_of_its_own(self.name))
+            stores.delete(self.name)  # of a thread that never began, too, something may have been left by a crash
             self._known = []
+        if not existed:
+            raise ThreadNotFound(f"there is no thread {self.name!r}: agent.threads() names those that there are")
 
     # --- looking ---
 

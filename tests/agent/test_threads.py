@@ -92,28 +92,47 @@ def test_history_does_what_a_list_would(pipeline: Any, durable: bool, tmp_path_f
     run()
 
 
-def test_what_is_kept_is_not_read_again(agent: VisualAgent) -> None:
-    counters = agent.engine.pipeline.counters
-    thread = agent(CIRCLE, seed=1).thread
-    thread("how many shapes are there?")
-
-    def new_tokens(ask: Any) -> int:
-        """Tokens that were read beyond those that the turn added, by a request of words."""
-        counters.reset()
-        turn = ask().thread.history()[-1]
-        return counters.prefilled_tokens + counters.decoded_tokens - len(turn.stream)
-
-    assert new_tokens(lambda: thread("is there a star?")) <= 1
-    thread.undo(2)
-    assert new_tokens(lambda: thread("what colour is the circle?")) <= 1 + 2  # the end of the turn before comes along
-    branch = thread.branch()
-    assert new_tokens(lambda: branch("is there a square?")) <= 3
-    assert new_tokens(lambda: thread("is there a cross?")) <= 3
-    thread.undo()
-    thread.redo()
-    assert new_tokens(lambda: thread("how many circles are there?")) <= 3
+def read_again(thread: Any, request: str) -> int:
+    """Tokens that were read beyond those that the turn added, by a request of words."""
+    counters = thread.agent.engine.pipeline.counters
+    counters.reset()
+    turn = thread(request).thread.history()[-1]
     assert counters.image_encodes == 0
     assert counters.vae_encodes == 0
+    return int(counters.prefilled_tokens + counters.decoded_tokens) - len(turn.stream)
+
+
+def test_what_is_kept_is_not_read_again(agent: VisualAgent) -> None:
+    thread = agent(CIRCLE, seed=1).thread
+    thread("how many shapes are there?")
+    assert read_again(thread, "is there a star?") <= 1
+    thread.undo(2)
+    assert read_again(thread, "what colour is the circle?") <= 1 + 2  # the end of the turn before comes along
+    branch = thread.branch()
+    assert read_again(branch, "is there a square?") <= 3
+    assert read_again(thread, "is there a cross?") <= 3
+    thread.undo()
+    thread.redo()
+    assert read_again(thread, "how many circles are there?") <= 3
+
+
+@pytest.mark.parametrize("fixture", ["agent", "kept"])
+def test_what_a_branch_goes_on_from_is_kept_when_the_thread_is_deleted(
+    fixture: str, request: pytest.FixtureRequest
+) -> None:
+    agent: VisualAgent = request.getfixturevalue(fixture)
+    thread = agent(CIRCLE, seed=1).thread
+    branch = thread.branch()
+    thread("how many shapes are there?")
+    thread.undo()
+    thread("is there a star?")
+    thread.undo()
+    thread.delete()
+    kept = {turn for standing in agent.engine.live._kept for turn in standing.marks}
+    assert kept == {turn.id for turn in branch.history()}, "what only the thread had is forgotten, undone or not"
+    assert read_again(branch, "is there a square?") <= 3
+    branch.delete()
+    assert agent.engine.live._kept == []
 
 
 def test_a_thread_that_is_taken_up_again_says_the_same(pipeline: Any, tmp_path: Any) -> None:
@@ -326,7 +345,8 @@ def test_busy_may_be_an_error(pipeline: Any) -> None:
 def test_threads_that_do_not_exist(agent: VisualAgent) -> None:
     with pytest.raises(ThreadNotFound, match="none so far"):
         agent.thread("x", must_exist=True)
-    for way_back in ("undo", "redo", "branch"):
+    assert agent.thread("x").history() == []
+    for way_back in ("undo", "redo", "branch", "delete"):
         with pytest.raises(ThreadNotFound):
             getattr(agent.thread("x"), way_back)()
     agent.thread("y")("hello", **QUICK)
@@ -335,6 +355,8 @@ def test_threads_that_do_not_exist(agent: VisualAgent) -> None:
         agent.thread("y").branch("z")
     assert agent.threads() == ["y", "z"]
     agent.thread("y").delete()
+    with pytest.raises(ThreadNotFound, match="names those that there are"):
+        agent.thread("y").delete()
     assert agent.threads() == ["z"]
     with pytest.raises(ThreadNotFound, match="z"):
         agent.thread("y", must_exist=True)

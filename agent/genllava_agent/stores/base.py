@@ -42,6 +42,10 @@ class Store(ABC):
         """Forget a thread and everything that only it has. The caller holds its lock."""
 
     @abstractmethod
+    def turns_of_its_own(self, name: str) -> set[str]:
+        """The ids of all turns that a thread has and no other, those that no way leads back to included."""
+
+    @abstractmethod
     def lock(self, name: str, waiting: Waiting) -> AbstractContextManager[None]:
         """Nobody else runs a turn of this thread meanwhile, here or in another process.
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedWriter
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,7 @@ from genllava_agent.errors import StoreFailed
 from genllava_agent.stores.base import Store, ThreadStore
 from genllava_agent.stores.faults import storing
 from genllava_agent.stores.names import file_name, thread_name
-from genllava_agent.stores.thread_folder import BEGUN, DATABASE, FolderThread, sync_folder
+from genllava_agent.stores.thread_folder import BEGUN, DATABASE, FolderThread, sync_folder, turns_in
 from genllava_agent.stores.waiting import Locks, Waiting
 
 try:
@@ -102,6 +103,15 @@ class FolderStore(Store):
                 sync_folder(folder.parent)
                 shutil.rmtree(gone)
             self._lock_file(name).unlink(missing_ok=True)
+
+    def turns_of_its_own(self, name: str) -> set[str]:
+        own = self._folder(name) / DATABASE
+        with storing():
+            turns = turns_in(own) if own.is_file() else set()
+            for other in (self.root / "threads").glob(f"*/{DATABASE}") if turns else ():
+                with suppress(sqlite3.Error):  # one that is damaged, or was deleted just now, has none
+                    turns -= turns_in(other) if other != own else set()
+        return turns
 
     @contextmanager
     def lock(self, name: str, waiting: Waiting) -> Iterator[None]:

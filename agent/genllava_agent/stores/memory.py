@@ -44,6 +44,11 @@ class MemoryStore(Store):
         file_name(name)
         self._threads.pop(name, None)
 
+    def turns_of_its_own(self, name: str) -> set[str]:
+        thread = self._threads.get(name, MemoryThread())
+        others = [other._turns.keys() for other in list(self._threads.values()) if other is not thread]
+        return set(thread._turns).difference(*others)
+
     def lock(self, name: str, waiting: Waiting) -> AbstractContextManager[None]:
         file_name(name)
         return self._locks.of(name).held(waiting)

@@ -78,6 +78,10 @@ INSERT INTO genllava_artifacts (thread, name, data)
 SELECT %s, name, data FROM genllava_artifacts WHERE thread = %s AND name = ANY(%s)
 ON CONFLICT (thread, name) DO UPDATE SET data = excluded.data
 """
+_OWN_TURNS: Final = """
+SELECT id FROM genllava_turns WHERE thread = %s
+EXCEPT SELECT id FROM genllava_turns WHERE thread <> %s
+"""
 _STATES: Final = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
 
 
@@ -117,6 +121,11 @@ class PostgresStore(Store):
             connection.execute("DELETE FROM genllava_threads WHERE name = %s", (key,))
             connection.execute("DELETE FROM genllava_turns WHERE thread = %s", (key,))
             connection.execute("DELETE FROM genllava_artifacts WHERE thread = %s", (key,))
+
+    def turns_of_its_own(self, name: str) -> set[str]:
+        key = file_name(name)
+        with self.reading() as connection:
+            return {row["id"] for row in connection.execute(_OWN_TURNS, (key, key)).fetchall()}
 
     @contextmanager
     def lock(self, name: str, waiting: Waiting) -> Iterator[None]:

@@ -246,15 +246,23 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def turns_in(database: Path) -> set[str]:
+    """The ids of the turns in a database that exists."""
+    with contextlib.closing(sqlite3.connect(_address(database), uri=True, timeout=_PATIENCE)) as connection:
+        return {turn for (turn,) in connection.execute("SELECT id FROM turns")}
+
+
+def _address(database: Path) -> str:
+    return f"file:{quote(str(database.absolute()))}?mode=rw"  # rather than to make one
+
+
 def _connect(database: Path) -> SqliteSaver:
     """Open a database that exists.
 
     Raises:
         ThreadQuarantined: it is damaged.
     """
-    connection = sqlite3.connect(
-        f"file:{quote(str(database.absolute()))}?mode=rw", uri=True, check_same_thread=False, timeout=_PATIENCE
-    )
+    connection = sqlite3.connect(_address(database), uri=True, check_same_thread=False, timeout=_PATIENCE)
     try:
         for setting in ("trusted_schema=OFF", "cell_size_check=ON"):
             connection.execute(f"PRAGMA {setting}")

@@ -177,6 +177,19 @@ def test_a_copy_has_all_that_its_turns_name_and_nothing_else(store: Store) -> No
         copy.image(other)
 
 
+def test_turns_that_no_other_thread_has(store: Store) -> None:
+    first, second = make_turn(1), make_turn(2, "turn1")
+    keep(store, "a", first, second, make_turn(3, "turn2"))
+    with store.lock("b", NOW):
+        store.open("b").copy_from(store.open("a"), [first, second], Head(name="b", turn="turn2"))
+    keep(store, "c", make_turn(4))
+    assert [store.turns_of_its_own(name) for name in ("a", "b", "c", "new")] == [{"turn3"}, set(), {"turn4"}, set()]
+    with store.lock("b", NOW):
+        store.delete("b")
+    assert store.turns_of_its_own("a") == {"turn1", "turn2", "turn3"}
+    assert store.names() == ["a", "c"]
+
+
 def test_a_copy_does_not_replace_a_thread(store: Store) -> None:
     keep(store, "a", make_turn(1))
     keep(store, "b", make_turn(2))

@@ -188,7 +188,7 @@ def test_a_new_thread_on_a_full_disk(talk: Talk, small_disk: Path) -> None:
             if thread.unfinished is not None:
                 thread.resume()
             _whole(thread, 1)
-        agent.thread(name).delete()
+            thread.delete()
     assert failures >= 3
 
 
