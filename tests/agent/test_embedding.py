@@ -331,7 +331,7 @@ def test_langgraph_json_points_to_a_graph_that_loads_no_model() -> None:
 @pytest.mark.slow
 def test_the_development_server_serves_it(tmp_path: Path) -> None:
     if util.find_spec("langgraph_api") is None or util.find_spec("langgraph_cli") is None:
-        pytest.skip('needs pip install "langgraph-cli[inmem]"')
+        pytest.skip('needs pip install -e ".[server]"')
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -181,8 +181,20 @@ def test_svg_is_whole_and_says_what_it_shows() -> None:
 
 def test_png_shows_the_pictures_where_the_layout_says() -> None:
     found = collage()
-    sheet, layout = found.image(), lay_out(found.nodes)
-    assert Image.open(io.BytesIO(found.png())).size == sheet.size == (layout.width, layout.height)
+    sheet = found.image()
+    assert Image.open(io.BytesIO(found.png())).size == sheet.size
+    _is_drawn(sheet, found)
+
+
+@pytest.mark.slow
+def test_a_browser_shows_the_tree(browser: Any, tmp_path: Path) -> None:
+    found = collage()
+    _is_drawn(browser.picture(found.save(tmp_path / "tree.svg"), *found.image().size), found)
+
+
+def _is_drawn(sheet: Image.Image, found: Lineage) -> None:
+    layout = lay_out(found.nodes)
+    assert sheet.size == (layout.width, layout.height)
     for card in layout.cards:
         middle = (round(card.x) + PAD + THUMB // 2, round(card.y) + PAD + THUMB // 2)
         assert sheet.getpixel(middle) == (40 * card.record.number % 256, 90, 200)

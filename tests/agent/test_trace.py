@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,7 +19,6 @@ from genllava_agent.records import Head, ImageRecord, Pending, Question, Region,
 from genllava_agent.reply import Reply
 from genllava_agent.threads import Thread
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NASTY = "<script>alert(1)</script><img src=x onerror=\"alert('2')\">"
 CHANCES = {"[I2I]": 0.93, "[I2T]": 0.05, "[T2I]": 0.02}
 TAGS = {
@@ -228,16 +225,11 @@ def test_a_file_whose_name_is_not_text(agent: VisualAgent, tmp_path: Path) -> No
     assert "a\ufffd.png" in chat.trace(tmp_path / "page.html").read_text()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [(1000, 2400), (420, 3600)])
-def test_a_browser_shows_the_page(thread: Thread, tmp_path: Path, width: int, height: int) -> None:
+def test_a_browser_shows_the_page(browser: Any, thread: Thread, tmp_path: Path, width: int, height: int) -> None:
     page = thread.trace(tmp_path / "page.html", turn=1)
-    shot = tmp_path / "shot.png"
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"]
-    flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    flags += [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},{height}"]
-    subprocess.run([str(CHROMIUM), *flags, f"--screenshot={shot}", page.as_uri()], check=True, capture_output=True)
-    screen = Image.open(shot).convert("RGB")
+    screen = browser.picture(page, width, height)
     assert screen.size == (width, height)
     found = {color: count for count, color in screen.getcolors(maxcolors=width * height) or []}
     area = 3.14 / 4 * 60 * 60  # of a circle on a picture of 128 pixels
@@ -246,8 +238,6 @@ def test_a_browser_shows_the_page(thread: Thread, tmp_path: Path, width: int, he
     assert found.get((0x3B, 0x6E, 0xA8), 0) > 100  # and the bars, so the style sheet is let in
     assert found.get((0xF6, 0xF5, 0xF1), 0) > width * height / 20
 
-    dump = subprocess.run(
-        [str(CHROMIUM), *flags, "--dump-dom", page.as_uri()], check=True, capture_output=True, text=True
-    ).stdout
+    dump = browser.dom(page)
     assert "5. Did not edit" in dump
     assert "<script" not in dump

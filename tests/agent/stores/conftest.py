@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from installing import install
 
 from genllava_agent import VisualAgent
 from genllava_agent.stores import open_store
@@ -152,7 +153,7 @@ class Postgres:
 def postgres() -> Iterator[Postgres]:
     """A running PostgreSQL. The tests that need it are skipped where there is none and none can be installed."""
     pytest.importorskip("psycopg")
-    programs = _programs() or _installed()
+    programs = _programs() or (_programs() if install("postgresql") else None)
     if programs is None:
         pytest.skip("no PostgreSQL server here (initdb), and none can be installed by apt-get")
     server = Postgres(programs)
@@ -201,15 +202,3 @@ def _programs() -> Path | None:
     found += [file.parent for file in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)]
     found = [folder for folder in found if (folder / "postgres").exists() and (folder / "pg_isready").exists()]
     return found[0] if found else None
-
-
-def _installed() -> Path | None:
-    if os.getuid() != 0 or not shutil.which("apt-get"):
-        return None
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    command = ["apt-get", "install", "-y", "--no-install-recommends", "postgresql"]
-    try:
-        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300)
-    except (subprocess.SubprocessError, OSError):
-        return None
-    return _programs()
