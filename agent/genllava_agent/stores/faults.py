@@ -14,6 +14,7 @@ from genllava_agent.errors import StoreFailed, ThreadQuarantined
 from genllava_agent.stores.artifacts import damaged
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SERVER_FULL: Final = "53100"
 _FORBIDDEN: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 _BROKEN: Final = frozenset(
     (None, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_MISMATCH)
@@ -52,8 +53,11 @@ def storing() -> Iterator[None]:
         if type(error).__module__.partition(".")[0] not in ("psycopg", "psycopg_pool"):
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        if str(getattr(error, "sqlstate", None) or "").startswith("XX"):  # data_corrupted, index_corrupted
+        state = str(getattr(error, "sqlstate", None) or "")
+        if state.startswith("XX"):  # data_corrupted, index_corrupted
             raise damaged(reason) from error
+        if state == _SERVER_FULL:
+            raise StoreFailed(_said(reason, "make room on the disk of the database server, and ask again")) from error
         raise StoreFailed(_said(reason, "see that the database server runs and has room, and ask again")) from error
 
 

@@ -241,7 +241,9 @@ class PostgresThread(ThreadStore):
 
     @property
     def saver(self) -> PostgresSaver:  # type: ignore[override]
-        return PostgresSaver(self._store.pool, serde=serializer())
+        saver = PostgresSaver(self._store.pool, serde=serializer())
+        saver.supports_pipeline = False  # it uses a transaction then; a pipeline may hide why something failed
+        return saver
 
     def head(self) -> Head | None:
         with self._store.reading() as connection:

@@ -68,12 +68,22 @@ ACTS: dict[str, Callable[[Thread], object]] = {
 }
 
 
-def _prepared(talk: Talk, place: Path, act: str) -> Thread:
+def _prepared(talk: Talk, place: Path | str, act: str) -> Thread:
     thread = talk(place).thread("a")
     _draw(thread, 1)
     if act == "answer":
         ACTS["ask"](thread)
     return thread
+
+
+def _go_on(thread: Thread, turns: int) -> None:
+    """Take one more turn, after `turns` of them."""
+    _whole(thread, turns)
+    if thread.pending is not None:
+        thread.approve()
+    else:
+        _draw(thread, 2)
+    _whole(thread, turns + 1)
 
 
 def _fail_at_points(act: str, fault: Callable[[str], Exception], talk: Talk, quick_path: Path, step: int) -> int:
@@ -102,13 +112,7 @@ def _fail_at_points(act: str, fault: Callable[[str], Exception], talk: Talk, qui
             continue
         # The same process goes on, and so does another one.
         for again in (thread, talk(place).thread("a")):
-            done = len(again.history())
-            _whole(again, done)
-            if again.pending is not None:
-                again.approve()
-            else:
-                _draw(again, 2)
-            _whole(again, done + 1)
+            _go_on(again, len(again.history()))
         assert _rest(place) == [], breaker.name
         shutil.rmtree(place)
     return failed
@@ -127,6 +131,102 @@ def test_every_write_may_fail(act: str, fault: Callable[[str], Exception], talk:
     failed = _fail_at_points(act, fault, talk, quick_path, 1)
     print(f"{act}: {failed} faults told")
     assert failed > 3, "hardly anything failed"
+
+
+class ServerDisk:
+    """The disk of a PostgreSQL server, which is full from a given write on: every change of a table is one, and so is
+    every commit."""
+
+    _FULL = 1_000_000
+    _TABLES = ("genllava_threads", "genllava_turns", "genllava_artifacts")
+    _STATES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        open_store(url).names()  # makes the tables
+        _sql(url, "CREATE SEQUENCE written")
+        _sql(
+            url,
+            "CREATE FUNCTION write() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            f"IF nextval('written') >= {self._FULL} THEN "
+            "RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END IF; "
+            "IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW; END $$",
+        )
+        for table in self._TABLES + self._STATES:
+            when = f"INSERT OR UPDATE OR DELETE ON {table}"
+            _sql(url, f"CREATE TRIGGER now BEFORE {when} FOR EACH STATEMENT EXECUTE FUNCTION write()")
+            _sql(
+                url,
+                f"CREATE CONSTRAINT TRIGGER commit AFTER {when} DEFERRABLE INITIALLY DEFERRED "
+                "FOR EACH ROW EXECUTE FUNCTION write()",
+            )
+
+    def fill(self, writes: int) -> None:
+        """After so many writes there is no room for another."""
+        _sql(self._url, f"SELECT setval('written', {self._FULL - writes - 1})")
+
+    def make_room(self) -> int:
+        """Let everything be written; returns how many writes there were since then."""
+        done = _sql(self._url, "SELECT last_value FROM written")
+        _sql(self._url, "SELECT setval('written', 1)")
+        return int(done) - 1
+
+
+def _fail_on_a_full_server(act: str, talk: Talk, url: str, step: int) -> int:
+    """Let every `step`th write of an act and all after it fail; returns how often it was told."""
+    disk = ServerDisk(url)
+    thread = _prepared(talk, url, act)
+    disk.make_room()
+    ACTS[act](thread)
+    points = range(0, disk.make_room(), step)
+    for writes in points:
+        for name in thread.agent.threads():
+            thread.agent.thread(name).delete()
+        thread = _prepared(talk, url, act)
+        turns = thread.history()
+        disk.fill(writes)
+        with pytest.raises(StoreFailed, match="Nothing that was stored is lost: make room on the disk of the database"):
+            ACTS[act](thread)
+        disk.make_room()
+        assert thread.history() == turns
+        assert thread.agent.threads() == ["a"]
+        # The same process goes on, and so does another one.
+        for again in (thread, talk(url).thread("a")):
+            _go_on(again, len(again.history()))
+    return len(points)
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_the_disk_of_the_server_may_be_full(act: str, talk: Talk, postgres: Any) -> None:
+    assert _fail_on_a_full_server(act, talk, postgres.database(), 8) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("act", ACTS)
+def test_the_disk_of_the_server_may_be_full_at_every_write(act: str, talk: Talk, postgres: Any) -> None:
+    failed = _fail_on_a_full_server(act, talk, postgres.database(), 1)
+    print(f"{act}: {failed} faults told")
+    assert failed > 2
+
+
+def test_a_new_database_on_a_full_disk(postgres: Any) -> None:
+    url = postgres.database()
+    full = "BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END"
+    _sql(url, f"CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ {full} $$")
+    _sql(url, "CREATE EVENT TRIGGER full_disk ON ddl_command_start EXECUTE FUNCTION refuse()")
+    store = open_store(url)
+    with pytest.raises(StoreFailed, match="make room on the disk of the database"):
+        store.names()
+    _sql(url, "DROP EVENT TRIGGER full_disk")
+    assert store.names() == []
+    store.close()
+
+
+def _sql(url: str, statement: str) -> Any:
+    psycopg = pytest.importorskip("psycopg")
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchone()[0] if cursor.description else None
 
 
 @pytest.fixture
@@ -232,7 +332,9 @@ def test_a_database_that_may_not_grow(talk: Talk, tmp_path: Path) -> None:
     _whole(thread, done + 1)
 
 
-@pytest.mark.parametrize("place", ["", "  ", "\0", "mysql://x/y", "~nobody-of-this-name/x", "postgresql://:::/", "postgres://%"])
+@pytest.mark.parametrize(
+    "place", ["", "  ", "\0", "mysql://x/y", "~nobody-of-this-name/x", "postgresql://:::/", "postgres://%"]
+)
 def test_places_that_cannot_be(place: str) -> None:
     with pytest.raises(StoreFailed):
         open_store(place).names()
