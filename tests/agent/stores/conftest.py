@@ -25,7 +25,7 @@ from genllava_agent.stores.base import Store
 if TYPE_CHECKING:
     from genllava import GenLlavaPipeline
 
-sys.path.append(str(Path(__file__).parent))  # for what the tests here share: `crashing`
+sys.path.insert(0, str(Path(__file__).parent))  # for what the tests here share: `crashing`, and this `conftest`
 SETTINGS: dict[str, Any] = {"verify": 0, "margin": 0.0, "num_inference_steps": 1}
 
 
