@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from genllava_agent.engine import Engine
+    from genllava_agent.stores.base import ThreadStore
 
 MAX_IMAGES = 16
 """Pictures in one request."""
@@ -89,6 +91,15 @@ def check_request(text: object) -> str:
     return checked
 
 
+def jpeg_file(source: Any) -> bytes | None:
+    """The bytes of a picture that came as a JPEG, as a file or as bytes; None of any other."""
+    if isinstance(source, (str, Path)):
+        with suppress(OSError):  # it was there a moment ago
+            source = Path(source).read_bytes()
+    is_jpeg = isinstance(source, (bytes, bytearray, memoryview)) and bytes(source[:3]) == b"\xff\xd8\xff"
+    return bytes(source) if is_jpeg else None
+
+
 def check_count(images: Sequence[Any]) -> None:
     """Raises:
     InvalidRequest: more pictures than one request may bring.
@@ -124,3 +135,15 @@ def record_of(image: Image.Image, number: int, turn: int, label: str | None = No
         turn=turn,
         label=label,
     )
+
+
+def keep(store: ThreadStore, record: ImageRecord, image: Image.Image, jpeg: bytes | None = None) -> ImageRecord:
+    """Keep a user's picture; returns its record, which then says how.
+
+    Args:
+        jpeg: the JPEG that it came as, if it did.
+    """
+    kept = None if jpeg is None else store.put_jpeg(image, jpeg)
+    if kept is None:
+        store.put_image(image)
+    return record.model_copy(update={"jpeg": kept})

@@ -42,7 +42,7 @@ class ThreadImage:
         Raises:
             ThreadQuarantined: what is stored is damaged.
         """
-        return self._store.image(self.record.key)
+        return self._store.picture(self.record)
 
     def save(self, path: str | Path) -> None:
         """Write it to a file, whole or not at all, in the format that its name says: .png, .jpg or .webp.
@@ -62,7 +62,7 @@ class ThreadImage:
         """The pictures it was made from, and those that they were made from."""
         from genllava_agent.pages.lineage import Lineage
 
-        return Lineage(self.id, self._records, lambda name: self._store.image(self._records[name].key))
+        return Lineage(self.id, self._records, lambda name: self._store.picture(self._records[name]))
 
     def _repr_png_(self) -> bytes:
         from genllava_agent.pages.markup import png_bytes

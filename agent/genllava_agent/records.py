@@ -46,7 +46,8 @@ class ImageRecord(_Record):
 
     Attributes:
         id: its name in the thread.
-        key: the artifact that holds its pixels.
+        key: of its pixels; names the artifact that holds them.
+        jpeg: the artifact that holds it instead, where it is kept as the JPEG that it came as.
         width, height: in pixels.
         origin: who made it; `region` is the part of a picture that a request is about.
         turn: number of the turn it came with, from 1.
@@ -64,6 +65,7 @@ class ImageRecord(_Record):
 
     id: ImageName
     key: Key
+    jpeg: Key | None = None
     width: int
     height: int
     origin: Literal["user", "region", "generate", "edit", "tool"]

@@ -86,7 +86,7 @@ def as_given(store: ThreadStore, region: Region) -> dict[str, Any]:
 def part_of(store: ThreadStore, region: Region, records: Sequence[ImageRecord], turn: int) -> ImageRecord:
     """The part of a picture that a request is about, stored as a picture of its own, the next of `records`."""
     whole = next(record for record in records if record.id == region.image)
-    image = store.image(whole.key)
+    image = store.picture(whole)
     part = part_alone(image, region_mask(region, image, store))
     return ImageRecord(
         id=image_name(len(records) + 1),

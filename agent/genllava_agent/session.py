@@ -110,7 +110,7 @@ class Session:
 
     def image(self, record: ImageRecord) -> Image.Image:
         """Its pixels."""
-        return self.artifacts.image(record.key)
+        return self.artifacts.picture(record)
 
     def drawing(self, record: ImageRecord) -> Drawing:
         """A picture for the pipeline, with its latents where they are known."""

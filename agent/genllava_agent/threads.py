@@ -23,11 +23,10 @@ from genllava_agent.errors import (
     NothingToUndo,
     ThreadNotFound,
 )
-from genllava_agent.records import Head, Pending, Question, Request, Turn
+from genllava_agent.records import Head, Pending, Question, Request, Turn, image_name
 from genllava_agent.reply import Reply, reply_text
 
 if TYPE_CHECKING:
-    from PIL import Image
 
     from genllava_agent.agent import VisualAgent
     from genllava_agent.pictures import ThreadImages
@@ -245,7 +244,7 @@ class Thread:
             kept = checked(last.settings).model_dump()
             given = {**kept, "seed": None, **options}
             shown = [record for record in last.images if record.origin == "user"]
-            pictures = [_Shown(store.image(record.key), record.label) for record in shown]
+            pictures = [_Shown(record) for record in shown]
             before = head.model_copy(update={"turn": last.parent})
             region = None if last.request.region is None else as_given(store, last.request.region)
             words = last.request.text if text is None else text
@@ -346,7 +345,7 @@ class Thread:
         self, store: ThreadStore, head: Head, text: str, images: Sequence[Any], region: Any, options: dict[str, Any]
     ) -> tuple[Head, Pending, dict[str, Any] | None]:
         """A new turn after `head`, with its pictures admitted and stored."""
-        from genllava_agent.inbox import admitted, check_count, check_request, record_of
+        from genllava_agent.inbox import admitted, check_count, check_request, jpeg_file, keep, record_of
         from genllava_agent.running import stored_settings
 
         settings = self.agent.settings.with_options(options)
@@ -355,12 +354,14 @@ class Thread:
         self._refuse_pending(head)
         history = self._history(store, head.turn)
         records = [record for turn in history for record in turn.images]
-        loaded = [
-            (source.image, source.label) if isinstance(source, _Shown) else (admitted(source), _label(source))
-            for source in images
-        ]
+        loaded = [(source, None if isinstance(source, _Shown) else admitted(source)) for source in images]
         number, turn = len(records), len(history) + 1
-        shown = [record_of(image, place, turn, label) for place, (image, label) in enumerate(loaded, start=number + 1)]
+        shown = [
+            source.record.model_copy(update={"id": image_name(place), "turn": turn})
+            if image is None
+            else record_of(image, place, turn, _label(source))
+            for place, (source, image) in enumerate(loaded, start=number + 1)
+        ]
         whole = [record for record in (*records, *shown) if record.origin != "region"]
         focus = whole[-1].id if whole else None
         if settings.task == "edit" and focus is None:
@@ -370,8 +371,9 @@ class Thread:
             from genllava_agent.regions import part_of, resolve_region
 
             where = resolve_region(store, region, [*records, *shown])
-        for image, _ in loaded:  # nothing is kept of a request that cannot be
-            store.put_image(image)
+        for place, (source, image) in enumerate(loaded):  # nothing is kept of a request that cannot be
+            if image is not None:
+                shown[place] = keep(store, shown[place], image, jpeg_file(source))
         if where is not None:
             shown.append(part_of(store, where, [*records, *shown], turn))
             focus = shown[-1].id
@@ -449,10 +451,9 @@ class Thread:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """A picture that a turn showed before, and what it was called."""
+    """A picture that a turn showed before."""
 
-    image: Image.Image
-    label: str | None
+    record: ImageRecord
 
 
 def new_name() -> str:

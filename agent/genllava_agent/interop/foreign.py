@@ -16,7 +16,7 @@ from genllava import layout
 from genllava.errors import ImageRejected, InvalidRequest
 from genllava.images import load_image
 from genllava.tokens import EOS
-from genllava_agent.inbox import Received, check_count, check_request, record_of
+from genllava_agent.inbox import Received, check_count, check_request, keep, record_of
 from genllava_agent.records import ImageRecord, Request, Turn
 from genllava_agent.session import Session
 from genllava_agent.settings import TurnSettings
@@ -160,9 +160,8 @@ def _turn(
 
 
 def _admitted(artifacts: MemoryThread, images: Sequence[Image.Image], known: int, turn: int) -> list[ImageRecord]:
-    for image in images:
-        artifacts.put_image(image)
-    return [record_of(image, number, turn) for number, image in enumerate(images, start=known + 1)]
+    numbered = enumerate(images, start=known + 1)
+    return [keep(artifacts, record_of(image, number, turn), image) for number, image in numbered]
 
 
 def content(message: AnyMessage | BaseMessage) -> tuple[str, list[Image.Image]]:

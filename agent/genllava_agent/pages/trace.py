@@ -114,7 +114,7 @@ class _Pictures:
         self._store = store
 
     def image(self, name: str) -> Image.Image:
-        return self._store.image(self.records[name].key)
+        return self._store.picture(self.records[name])
 
     def figure(self, name: str, region: Region | None = None) -> str:
         """A picture with its name and where it comes from, and with a region marked on it."""

@@ -10,6 +10,7 @@ from PIL import Image
 
 from genllava.images import content_key
 from genllava_agent.errors import ThreadQuarantined
+from genllava_agent.stores.jpeg import without_metadata
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,15 +37,30 @@ def image_from(key: str, data: bytes) -> Image.Image:
     Raises:
         ThreadQuarantined: it is not the one that `key` names.
     """
-    image: Image.Image | None
-    try:
-        image = Image.open(io.BytesIO(data), formats=["PNG"])
-        image.load()
-        image = Image.frombytes(image.mode, image.size, image.tobytes())
-    except Exception:  # Pillow raises whatever its decoders meet
-        image = None
+    image = _decoded(data, "PNG")
     if image is None or image_key(image) != key:
         raise damaged(f"{key}.png")
+    return image
+
+
+def jpeg_bytes(image: Image.Image, data: bytes) -> tuple[str, bytes] | None:
+    """(key, JPEG without metadata) of a picture that came as the JPEG `data`; None where that does not give exactly
+    its pixels (it was turned upright, say), or is no smaller than a PNG."""
+    plain = without_metadata(data)
+    if plain is None or _decoded(plain, "JPEG") != image or len(plain) >= len(image_bytes(image)):
+        return None
+    return hashlib.sha256(plain).hexdigest(), plain
+
+
+def jpeg_from(key: str, data: bytes) -> Image.Image:
+    """The picture in a JPEG, RGB. Its bytes are checked: its pixels are a little different from decoder to decoder.
+
+    Raises:
+        ThreadQuarantined: it is not the one that `key` names.
+    """
+    image = _decoded(data, "JPEG") if hashlib.sha256(data).hexdigest() == key else None
+    if image is None:
+        raise damaged(f"{key}.jpg")
     return image
 
 
@@ -67,6 +83,16 @@ def latents_from(key: str, data: bytes) -> Tensor:
     if hashlib.sha256(data).hexdigest() != key:
         raise damaged(f"{key}.safetensors")
     return load(data)[_NAME]
+
+
+def _decoded(data: bytes, kind: str) -> Image.Image | None:
+    """The picture in a file of this kind, a JPEG as RGB; None if there is none."""
+    try:
+        opened = Image.open(io.BytesIO(data), formats=[kind])
+        image = opened.convert("RGB") if kind == "JPEG" else opened
+        return Image.frombytes(image.mode, image.size, image.tobytes())
+    except Exception:  # Pillow raises whatever its decoders meet
+        return None
 
 
 def damaged(what: str) -> ThreadQuarantined:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from genllava_agent.records import Head, Turn
+from genllava_agent.records import Head, ImageRecord, Turn
 from genllava_agent.stores.artifacts import damaged
 
 if TYPE_CHECKING:
@@ -107,6 +107,25 @@ class ThreadStore(ABC):
         self.put(key, "png", image_bytes(image))
         return key
 
+    def put_jpeg(self, image: Image.Image, data: bytes) -> str | None:
+        """Keep a picture as the JPEG `data` that it came as, without metadata; returns the key of that, and None where
+        nothing is kept because it would not be the same picture or not be smaller."""
+        from genllava_agent.stores.artifacts import jpeg_bytes
+
+        kept = jpeg_bytes(image, data)
+        if kept is None:
+            return None
+        self.put(kept[0], "jpg", kept[1])
+        return kept[0]
+
+    def picture(self, record: ImageRecord) -> Image.Image:
+        """The kept picture that a record is about, RGB. Errors as for `image`."""
+        from genllava_agent.stores.artifacts import jpeg_from
+
+        if record.jpeg is None:
+            return self.image(record.key)
+        return jpeg_from(record.jpeg, self.get(record.jpeg, "jpg"))
+
     def image(self, key: str) -> Image.Image:
         """A kept picture, pixel for pixel.
 
@@ -157,7 +176,7 @@ class ThreadStore(ABC):
 
 def artifacts_of(turn: Turn) -> list[tuple[str, str]]:
     """(key, kind) of every artifact that a turn names."""
-    named = [(record.key, "png") for record in turn.images]
+    named = [(record.key, "png") if record.jpeg is None else (record.jpeg, "jpg") for record in turn.images]
     named += [(record.latents, "safetensors") for record in turn.images if record.latents is not None]
     region = turn.request.region
     return named + ([(region.mask, "png")] if region is not None and region.mask is not None else [])

@@ -104,6 +104,9 @@ class MemoryThread(ThreadStore):
         kept = self._kept(key, "png")
         return image_from(key, kept) if isinstance(kept, bytes) else kept.copy()
 
+    def put_jpeg(self, image: Image.Image, data: bytes) -> None:
+        """Nothing is made smaller here."""
+
     def put_latents(self, latents: Tensor) -> str:
         key, _ = latents_bytes(latents)
         self._artifacts[artifact_name(key, "safetensors")] = latents.detach().float().cpu().clone()

@@ -13,7 +13,7 @@ _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 _LONGEST: Final = 200
 _DEVICES: Final = re.compile(r"con|prn|aux|nul|com[0-9]|lpt[0-9]")
 """What Windows takes for a device, in whatever folder."""
-_ARTIFACT: Final = re.compile(r"[0-9a-f]{64}\.(png|safetensors)")
+_ARTIFACT: Final = re.compile(r"[0-9a-f]{64}\.(png|jpg|safetensors)")
 
 
 def file_name(name: str) -> str:

@@ -1,7 +1,7 @@
 """One thread in a folder.
 
     thread.sqlite                     head, turns, and the state of a turn that waits
-    artifacts/KEY.png                 pictures; KEY.safetensors: latents
+    artifacts/KEY.png                 pictures, KEY.jpg where they came so; KEY.safetensors: latents
     unfinished.*                      being written, or left by a process that ended; removed by the next turn
 
 The database comes into being at once, with a head in it: one without is damaged.

@@ -43,7 +43,7 @@ def _content(store: FolderStore, name: str) -> Any:
     assert head is not None
     turns = thread.history(head.turn)
     images = [record for turn in turns for record in turn.images]
-    pixels = [thread.image(record.key).tobytes() for record in images]
+    pixels = [thread.picture(record).tobytes() for record in images]
     latents = [thread.latents(record.latents).tolist() for record in images if record.latents is not None]
     state = None
     if head.pending is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sqlite3
 from collections.abc import Callable
@@ -120,14 +119,23 @@ def test_the_log_stays_short_while_the_thread_is_open(talk: Talk, quick_path: Pa
         assert [file.stat().st_size for file in quick_path.rglob("*-wal")] in ([], [0])
 
 
-def test_what_a_photo_costs() -> None:
-    """Pictures are kept as PNG, pixel for pixel: a JPEG of 1 MB takes several."""
-    photo, file = _photo(1, 1400), io.BytesIO()
-    photo.save(file, "JPEG", quality=95)
-    decoded = Image.open(io.BytesIO(file.getvalue())).convert("RGB")
-    kept = len(image_bytes(decoded))
-    print(f"a JPEG of {file.tell():,} bytes is kept in {kept:,}: {kept / file.tell():.1f} times")
-    assert kept < 8 * file.tell()
+@pytest.mark.slow
+def test_ten_turns_with_photos_of_a_megabyte(talk: Talk, quick_path: Path) -> None:
+    """They are kept as the JPEG that they came as; as PNG they take several times as much."""
+    sizes = []
+    with talk(quick_path / "store") as agent:
+        thread = agent.thread("a")
+        for number in range(10):
+            file, photo = quick_path / f"{number}.jpg", _photo(number, 1770)
+            photo.save(file, quality=95)
+            assert file.stat().st_size == pytest.approx(MB, rel=0.03)
+            thread("what is it", file if number % 2 else file.read_bytes(), task="understand")
+            sizes.append(_bytes(quick_path / "store"))
+        assert len(image_bytes(thread.images[1].image)) > 3 * MB
+        thread.retry()
+    print(f"10 turns with photos of 1 MB: {sizes[-1]:,} bytes")
+    assert _bytes(quick_path / "store") <= 11 * MB
+    assert all(after - before < 1.06 * MB for before, after in pairwise(sizes))
 
 
 def test_settings_of_the_database(talk: Talk, quick_path: Path) -> None:
