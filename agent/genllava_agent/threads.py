@@ -23,11 +23,10 @@ from genllava_agent.errors import (
     NothingToUndo,
     ThreadNotFound,
 )
-from genllava_agent.records import Head, Pending, Question, Request, Turn, image_name
+from genllava_agent.records import Head, ImageRecord, Pending, Question, Request, Turn, image_name
 from genllava_agent.reply import Reply, reply_text
 
 if TYPE_CHECKING:
-
     from genllava_agent.agent import VisualAgent
     from genllava_agent.pictures import ThreadImages
     from genllava_agent.running import Ended
