@@ -22,7 +22,7 @@ from genllava_agent.deciders import Decision, needs_model, speaks
 from genllava_agent.errors import StoreFailed, ThreadQuarantined
 from genllava_agent.inbox import receive, reopen
 from genllava_agent.questions import Approval, Clarification, ask, ask_approval, ask_meaning
-from genllava_agent.records import ImageRecord, Kind, Step, image_name
+from genllava_agent.records import ImageRecord, Kind, Step, Tried, image_name
 from genllava_agent.session import Meter, Session, Spent, Trial, full, meter_fields, no_more_pictures, spent_limit
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import Action, AgentState, Stream, updated
@@ -308,6 +308,7 @@ class Nodes:
             tool=action.tool,
             arguments=action.arguments,
             probabilities=action.probabilities,
+            tried=_tried(session),
         )
         runtime.stream_writer(events.StepFailed(step))
         session.trials.clear()
@@ -374,6 +375,7 @@ class Nodes:
         action = _action(state)
         best = min(session.trials, key=lambda trial: trial.comparison.badness)
         attempts, drawing = len(session.trials), session.put_back(state, best.drawing)
+        tried = _tried(session, best)
         assert drawing.image is not None
         record = self._record(session, state, action, drawing)
         with session.work(state):
@@ -384,7 +386,7 @@ class Nodes:
         if session.settings.verify and action.kind == "edit":
             before, asked = _shown(session, state, drawing.source), state["stream"].request or action.instruction
             unsure = "; ".join(filter(None, (unsure, doubt(drawing.plan or "", before, asked))))
-        known = {"image": record.id, "plan": drawing.plan, "unsure": unsure, "verified": best.verified}
+        known = {"image": record.id, "plan": drawing.plan, "unsure": unsure, "verified": best.verified, "tried": tried}
         step = self._step(session, state, action, attempts, **known)
         if record.parents:
             step = step.model_copy(update={"source": record.parents[0]})
@@ -433,6 +435,19 @@ class Nodes:
             model=self.engine.model,
             params={name: value for name, value in settings.items() if value is not None},
         )
+
+
+def _tried(session: Session, kept: Trial | None = None) -> tuple[Tried, ...]:
+    """The drawings of the present step but for the one that is kept, written before anything names them."""
+    return tuple(
+        Tried(
+            key=session.artifacts.put_image(trial.drawing.image),
+            seed=trial.drawing.seed,
+            unsure=trial.comparison.unsure,
+        )
+        for trial in session.trials
+        if trial is not kept and trial.drawing.image is not None
+    )
 
 
 def _action(state: AgentState) -> Action:

@@ -87,6 +87,20 @@ class ImageRecord(_Record):
         return image_number(self.id)
 
 
+class Tried(_Record):
+    """A drawing that was not kept: it has no name, and nothing is made from it.
+
+    Attributes:
+        key: the artifact that holds its pixels.
+        seed: of the noise it grew from.
+        unsure: what it shows otherwise than planned; empty where nobody looked, or found nothing.
+    """
+
+    key: Key
+    seed: int
+    unsure: str = ""
+
+
 class Step(_Record):
     """One thing that was done in a turn.
 
@@ -104,6 +118,7 @@ class Step(_Record):
             that was to change nothing; empty if there is no doubt.
         verified: whether the model has looked at the picture.
         attempts: pictures that were drawn until this one was kept.
+        tried: those that were not kept, in their order.
         tool, arguments: of a tool call.
         unet_rows: rows that went through the UNet.
         tokens: read and written by the language model.
@@ -122,6 +137,7 @@ class Step(_Record):
     unsure: str = ""
     verified: bool = False
     attempts: int = 0
+    tried: tuple[Tried, ...] = ()
     tool: str | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
     unet_rows: int = 0

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from genllava.errors import InvalidRequest
 from genllava_agent import VisualAgent
 from genllava_agent.pictures import ThreadImage
-from genllava_agent.records import Head, ImageRecord, Pending, Question, Region, Request, Step, Turn
+from genllava_agent.records import Head, ImageRecord, Pending, Question, Region, Request, Step, Tried, Turn
 from genllava_agent.reply import Reply
 from genllava_agent.threads import Thread
 
@@ -66,7 +66,10 @@ def thread() -> Iterator[Thread]:
             Step(
                 action="edit", source="image_1", image="image_2", plan="a blue circle",
                 seen="image 1: a red circle in image 1, circle: red",
-                probabilities=CHANCES, unsure="a star seems to be missing", attempts=3, unet_rows=12, tokens=240,
+                probabilities=CHANCES, unsure="a star seems to be missing", attempts=3, tried=(
+                    Tried(key=store.put_image(Image.new("RGB", (64, 64), "pink")), seed=77, unsure=NASTY),
+                    Tried(key=store.put_image(Image.new("RGB", (64, 64), "gray")), seed=78),
+                ), unet_rows=12, tokens=240,
                 seconds=2.5,
             ),
             Step(action="tool", tool="collage", arguments={"a": NASTY}, source="image_1", image="image_3", text="done"),
@@ -101,6 +104,7 @@ def test_all_of_a_turn_is_on_the_page(source: str) -> None:
         *("image 1: a red circle", "a blue circle", "3 drawn, the best kept", "not sure: a star seems to be missing"),
         *("2. Called collage", "3. Answered", "4. Could not draw", "the picture broke", "5. Did not edit"),
         *("not that one", "Stopped early: the limit of 5 steps", "Where image_3 comes from", "made by collage"),
+        *("Drawn and not kept", "seed 77: <script>", "seed 78"),
         *("edit93.0%", "answer5.0%", "end the turn25.0%"),
     ):
         assert words in text, words
@@ -108,7 +112,7 @@ def test_all_of_a_turn_is_on_the_page(source: str) -> None:
     assert re.findall(r'class="badge (\w+)"', source) == ["ok", "ok", "ok", "error", "rejected"]
     shares = [attributes["width"] for tag, attributes in Page(source).tags if attributes.get("class") == "fill"]
     assert shares == ["93.0%", "5.0%", "2.0%", "75.0%", "25.0%", "100.0%", "93.0%", "5.0%", "2.0%"]
-    assert source.count("<img") == 1 + 2 + 2 + 2  # asked about; before and after twice; in the reply
+    assert source.count("<img") == 1 + 2 + 2 + 2 + 2  # asked about; before and after twice; not kept; in the reply
     assert source.count("<image") == 3
 
 

@@ -16,7 +16,7 @@ from genllava_agent.pages import notebook
 from genllava_agent.pages.lineage import Lineage
 from genllava_agent.pages.markup import data_uri, escaped, fitted
 from genllava_agent.pages.page_style import STYLE
-from genllava_agent.records import ImageRecord, Region, Step, Turn
+from genllava_agent.records import ImageRecord, Region, Step, Tried, Turn
 from genllava_agent.workers import KINDS
 
 if TYPE_CHECKING:
@@ -116,6 +116,11 @@ class _Pictures:
     def image(self, name: str) -> Image.Image:
         return self._store.picture(self.records[name])
 
+    def tried(self, tried: Tried) -> str:
+        """A drawing that was not kept, with what is wrong with it."""
+        told = f"seed {tried.seed}" + (f": {tried.unsure}" if tried.unsure else "")
+        return _figure(self._store.image(tried.key), "", told, "a drawing that was not kept")
+
     def figure(self, name: str, region: Region | None = None) -> str:
         """A picture with its name and where it comes from, and with a region marked on it."""
         record = self.records[name]
@@ -168,6 +173,9 @@ def _step(number: int, step: Step, pictures: _Pictures) -> str:
         found = f"not sure: {step.unsure}" if step.unsure else found
         tone = ' class="unsure"' if step.unsure else ""
         rows.append(f"<div><dt>Verification</dt><dd{tone}>{escaped(found)}</dd></div>")
+    if step.tried:
+        drawn = _gallery("".join(map(pictures.tried, step.tried)))
+        rows.append(f"<div><dt>Drawn and not kept</dt><dd>{drawn}</dd></div>")
     if step.probabilities:
         rows.append(f'<div><dt>How likely each action was</dt><dd class="chances">{_bars(step)}</dd></div>')
     return (

@@ -178,5 +178,6 @@ def artifacts_of(turn: Turn) -> list[tuple[str, str]]:
     """(key, kind) of every artifact that a turn names."""
     named = [(record.key, "png") if record.jpeg is None else (record.jpeg, "jpg") for record in turn.images]
     named += [(record.latents, "safetensors") for record in turn.images if record.latents is not None]
+    named += [(tried.key, "png") for step in turn.steps for tried in step.tried]
     region = turn.request.region
     return named + ([(region.mask, "png")] if region is not None and region.mask is not None else [])

@@ -24,6 +24,7 @@ _MODELS: Final[dict[str, type[BaseModel]]] = {
     for model in (
         records.ImageRecord,
         records.Step,
+        records.Tried,
         records.Request,
         records.Region,
         records.Question,
