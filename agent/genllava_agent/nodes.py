@@ -206,6 +206,10 @@ class Nodes:
         runtime.stream_writer(events.ToolStarted(action.tool or "", action.arguments))
         step, images = call(session, state, action)
         runtime.stream_writer(events.ToolFinished(action.tool or "", step.text, step.image))
+        for record in images.values():
+            runtime.stream_writer(events.ImageReady(record, session.image(record)))
+        if step.outcome == "error":  # the tool says so itself
+            runtime.stream_writer(events.StepFailed(step))
         return {"steps": [step], "images": images, "action": None, "focus": step.image or state["focus"]}
 
     def recover(self, state: AgentState, error: NodeError, runtime: Runtime[TurnSettings]) -> Command[Literal["route"]]:

@@ -19,7 +19,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.tools import tool
+from langchain_core.tools import ToolException, tool
 from langchain_tests.unit_tests import ChatModelUnitTests
 from PIL import Image, ImageOps
 from pydantic import BaseModel, Field
@@ -305,6 +305,82 @@ def test_tools_of_the_agent(planned: Any) -> None:
     assert reply.images[1].record.origin == "tool"
     assert reply.images[1].record.parents == ("image_1",)
     assert reply.images[1].image.tobytes() == ImageOps.mirror(reply.images[0].image).tobytes()
+
+
+@tool
+def shatter(image: Any) -> str:
+    """Break off."""
+    raise OSError("no room for pieces")
+
+
+@tool
+def refuse() -> str:
+    """Say that it does not work."""
+    raise ToolException("not today")
+
+
+shatter.metadata = {"images": ["image"]}
+refuse.handle_tool_error = True
+
+
+def test_events_of_tools_and_of_what_fails(planned: Any) -> None:
+    mirrored, shattered = {"image": "image_1", "times": 1}, {"image": "image_1"}
+    agent, _ = planned(
+        draw(),
+        call(("mirror", mirrored)),
+        call(("shatter", shattered)),
+        "Let me stop here.",
+        call(("refuse", {})),
+        "Enough.",
+        tools=[mirror, shatter, refuse],
+    )
+    heard = [event for event in agent.stream("draw, mirror, shatter") if not isinstance(event, events.Preview)]
+    steps = heard[-1].reply.steps
+    at = next(place for place, event in enumerate(heard) if isinstance(event, events.ToolStarted))
+    assert heard[at : at + 2] == [
+        events.ToolStarted("mirror", mirrored),
+        events.ToolFinished("mirror", "mirrored 1 times", "image_2"),
+    ]
+    ready, chosen, started, failed = heard[at + 2 : at + 6]
+    assert (ready.record.id, ready.record.origin) == ("image_2", "tool")
+    assert ready.image.tobytes() == heard[-1].reply.images[1].image.tobytes()
+    assert (chosen.kind, chosen.tool) == ("tool", "shatter")
+    assert started == events.ToolStarted("shatter", shattered)
+    assert failed == events.StepFailed(steps[2])
+    assert (failed.step.outcome, failed.step.tool, failed.step.arguments) == ("error", "shatter", shattered)
+    assert failed.step.text == "OSError: no room for pieces"
+    assert sum(isinstance(event, (events.ToolFinished, events.StepFailed)) for event in heard) == 2
+
+    heard = list(heard[-1].reply.thread.stream("refuse"))
+    at = next(place for place, event in enumerate(heard) if isinstance(event, events.ToolStarted))
+    (step, _last) = heard[-1].reply.steps
+    assert step.outcome == "error"
+    assert heard[at : at + 3] == [
+        events.ToolStarted("refuse", {}), events.ToolFinished("refuse", "not today"), events.StepFailed(step),
+    ]  # fmt: skip
+
+
+def test_an_answer_that_is_needed_is_an_event(planned: Any) -> None:
+    mirrored = {"image": "image_1", "times": 1}
+    agent, _ = planned(draw(), call(("mirror", mirrored)), "Mirrored.", tools=[mirror], approve="tool:mirror")
+    *before, needed, waits = agent.stream("draw, then mirror")
+    assert isinstance(needed, events.AnswerNeeded)
+    assert (needed.question.tool, needed.question.arguments) == ("mirror", mirrored)
+    assert needed.question == waits.reply.pending == waits.reply.thread.pending
+    assert not any(isinstance(event, (events.AnswerNeeded, events.ToolStarted)) for event in before)
+    after = list(waits.reply.thread.answer_stream({"decision": "approve"}))
+    kinds = [type(event) for event in after]
+    order = [events.TurnStarted, events.ToolStarted, events.ToolFinished, events.ImageReady, events.TurnFinished]
+    assert [kind for kind in kinds if kind in order] == order
+    assert events.AnswerNeeded not in kinds
+
+
+def test_pictures_of_tools_are_streamed_by_the_chat_model(planned: Any) -> None:
+    script = (draw(), call(("mirror", {"image": "image_1", "times": 1})), "Mirrored.")
+    said = planned(*script, tools=[mirror])[0].chat_model().invoke("draw, then mirror")
+    chunks = list(planned(*script, tools=[mirror])[0].chat_model().stream("draw, then mirror"))
+    assert len(shown([said])) == 2
+    assert [picture for chunk in chunks for picture in shown([chunk])] == shown([said])
 
 
 # --- as a chat model that calls other people's tools ---
