@@ -97,7 +97,7 @@ def outside() -> contextvars.Context:
     return context
 
 
-def heard_outside(start: Callable[[], Iterator[T]]) -> Iterator[T]:
+def heard_outside(start: Callable[[], Iterator[T]]) -> Generator[T]:
     """What `start` yields, all of it run `outside`."""
     context = outside()
     items = context.run(start)

@@ -44,7 +44,12 @@ async def streamed_async(text, **options):
     async for event in thread.astream(text, **options):
         pass
 
+def chat_model(text, **options):
+    for chunk in agent.chat_model(**options).stream(text):
+        pass
+
 WAYS = {{
+    "chat_model": chat_model,
     "call": thread,
     "stream": streamed,
     "acall": lambda *args, **options: asyncio.run(thread.acall(*args, **options)),
@@ -69,7 +74,7 @@ for line in sys.stdin:
     thread.undo()
     print(json.dumps(told), flush=True)
 """
-WRITES = ("what colour is the circle, and how many shapes are there, then tell me what you see", 25, {})
+WRITES = ("draw a small star, then tell me what you see, then draw a cross", 25, {})
 DRAWS = ("draw a large blue square in the middle", 100, {"num_inference_steps": 300})
 
 
@@ -85,7 +90,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Pop
 
 
 @pytest.mark.parametrize(("text", "passes", "options"), [WRITES, DRAWS], ids=["writing", "drawing"])
-@pytest.mark.parametrize("way", ["call", "stream", "acall", "astream"])
+@pytest.mark.parametrize("way", ["call", "stream", "acall", "astream", "chat_model"])
 def test_ctrl_c_stops_at_once_and_the_thread_goes_on(
     program: subprocess.Popen[str], way: str, text: str, passes: int, options: dict[str, Any]
 ) -> None:

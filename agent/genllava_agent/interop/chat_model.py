@@ -25,7 +25,7 @@ from pydantic import ConfigDict, Field, SecretStr, model_validator
 from genllava import layout
 from genllava.errors import InvalidRequest
 from genllava_agent import events
-from genllava_agent.background import heard_outside, in_background, stream_in_background
+from genllava_agent.background import Elsewhere, heard_outside, in_background, stream_in_background
 from genllava_agent.deciders import as_decider, speaks
 from genllava_agent.interop.chat_text import ReplyText
 from genllava_agent.interop.foreign import ignored, open_messages
@@ -244,16 +244,18 @@ class ChatGenLlava(BaseChatModel):
         )
         try:
             yield _chunk(_text(""))  # the text is the first block, whenever it comes
-            parts = heard_outside(
-                lambda: self._graph.stream(
-                    state,
-                    {"recursion_limit": 100_000},
-                    context=settings,
-                    stream_mode=["custom", "values"],
-                    version="v2",
+            parts = Elsewhere(
+                heard_outside(
+                    lambda: self._graph.stream(
+                        state,
+                        {"recursion_limit": 100_000},
+                        context=settings,
+                        stream_mode=["custom", "values"],
+                        version="v2",
+                    )
                 )
             )
-            with contextlib.closing(parts):  # type: ignore[type-var]
+            with contextlib.closing(parts):
                 try:
                     for part in parts:
                         new = ""
