@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 _NAMED: Final = re.compile(r"\b(?:image|picture|drawing)[ _]?(?:number |#)?(\d+)\b", re.IGNORECASE)
 _ORDINALS: Final = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _ORDINAL: Final = re.compile(rf"\b({'|'.join(_ORDINALS)}) (?:image|picture|drawing)\b", re.IGNORECASE)
+_ONE: Final = re.compile(rf"\bthe ({'|'.join(_ORDINALS[2:])}) one\b", re.IGNORECASE)
+_NOT_A_PICTURE: Final = re.compile(
+    rf"\b(?:images?|pictures?|drawings?|from|of (?!the (?:{'|'.join(_ORDINALS)}) one\b))\b", re.IGNORECASE
+)
+"""Where one of these is said, `the third one` may be a shape: `of the circles`, `from the left`, `in image 1`."""
 _MARKS: Final = " .,;:!?"
 _ASKS: Final = 3
 """Words that are left of a message and may ask for something; fewer are `please` or `thank you`."""
@@ -33,13 +38,14 @@ def grounded(text: str, pictures: int) -> str:
     return text
 
 
-def unknown_picture(text: str, pictures: int) -> str:
+def unknown_picture(text: str, pictures: int, new: int = 0) -> str:
     """What to say of a request for a picture by a number that none has; empty if it names none.
 
     Args:
         pictures: how many there are.
+        new: how many are to be drawn, which it may name as well.
     """
-    if all(1 <= number <= pictures for number in _numbers(text)):
+    if all(1 <= number <= pictures + new for number in _numbers(text) + _bare_numbers(text, pictures)):
         return ""
     there = {0: "there is no picture yet", 1: "there is one picture"}.get(pictures, f"there are {pictures} pictures")
     return f"There is no picture of that number: {there}."
@@ -99,6 +105,14 @@ def _numbers(text: str) -> list[int]:
     """The pictures that a text names by number."""
     numbers = [int(number) for number in _NAMED.findall(text)]
     return numbers + [_ORDINALS.index(word.lower()) + 1 for word in _ORDINAL.findall(text)]
+
+
+def _bare_numbers(text: str, pictures: int) -> list[int]:
+    """The pictures that a text names as `the third one`, where nothing else can be meant: there are several pictures to
+    tell from each other, and the first and the second `one` may be a shape all the same."""
+    if pictures < 2 or _NOT_A_PICTURE.search(text):
+        return []
+    return [_ORDINALS.index(word.lower()) + 1 for word in _ONE.findall(text)]
 
 
 def _verb(step: Step) -> str:

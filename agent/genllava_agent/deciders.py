@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from genllava_agent.session import Session
 
 FINISH: Final = "</s>"
+_SURE: Final = 0.9
+"""How likely it must be that something new is to be drawn, where the request names a picture that it cannot become."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,13 @@ class TaskTokens:
             return Decision(None, probabilities=probabilities, seen=conversation.seen)
         kind: Kind = KINDS[token]  # type: ignore[assignment]
         action = action_for(kind, state, probabilities, conversation.request)
-        if kind != "generate" and (unknown := self._out_of_reach(conversation, action.instruction)):
+        if kind != "generate":
+            unknown = self._out_of_reach(conversation, action.instruction)
+        elif probabilities[token] < _SURE:
+            unknown = unknown_picture(action.instruction, len(conversation.pictures), new=1)
+        else:
+            unknown = ""
+        if unknown:
             return Decision(None, unknown, probabilities, conversation.seen)
         return Decision(action, probabilities=probabilities, seen=conversation.seen)
 
