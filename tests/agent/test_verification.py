@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,13 @@ import pytest
 from genllava import Drawing, GenLlavaPipeline
 from genllava_agent import VisualAgent, events
 from genllava_agent.deciders import TaskTokens
-from genllava_agent.verification import as_planned, compare
+from genllava_agent.records import Request, Step, Turn
+from genllava_agent.session import Session
+from genllava_agent.state import AgentState
+from genllava_agent.verification import as_planned, compare, doubt, phrases
 from genllava_agent.workers import StreamWorker
 
+CIRCLE = "draw a large red circle at the top left and a small blue square in the middle"
 PLAN = "at the top a small red star, at the left a large blue circle, on white"
 
 
@@ -106,3 +111,167 @@ def test_a_picture_that_was_not_asked_for_is_said_to_be_unsure(pipeline: GenLlav
     last = heard[-1]
     assert isinstance(last, events.TurnFinished)
     assert "misunderstood" in last.reply.text
+
+
+def test_plans_and_captions_are_compared_by_phrases() -> None:
+    plan = "at the top a small red star, at the left a large blue circle, on white"
+    assert compare(plan, "at the left a large blue circle, at the top a small red star, on white.").mismatches == 0
+    wrong = compare(plan, "at the top a small red cross, on white")
+    assert wrong.missing == ("at the top a small red star", "at the left a large blue circle")
+    assert wrong.extra == ("at the top a small red cross",)
+    assert wrong.mismatches == 2
+    assert "seems to show at the top a small red cross instead" in wrong.unsure
+
+
+def test_what_was_seen_in_a_drawing_is_noted_of_it_from_then_on(kept: VisualAgent) -> None:
+    thread = kept.thread("noted")
+    drawn = thread("draw a small red star at the top and a large blue circle at the left", seed=2)
+    seen = drawn.images[0].record.caption
+    assert seen
+    assert compare(drawn.steps[0].plan or "", seen).mismatches == 0
+    kept.engine.live.clear()  # as in another process
+    asked = thread("where is the star?")
+    assert f"image 1: {seen}" in asked.steps[0].seen
+    assert thread("draw a green cross", seed=2, verify=0).images[0].record.caption is None, "nobody looked"
+
+
+def test_a_picture_that_is_not_as_planned_is_drawn_again(agent: VisualAgent) -> None:
+    request = "draw a small purple star at the top, a small orange cross at the left, a small cyan star in the middle"
+    for seed in range(8):  # at so little guidance most pictures show something else
+        heard = list(agent.stream(request, seed=seed, guidance_scale=0.3, verify=3))
+        checks = [event for event in heard if isinstance(event, events.Verified)]
+        last = heard[-1]
+        assert isinstance(last, events.TurnFinished)
+        (step,) = last.reply.steps
+        assert step.attempts == len(checks) <= 3
+        assert [check.again for check in checks] == [bool(c.unsure) and c.attempt < 3 for c in checks]
+        assert step.unsure in [check.unsure for check in checks]
+        assert bool(step.unsure) == all(check.unsure for check in checks)
+        assert bool(step.unsure) == ("not sure" in last.reply.text)
+        assert step.unet_rows == 8 * step.attempts  # four steps of two rows
+        if step.attempts > 1:
+            break
+    assert step.attempts > 1, "no picture was drawn again: try a harder request"
+    assert len(last.reply.thread.images) == 1
+    blind = agent(request, seed=seed, guidance_scale=0.3, verify=0)
+    assert (blind.steps[0].attempts, blind.steps[0].unsure) == (1, "")
+
+
+class Looks(StreamWorker):
+    """Misses so many things of the plan in each drawing that it is shown."""
+
+    def __init__(self, *missed: int) -> None:
+        self.missed, self.drawn = missed, list[Drawing]()
+
+    def describe(self, session: Session, state: AgentState, drawing: Drawing) -> str | None:
+        named = phrases(drawing.plan or "")
+        seen = named[: len(named) - self.missed[len(self.drawn)]]
+        self.drawn.append(drawing)
+        return ", ".join(seen)
+
+
+def looking(pipeline: Any, store: Any, *missed: int) -> tuple[VisualAgent, list[Drawing]]:
+    decider = TaskTokens()
+    decider.worker = worker = Looks(*missed)
+    return VisualAgent(pipeline, store=store, decider=decider, verify=3), worker.drawn
+
+
+@pytest.mark.parametrize(
+    ("missed", "best"), [((2, 1, 2), 1), ((1, 2, 2), 0), ((2, 2, 1), 2), ((2, 1, 1), 1), ((1, 0), 1), ((0,), 0)]
+)
+def test_the_best_is_kept_whenever_it_was_drawn(pipeline: Any, missed: tuple[int, ...], best: int) -> None:
+    agent, drawn = looking(pipeline, ":memory:", *missed)
+    reply = agent(CIRCLE, seed=1)
+    assert len({drawing.image.tobytes() for drawing in drawn if drawing.image is not None}) == len(missed)
+    assert reply.image is not None
+    assert drawn[best].image is not None
+    assert reply.image.tobytes() == drawn[best].image.tobytes()
+    assert reply.images[0].record.seed == drawn[best].seed
+    (step,) = reply.steps
+    assert step.attempts == len(missed)
+    assert len(step.unsure.split(" and ")) == max(1, missed[best])
+    assert bool(step.unsure) == bool(missed[best])
+    others = [drawing for place, drawing in enumerate(drawn) if place != best]
+    assert [tried.seed for tried in step.tried] == [drawing.seed for drawing in others]
+    assert all(tried.unsure.endswith("seems to be missing") for tried in step.tried)
+
+
+def test_what_was_tried_is_kept_for_the_page_and_is_no_picture_of_the_thread(pipeline: Any, tmp_path: Path) -> None:
+    agent, drawn = looking(pipeline, tmp_path / "store", 2, 1, 2)
+    thread = agent("draw a large red circle at the top left and a small blue square in the middle", seed=1).thread
+    (step,) = thread.history()[0].steps
+    assert list(thread.images) == ["image_1"]
+    assert step.unet_rows == thread.images["image_1"].record.unet_rows == sum(each.unet_rows for each in drawn)
+    pixels = [drawing.image.tobytes() for drawing in drawn if drawing.image is not None]
+    agent.close()
+    again = VisualAgent(pipeline, store=tmp_path / "store").thread(thread.name)
+    branch = again.branch("b")
+    again.delete()
+    (kept,) = branch.history()[0].steps
+    store = branch.agent.store.open("b")
+    assert [store.image(tried.key).tobytes() for tried in kept.tried] == [pixels[0], pixels[2]]
+    page = branch.trace(tmp_path / "page.html").read_text()
+    assert page.count("<img") == 4, "what was drawn in the step, kept or not, and the reply's"
+    assert "Drawn and not kept" in page
+    assert all(f"seed {drawn[place].seed}: " in page for place in (0, 2))
+    branch("make the circle green", seed=1)
+    assert list(branch.images) == ["image_1", "image_2"]
+    branch.delete()
+    assert not [file for file in (tmp_path / "store").rglob("*") if file.is_file()]
+
+
+def test_what_was_tried_is_known_after_a_question(pipeline: Any, tmp_path: Path) -> None:
+    agent, drawn = looking(pipeline, tmp_path, 1, 0)
+    assert agent.thread("t")(f"{CIRCLE}, then make the circle green", seed=1, approve="edit").pending
+    agent.close()
+    done = VisualAgent(pipeline, store=tmp_path).thread("t").approve()
+    assert [step.action for step in done.steps] == ["generate", "edit"]
+    assert [tried.seed for tried in done.steps[0].tried] == [drawn[0].seed]
+
+
+def test_what_was_tried_before_a_fault_is_shown_too(pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent, drawn = looking(pipeline, ":memory:", 1)
+    draw = StreamWorker.draw
+
+    def broken(*args: Any) -> Drawing:
+        if drawn:
+            raise RuntimeError("CUDA out of memory")
+        return draw(*args)
+
+    monkeypatch.setattr(StreamWorker, "draw", broken)
+    reply = agent(CIRCLE, seed=1)
+    assert [step.outcome for step in reply.steps] == ["error", "error"]
+    assert [[tried.seed for tried in step.tried] for step in reply.steps] == [[1], []]
+    assert reply.images == ()
+
+
+def test_turns_that_were_stored_before_can_be_read() -> None:
+    """What is new in a record has a value that it takes where it is missing."""
+    turn = Turn(id="a", parent=None, number=1, at=0, request=Request(text="x"), steps=(Step(action="generate"),))
+    assert Turn.model_validate_json(turn.model_dump_json(exclude={"steps": {0: {"tried"}}})) == turn
+
+
+def test_an_edit_that_changes_nothing_may_be_a_misunderstanding() -> None:
+    before = "at the left a small red star, on black"
+    assert doubt("at the left a small red star, on white", before, "make it white") == ""
+    assert doubt(before, "", "mix it up") == ""
+    assert "misunderstood 'mix it up'" in doubt("on black, at the left a small red star", before, "mix it up")
+
+
+def test_an_edit_that_would_change_nothing_is_said_to_be_unsure(agent: VisualAgent) -> None:
+    drawn = agent(
+        "draw a small red star at the top left, a large blue circle in the middle, a small green square at the bottom",
+        seed=1,
+    )
+    assert "misunderstood" not in drawn.text
+    requests = ["make the circle like the square", "put the star where the star is", "turn the square into itself"]
+    unchanged = 0
+    for request in requests:
+        for step in drawn.thread.branch()(request, seed=1).steps:
+            if step.action == "edit" and step.outcome == "ok":
+                same = not compare(step.plan or "", drawn.steps[0].plan or "").mismatches
+                assert ("misunderstood" in step.unsure) == same
+                unchanged += same
+    assert unchanged, "none of these was planned as no change: ask for something odder"
+    sure = drawn.thread("make the square yellow", seed=1).steps[0]
+    assert sure.unsure == ""
