@@ -81,7 +81,7 @@ def agent_that(pipeline: GenLlavaPipeline, see: Callable[[Drawing], str], plan: 
 
     decider = TaskTokens()
     decider.worker = Told()
-    return VisualAgent(pipeline, store=":memory:", decider=decider)
+    return VisualAgent(pipeline, store=":memory:", decider=decider, verify=3)
 
 
 DRAWN = Drawing(None, None, None, 0)
