@@ -78,12 +78,11 @@ class Elsewhere(Iterator[T]):
     def __next__(self) -> T:
         item: Any = self._worker.submit(self._context.run, lambda: next(self._items, _END)).result()
         if item is _END:
-            self._worker.shutdown()
             raise StopIteration
         return item  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        """End the work, as soon as it has come to its next item or has stopped."""
+        """End the work, as soon as it has come to its next item or has stopped, and the thread with it."""
         self._worker.submit(self._context.run, self._items.close).result()
         self._worker.shutdown()
 

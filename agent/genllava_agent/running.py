@@ -121,6 +121,7 @@ class Runner:
                         yield part["data"]
                     else:
                         last = part
+                parts.close()
             except BaseException as error:
                 gone = True
                 parts.close()
