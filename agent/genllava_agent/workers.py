@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from genllava.errors import InvalidRequest
 from genllava.layout import DESCRIBE
+from genllava_agent.errors import UnknownImage
 from genllava_agent.records import ImageRecord, Request, image_number
 from genllava_agent.state import Action, AgentState
 from genllava_agent.verification import as_planned
@@ -175,4 +176,7 @@ class VerbWorker:
         name = action.image or state.get("focus")
         if name is None:
             return None
-        return session.drawing(session.known(state)[name])
+        known = session.known(state)
+        if name not in known:
+            raise UnknownImage(f"there is no picture {name!r} in this thread: {', '.join(known) or 'none so far'}")
+        return session.drawing(known[name])

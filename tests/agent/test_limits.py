@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from genllava.errors import Cancelled, InvalidRequest
 from genllava_agent import Limits, VisualAgent
-from genllava_agent.deciders import LabelScoring
+from genllava_agent.deciders import Decision, LabelScoring
 from genllava_agent.errors import InvalidAnswer, NothingToUndo
 from genllava_agent.live import window_start
+from genllava_agent.records import Kind
+from genllava_agent.session import Session
+from genllava_agent.state import Action, AgentState
+from genllava_agent.workers import VerbWorker
 from genllava_finetune.shapes.parser import parse
 from genllava_finetune.shapes.render import render
 from genllava_finetune.shapes.scene import Scene, Thing
@@ -43,6 +51,89 @@ def test_a_turn_that_ends_before_it_began_can_be_gone_on_from(agent: VisualAgent
     assert "red" in thread("what colour is the circle in image 1?").text
     edited = thread("make the square green", seed=1)
     assert ("square", "green") in colours(edited.image)
+
+
+class Restless:
+    """Never ends a turn: does these things over and over, to pictures that there are and that there are not."""
+
+    worker = VerbWorker()
+    needs_model = False
+
+    def __init__(self, wanted: list[tuple[Kind, str | None, str]]) -> None:
+        self.wanted = itertools.cycle(wanted)
+
+    def decide(self, session: Session, state: AgentState, possible: list[Kind], may_finish: bool) -> Decision:
+        kind, image, words = next(self.wanted)
+        return Decision(Action(kind=kind, image=image, instruction=words))
+
+
+WANTED = st.lists(
+    st.tuples(
+        st.sampled_from(["understand", "generate", "edit"]),
+        st.sampled_from([None, "image_1", "image_2", "image_3", "image_9"]),
+        st.sampled_from(["a red circle", "make it blue", "what is it?", "a small star", "how many?"]),
+    ),
+    min_size=1,
+    max_size=5,
+)
+LIMITS = st.builds(
+    Limits, steps=st.integers(1, 4), images=st.integers(1, 3), tokens=st.integers(1, 1000), unet_rows=st.integers(1, 9)
+)
+
+
+def test_whatever_never_ends_ends_within_every_limit(pipeline: Any) -> None:
+    counters, spent = pipeline.counters, list[tuple[int, int]]()
+
+    def begun(*_: Any) -> None:
+        spent.append((counters.prefilled_tokens + counters.decoded_tokens, rows))
+
+    def drawing(_module: Any, arguments: Any) -> None:
+        nonlocal rows
+        begun()
+        rows += len(arguments[0])  # counted here as they begin: the counters are told when a drawing is done
+
+    rows, reasons = 0, set[str]()
+    hooks = [
+        pipeline.llava.model.language_model.register_forward_pre_hook(begun),
+        pipeline.unet.register_forward_pre_hook(drawing),
+    ]
+
+    @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(WANTED, LIMITS, st.booleans())
+    def run(wanted: list[tuple[Kind, str | None, str]], limits: Limits, with_picture: bool) -> None:
+        nonlocal rows
+        agent = VisualAgent(pipeline, store=":memory:", decider=Restless(wanted), verify=0, num_inference_steps=2)
+        spent.clear()
+        rows, tokens = 0, counters.prefilled_tokens + counters.decoded_tokens
+        reply = agent("go on for ever", shown() if with_picture else None, limits=limits)
+        assert reply.stopped
+        reasons.add(re.sub(r"\d+ ", "", reply.stopped))
+        assert len(reply.steps) <= limits.steps
+        assert len(reply.images) <= limits.images
+        assert all(read - tokens < limits.tokens for read, _ in spent), "nothing is begun when it is spent"
+        assert all(drawn < limits.unet_rows for _, drawn in spent)
+
+        thread, done = reply.thread, [step for step in reply.steps if step.outcome == "ok"]
+        assert thread.unfinished is None
+        assert [turn.steps for turn in thread.history()] == [reply.steps]
+        made = [name for name in thread.images if thread.images[name].record.origin != "user"]
+        assert [step.image for step in reply.steps if step.image is not None] == made
+        assert [picture.id for picture in reply.images] == made
+        assert all(step.text for step in reply.steps if step.outcome == "error")
+        assert f"I stopped early ({reply.stopped})" in reply.text
+        assert "Whatever else you asked for is not done" in reply.text
+        said = reply.text.split("Done: ")[1].split(". Whatever")[0]
+        assert said.count(",") + 1 == max(1, len(done))
+        assert ("nothing" in said) == (not done)
+        assert re.findall(r"(?:drew|edited) (image_\d+)", said) == made
+        assert set(re.findall(r"image_\d+", said)) <= set(thread.images)
+
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert len(reasons) >= 5, "these requests come to few ends"
 
 
 def test_every_attempt_counts(agent: VisualAgent) -> None:
