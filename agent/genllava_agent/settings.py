@@ -37,8 +37,8 @@ class TurnSettings(BaseModel):
         seed: of every picture of the turn; a new one if None.
         task: what to do, if that is not left to the model.
         approve: actions that wait for the user's word: `understand`, `generate`, `edit`, `tool`, `tool:NAME`.
-        verify: pictures drawn at most for one that is kept; 0 and 1 draw once, and 0 does not look at it either. More than 1
-            has bought nothing with the model that ships (README, limits).
+        verify: pictures drawn at most for one that is kept; 0 and 1 draw once, and 0 does not look at it either.
+            More have bought nothing with the model that ships (README, limits).
         margin: the graph asks what is meant where the first action is less than this more likely than the second.
         previews: small pictures shown of each while it is drawn, at most.
         limits: where the turn stops.
