@@ -3,6 +3,9 @@
 An edit is drawn twice from the same noise: once as planned, and once with the caption of its source as the plan. Where
 both come to the same, the difference to the source is the decoder's and not the user's, and the source stays as it was;
 after DiffEdit (arXiv 2210.11427), which compares the two conditionings in noise.
+
+That is decided latent by latent, each with its cell of pixels, so that both go on showing the same. Of a cell in which
+something was changed the pixels around that are kept as well.
 """
 
 from __future__ import annotations
@@ -13,17 +16,19 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from genllava.image_decoder import Picture
 from genllava.pipeline_output import Drawing
 
 _ALIKE: Final = 30
 """Largest difference of a channel, in levels of 255, between pixels that came to the same."""
+_RIM: Final = 3
+"""Pixels that the soft edge of what was changed reaches beyond it."""
 
 
 def keep_unchanged(edited: Drawing, unedited: Drawing, source: Picture) -> Drawing:
-    """`edited` where something was changed, and `source` elsewhere: pixels and latents alike.
+    """`edited` where something was changed, and `source` elsewhere.
 
     Args:
         unedited: the same noise drawn with the caption of the source.
@@ -34,20 +39,23 @@ def keep_unchanged(edited: Drawing, unedited: Drawing, source: Picture) -> Drawi
     assert unedited.image is not None
     assert source.latents is not None
     size = edited.image.height // edited.latents.shape[1]
-    changed = _changed_cells(edited.image, unedited.image, size)
-    mask = Image.fromarray(np.kron(changed, np.full((size, size), 255)).astype(np.uint8))
+    changed = np.abs(np.asarray(edited.image).astype(int) - np.asarray(unedited.image).astype(int)).max(2) > _ALIKE
+    cells = _cells(changed, size)
+    mask = _grown(changed) & np.kron(cells, np.ones((size, size), dtype=bool))
     return replace(
         edited,
-        image=Image.composite(edited.image, source.image, mask),
-        latents=torch.where(torch.from_numpy(changed), edited.latents, source.latents),
+        image=Image.composite(edited.image, source.image, Image.fromarray(mask)),
+        latents=torch.where(torch.from_numpy(cells), edited.latents, source.latents),
         unet_rows=edited.unet_rows + unedited.unet_rows,
     )
 
 
-def _changed_cells(edited: Image.Image, unedited: Image.Image, size: int) -> NDArray[np.bool_]:
+def _cells(changed: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
     """[h, w]: which cells of `size` pixels, one latent each, hold something that was changed."""
-    difference = np.abs(np.asarray(edited).astype(int) - np.asarray(unedited).astype(int)).max(2)
-    height, width = difference.shape
-    cells = difference.reshape(height // size, size, width // size, size)
-    changed: NDArray[np.bool_] = cells.max((1, 3)) > _ALIKE
-    return changed
+    height, width = changed.shape
+    return np.asarray(changed.reshape(height // size, size, width // size, size).any((1, 3)))
+
+
+def _grown(changed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pixels that were changed and those around them."""
+    return np.asarray(Image.fromarray(changed).convert("L").filter(ImageFilter.MaxFilter(2 * _RIM + 1))) > 0

@@ -48,8 +48,10 @@ def test_cells_that_come_to_the_same_are_the_source() -> None:
     kept = keep_unchanged(edited, unedited, source)
     changed = np.zeros((4, 4), dtype=bool)
     changed[2, 1] = True
-    assert np.array_equal(pixels(kept.image).any(2), np.kron(changed, np.ones((8, 8))) > 0)
-    assert np.array_equal(pixels(kept.image)[16:24, 8:16], pixels(edited.image)[16:24, 8:16])
+    there = np.zeros((32, 32), dtype=bool)
+    there[16:22, 8:14] = True  # three pixels around it, within the cell
+    assert np.array_equal(pixels(kept.image).any(2), there)
+    assert np.array_equal(pixels(kept.image)[there], pixels(edited.image)[there])
     assert kept.latents is not None
     assert torch.equal(kept.latents, 100.0 * torch.from_numpy(changed).expand(2, 4, 4))
     assert (kept.unet_rows, kept.plan, kept.source) == (6, "plan", 1)
@@ -87,6 +89,12 @@ def test_what_changes_everywhere_is_kept_nowhere(shipped: GenLlavaPipeline, sour
     assert scene is not None
     assert scene.background == "black"
     assert (pixels(drawing.image) != pixels(source)).any(2).mean() > 0.9
+
+
+def test_of_what_surrounds_a_change_the_tone_is_kept(shipped: GenLlavaPipeline, source: Image.Image) -> None:
+    toned = Image.fromarray(np.minimum(pixels(source), 250))  # nearly white, as no picture of the model's is
+    left = pixels(shipped.edit(toned, "remove the circle", seed=1).image)
+    assert (left[:48, :48] == 250).all(2).mean() > 0.3, "not a white square where the circle was"
 
 
 def test_batched_edits_keep_what_single_ones_do(shipped: GenLlavaPipeline, source: Image.Image) -> None:
