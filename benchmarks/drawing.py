@@ -1,4 +1,4 @@
-"""UNet rows of the default picture against a hundred: the same requests, drawn both ways, read by the oracle."""
+"""Steps of the default picture against a hundred: the same requests, drawn both ways, read by the oracle."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def measure(pipeline: GenLlavaPipeline, n: int = 150) -> dict[str, object]:
 
     Returns, for each of the two:
         rows: UNet rows of a picture by default.
-        default, many: the shares of pictures that show their plan, with `rows` and with 100 rows.
+        default, many: the shares of pictures that show their plan, by default and with 100 steps.
         discordant: pictures right only by default, and right only with many.
     """
     return {suite: _compare(pipeline, build_suite(suite, "dev", n)) for suite in ("generation", "editing")}
