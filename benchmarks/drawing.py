@@ -46,8 +46,7 @@ def _draw(pipeline: GenLlavaPipeline, cases: list[Case], **options: int) -> tupl
             drawings = pipeline.generate(plans, plan=plans, seed=seeds, **options)  # type: ignore[arg-type]
         else:
             sources = [case.pictures[0][0] for case in part]
-            requests = [case.dialogue.turns[0].user for case in part]
-            drawings = pipeline.edit(sources, requests, plan=plans, seed=seeds, **options)  # type: ignore[arg-type]
+            drawings = pipeline.edit(sources, plans, plan=plans, seed=seeds, **options)  # type: ignore[arg-type]
         rows = drawings[0].unet_rows
         right += [
             drawing.image is not None and parse(drawing.image).scene == step.target
