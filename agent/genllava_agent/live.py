@@ -40,6 +40,11 @@ class Standing:
     start: int = 0
     marks: dict[str, Mark] = field(default_factory=dict)
 
+    @property
+    def last(self) -> str:
+        """The turn at whose end it stands."""
+        return next(reversed(self.marks))
+
 
 class LiveConversations:
     """Conversations by the turns they went through. What is taken out is a copy that shares what was computed."""
@@ -83,8 +88,8 @@ class LiveConversations:
         """Keep a conversation that has come to the end of turn `last`."""
         standing.marks[last] = standing.conversation.mark()
         with self._guard:
-            # One whose every turn is in the new one has nothing that it has not.
-            self._kept = [old for old in self._kept if not old.marks.keys() <= standing.marks.keys()]
+            # One whose last turn is in the new one, and so are those before it, has nothing that the new one has not.
+            self._kept = [old for old in self._kept if old.start != standing.start or old.last not in standing.marks]
             self._kept.append(standing)
             if len(self._kept) == 1:  # the latest stays, however large
                 return
