@@ -372,7 +372,10 @@ class Conversation:
         self, task: str, plan: str | None, seeds: list[int], settings: Settings,
         on_plan: Callable[[segments.Plan], object] | None,
     ) -> Drawing:  # fmt: skip
-        numbers, aside = range(1, len(self.pictures) + 1), self._stream.aside([0])
+        numbers, before = range(1, len(self.pictures) + 1), None
+        if task == I2I and settings.conditioner == "head":
+            self._stream.logits()  # nothing is read twice
+            before = self._stream.aside([0])
         if plan is None:
             temperature = float(self._pipeline.config["plan_temperature"])
             (planned,) = segments.write_plans(self._stream, task, numbers, seeds, temperature, settings.cancel)
@@ -388,7 +391,7 @@ class Conversation:
         sources = None if planned.source is None else [self.pictures[planned.source - 1]]
         unedited = None
         if planned.source is not None and (caption := self.captions.get(planned.source)):
-            unedited = segments.read_unedited(aside, [0], [planned.source], [caption])
+            unedited = segments.unedited(before, [0], [planned.source], [caption], [planned])
         (drawing,) = painting.paint(self._pipeline, [planned], states, sources, seeds, settings, unedited)
         self._join(drawing)
         return drawing

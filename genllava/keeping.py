@@ -39,15 +39,30 @@ def keep_unchanged(edited: Drawing, unedited: Drawing, source: Picture) -> Drawi
     assert unedited.image is not None
     assert source.latents is not None
     size = edited.image.height // edited.latents.shape[1]
-    changed = np.abs(np.asarray(edited.image).astype(int) - np.asarray(unedited.image).astype(int)).max(2) > _ALIKE
+    changed = _whole_things(_differs(edited.image, unedited.image), _differs(source.image, unedited.image))
     cells = _cells(changed, size)
-    mask = _grown(changed) & np.kron(cells, np.ones((size, size), dtype=bool))
+    mask = changed | _differs(edited.image, source.image)  # of other pixels the latents tell the same
+    mask &= np.kron(cells, np.ones((size, size), dtype=bool))
     return replace(
         edited,
         image=Image.composite(edited.image, source.image, Image.fromarray(mask)),
         latents=torch.where(torch.from_numpy(cells), edited.latents, source.latents),
         unet_rows=edited.unet_rows + unedited.unet_rows,
     )
+
+
+def _differs(image: Image.Image, other: Image.Image) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(np.asarray(image).astype(int) - np.asarray(other).astype(int)).max(2) > _ALIKE)
+
+
+def _whole_things(changed: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What was changed, with what touches it of where the source is not as the model would draw it: an object that is
+    larger in the source than in either drawing does not leave its rim behind."""
+    from scipy import ndimage
+
+    labels, _ = ndimage.label(changed | other)
+    touched = np.unique(labels[changed])
+    return _grown(np.isin(labels, touched[touched > 0]))
 
 
 def _cells(changed: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:

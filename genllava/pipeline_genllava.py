@@ -449,11 +449,10 @@ class GenLlavaPipeline(DiffusionPipeline):
             results |= {row: Drawing(None, text, None, seeds[row]) for row, text in zip(spoken, texts, strict=True)}
         if drawn:
             picked = [seeds[row] for row in drawn]
-            stream, unedited = stream.select(drawn), None
+            stream = stream.select(drawn)
             noted = [layout.noted_caption(seen[row], 1) for row in drawn] if sources is not None else []
-            if known := [place for place, caption in enumerate(noted) if caption]:
-                captions = [noted[place] for place in known]
-                unedited = segments.read_unedited(stream.aside(known), known, [1] * len(known), captions)
+            known = [place for place, caption in enumerate(noted) if caption]
+            before = stream.aside(known) if known and settings.conditioner == "head" else None
             if given is None:
                 temperature = float(self.config["plan_temperature"])
                 plans = segments.write_plans(stream, task, [1], picked, temperature, settings.cancel)
@@ -462,6 +461,8 @@ class GenLlavaPipeline(DiffusionPipeline):
             states = segments.read_queries(stream) if settings.conditioner == "head" else None
             clock.lap("planning")
             edited = None if sources is None else [sources[row] for row in drawn]
+            captions, kept = [noted[place] for place in known], [plans[place] for place in known]
+            unedited = segments.unedited(before, known, [1] * len(known), captions, kept)
             drawings = painting.paint(self, plans, states, edited, picked, settings, unedited)
             results |= zip(drawn, drawings, strict=True)
         clock.lap("drawing" if drawn else "answering")

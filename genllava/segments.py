@@ -249,19 +249,35 @@ def skip_queries(stream: TokenStream) -> None:
     stream.append_all(layout.drawing(stream.language.tokenizer, 0 if queries is None else len(queries)))
 
 
-def read_unedited(
-    aside: TokenStream, rows: Sequence[int], numbers: Sequence[int], captions: Sequence[str]
-) -> Unedited:
-    """What the model makes of edits that would leave their pictures as they are.
+def unedited(
+    before: TokenStream | None,
+    rows: Sequence[int],
+    numbers: Sequence[int],
+    captions: Sequence[str],
+    plans: Sequence[Plan],
+) -> Unedited | None:
+    """Edits that would leave their pictures as they are; None where that is what all are planned as.
 
     Args:
-        aside: from before the plans of the edits, of these rows alone.
-        numbers: of the pictures.
-        captions: of the pictures.
+        before: from before the plans of the edits, of these rows alone; None where the captions are enough.
+        numbers, captions: of the pictures.
+        plans: of the edits. One that says what its picture shows already is left out: the words are as they were, so
+            what it is to change is not among them.
     """
-    written = [f"{layout.picture_prefix(number)} {caption}" for number, caption in zip(numbers, captions, strict=True)]
-    plans = [put_plan(aside, place, I2I, text, numbers) for place, text in enumerate(written)]
-    return Unedited(rows, plans, read_queries(aside))
+    said = [Plan(caption, number) for caption, number in zip(captions, numbers, strict=True)]
+    states = None
+    if before is not None and said:
+        for place, plan in enumerate(said):
+            put_plan(before, place, I2I, f"{layout.picture_prefix(numbers[place])} {plan.text}", numbers)
+        states = read_queries(before)
+    other = [place for place, plan in enumerate(plans) if _said(plan.text) != _said(captions[place])]
+    if not other:
+        return None
+    return Unedited([rows[n] for n in other], [said[n] for n in other], None if states is None else states[other])
+
+
+def _said(text: str) -> list[str]:
+    return sorted(phrase.strip() for phrase in text.lower().split(","))
 
 
 def read_queries(stream: TokenStream) -> Tensor | None:

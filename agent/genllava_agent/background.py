@@ -83,8 +83,12 @@ class Elsewhere(Iterator[T]):
 
     def close(self) -> None:
         """End the work, as soon as it has come to its next item or has stopped, and the thread with it."""
-        self._worker.submit(self._context.run, self._items.close).result()
-        self._worker.shutdown()
+        try:
+            self._worker.submit(self._context.run, self._items.close).result()
+        except RuntimeError:  # it was closed before, or the program ends; then nothing is being worked for
+            self._items.close()
+        finally:
+            self._worker.shutdown()
 
 
 def outside() -> contextvars.Context:

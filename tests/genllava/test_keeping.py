@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from genllava import Drawing, GenLlavaPipeline
 from genllava.image_decoder import Picture, encode
@@ -42,19 +42,41 @@ def plain(level: int, seed: int = 0) -> Drawing:
 
 
 def test_cells_that_come_to_the_same_are_the_source() -> None:
-    edited, unedited, source = plain(100), plain(110), Picture(Image.new("RGB", (32, 32)), torch.zeros(2, 4, 4))
+    edited, unedited = plain(100), plain(110)
+    source = Picture(Image.new("RGB", (32, 32), (95, 95, 95)), torch.zeros(2, 4, 4))
     assert edited.image is not None
     edited.image.paste((200, 100, 100), (9, 17, 11, 19))  # within one cell: third row, second column
     kept = keep_unchanged(edited, unedited, source)
     changed = np.zeros((4, 4), dtype=bool)
-    changed[2, 1] = True
+    changed[1:3, 0:2] = True
     there = np.zeros((32, 32), dtype=bool)
-    there[16:22, 8:14] = True  # three pixels around it, within the cell
-    assert np.array_equal(pixels(kept.image).any(2), there)
+    there[14:22, 6:14] = True  # it and three pixels around it
+    assert np.array_equal((pixels(kept.image) != 95).any(2), there)
     assert np.array_equal(pixels(kept.image)[there], pixels(edited.image)[there])
     assert kept.latents is not None
     assert torch.equal(kept.latents, 100.0 * torch.from_numpy(changed).expand(2, 4, 4))
     assert (kept.unet_rows, kept.plan, kept.source) == (6, "plan", 1)
+
+
+@pytest.mark.parametrize("radius", [18, 20, 22])
+@pytest.mark.parametrize("middle", [40, 64])
+def test_no_rim_is_left_of_what_was_larger_than_the_model_draws_it(
+    shipped: GenLlavaPipeline, radius: int, middle: int
+) -> None:
+    drawn = Image.new("RGB", (128, 128), "white")
+    box = (middle - radius, middle - radius, middle + radius, middle + radius)
+    ImageDraw.Draw(drawn).ellipse(box, fill=(220, 40, 40))
+    red, green, blue = pixels(shipped.edit(drawn, "make the circle green", seed=1).image).astype(int).transpose(2, 0, 1)
+    assert ((red > green + 60) & (red > blue + 60)).sum() < 10
+
+
+def test_an_edit_in_the_words_that_were_seen_is_drawn(shipped: GenLlavaPipeline) -> None:
+    star = Image.fromarray(np.asarray(render(Scene("white", (Thing(4, "star", "blue", "large", 0, 0),)))))
+    chat = shipped.conversation()
+    chat.add_user("turn the star into a cross", [star])
+    caption = chat.captions[1]
+    drawing = chat.draw("[I2I]", plan=f"image 1: {caption}", seed=1)
+    assert drawing.unet_rows == 4, "not compared with itself"
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -70,6 +92,9 @@ def test_what_is_not_edited_stays_pixel_by_pixel(shipped: GenLlavaPipeline, sour
     assert drawing.latents is not None
     assert torch.allclose(drawing.latents[:, 5:, 5:], encode(shipped.vae, [source])[0][:, 5:, 5:], atol=1e-5)
     assert drawing.unet_rows == shipped.counters.unet_rows == 8
+    assert shipped.counters.aside_tokens == 0, "words are enough"
+    again = shipped.edit(source, "make the circle green", seed=seed, conditioner="head")
+    assert again.unet_rows == 8
     assert shipped.counters.aside_tokens > 0
 
 
