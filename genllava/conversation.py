@@ -240,7 +240,7 @@ class Conversation:
             source: number of the picture that is edited.
 
         Raises:
-            InvalidRequest: too long, or an empty plan.
+            InvalidRequest: too long.
         """
         prefix = "" if source is None else f"{layout.picture_prefix(source)} "
         start, *ids = layout.plan(self._language.tokenizer, task, prefix + plan)

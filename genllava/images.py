@@ -88,6 +88,11 @@ def unletterbox(square: Image.Image, size: tuple[int, int]) -> Image.Image:
     return part.resize(size, Image.Resampling.BICUBIC)
 
 
+def difference(image: Image.Image, other: Image.Image) -> NDArray[np.int_]:
+    """[H, W]: how far two pictures of one size are apart, in levels of 255 of the channel that differs most."""
+    return np.asarray(np.abs(np.asarray(image).astype(int) - np.asarray(other).astype(int)).max(2))
+
+
 def content_key(image: Image.Image) -> str:
     """Identity of a picture: a hash of its pixels, size and mode."""
     head = f"{image.mode}:{image.width}x{image.height}:".encode()

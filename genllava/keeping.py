@@ -16,9 +16,10 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from genllava.image_decoder import Picture
+from genllava.images import difference
 from genllava.pipeline_output import Drawing
 
 _ALIKE: Final = 30
@@ -39,9 +40,10 @@ def keep_unchanged(edited: Drawing, unedited: Drawing, source: Picture) -> Drawi
     assert unedited.image is not None
     assert source.latents is not None
     size = edited.image.height // edited.latents.shape[1]
-    changed = _whole_things(_differs(edited.image, unedited.image), _differs(source.image, unedited.image))
+    told, drawn_otherwise = difference(edited.image, unedited.image), difference(source.image, unedited.image)
+    changed = _whole_things(told > _ALIKE, drawn_otherwise > _ALIKE)
     cells = _cells(changed, size)
-    mask = changed | _differs(edited.image, source.image)  # of other pixels the latents tell the same
+    mask = changed | (difference(edited.image, source.image) > _ALIKE)  # of other pixels the latents tell the same
     mask &= np.kron(cells, np.ones((size, size), dtype=bool))
     return replace(
         edited,
@@ -51,26 +53,18 @@ def keep_unchanged(edited: Drawing, unedited: Drawing, source: Picture) -> Drawi
     )
 
 
-def _differs(image: Image.Image, other: Image.Image) -> NDArray[np.bool_]:
-    return np.asarray(np.abs(np.asarray(image).astype(int) - np.asarray(other).astype(int)).max(2) > _ALIKE)
-
-
 def _whole_things(changed: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What was changed, with what touches it of where the source is not as the model would draw it: an object that is
-    larger in the source than in either drawing does not leave its rim behind."""
+    """What was changed and the pixels around it, with what touches it of where the source is not as the model would
+    draw it: an object that is larger in the source than in either drawing does not leave its rim behind."""
     from scipy import ndimage
 
     labels, _ = ndimage.label(changed | other)
     touched = np.unique(labels[changed])
-    return _grown(np.isin(labels, touched[touched > 0]))
+    things = np.isin(labels, touched[touched > 0])
+    return np.asarray(ndimage.binary_dilation(things, np.ones((2 * _RIM + 1, 2 * _RIM + 1))))
 
 
 def _cells(changed: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
     """[h, w]: which cells of `size` pixels, one latent each, hold something that was changed."""
     height, width = changed.shape
     return np.asarray(changed.reshape(height // size, size, width // size, size).any((1, 3)))
-
-
-def _grown(changed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The pixels that were changed and those around them."""
-    return np.asarray(Image.fromarray(changed).convert("L").filter(ImageFilter.MaxFilter(2 * _RIM + 1))) > 0

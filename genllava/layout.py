@@ -114,6 +114,12 @@ def split_edit_plan(plan_text: str) -> tuple[int | None, str]:
     return int(match[1].replace(" ", "")), plan_text[match.end() :]
 
 
+def phrases(text: str) -> list[str]:
+    """What a plan or a caption names, piece by piece."""
+    parts = re.split(r"[,.;]", " ".join(text.lower().split()))
+    return [part.strip() for part in parts if part.strip()]
+
+
 def noted_caption(seen_text: str, number: int) -> str:
     """The first caption of a picture in what was noted; empty if there is none."""
     return next((words for described, words in captions_in(seen_text) if described == number), "")

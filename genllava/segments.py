@@ -270,14 +270,11 @@ def unedited(
         for place, plan in enumerate(said):
             put_plan(before, place, I2I, f"{layout.picture_prefix(numbers[place])} {plan.text}", numbers)
         states = read_queries(before)
-    other = [place for place, plan in enumerate(plans) if _said(plan.text) != _said(captions[place])]
+    words = [[sorted(layout.phrases(each.text)) for each in side] for side in (plans, said)]
+    other = [place for place, (planned, shown) in enumerate(zip(*words, strict=True)) if planned != shown]
     if not other:
         return None
     return Unedited([rows[n] for n in other], [said[n] for n in other], None if states is None else states[other])
-
-
-def _said(text: str) -> list[str]:
-    return sorted(phrase.strip() for phrase in text.lower().split(","))
 
 
 def read_queries(stream: TokenStream) -> Tensor | None:

@@ -28,6 +28,7 @@ MAX_IMAGES = 16
 """Pictures in one request."""
 MAX_CHARACTERS = 20_000
 """Characters of one request."""
+_JPEG = b"\xff\xd8\xff"
 
 
 @dataclass(slots=True)
@@ -94,9 +95,10 @@ def check_request(text: object) -> str:
 def jpeg_file(source: Any) -> bytes | None:
     """The bytes of a picture that came as a JPEG, as a file or as bytes; None of any other."""
     if isinstance(source, (str, Path)):
-        with suppress(OSError):  # it was there a moment ago
-            source = Path(source).read_bytes()
-    is_jpeg = isinstance(source, (bytes, bytearray, memoryview)) and bytes(source[:3]) == b"\xff\xd8\xff"
+        with suppress(OSError), Path(source).open("rb") as file:  # it was there a moment ago
+            head = file.read(len(_JPEG))
+            source = head + file.read() if head == _JPEG else head
+    is_jpeg = isinstance(source, (bytes, bytearray, memoryview)) and bytes(source[: len(_JPEG)]) == _JPEG
     return bytes(source) if is_jpeg else None
 
 

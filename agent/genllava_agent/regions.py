@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from genllava.errors import InvalidRequest
-from genllava.images import unletterbox
+from genllava.images import difference, unletterbox
 from genllava_agent.errors import UnknownImage
 from genllava_agent.inbox import admitted
 from genllava_agent.records import ImageRecord, Region, image_name
@@ -133,8 +133,8 @@ def put_back(whole: Image.Image, part: Image.Image, edited: Image.Image, mask: M
     from scipy import ndimage
 
     edited = unletterbox(edited, whole.size)
-    difference = np.abs(np.asarray(edited).astype(int) - np.asarray(part).astype(int)).max(2) > _ALIKE
-    changed = ndimage.binary_opening(difference, iterations=1)  # the decoder's faint noise is no change
+    differs = difference(edited, part) > _ALIKE
+    changed = ndimage.binary_opening(differs, iterations=1)  # the decoder's faint noise is no change
     taken = mask | ndimage.binary_dilation(changed, iterations=_RIM)
     return Image.composite(edited, whole, Image.fromarray((taken * 255).astype(np.uint8)))
 

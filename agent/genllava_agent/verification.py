@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final
+
+from genllava.layout import phrases
 
 PLAUSIBLE: Final = 0.15
 """Of the words of a picture, how likely they are as a plan, from where it can be what was asked for. On dev what a
@@ -86,9 +87,3 @@ def doubt(plan: str, before: str, request: str) -> str:
     if not before or compare(plan, before).mismatches:
         return ""
     return f"it should show what the picture before it shows, so I may have misunderstood {request!r}"
-
-
-def phrases(text: str) -> list[str]:
-    """What a plan or a caption names, piece by piece."""
-    parts = re.split(r"[,.;]", " ".join(text.lower().split()))
-    return [part.strip() for part in parts if part.strip()]

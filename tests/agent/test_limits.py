@@ -97,7 +97,7 @@ def test_whatever_never_ends_ends_within_every_limit(pipeline: Any) -> None:
     def drawing(_module: Any, arguments: Any) -> None:
         nonlocal rows
         begun()
-        rows += len(arguments[0])  # counted here as they begin: the counters are told when a drawing is done
+        rows += len(arguments[0])  # counted here as they begin: the counters grow once they are computed
 
     rows, reasons = 0, set[str]()
     hooks = [

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from genllava import Drawing, GenLlavaPipeline
+from genllava.layout import phrases
 from genllava_agent import VisualAgent, events
 from genllava_agent.deciders import TaskTokens
 from genllava_agent.records import Request, Step, Turn
 from genllava_agent.session import Session
 from genllava_agent.state import AgentState
-from genllava_agent.verification import as_planned, compare, doubt, phrases
+from genllava_agent.verification import as_planned, compare, doubt
 from genllava_agent.workers import StreamWorker
 
 CIRCLE = "draw a large red circle at the top left and a small blue square in the middle"
