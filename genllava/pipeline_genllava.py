@@ -429,7 +429,10 @@ class GenLlavaPipeline(DiffusionPipeline):
             plans = [segments.parse_plan(task, text, [1]) for text in given]
             if self.tokenizer is not None:
                 check_captions(self.tokenizer, [plan.text for plan in plans])
-            return painting.paint(self, plans, None, sources, seeds, settings)
+            shown = {row: source.caption for row, source in enumerate(sources or []) if source.caption}
+            kept = [plans[row] for row in shown]
+            unedited = segments.unedited(None, list(shown), [1] * len(shown), list(shown.values()), kept)
+            return painting.paint(self, plans, None, sources, seeds, settings, unedited)
 
         clock = Stopwatch()
         stream = self._open(requests)

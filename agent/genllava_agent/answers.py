@@ -21,6 +21,7 @@ _NOT_A_PICTURE: Final = re.compile(
     rf"\b(?:images?|pictures?|drawings?|from|of (?!the (?:{'|'.join(_ORDINALS)}) one\b))\b", re.IGNORECASE
 )
 """Where one of these is said, `the third one` may be a shape: `of the circles`, `from the left`, `in image 1`."""
+_BACKGROUND: Final = re.compile(r"\bbackground", re.IGNORECASE)
 _MARKS: Final = " .,;:!?"
 _ASKS: Final = 3
 """Words that are left of a message and may ask for something; fewer are `please` or `thank you`."""
@@ -38,14 +39,15 @@ def grounded(text: str, pictures: int) -> str:
     return text
 
 
-def unknown_picture(text: str, pictures: int, new: int = 0) -> str:
+def unknown_picture(text: str, pictures: int, new: int = 0, things: int = 0) -> str:
     """What to say of a request for a picture by a number that none has; empty if it names none.
 
     Args:
         pictures: how many there are.
         new: how many are to be drawn, which it may name as well.
+        things: how many are in the picture that shows most, as far as that is known.
     """
-    if all(1 <= number <= pictures + new for number in _numbers(text) + _bare_numbers(text, pictures)):
+    if all(1 <= number <= pictures + new for number in _numbers(text) + _bare_numbers(text, pictures, things)):
         return ""
     there = {0: "there is no picture yet", 1: "there is one picture"}.get(pictures, f"there are {pictures} pictures")
     return f"There is no picture of that number: {there}."
@@ -107,12 +109,14 @@ def _numbers(text: str) -> list[int]:
     return numbers + [_ORDINALS.index(word.lower()) + 1 for word in _ORDINAL.findall(text)]
 
 
-def _bare_numbers(text: str, pictures: int) -> list[int]:
+def _bare_numbers(text: str, pictures: int, things: int) -> list[int]:
     """The pictures that a text names as `the third one`, where nothing else can be meant: there are several pictures to
-    tell from each other, and the first and the second `one` may be a shape all the same."""
+    tell from each other, and no picture has a third thing, or it is about a background. The first and the second `one`
+    may be a shape all the same."""
     if pictures < 2 or _NOT_A_PICTURE.search(text):
         return []
-    return [_ORDINALS.index(word.lower()) + 1 for word in _ONE.findall(text)]
+    numbers = [_ORDINALS.index(word.lower()) + 1 for word in _ONE.findall(text)]
+    return [number for number in numbers if number > things or _BACKGROUND.search(text)]
 
 
 def _verb(step: Step) -> str:

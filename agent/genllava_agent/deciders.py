@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from genllava.errors import InvalidRequest
+from genllava.layout import phrases
 from genllava_agent.answers import lost_picture, unknown_picture
 from genllava_agent.records import Kind
 from genllava_agent.state import Action, AgentState
@@ -108,7 +109,7 @@ class TaskTokens:
         if kind != "generate":
             unknown = self._out_of_reach(conversation, action.instruction)
         elif probabilities[token] < _SURE:
-            unknown = unknown_picture(action.instruction, len(conversation.pictures), new=1)
+            unknown = unknown_picture(action.instruction, len(conversation.pictures), 1, _things(conversation))
         else:
             unknown = ""
         if unknown:
@@ -118,9 +119,15 @@ class TaskTokens:
     @staticmethod
     def _out_of_reach(conversation: Conversation, request: str) -> str:
         """What to say of a request for a picture that there is not, or of which nothing is known any more."""
-        if unknown := unknown_picture(request, len(conversation.pictures)):
+        if unknown := unknown_picture(request, len(conversation.pictures), things=_things(conversation)):
             return unknown
         return lost_picture(request, conversation.hidden - conversation.captions.keys()) if conversation.hidden else ""
+
+
+def _things(conversation: Conversation) -> int:
+    """How many things there are in the picture that shows most, by what is noted of the pictures."""
+    noted = [phrases(caption) for caption in conversation.captions.values()]
+    return max((sum(not phrase.startswith("on ") for phrase in each) for each in noted), default=0)
 
 
 LABELS: Final[dict[Kind, str]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from genllava.errors import GenLlavaError
 
 
@@ -36,6 +38,11 @@ class ThreadQuarantined(AgentError):
 
 class UnknownImage(AgentError, KeyError):
     """The thread has no picture of that name."""
+
+    @classmethod
+    def among(cls, name: object, known: Iterable[str]) -> UnknownImage:
+        """There is no picture `name`; the message says which are known."""
+        return cls(f"there is no picture {name!r} in this thread: {', '.join(known) or 'none so far'}")
 
     def __str__(self) -> str:  # a KeyError would quote it
         return str(self.args[0])

@@ -85,8 +85,7 @@ class ThreadImages(Mapping[str, ThreadImage]):
     def __getitem__(self, name: str | int) -> ThreadImage:
         key = image_name(name) if isinstance(name, int) else name
         if not isinstance(key, str) or key not in self._records:
-            known = ", ".join(self._records) or "none so far"
-            raise UnknownImage(f"there is no picture {name!r} in this thread: {known}")
+            raise UnknownImage.among(name, self._records)
         return ThreadImage(self._records[key], self._store, self._records)
 
     def __iter__(self) -> Iterator[str]:

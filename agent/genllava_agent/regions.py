@@ -62,7 +62,7 @@ def resolve_region(store: ThreadStore, given: Any, records: Sequence[ImageRecord
         kind = "mask" if is_mask else {4: "box", 2: "point"}.get(_length(given), "")
     record = next((record for record in records if record.id == name), None)
     if record is None:
-        raise UnknownImage(f"there is no picture {name!r} in this thread: {', '.join(r.id for r in records)}")
+        raise UnknownImage.among(name, (record.id for record in records))
     if kind == "mask":
         return Region(image=record.id, mask=store.put_image(_mask_image(value, record)))
     numbers = _numbers(value, 4 if kind == "box" else 2 if kind == "point" else 0)

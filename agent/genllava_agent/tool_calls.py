@@ -33,7 +33,7 @@ def call(session: Session, state: AgentState, action: Action) -> tuple[Step, dic
     parents = []
     for name in (tool.metadata or {}).get("images", []):
         if arguments.get(name) not in records:
-            raise UnknownImage(f"there is no picture {arguments.get(name)!r} in this thread: {', '.join(records)}")
+            raise UnknownImage.among(arguments.get(name), records)
         parents.append(arguments[name])
         arguments[name] = session.image(records[arguments[name]])
     began = time.monotonic()

@@ -163,7 +163,13 @@ class VerbWorker:
     def likelihood(
         self, session: Session, state: AgentState, action: Action, drawing: Drawing, caption: str
     ) -> float | None:
-        return None
+        pipeline, words = session.engine.pipeline, as_planned(drawing.plan or "", caption)
+        if pipeline.config["native_prompts"]:
+            return None
+        source = self._source(session, state, action) if action.kind == "edit" else None
+        conversation = pipeline.conversation()
+        conversation.add_user(action.instruction, source, session.interrupted)
+        return conversation.likelihood(TASK_TOKENS[action.kind], words, None if source is None else 1)
 
     def left(self, session: Session, state: AgentState) -> str:
         return ""
@@ -178,5 +184,5 @@ class VerbWorker:
             return None
         known = session.known(state)
         if name not in known:
-            raise UnknownImage(f"there is no picture {name!r} in this thread: {', '.join(known) or 'none so far'}")
+            raise UnknownImage.among(name, known)
         return session.drawing(known[name])

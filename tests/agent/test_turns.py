@@ -464,6 +464,15 @@ def test_one_may_be_a_picture_or_a_shape(words: str, pictures: int, told: bool) 
     assert bool(unknown_picture(words, pictures)) == told
 
 
+def test_the_third_one_of_two_pictures_may_be_a_thing_in_one_of_them(agent: VisualAgent) -> None:
+    three = "Draw a large red circle at the top left, a large blue square in the middle and a large cross at the right."
+    thread = agent(three, seed=1).thread
+    thread("draw a large yellow star at the bottom", seed=1)
+    assert "There is no picture" not in thread("what color is the third one?").text
+    assert "There is no picture" in thread("what color is the fourth one?").text
+    assert "There is no picture" in thread("put the third one's background behind the first").text
+
+
 def test_one_that_does_not_exist_is_not_another(agent: VisualAgent) -> None:
     thread = agent(CIRCLE, seed=1).thread
     thread("draw a large yellow star at the bottom", seed=1)

@@ -17,7 +17,7 @@ from genllava_agent.records import Request, Step, Turn
 from genllava_agent.session import Session
 from genllava_agent.state import AgentState
 from genllava_agent.verification import as_planned, compare, doubt
-from genllava_agent.workers import StreamWorker
+from genllava_agent.workers import StreamWorker, VerbWorker
 
 CIRCLE = "draw a large red circle at the top left and a small blue square in the middle"
 PLAN = "at the top a small red star, at the left a large blue circle, on white"
@@ -112,6 +112,23 @@ def test_a_picture_that_was_not_asked_for_is_said_to_be_unsure(pipeline: GenLlav
     last = heard[-1]
     assert isinstance(last, events.TurnFinished)
     assert "misunderstood" in last.reply.text
+
+
+def test_what_a_planner_asked_for_counts_as_well(pipeline: GenLlavaPipeline) -> None:
+    class Misled(VerbWorker):
+        def draw(self, session: Any, state: Any, action: Any, seed: int, again: Any, *args: Any) -> Drawing:
+            wrong = "at the top a large blue square" if action.kind == "generate" else "at the top a large pink circle"
+            return super().draw(session, state, action, seed, replace(DRAWN, plan=f"{wrong}, on white"), *args)
+
+    decider = TaskTokens()
+    decider.worker = VerbWorker()
+    agent = VisualAgent(pipeline, store=":memory:", decider=decider)
+    thread = agent("draw a large red circle at the bottom", task="generate", seed=1).thread
+    assert not thread("make it green", task="edit", seed=1).steps[0].unsure
+    thread.undo()
+    decider.worker = Misled()
+    assert "misunderstood" in thread("make it green", task="edit", seed=1).steps[0].unsure
+    assert "misunderstood" in thread("draw a large red circle at the bottom", task="generate", seed=1).steps[0].unsure
 
 
 def test_plans_and_captions_are_compared_by_phrases() -> None:

@@ -98,6 +98,18 @@ def test_what_is_not_edited_stays_pixel_by_pixel(shipped: GenLlavaPipeline, sour
     assert shipped.counters.aside_tokens > 0
 
 
+def test_an_edit_that_is_planned_already_keeps_what_is_known_of_its_source(
+    shipped: GenLlavaPipeline, source: Image.Image
+) -> None:
+    plan, corner = "at the top left a large green circle, at the bottom right a small blue star, on white", 80
+    known = Drawing(source, None, None, 0, caption=plan.replace("green", "red"))
+    drawing = shipped.edit(known, "make the circle green", plan=plan, seed=1)
+    assert drawing.image is not None
+    assert np.array_equal(pixels(drawing.image)[corner:, corner:], pixels(source)[corner:, corner:])
+    assert drawing.unet_rows == 8
+    assert shipped.edit(source, "make the circle green", plan=plan, seed=1).unet_rows == 4, "nothing is known of it"
+
+
 def test_a_chain_of_edits_keeps_them_as_well(shipped: GenLlavaPipeline, source: Image.Image) -> None:
     chat = shipped.conversation()
     drawn = chat.ask("make the circle green", [source], seed=1) + chat.ask("now make it a square", seed=2)

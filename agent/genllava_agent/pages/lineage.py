@@ -50,7 +50,7 @@ class Lineage:
 
     def __init__(self, name: str, records: Mapping[str, ImageRecord], image_of: Callable[[str], Image.Image]) -> None:
         if name not in records:
-            raise UnknownImage(f"there is no picture {name!r} in this thread: {', '.join(records) or 'none so far'}")
+            raise UnknownImage.among(name, records)
         self.name = name
         self._image_of = image_of
         self.nodes: tuple[ImageRecord, ...] = _ancestors(name, records)
