@@ -93,6 +93,12 @@ def difference(image: Image.Image, other: Image.Image) -> NDArray[np.int_]:
     return np.asarray(np.abs(np.asarray(image).astype(int) - np.asarray(other).astype(int)).max(2))
 
 
+def background_color(pixels: NDArray[Any]) -> NDArray[Any]:
+    """[3]: the colour that most of the border of a picture [H, W, 3] has about it; of its type."""
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    return np.asarray(np.median(border, axis=0).round().astype(pixels.dtype))
+
+
 def content_key(image: Image.Image) -> str:
     """Identity of a picture: a hash of its pixels, size and mode."""
     head = f"{image.mode}:{image.width}x{image.height}:".encode()

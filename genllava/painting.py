@@ -18,6 +18,7 @@ from genllava.images import letterbox
 from genllava.keeping import keep_unchanged
 from genllava.options import Conditioner, Settings
 from genllava.pipeline_output import Drawing, Stopwatch
+from genllava.placing import placed
 from genllava.segments import Plan, Unedited
 
 if TYPE_CHECKING:
@@ -46,28 +47,50 @@ def paint(
         InvalidRequest, NonFiniteError, Cancelled.
     """
     clock = Stopwatch()
-    drawings = _paint(pipeline, plans, query_states, sources, seeds, settings)
-    if sources is not None and unedited is not None:
+    if sources is None or unedited is None:
+        drawings = _paint(pipeline, plans, query_states, sources, seeds, settings)
+    else:
+        anew = bool(pipeline.config["edits_from_plans"])
+        shown = [None if anew and row in unedited.rows else source for row, source in enumerate(sources)]
+        drawings = _paint(pipeline, plans, query_states, shown, seeds, settings)
         quiet = replace(settings, callback_on_step_end=None)
         kept = [sources[row] for row in unedited.rows]
         picked = [seeds[row] for row in unedited.rows]
-        again = _paint(pipeline, unedited.plans, unedited.query_states, kept, picked, quiet)
+        none = [None] * len(kept)
+        again = _paint(pipeline, unedited.plans, unedited.query_states, none if anew else kept, picked, quiet)
+        source_latents(pipeline, kept)
         for row, source, same in zip(unedited.rows, kept, again, strict=True):
-            drawings[row] = keep_unchanged(drawings[row], same, source)
+            edited, same = _placed(pipeline, drawings[row], same, source) if anew else (drawings[row], same)
+            drawings[row] = keep_unchanged(edited, same, source)
     clock.lap("drawing")
     return [replace(drawing, timings=clock.timings) for drawing in drawings]
+
+
+def _placed(
+    pipeline: GenLlavaPipeline, edited: Drawing, unedited: Drawing, source: Picture
+) -> tuple[Drawing, Drawing]:
+    """Two drawings from words alone, with things where the source has them."""
+    assert edited.image is not None
+    assert unedited.image is not None
+    image, same = placed(edited.image, unedited.image, source.image)
+    if image is edited.image:
+        return edited, unedited
+    pipeline.counters.vae_encodes += 1
+    latents = image_decoder.encode(pipeline.vae, [image]).cpu()[0]
+    return replace(edited, image=image, latents=latents), replace(unedited, image=same)
 
 
 def _paint(
     pipeline: GenLlavaPipeline,
     plans: Sequence[Plan],
     query_states: Tensor | None,
-    sources: Sequence[Picture] | None,
+    sources: Sequence[Picture | None] | None,
     seeds: Sequence[int],
     settings: Settings,
 ) -> list[Drawing]:
+    """As `paint`, once; an edit whose source is None is drawn from nothing."""
     prompt_embeds, null_embeds = condition(pipeline, plans, query_states, settings.conditioner)
-    side = int(pipeline.config["resolution"]) // image_decoder.vae_factor(pipeline.vae)
+    side = _side(pipeline)
     before = pipeline.counters.unet_rows
     latents = denoise(
         pipeline.unet if sources is None or pipeline.edit_unet is None else pipeline.edit_unet,
@@ -80,7 +103,7 @@ def _paint(
         num_inference_steps=settings.num_inference_steps,
         guidance_scale=settings.guidance_scale,
         image_guidance_scale=settings.image_guidance_scale,
-        source_latents=None if sources is None else source_latents(pipeline, sources, side),
+        source_latents=None if sources is None else source_latents(pipeline, sources),
         callback_on_step_end=settings.callback_on_step_end,
         cancel=settings.cancel,
     )
@@ -112,16 +135,25 @@ def condition(
     return head(query_states.to(head.dtype)), head.null_embeds
 
 
-def source_latents(pipeline: GenLlavaPipeline, sources: Sequence[Picture], side: int) -> Tensor:
-    """[B, C, side, side] as the editing UNet takes them; only pictures without known latents are encoded."""
-    shape = (image_decoder.vae_channels(pipeline.vae), side, side)
-    unknown = [p for p in sources if p.latents is None or tuple(p.latents.shape) != shape]
+def source_latents(pipeline: GenLlavaPipeline, sources: Sequence[Picture | None]) -> Tensor:
+    """[B, C, h, w] as the editing UNet takes them, zeros for None; only pictures without known latents are encoded."""
+    shape = (image_decoder.vae_channels(pipeline.vae), _side(pipeline), _side(pipeline))
+    pictures = [picture for picture in sources if picture is not None]
+    unknown = [p for p in pictures if p.latents is None or tuple(p.latents.shape) != shape]
     if unknown:
         images = [letterbox(picture.image, int(pipeline.config["resolution"])) for picture in unknown]
         encoded = image_decoder.encode(pipeline.vae, images).cpu()
         pipeline.counters.vae_encodes += len(unknown)
         for picture, latents in zip(unknown, encoded, strict=True):
             picture.latents = latents
-    latents = torch.stack([picture.latents for picture in sources if picture.latents is not None])
+    latents = torch.zeros(len(sources), *shape)
     scaled = bool(pipeline.config["scale_source_latents"])
-    return latents if scaled else image_decoder.unscale(pipeline.vae, latents)
+    for row, source in enumerate(sources):
+        if source is not None and source.latents is not None:
+            latents[row] = source.latents if scaled else image_decoder.unscale(pipeline.vae, source.latents)
+    return latents
+
+
+def _side(pipeline: GenLlavaPipeline) -> int:
+    """Latents along a side of a picture."""
+    return int(pipeline.config["resolution"]) // image_decoder.vae_factor(pipeline.vae)

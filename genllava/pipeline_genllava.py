@@ -60,6 +60,8 @@ class GenLlavaPipeline(DiffusionPipeline):
         resolution: side of the pictures that are made, in pixels.
         scale_source_latents: whether the editing UNet takes its source scaled like its target. Ours does,
             public InstructPix2Pix UNets do not.
+        edits_from_plans: plans say all that the model's pictures show, so that edits are drawn from them alone (see
+            `genllava.placing`), where it is known what their source shows.
         plan_temperature: of the plans of new pictures.
         native_prompts: the language model has not learnt our stream: questions are put in its own chat
             format, and the plan of a picture is the request itself.
@@ -100,6 +102,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         image_guidance_scale: float = 1.0,
         resolution: int = 128,
         scale_source_latents: bool = True,
+        edits_from_plans: bool = False,
         plan_temperature: float = 0.7,
         native_prompts: bool = False,
     ) -> None:
@@ -122,6 +125,7 @@ class GenLlavaPipeline(DiffusionPipeline):
             image_guidance_scale=image_guidance_scale,
             resolution=resolution,
             scale_source_latents=scale_source_latents,
+            edits_from_plans=edits_from_plans,
             plan_temperature=plan_temperature,
             native_prompts=native_prompts,
         )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from genllava.errors import InvalidRequest
-from genllava.images import difference, unletterbox
+from genllava.images import background_color, difference, unletterbox
 from genllava_agent.errors import UnknownImage
 from genllava_agent.inbox import admitted
 from genllava_agent.records import ImageRecord, Region, image_name
@@ -124,7 +124,7 @@ def region_mask(region: Region, image: Image.Image, store: ThreadStore) -> Mask:
 def part_alone(image: Image.Image, mask: Mask) -> Image.Image:
     """The picture with everything outside of `mask` [H, W] painted over in its background's colour."""
     pixels = np.asarray(image).copy()
-    pixels[~mask] = _background(pixels)
+    pixels[~mask] = background_color(pixels)
     return Image.fromarray(pixels)
 
 
@@ -150,12 +150,6 @@ def _thing_at(pixels: NDArray[np.int_], x: int, y: int) -> Mask | None:
         return None
     grown: Mask = ndimage.binary_dilation(thing, iterations=_RIM)
     return grown
-
-
-def _background(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    colour: NDArray[np.uint8] = np.median(border, axis=0).round().astype(np.uint8)
-    return colour
 
 
 def _mask_image(value: Any, record: ImageRecord) -> Image.Image:

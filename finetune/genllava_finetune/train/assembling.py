@@ -44,6 +44,7 @@ def assemble(
         num_inference_steps=NUM_INFERENCE_STEPS,
         guidance_scale=GUIDANCE_SCALE,
         conditioner=CONDITIONER,
+        edits_from_plans=True,
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
