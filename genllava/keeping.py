@@ -1,7 +1,7 @@
 """What an edit keeps of its source: everything but what it was told to change.
 
-An edit is drawn twice from the same noise: once as planned, and once with the caption of its source as the plan. Where
-both come to the same, the difference to the source is the decoder's and not the user's, and the source stays as it was;
+An edit is drawn twice from the same noise: once as planned, and once with the caption of its source as the plan; both
+from the source, or both from words alone (`genllava.placing`). Where both come to the same, the difference to the source is the decoder's and not the user's, and the source stays as it was;
 after DiffEdit (arXiv 2210.11427), which compares the two conditionings in noise.
 
 That is decided latent by latent, each with its cell of pixels, so that both go on showing the same. Of a cell in which
