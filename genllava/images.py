@@ -74,7 +74,7 @@ def letterbox(image: Image.Image, size: int) -> Image.Image:
     scaled = image.resize((width, height), Image.Resampling.BICUBIC)
     if (width, height) == (size, size):
         return scaled
-    square = Image.new("RGB", (size, size), _border_colour(image))
+    square = Image.new("RGB", (size, size), tuple(border_color(np.asarray(image)).tolist()))
     square.paste(scaled, ((size - width) // 2, (size - height) // 2))
     return square
 
@@ -93,8 +93,8 @@ def difference(image: Image.Image, other: Image.Image) -> NDArray[np.int_]:
     return np.asarray(np.abs(np.asarray(image).astype(int) - np.asarray(other).astype(int)).max(2))
 
 
-def background_color(pixels: NDArray[Any]) -> NDArray[Any]:
-    """[3]: the colour that most of the border of a picture [H, W, 3] has about it; of its type."""
+def border_color(pixels: NDArray[Any]) -> NDArray[Any]:
+    """[3]: the median colour of the border of a picture [H, W, 3], of the same type: that of its background, mostly."""
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     return np.asarray(np.median(border, axis=0).round().astype(pixels.dtype))
 
@@ -189,10 +189,3 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return Image.frombytes("RGB", image.size, image.convert("RGB").tobytes())  # a copy without metadata
-
-
-def _border_colour(image: Image.Image) -> tuple[int, int, int]:
-    pixels = np.asarray(image)
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    red, green, blue = np.median(border, axis=0).round().astype(int).tolist()
-    return red, green, blue

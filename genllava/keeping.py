@@ -1,11 +1,12 @@
 """What an edit keeps of its source: everything but what it was told to change.
 
-An edit is drawn twice from the same noise: once as planned, and once with the caption of its source as the plan; both
-from the source, or both from words alone (`genllava.placing`). Where both come to the same, the difference to the source is the decoder's and not the user's, and the source stays as it was;
+An edit is drawn twice from the same noise: once as planned, and once with the caption of its source as the plan. Where
+both come to the same, the difference to the source is the decoder's and not the user's, and the source stays as it was;
 after DiffEdit (arXiv 2210.11427), which compares the two conditionings in noise.
 
 That is decided latent by latent, each with its cell of pixels, so that both go on showing the same. Of a cell in which
-something was changed the pixels around that are kept as well.
+something was changed the pixels around that are kept as well. (Models whose plans say all draw both from words alone:
+`genllava.placing`.)
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from genllava.image_decoder import Picture
 from genllava.images import difference
 from genllava.pipeline_output import Drawing
 
-_ALIKE: Final = 30
+ALIKE: Final = 30
 """Largest difference of a channel, in levels of 255, between pixels that came to the same."""
 _RIM: Final = 3
 """Pixels that the soft edge of what was changed reaches beyond it."""
@@ -41,9 +42,9 @@ def keep_unchanged(edited: Drawing, unedited: Drawing, source: Picture) -> Drawi
     assert source.latents is not None
     size = edited.image.height // edited.latents.shape[1]
     told, drawn_otherwise = difference(edited.image, unedited.image), difference(source.image, unedited.image)
-    changed = _whole_things(told > _ALIKE, drawn_otherwise > _ALIKE)
+    changed = whole_things(told > ALIKE, drawn_otherwise > ALIKE)
     cells = _cells(changed, size)
-    mask = changed | (difference(edited.image, source.image) > _ALIKE)  # of other pixels the latents tell the same
+    mask = changed | (difference(edited.image, source.image) > ALIKE)  # of other pixels the latents tell the same
     mask &= np.kron(cells, np.ones((size, size), dtype=bool))
     return replace(
         edited,
@@ -53,7 +54,7 @@ def keep_unchanged(edited: Drawing, unedited: Drawing, source: Picture) -> Drawi
     )
 
 
-def _whole_things(changed: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def whole_things(changed: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """What was changed and the pixels around it, with what touches it of where the source is not as the model would
     draw it: an object that is larger in the source than in either drawing does not leave its rim behind."""
     from scipy import ndimage

@@ -18,7 +18,7 @@ from genllava.images import letterbox
 from genllava.keeping import keep_unchanged
 from genllava.options import Conditioner, Settings
 from genllava.pipeline_output import Drawing, Stopwatch
-from genllava.placing import placed
+from genllava.placing import put_into
 from genllava.segments import Plan, Unedited
 
 if TYPE_CHECKING:
@@ -58,26 +58,17 @@ def paint(
         picked = [seeds[row] for row in unedited.rows]
         none = [None] * len(kept)
         again = _paint(pipeline, unedited.plans, unedited.query_states, none if anew else kept, picked, quiet)
-        source_latents(pipeline, kept)
         for row, source, same in zip(unedited.rows, kept, again, strict=True):
-            edited, same = _placed(pipeline, drawings[row], same, source) if anew else (drawings[row], same)
-            drawings[row] = keep_unchanged(edited, same, source)
+            drawings[row] = (_put_into if anew else keep_unchanged)(drawings[row], same, source)
     clock.lap("drawing")
     return [replace(drawing, timings=clock.timings) for drawing in drawings]
 
 
-def _placed(
-    pipeline: GenLlavaPipeline, edited: Drawing, unedited: Drawing, source: Picture
-) -> tuple[Drawing, Drawing]:
-    """Two drawings from words alone, with things where the source has them."""
-    assert edited.image is not None
-    assert unedited.image is not None
-    image, same = placed(edited.image, unedited.image, source.image)
-    if image is edited.image:
-        return edited, unedited
-    pipeline.counters.vae_encodes += 1
-    latents = image_decoder.encode(pipeline.vae, [image]).cpu()[0]
-    return replace(edited, image=image, latents=latents), replace(unedited, image=same)
+def _put_into(planned: Drawing, known: Drawing, source: Picture) -> Drawing:
+    assert planned.image is not None
+    assert known.image is not None
+    image, rows = put_into(source.image, planned.image, known.image), planned.unet_rows + known.unet_rows
+    return replace(planned, image=image, latents=None, unet_rows=rows)
 
 
 def _paint(

@@ -1,60 +1,99 @@
 """Edits drawn from their plan alone, by models whose plans say all that their pictures show.
 
-Such a model draws new pictures better than edits, and both from the same words; so an edit is drawn as a new picture,
-and put into its source where it differs from a drawing of what the source shows (`genllava.keeping`). A plan says in
-which part of a picture a thing is, and not to the pixel: what is drawn is first put where the source has it.
+Such a model draws new pictures better than edits, and both from the same words; so what an edit becomes is drawn as a
+new picture, and so is what its source shows. Where the two differ, the first is put into the source, after DiffEdit
+(arXiv 2210.11427). A plan says in which part of a picture a thing is, and not to the pixel, nor which white the
+background has: what was drawn is first put where the source has it, on the source's own background.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from genllava.images import background_color
+from genllava.images import border_color
+from genllava.keeping import ALIKE, whole_things
 
-_ALIKE: Final = 30
-"""Largest difference of a channel, in levels of 255, between a thing and what lies behind it."""
 _RIM: Final = 3
 """Pixels of a thing's soft edge."""
 _REACH: Final = 1 / 16
 """How far a thing may be from where it is drawn, in parts of the picture's side; what is further away is another."""
 
 Mask = NDArray[np.bool_]
+Pixels = NDArray[np.float64]
 
 
-def placed(planned: Image.Image, known: Image.Image, source: Image.Image) -> tuple[Image.Image, Image.Image]:
-    """Two drawings with each thing moved to where the source has it; the same objects where nothing has to move.
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A picture taken apart.
+
+    Attributes:
+        pixels: [H, W, 3], levels of 255.
+        ground: [3], its background.
+        distance: [H, W], how far each pixel is from it, in the channel that differs most.
+    """
+
+    pixels: Pixels
+    ground: Pixels
+    distance: Pixels
+
+    @classmethod
+    def of(cls, pixels: Pixels) -> _Picture:
+        ground = border_color(pixels)
+        return cls(pixels, ground, np.abs(pixels - ground).max(2))
+
+    @property
+    def things(self) -> Mask:
+        """[H, W]: where something else than the background is."""
+        return np.asarray(self.distance > ALIKE)
+
+
+def put_into(source: Image.Image, planned: Image.Image, known: Image.Image) -> Image.Image:
+    """The source with what is planned, where that is not what it shows already.
 
     Args:
-        planned: what the source is to become, drawn from words alone; what comes in a thing's place moves like it.
-        known: what the source shows, drawn from words alone.
-        source: of the same size.
+        planned: what it is to become, drawn from words alone; what comes in a thing's place is put where that was.
+        known: what it shows, drawn from words alone.
     """
+    given, wanted, drawn = (_Picture.of(np.asarray(image).astype(float)) for image in (source, planned, known))
+    moves = _moves(wanted, drawn, given, round(source.width * _REACH))
+    wanted, drawn = _moved(wanted, moves), _moved(drawn, moves)
+    if np.abs(wanted.ground - drawn.ground).max() <= ALIKE:
+        ground, kept = _bare(given), given.pixels
+    else:  # another background is what was asked for, and the things stay the source's
+        ground = np.broadcast_to(wanted.ground, given.pixels.shape)
+        kept = _onto(given, ground)
+    after, before = _onto(wanted, ground), _onto(drawn, ground)
+    changed = whole_things(_differ(after, before), _differ(kept, before))
+    result = np.where(changed[..., None], after, kept)
+    return Image.fromarray(result.round().clip(0, 255).astype(np.uint8))
+
+
+def _differ(one: Pixels, other: Pixels) -> Mask:
+    return np.asarray(np.abs(one - other).max(2) > ALIKE)
+
+
+def _moves(wanted: _Picture, drawn: _Picture, given: _Picture, reach: int) -> list[tuple[Mask, tuple[int, int]]]:
+    """Parts of the drawings that are elsewhere in the source, and how far: (down, right) in pixels."""
     from scipy import ndimage
 
-    wanted, drawn, there = (_things(image) for image in (planned, known, source))
-    parts, count = ndimage.label(ndimage.binary_dilation(wanted | drawn, iterations=_RIM))
-    things, _ = ndimage.label(there)
-    moves: list[tuple[Mask, tuple[int, int]]] = []
+    parts, count = ndimage.label(_with_rim(wanted.things | drawn.things))
+    things, _ = ndimage.label(given.things)
+    moves = []
     for number in range(1, count + 1):
         part = parts == number
-        offset = _offset(drawn & part, things, round(source.width * _REACH))
+        offset = _offset(drawn.things & part, things, reach)
         if offset != (0, 0):
             moves.append((part, offset))
-    return (_moved(planned, moves), _moved(known, moves)) if moves else (planned, known)
-
-
-def _things(image: Image.Image) -> Mask:
-    """[H, W]: where a picture shows something else than its background."""
-    pixels = np.asarray(image).astype(int)
-    return np.asarray(np.abs(pixels - background_color(pixels)).max(2) > _ALIKE)
+    return moves
 
 
 def _offset(drawn: Mask, things: NDArray[np.int_], reach: int) -> tuple[int, int]:
-    """Pixels (down, right) from a drawn thing to the same one of the source, by their middles; none if it has none."""
+    """From a drawn thing to the same one of the source, by their middles; nothing if it has none."""
     met = np.bincount(things[drawn])[1:]
     if not met.any():
         return 0, 0
@@ -63,15 +102,36 @@ def _offset(drawn: Mask, things: NDArray[np.int_], reach: int) -> tuple[int, int
     return (int(down), int(right)) if max(abs(down), abs(right)) <= reach else (0, 0)
 
 
-def _moved(image: Image.Image, moves: list[tuple[Mask, tuple[int, int]]]) -> Image.Image:
+def _moved(picture: _Picture, moves: list[tuple[Mask, tuple[int, int]]]) -> _Picture:
     """A picture with parts of it put elsewhere, and its background where they were."""
-    pixels = np.asarray(image)
-    result = pixels.copy()
+    pixels = picture.pixels.copy()
     for part, _ in moves:
-        result[part] = background_color(pixels)
+        pixels[part] = picture.ground
     for part, offset in moves:
         places = np.argwhere(part)
         targets = places + offset
         inside = ((targets >= 0) & (targets < part.shape)).all(1)
-        result[tuple(targets[inside].T)] = pixels[tuple(places[inside].T)]
-    return Image.fromarray(result)
+        pixels[tuple(targets[inside].T)] = picture.pixels[tuple(places[inside].T)]
+    return _Picture.of(pixels)
+
+
+def _bare(picture: _Picture) -> Pixels:
+    """The background of a picture, and nothing on it."""
+    return np.asarray(np.where(_with_rim(picture.things)[..., None], picture.ground, picture.pixels))
+
+
+def _onto(picture: _Picture, ground: Pixels) -> Pixels:
+    """The things of a picture on another background [H, W, 3]."""
+    from scipy import ndimage
+
+    parts, count = ndimage.label(_with_rim(picture.things))
+    strongest = np.array([1.0, *ndimage.maximum(picture.distance, parts, range(1, count + 1))])[parts]
+    opaque = (picture.distance / strongest).clip(0, 1)[..., None]
+    thing = picture.pixels + (1 - opaque) * (ground - picture.ground)
+    return np.asarray(np.where(parts[..., None] > 0, thing, ground))
+
+
+def _with_rim(things: Mask) -> Mask:
+    from scipy import ndimage
+
+    return np.asarray(ndimage.binary_dilation(things, iterations=_RIM))

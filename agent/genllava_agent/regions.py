@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from genllava.errors import InvalidRequest
-from genllava.images import background_color, difference, unletterbox
+from genllava.images import border_color, difference, unletterbox
 from genllava_agent.errors import UnknownImage
 from genllava_agent.inbox import admitted
 from genllava_agent.records import ImageRecord, Region, image_name
@@ -124,7 +124,7 @@ def region_mask(region: Region, image: Image.Image, store: ThreadStore) -> Mask:
 def part_alone(image: Image.Image, mask: Mask) -> Image.Image:
     """The picture with everything outside of `mask` [H, W] painted over in its background's colour."""
     pixels = np.asarray(image).copy()
-    pixels[~mask] = background_color(pixels)
+    pixels[~mask] = border_color(pixels)
     return Image.fromarray(pixels)
 
 
