@@ -65,6 +65,7 @@ def paint(
 
 
 def _put_into(planned: Drawing, known: Drawing, source: Picture) -> Drawing:
+    """What a source becomes, of two drawings from words alone: what is planned for it, and what it shows."""
     assert planned.image is not None
     assert known.image is not None
     image, rows = put_into(source.image, planned.image, known.image), planned.unet_rows + known.unet_rows

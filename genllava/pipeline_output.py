@@ -42,7 +42,7 @@ class Drawing:
         seed: the noise it grew from; the same seed, plan and settings give the same picture.
         source: number of the picture in its conversation that it edits; None for a new one.
         latents: [C, h, w] float32 on the CPU, as the denoising loop left them: an edit of this drawing starts
-            here.
+            here. None for an edit that was drawn from words alone and put into its source.
         unet_rows: rows that went through the UNet for it: steps times guidance branches, and for an edit that keeps
             what it was not told to change, as many again.
         task_probabilities, timings, seen: as in `Understanding`.
