@@ -33,7 +33,7 @@ class _Picture:
 
     Attributes:
         pixels: [H, W, 3], levels of 255.
-        ground: [3], its background.
+        ground: [H, W, 3], its background: one colour, or one that passes evenly into another.
         distance: [H, W], how far each pixel is from it, in the channel that differs most.
     """
 
@@ -43,7 +43,7 @@ class _Picture:
 
     @classmethod
     def of(cls, pixels: Pixels) -> _Picture:
-        ground = border_color(pixels)
+        ground = _ground(pixels)
         return cls(pixels, ground, np.abs(pixels - ground).max(2))
 
     @property
@@ -64,17 +64,40 @@ def put_into(source: Image.Image, planned: Image.Image, known: Image.Image) -> I
     wanted, drawn = _moved(wanted, moves), _moved(drawn, moves)
     if np.abs(wanted.ground - drawn.ground).max() <= ALIKE:
         ground, kept = _bare(given), given.pixels
+        told = _differ(wanted.pixels, drawn.pixels)
     else:  # another background is what was asked for, and the things stay the source's
-        ground = np.broadcast_to(wanted.ground, given.pixels.shape)
+        ground = np.broadcast_to(border_color(wanted.pixels), given.pixels.shape)
         kept = _onto(given, ground)
-    after, before = _onto(wanted, ground), _onto(drawn, ground)
-    changed = whole_things(_differ(after, before), _differ(kept, before))
-    result = np.where(changed[..., None], after, kept)
+        told = _solid(_differ(_onto(wanted, ground), _onto(drawn, ground)))
+    changed = whole_things(told, _differ(kept, _onto(drawn, ground)))
+    result = np.where(changed[..., None], _onto(wanted, ground), kept)
     return Image.fromarray(result.round().clip(0, 255).astype(np.uint8))
 
 
 def _differ(one: Pixels, other: Pixels) -> Mask:
     return np.asarray(np.abs(one - other).max(2) > ALIKE)
+
+
+def _solid(mask: Mask) -> Mask:
+    """A mask without its specks and lines: the soft edges of one thing that was drawn on two backgrounds."""
+    from scipy import ndimage
+
+    return np.asarray(ndimage.binary_propagation(ndimage.binary_opening(mask, iterations=2), mask=mask))
+
+
+def _ground(pixels: Pixels) -> Pixels:
+    """[H, W, 3]: the plane through the colours of a picture's border, of which what is far from it is left out."""
+    height, width, _ = pixels.shape
+    down, right = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    at = np.stack([np.ones_like(down), down, right], axis=2)
+    edge = np.ones((height, width), dtype=bool)
+    edge[1:-1, 1:-1] = False
+    ground = np.broadcast_to(border_color(pixels), pixels.shape)
+    for reach in (2 * ALIKE, ALIKE):
+        there = edge & (np.abs(pixels - ground).max(2) <= reach)
+        if there.sum() > edge.sum() // 2:
+            ground = at @ np.linalg.lstsq(at[there], pixels[there], rcond=None)[0]
+    return np.asarray(ground)
 
 
 def _moves(wanted: _Picture, drawn: _Picture, given: _Picture, reach: int) -> list[tuple[Mask, tuple[int, int]]]:
@@ -106,7 +129,7 @@ def _moved(picture: _Picture, moves: list[tuple[Mask, tuple[int, int]]]) -> _Pic
     """A picture with parts of it put elsewhere, and its background where they were."""
     pixels = picture.pixels.copy()
     for part, _ in moves:
-        pixels[part] = picture.ground
+        pixels[part] = picture.ground[part]
     for part, offset in moves:
         places = np.argwhere(part)
         targets = places + offset
@@ -121,14 +144,13 @@ def _bare(picture: _Picture) -> Pixels:
 
 
 def _onto(picture: _Picture, ground: Pixels) -> Pixels:
-    """The things of a picture on another background [H, W, 3]."""
+    """The things of a picture on another background [H, W, 3], which comes through where they are soft."""
     from scipy import ndimage
 
-    parts, count = ndimage.label(_with_rim(picture.things))
-    strongest = np.array([1.0, *ndimage.maximum(picture.distance, parts, range(1, count + 1))])[parts]
-    opaque = (picture.distance / strongest).clip(0, 1)[..., None]
-    thing = picture.pixels + (1 - opaque) * (ground - picture.ground)
-    return np.asarray(np.where(parts[..., None] > 0, thing, ground))
+    near = _with_rim(picture.things)[..., None]
+    strongest = ndimage.maximum_filter(picture.distance, 2 * _RIM + 1).clip(1)
+    opaque = (picture.distance / strongest)[..., None]
+    return np.asarray(np.where(near, picture.pixels + (1 - opaque) * (ground - picture.ground), ground))
 
 
 def _with_rim(things: Mask) -> Mask:

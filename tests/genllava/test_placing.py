@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -79,6 +80,26 @@ def test_a_background_of_another_tone_is_kept() -> None:
     toned = Image.fromarray(np.minimum(pixels(render(scene(STAR, SQUARE))), 238).astype(np.uint8))
     result = pixels(put_into(toned, centred(SQUARE), centred(STAR, SQUARE)))
     assert (result[:60] == 238).all(), "no white star where the red one was"
+
+
+def test_a_background_that_is_not_even_is_kept() -> None:
+    level = np.linspace(120, 230, 128).round()[:, None, None]
+    ink = pixels(render(scene(STAR, SQUARE)))
+    shaded = Image.fromarray(np.where((ink < 255).any(2, keepdims=True), ink, level).astype(np.uint8))
+    result = pixels(put_into(shaded, centred(replace(STAR, color="green"), SQUARE), centred(STAR, SQUARE)))
+    assert np.array_equal(result[70:], pixels(shaded)[70:])
+    assert np.array_equal(result[:, 90:], pixels(shaded)[:, 90:])
+    bare = pixels(put_into(shaded, centred(SQUARE), centred(STAR, SQUARE)))
+    assert np.abs(bare[:60] - level[:60]).max() <= 2, "where the star was it passes evenly"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_that_is_no_picture_of_things_breaks_it(seed: int) -> None:
+    noise = np.random.default_rng(seed).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    pictures = [Image.fromarray(noise), Image.new("RGB", (128, 128), (255, 0, 0)), render(scene()), centred(STAR)]
+    for source, planned, known in itertools.product(pictures, repeat=3):
+        assert put_into(source, planned, known).size == (128, 128)
+        assert put_into(source, known, known).tobytes() == source.tobytes()
 
 
 def test_a_new_background_leaves_the_things_the_sources() -> None:
