@@ -25,7 +25,8 @@ class DrawingOptions(TypedDict, total=False):
     Attributes:
         num_inference_steps: 1 to 1000.
         guidance_scale: of the text; 1 switches guidance off.
-        image_guidance_scale: of the source picture of an edit; scales but 1 take more predictions a step.
+        image_guidance_scale: of the source picture of an edit; scales but 1 take more predictions a step. Edits that
+            are drawn from their plan alone do not ask for it.
         conditioner: see `Conditioner`.
         callback_on_step_end: called with (step from 1, steps in all, latents [B, C, h, w]).
         cancel: asked before every token and every step; when it returns true, `Cancelled` is raised.

@@ -80,7 +80,9 @@ def _paint(
     seeds: Sequence[int],
     settings: Settings,
 ) -> list[Drawing]:
-    """As `paint`, once; an edit whose source is None is drawn from nothing."""
+    """As `paint`, once; an edit whose source is None is drawn as a new picture."""
+    if sources is not None and all(source is None for source in sources):
+        sources = None
     prompt_embeds, null_embeds = condition(pipeline, plans, query_states, settings.conditioner)
     side = _side(pipeline)
     before = pipeline.counters.unet_rows

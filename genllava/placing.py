@@ -20,7 +20,7 @@ from genllava.keeping import ALIKE, whole_things
 
 _RIM: Final = 3
 """Pixels of a thing's soft edge."""
-_REACH: Final = 1 / 16
+_REACH: Final = 1 / 12
 """How far a thing may be from where it is drawn, in parts of the picture's side; what is further away is another."""
 
 Mask = NDArray[np.bool_]
@@ -42,8 +42,9 @@ class _Picture:
     distance: Pixels
 
     @classmethod
-    def of(cls, pixels: Pixels) -> _Picture:
-        ground = _ground(pixels)
+    def of(cls, pixels: Pixels, bare: Mask | None = None) -> _Picture:
+        """Take a picture apart; `bare` [H, W] is where its background is to be seen, the border if nothing is known."""
+        ground = _ground(pixels, _border(pixels) if bare is None or not bare.any() else bare)
         return cls(pixels, ground, np.abs(pixels - ground).max(2))
 
     @property
@@ -59,7 +60,8 @@ def put_into(source: Image.Image, planned: Image.Image, known: Image.Image) -> I
         planned: what it is to become, drawn from words alone; what comes in a thing's place is put where that was.
         known: what it shows, drawn from words alone.
     """
-    given, wanted, drawn = (_Picture.of(np.asarray(image).astype(float)) for image in (source, planned, known))
+    wanted, drawn = (_Picture.of(np.asarray(image).astype(float)) for image in (planned, known))
+    given = _Picture.of(np.asarray(source).astype(float), ~_with_rim(drawn.things))
     moves = _moves(wanted, drawn, given, round(source.width * _REACH))
     wanted, drawn = _moved(wanted, moves), _moved(drawn, moves)
     if np.abs(wanted.ground - drawn.ground).max() <= ALIKE:
@@ -85,18 +87,22 @@ def _solid(mask: Mask) -> Mask:
     return np.asarray(ndimage.binary_propagation(ndimage.binary_opening(mask, iterations=2), mask=mask))
 
 
-def _ground(pixels: Pixels) -> Pixels:
-    """[H, W, 3]: the plane through the colours of a picture's border, of which what is far from it is left out."""
+def _border(pixels: Pixels) -> Mask:
+    border = np.ones(pixels.shape[:2], dtype=bool)
+    border[1:-1, 1:-1] = False
+    return border
+
+
+def _ground(pixels: Pixels, bare: Mask) -> Pixels:
+    """[H, W, 3]: the plane through the colours of a picture where it is `bare`; what is far from it is left out."""
     height, width, _ = pixels.shape
     down, right = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     at = np.stack([np.ones_like(down), down, right], axis=2)
-    edge = np.ones((height, width), dtype=bool)
-    edge[1:-1, 1:-1] = False
-    ground = np.broadcast_to(border_color(pixels), pixels.shape)
+    ground = np.broadcast_to(np.median(pixels[bare], axis=0).round(), pixels.shape)
     for reach in (2 * ALIKE, ALIKE):
-        there = edge & (np.abs(pixels - ground).max(2) <= reach)
-        if there.sum() > edge.sum() // 2:
-            ground = at @ np.linalg.lstsq(at[there], pixels[there], rcond=None)[0]
+        near = bare & (np.abs(pixels - ground).max(2) <= reach)
+        if near.sum() > bare.sum() // 2:
+            ground = at @ np.linalg.lstsq(at[near], pixels[near], rcond=None)[0]
     return np.asarray(ground)
 
 
@@ -104,11 +110,16 @@ def _moves(wanted: _Picture, drawn: _Picture, given: _Picture, reach: int) -> li
     """Parts of the drawings that are elsewhere in the source, and how far: (down, right) in pixels."""
     from scipy import ndimage
 
-    parts, count = ndimage.label(_with_rim(wanted.things | drawn.things))
+    both = wanted.things | drawn.things
+    parts, count = ndimage.label(both)
+    nearest = ndimage.distance_transform_edt(~both, return_distances=False, return_indices=True)
+    parts = np.where(_with_rim(both), parts[tuple(nearest)], 0)
     things, _ = ndimage.label(given.things)
     moves = []
     for number in range(1, count + 1):
         part = parts == number
+        if ndimage.label(drawn.things & part)[1] != 1:  # new, or so large that it meets two
+            continue
         offset = _offset(drawn.things & part, things, reach)
         if offset != (0, 0):
             moves.append((part, offset))
@@ -127,14 +138,16 @@ def _offset(drawn: Mask, things: NDArray[np.int_], reach: int) -> tuple[int, int
 
 def _moved(picture: _Picture, moves: list[tuple[Mask, tuple[int, int]]]) -> _Picture:
     """A picture with parts of it put elsewhere, and its background where they were."""
-    pixels = picture.pixels.copy()
+    pixels, distance = picture.pixels.copy(), picture.distance.copy()
     for part, _ in moves:
-        pixels[part] = picture.ground[part]
+        pixels[part], distance[part] = picture.ground[part], 0
     for part, offset in moves:
         places = np.argwhere(part)
-        targets = places + offset
-        inside = ((targets >= 0) & (targets < part.shape)).all(1)
-        pixels[tuple(targets[inside].T)] = picture.pixels[tuple(places[inside].T)]
+        inside = ((places + offset >= 0) & (places + offset < part.shape)).all(1)
+        start, end = tuple(places[inside].T), tuple((places[inside] + offset).T)
+        over = picture.distance[start] > distance[end]  # its own background hides nothing beside it
+        pixels[end] = np.where(over[:, None], picture.pixels[start], pixels[end])
+        distance[end] = np.maximum(picture.distance[start], distance[end])
     return _Picture.of(pixels)
 
 
@@ -149,7 +162,9 @@ def _onto(picture: _Picture, ground: Pixels) -> Pixels:
 
     near = _with_rim(picture.things)[..., None]
     strongest = ndimage.maximum_filter(picture.distance, 2 * _RIM + 1).clip(1)
-    opaque = (picture.distance / strongest)[..., None]
+    opaque = picture.distance / strongest
+    opaque[ndimage.binary_erosion(picture.things, iterations=_RIM)] = 1
+    opaque = opaque[..., None]
     return np.asarray(np.where(near, picture.pixels + (1 - opaque) * (ground - picture.ground), ground))
 
 

@@ -21,7 +21,9 @@ _NOT_A_PICTURE: Final = re.compile(
     rf"\b(?:images?|pictures?|drawings?|from|of (?!the (?:{'|'.join(_ORDINALS)}) one\b))\b", re.IGNORECASE
 )
 """Where one of these is said, `the third one` may be a shape: `of the circles`, `from the left`, `in image 1`."""
-_BACKGROUND: Final = re.compile(r"\bbackground", re.IGNORECASE)
+_BACKGROUND: Final = re.compile(
+    r"\bone's (?:\w+ )?(?:background|backdrop|canvas)|(?:background|backdrop|canvas) of the \w+ one\b", re.IGNORECASE
+)
 _MARKS: Final = " .,;:!?"
 _ASKS: Final = 3
 """Words that are left of a message and may ask for something; fewer are `please` or `thank you`."""
@@ -111,8 +113,8 @@ def _numbers(text: str) -> list[int]:
 
 def _bare_numbers(text: str, pictures: int, things: int) -> list[int]:
     """The pictures that a text names as `the third one`, where nothing else can be meant: there are several pictures to
-    tell from each other, and no picture has a third thing, or it is about a background. The first and the second `one`
-    may be a shape all the same."""
+    tell from each other, and no picture has a third thing, or it is about its background. The first and the second
+    `one` may be a shape all the same."""
     if pictures < 2 or _NOT_A_PICTURE.search(text):
         return []
     numbers = [_ORDINALS.index(word.lower()) + 1 for word in _ONE.findall(text)]

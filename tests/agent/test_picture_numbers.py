@@ -48,6 +48,8 @@ def test_the_third_one_of_two_pictures_may_be_a_thing_in_one_of_them(agent: Visu
     assert "There is no picture" not in thread("what color is the third one?").text
     assert "There is no picture" in thread("what color is the fourth one?").text
     assert "There is no picture" in thread("put the third one's background behind the first").text
+    black = thread("change the background of image 1 to black and make the third one green", seed=1)
+    assert "There is no picture" not in black.text
 
 
 def test_one_that_does_not_exist_is_not_another(agent: VisualAgent) -> None:

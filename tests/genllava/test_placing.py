@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from genllava import GenLlavaPipeline
 from genllava.placing import put_into
@@ -91,6 +91,36 @@ def test_a_background_that_is_not_even_is_kept() -> None:
     assert np.array_equal(result[:, 90:], pixels(shaded)[:, 90:])
     bare = pixels(put_into(shaded, centred(SQUARE), centred(STAR, SQUARE)))
     assert np.abs(bare[:60] - level[:60]).max() <= 2, "where the star was it passes evenly"
+
+
+@pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.parametrize("ink", ["black", "gray"])
+def test_a_frame_around_the_source_is_kept(width: int, ink: str) -> None:
+    framed = render(scene(STAR, SQUARE))
+    ImageDraw.Draw(framed).rectangle((0, 0, 127, 127), outline=ink, width=width)
+    yellow = replace(STAR, color="yellow")
+    result = put_into(framed, centred(yellow, SQUARE), centred(STAR, SQUARE))
+    assert (pixels(result) != pixels(framed)).any(2).mean() < 0.06
+    assert (pixels(result)[20:30, 64:72, 2] < 100).any(), "the star is yellow"
+
+
+def test_things_that_are_close_together_are_moved_each_by_itself() -> None:
+    left, right = Thing(4, "square", "red", "large", 3, 3), Thing(5, "cross", "purple", "small", -5, 5)
+    large = replace(right, size="large", dx=-3, dy=3)
+    result = put_into(render(scene(left, right)), centred(left, large), centred(left, right))
+    assert np.array_equal(pixels(result)[:, :85], pixels(render(scene(left, right)))[:, :85]), "the square is whole"
+    shown = parse(result).scene
+    assert shown is not None
+    assert {(thing.cell, thing.shape, thing.size) for thing in shown.things} == {
+        (4, "square", "large"),
+        (5, "cross", "large"),
+    }
+
+
+def test_a_thing_as_far_away_as_things_are_is_the_same() -> None:
+    away, drawn = replace(STAR, dx=5, dy=-5), replace(STAR, dx=-5, dy=5)
+    result = put_into(render(scene(away)), render(scene(replace(drawn, color="green"))), render(scene(drawn)))
+    assert np.abs(pixels(result) - pixels(render(scene(replace(away, color="green"))))).max() <= 30
 
 
 @pytest.mark.parametrize("seed", range(3))
