@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from genllava import GenLlavaPipeline
 from genllava.placing import put_into
 from genllava_finetune.shapes.parser import parse
 from genllava_finetune.shapes.render import render
-from genllava_finetune.shapes.scene import Scene, Thing
+from genllava_finetune.shapes.scene import BACKGROUNDS, COLORS, JITTER, SHAPES, SIZES, Scene, Thing
 
 STAR, SQUARE = Thing(1, "star", "red", "small", 4, -5), Thing(6, "square", "green", "large", -3, 2)
 
@@ -104,17 +105,37 @@ def test_a_frame_around_the_source_is_kept(width: int, ink: str) -> None:
     assert (pixels(result)[20:30, 64:72, 2] < 100).any(), "the star is yellow"
 
 
-def test_things_that_are_close_together_are_moved_each_by_itself() -> None:
-    left, right = Thing(4, "square", "red", "large", 3, 3), Thing(5, "cross", "purple", "small", -5, 5)
-    large = replace(right, size="large", dx=-3, dy=3)
-    result = put_into(render(scene(left, right)), centred(left, large), centred(left, right))
-    assert np.array_equal(pixels(result)[:, :85], pixels(render(scene(left, right)))[:, :85]), "the square is whole"
-    shown = parse(result).scene
-    assert shown is not None
-    assert {(thing.cell, thing.shape, thing.size) for thing in shown.things} == {
-        (4, "square", "large"),
-        (5, "cross", "large"),
-    }
+def jittered(rng: random.Random, thing: Thing) -> Thing:
+    reach = JITTER[thing.size]
+    return replace(thing, dx=rng.randint(-reach, reach), dy=rng.randint(-reach, reach))
+
+
+@pytest.mark.parametrize("change", ["color", "shape", "size", "remove", "add", "background"])
+def test_whatever_is_changed_comes_where_it_belongs_and_nothing_else_moves(change: str) -> None:
+    rng = random.Random(change)
+    for _ in range(40):
+        cells = rng.sample(range(9), 4)
+        loose = [Thing(cell, rng.choice(SHAPES), rng.choice(COLORS), rng.choice(SIZES)) for cell in cells]
+        there, drawn = ([jittered(rng, thing) for thing in loose] for _ in range(2))
+        before = after = rng.choice(BACKGROUNDS)
+        planned, wanted = list(drawn), list(there)
+        if change == "background":
+            after = rng.choice([name for name in BACKGROUNDS if name != before])
+        elif change == "add":
+            there, drawn = there[1:], drawn[1:]
+            wanted[0] = planned[0]
+        elif change == "remove":
+            planned, wanted = planned[1:], wanted[1:]
+        else:
+            values = {"color": COLORS, "shape": SHAPES, "size": SIZES}[change]
+            value = rng.choice([each for each in values if each != getattr(loose[0], change)])
+            planned[0], wanted[0] = (replace(each[0], **{change: value}) for each in (planned, wanted))
+        source, plan, known, expected = (
+            render(Scene(ground, tuple(things)))
+            for ground, things in ((before, there), (after, planned), (before, drawn), (after, wanted))
+        )
+        result = put_into(source, plan, known)
+        assert (np.abs(pixels(result) - pixels(expected)).max(2) > 60).sum() <= 20, (before, there, after, wanted)
 
 
 def test_a_thing_as_far_away_as_things_are_is_the_same() -> None:
