@@ -391,7 +391,7 @@ class Conversation:
         sources = None if planned.source is None else [self.pictures[planned.source - 1]]
         unedited = None
         if planned.source is not None and (caption := self.captions.get(planned.source)):
-            unedited = segments.unedited(before, [0], [planned.source], [caption], [planned])
+            unedited = segments.unedited(before, {0: caption}, [planned])
         (drawing,) = painting.paint(self._pipeline, [planned], states, sources, seeds, settings, unedited)
         self._join(drawing)
         return drawing

@@ -88,9 +88,9 @@ def unletterbox(square: Image.Image, size: tuple[int, int]) -> Image.Image:
     return part.resize(size, Image.Resampling.BICUBIC)
 
 
-def difference(image: Image.Image, other: Image.Image) -> NDArray[np.int_]:
+def difference(image: Image.Image | NDArray[Any], other: Image.Image | NDArray[Any]) -> NDArray[np.float64]:
     """[H, W]: how far two pictures of one size are apart, in levels of 255 of the channel that differs most."""
-    return np.asarray(np.abs(np.asarray(image).astype(int) - np.asarray(other).astype(int)).max(2))
+    return np.asarray(np.abs(np.asarray(image, float) - np.asarray(other, float)).max(2))
 
 
 def border_color(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -25,7 +25,7 @@ from genllava.pipeline_output import Drawing
 
 ALIKE: Final = 30
 """Largest difference of a channel, in levels of 255, between pixels that came to the same."""
-_RIM: Final = 3
+RIM: Final = 3
 """Pixels that the soft edge of what was changed reaches beyond it."""
 
 
@@ -62,7 +62,7 @@ def whole_things(changed: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArra
     labels, _ = ndimage.label(changed | other)
     touched = np.unique(labels[changed])
     things = np.isin(labels, touched[touched > 0])
-    return np.asarray(ndimage.binary_dilation(things, np.ones((2 * _RIM + 1, 2 * _RIM + 1))))
+    return np.asarray(ndimage.binary_dilation(things, np.ones((2 * RIM + 1, 2 * RIM + 1))))
 
 
 def _cells(changed: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:

@@ -51,15 +51,14 @@ def paint(
         drawings = _paint(pipeline, plans, query_states, sources, seeds, settings)
     else:
         anew = bool(pipeline.config["edits_from_plans"])
-        shown = [None if anew and row in unedited.rows else source for row, source in enumerate(sources)]
-        drawings = _paint(pipeline, plans, query_states, shown, seeds, settings)
+        starts = [None if anew and row in unedited.rows else source for row, source in enumerate(sources)]
+        drawings = _paint(pipeline, plans, query_states, starts, seeds, settings)
         quiet = replace(settings, callback_on_step_end=None)
-        kept = [sources[row] for row in unedited.rows]
+        kept = [starts[row] for row in unedited.rows]
         picked = [seeds[row] for row in unedited.rows]
-        none = [None] * len(kept)
-        again = _paint(pipeline, unedited.plans, unedited.query_states, none if anew else kept, picked, quiet)
-        for row, source, same in zip(unedited.rows, kept, again, strict=True):
-            drawings[row] = (_put_into if anew else keep_unchanged)(drawings[row], same, source)
+        again = _paint(pipeline, unedited.plans, unedited.query_states, kept, picked, quiet)
+        for row, same in zip(unedited.rows, again, strict=True):
+            drawings[row] = (_put_into if anew else keep_unchanged)(drawings[row], same, sources[row])
     clock.lap("drawing")
     return [replace(drawing, timings=clock.timings) for drawing in drawings]
 

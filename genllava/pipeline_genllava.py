@@ -434,8 +434,7 @@ class GenLlavaPipeline(DiffusionPipeline):
             if self.tokenizer is not None:
                 check_captions(self.tokenizer, [plan.text for plan in plans])
             shown = {row: source.caption for row, source in enumerate(sources or []) if source.caption}
-            kept = [plans[row] for row in shown]
-            unedited = segments.unedited(None, list(shown), [1] * len(shown), list(shown.values()), kept)
+            unedited = segments.unedited(None, shown, plans)
             return painting.paint(self, plans, None, sources, seeds, settings, unedited)
 
         clock = Stopwatch()
@@ -458,8 +457,8 @@ class GenLlavaPipeline(DiffusionPipeline):
             picked = [seeds[row] for row in drawn]
             stream = stream.select(drawn)
             noted = [layout.noted_caption(seen[row], 1) for row in drawn] if sources is not None else []
-            known = [place for place, caption in enumerate(noted) if caption]
-            before = stream.aside(known) if known and settings.conditioner == "head" else None
+            shown = {place: caption for place, caption in enumerate(noted) if caption}
+            before = stream.aside(list(shown)) if shown and settings.conditioner == "head" else None
             if given is None:
                 temperature = float(self.config["plan_temperature"])
                 plans = segments.write_plans(stream, task, [1], picked, temperature, settings.cancel)
@@ -468,8 +467,7 @@ class GenLlavaPipeline(DiffusionPipeline):
             states = segments.read_queries(stream) if settings.conditioner == "head" else None
             clock.lap("planning")
             edited = None if sources is None else [sources[row] for row in drawn]
-            captions, kept = [noted[place] for place in known], [plans[place] for place in known]
-            unedited = segments.unedited(before, known, [1] * len(known), captions, kept)
+            unedited = segments.unedited(before, shown, plans)
             drawings = painting.paint(self, plans, states, edited, picked, settings, unedited)
             results |= zip(drawn, drawings, strict=True)
         clock.lap("drawing" if drawn else "answering")

@@ -15,11 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from genllava.images import border_color
-from genllava.keeping import ALIKE, whole_things
+from genllava.images import border_color, difference
+from genllava.keeping import ALIKE, RIM, whole_things
 
-_RIM: Final = 3
-"""Pixels of a thing's soft edge."""
 _REACH: Final = 1 / 12
 """How far a thing may be from where it is drawn, in parts of the picture's side; what is further away is another."""
 
@@ -45,7 +43,7 @@ class _Picture:
     def of(cls, pixels: Pixels, bare: Mask | None = None) -> _Picture:
         """Take a picture apart; `bare` [H, W] is where its background is to be seen, the border if nothing is known."""
         ground = _ground(pixels, _border(pixels) if bare is None or not bare.any() else bare)
-        return cls(pixels, ground, np.abs(pixels - ground).max(2))
+        return cls(pixels, ground, difference(pixels, ground))
 
     @property
     def things(self) -> Mask:
@@ -64,20 +62,20 @@ def put_into(source: Image.Image, planned: Image.Image, known: Image.Image) -> I
     given = _Picture.of(np.asarray(source).astype(float), ~_with_rim(drawn.things))
     moves = _moves(wanted, drawn, given, round(source.width * _REACH))
     wanted, drawn = _moved(wanted, moves), _moved(drawn, moves)
-    if np.abs(wanted.ground - drawn.ground).max() <= ALIKE:
+    same_ground = np.abs(wanted.ground - drawn.ground).max() <= ALIKE
+    if same_ground:
         ground, kept = _bare(given), given.pixels
-        told = _differ(wanted.pixels, drawn.pixels)
     else:  # another background is what was asked for, and the things stay the source's
         ground = np.broadcast_to(border_color(wanted.pixels), given.pixels.shape)
         kept = _onto(given, ground)
-        told = _solid(_differ(_onto(wanted, ground), _onto(drawn, ground)))
-    changed = whole_things(told, _differ(kept, _onto(drawn, ground)))
-    result = np.where(changed[..., None], _onto(wanted, ground), kept)
+    after, before = _onto(wanted, ground), _onto(drawn, ground)
+    told = _differ(wanted.pixels, drawn.pixels) if same_ground else _solid(_differ(after, before))
+    result = np.where(whole_things(told, _differ(kept, before))[..., None], after, kept)
     return Image.fromarray(result.round().clip(0, 255).astype(np.uint8))
 
 
 def _differ(one: Pixels, other: Pixels) -> Mask:
-    return np.asarray(np.abs(one - other).max(2) > ALIKE)
+    return np.asarray(difference(one, other) > ALIKE)
 
 
 def _solid(mask: Mask) -> Mask:
@@ -100,7 +98,7 @@ def _ground(pixels: Pixels, bare: Mask) -> Pixels:
     at = np.stack([np.ones_like(down), down, right], axis=2)
     ground = np.broadcast_to(np.median(pixels[bare], axis=0).round(), pixels.shape)
     for reach in (2 * ALIKE, ALIKE):
-        near = bare & (np.abs(pixels - ground).max(2) <= reach)
+        near = bare & (difference(pixels, ground) <= reach)
         if near.sum() > bare.sum() // 2:
             ground = at @ np.linalg.lstsq(at[near], pixels[near], rcond=None)[0]
     return np.asarray(ground)
@@ -138,6 +136,8 @@ def _offset(drawn: Mask, things: NDArray[np.int_], reach: int) -> tuple[int, int
 
 def _moved(picture: _Picture, moves: list[tuple[Mask, tuple[int, int]]]) -> _Picture:
     """A picture with parts of it put elsewhere, and its background where they were."""
+    if not moves:
+        return picture
     pixels, distance = picture.pixels.copy(), picture.distance.copy()
     for part, _ in moves:
         pixels[part], distance[part] = picture.ground[part], 0
@@ -161,9 +161,9 @@ def _onto(picture: _Picture, ground: Pixels) -> Pixels:
     from scipy import ndimage
 
     near = _with_rim(picture.things)[..., None]
-    strongest = ndimage.maximum_filter(picture.distance, 2 * _RIM + 1).clip(1)
+    strongest = ndimage.maximum_filter(picture.distance, 2 * RIM + 1).clip(1)
     opaque = picture.distance / strongest
-    opaque[ndimage.binary_erosion(picture.things, iterations=_RIM)] = 1
+    opaque[ndimage.binary_erosion(picture.things, iterations=RIM)] = 1
     opaque = opaque[..., None]
     return np.asarray(np.where(near, picture.pixels + (1 - opaque) * (ground - picture.ground), ground))
 
@@ -171,4 +171,4 @@ def _onto(picture: _Picture, ground: Pixels) -> Pixels:
 def _with_rim(things: Mask) -> Mask:
     from scipy import ndimage
 
-    return np.asarray(ndimage.binary_dilation(things, iterations=_RIM))
+    return np.asarray(ndimage.binary_dilation(things, iterations=RIM))

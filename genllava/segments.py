@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -249,32 +249,31 @@ def skip_queries(stream: TokenStream) -> None:
     stream.append_all(layout.drawing(stream.language.tokenizer, 0 if queries is None else len(queries)))
 
 
-def unedited(
-    before: TokenStream | None,
-    rows: Sequence[int],
-    numbers: Sequence[int],
-    captions: Sequence[str],
-    plans: Sequence[Plan],
-) -> Unedited | None:
+def unedited(before: TokenStream | None, captions: Mapping[int, str], plans: Sequence[Plan]) -> Unedited | None:
     """Edits that would leave their pictures as they are; None where that is what all are planned as.
 
     Args:
-        before: from before the plans of the edits, of these rows alone; None where the captions are enough.
-        numbers, captions: of the pictures.
-        plans: of the edits. One that says what its picture shows already is left out: the words are as they were, so
-            what it is to change is not among them.
+        before: from before the plans of the edits, of the rows with captions alone; None where the captions are enough.
+        captions: of the pictures that are edited, by row, where they are known.
+        plans: of the edits, all rows. One that says what its picture shows already is left out: the words are as they
+            were, so what it is to change is not among them.
     """
-    said = [Plan(caption, number) for caption, number in zip(captions, numbers, strict=True)]
+    rows = list(captions)
+    said = [replace(plans[row], text=captions[row]) for row in rows]
     states = None
     if before is not None and said:
         for place, plan in enumerate(said):
-            put_plan(before, place, I2I, f"{layout.picture_prefix(numbers[place])} {plan.text}", numbers)
+            assert plan.source is not None
+            put_plan(before, place, I2I, f"{layout.picture_prefix(plan.source)} {plan.text}", [plan.source])
         states = read_queries(before)
-    words = [[sorted(layout.phrases(each.text)) for each in side] for side in (plans, said)]
-    other = [place for place, (planned, shown) in enumerate(zip(*words, strict=True)) if planned != shown]
+    other = [n for n, row in enumerate(rows) if not _same_words(plans[row], said[n])]
     if not other:
         return None
     return Unedited([rows[n] for n in other], [said[n] for n in other], None if states is None else states[other])
+
+
+def _same_words(one: Plan, other: Plan) -> bool:
+    return sorted(layout.phrases(one.text)) == sorted(layout.phrases(other.text))
 
 
 def read_queries(stream: TokenStream) -> Tensor | None:
