@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from genllava.errors import InvalidRequest
 from genllava_agent.errors import ThreadNotFound
@@ -65,20 +65,25 @@ class VisualAgent:
         busy: Literal["queue", "error"] = "queue",
         **options: Any,
     ) -> None:
+        from genllava_agent.records import Verb
         from genllava_agent.settings import checked
 
         if busy not in ("queue", "error"):
             raise InvalidRequest(f"busy={busy!r} cannot be: queue or error")
-        self.settings: TurnSettings = checked(options)
+        settings = checked(options)
         self._model, self._device, self._store = model, device, store
         for tool in tools:
             if not (hasattr(tool, "name") and hasattr(tool, "invoke")):
                 raise InvalidRequest(f"{tool!r} is no tool: make it one with langchain_core.tools.tool")
+        names = [tool.name for tool in tools]
+        if taken := next((name for name in names if name in get_args(Verb) or names.count(name) > 1), None):
+            raise InvalidRequest(f"two tools would be called {taken!r}, with understand, generate and edit: rename one")
         if tools and decider is None:
             raise InvalidRequest(
                 "the model itself calls no tools: give decider= a LangChain chat model with tool calling, which does"
             )
         self._tools, self._decider = tools, decider
+        self.settings: TurnSettings = self._of_tools_that_exist(settings)
         self._busy = busy
         self._making = threading.RLock()  # whatever is made when it is first needed is made once
         self._opened: Store | None = None
@@ -128,7 +133,13 @@ class VisualAgent:
             async with room:
                 return await self.acall(text, image, **options)
 
-        return list(await asyncio.gather(*(one(*pair) for pair in pairs)))
+        asked = [asyncio.ensure_future(one(*pair)) for pair in pairs]
+        try:
+            return list(await asyncio.gather(*asked))
+        finally:  # where one fails, nothing goes on behind the caller's back
+            for each in asked:
+                each.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
 
     # --- threads ---
 
@@ -149,7 +160,7 @@ class VisualAgent:
             known = ", ".join(self.store.names()[:20]) or "none so far"
             raise ThreadNotFound(f"there is no thread {name!r}: {known}")
         thread = Thread(self, new_name() if name is None else name)
-        thread._waiting_images = listed(images)
+        thread._opened_with = listed(images)
         return thread
 
     def threads(self) -> list[str]:
@@ -214,6 +225,23 @@ class VisualAgent:
                 self._runner = Runner(self.engine)
             return self._runner
 
+    def settings_with(self, options: dict[str, Any]) -> TurnSettings:
+        """The settings of a turn that is given some of its own.
+
+        Raises:
+            InvalidRequest: an option that does not exist, or a value that cannot be.
+        """
+        return self._of_tools_that_exist(self.settings.with_options(options))
+
+    def _of_tools_that_exist(self, settings: TurnSettings) -> TurnSettings:
+        known = [f"tool:{tool.name}" for tool in self._tools]
+        for action in settings.approve:
+            if action.startswith("tool:") and action not in known:  # a slip of the pen would let it run unasked
+                raise InvalidRequest(
+                    f"cannot wait for approval of {action!r}: {', '.join(known) or 'there is no tool'}"
+                )
+        return settings
+
     def waiting(self, cancel: Callable[[], bool] | None = None) -> Waiting:
         """How long a request waits for other turns of its thread."""
         from genllava_agent.stores.waiting import Waiting
@@ -252,7 +280,7 @@ def _paired(texts: Sequence[str], images: Sequence[Any] | None) -> list[tuple[st
     Raises:
         InvalidRequest: not lists, or not as many of the one as of the other.
     """
-    if isinstance(texts, str) or not isinstance(images, (list, tuple, type(None))):
+    if not isinstance(texts, (list, tuple)) or not isinstance(images, (list, tuple, type(None))):
         raise InvalidRequest("a batch is a list of requests, and a list with the pictures of each")
     shown = [None] * len(texts) if images is None else list(images)
     if len(shown) != len(texts):

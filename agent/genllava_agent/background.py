@@ -20,7 +20,7 @@ _END: Final = object()
 async def in_background(work: Callable[[Callable[[], bool]], T]) -> T:
     """Do blocking work in a thread of its own; if the task is cancelled, the work is told so and waited for."""
     stop = threading.Event()
-    task = asyncio.ensure_future(asyncio.to_thread(work, stop.is_set))
+    task = _alone(lambda: work(stop.is_set))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
@@ -54,7 +54,7 @@ async def stream_in_background(
         except BaseException as error:
             loop.call_soon_threadsafe(queue.put_nowait, error)
 
-    task = asyncio.ensure_future(asyncio.to_thread(work))
+    task = _alone(work)
     try:
         while (heard := await queue.get()) is not None:
             if isinstance(heard, BaseException):
@@ -63,6 +63,14 @@ async def stream_in_background(
     finally:
         stop.set()
         await asyncio.wait([task])
+
+
+def _alone(work: Callable[[], T]) -> asyncio.Future[T]:
+    """Begin work in a thread of its own; asyncio has a few for all, which turns that wait for each other would hold."""
+    worker, context = ThreadPoolExecutor(1), contextvars.copy_context()
+    future = asyncio.get_running_loop().run_in_executor(worker, context.run, work)
+    worker.shutdown(wait=False)  # it takes nothing more
+    return future
 
 
 class Elsewhere(Iterator[T]):

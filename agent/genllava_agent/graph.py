@@ -1,18 +1,17 @@
 """The state machine. An assistant turn is one token stream; these nodes carry out what it says.
 
-    START > ingest > understand > END                                    a turn in words; whatever else is asked for:
-    ingest | understand > route > [clarify] > [approve] > understand | generate > verify | edit > verify | call_tool
-                                                          > route > END      a fault in any of these: recover > route
+START > ingest > understand > END                                    a turn in words; whatever else is asked for:
+ingest | understand > route > [clarify] > [approve] > understand | generate > verify | edit > verify | call_tool
+                                                      > route > END      a fault after ingest: recover > route
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from langgraph.graph import START, StateGraph
 
-from genllava_agent.interop.plain_state import Node, plain
+from genllava_agent.interop.plain_state import PlainNode, plain
 from genllava_agent.nodes import Nodes
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import AgentState, Messages
@@ -44,13 +43,20 @@ def build_graph(
         input_schema=AgentState if whole else Messages,
         output_schema=AgentState if whole else Messages,
     )
-    held: Callable[[Node], Node] = (lambda node: node) if whole else plain
-    recover = held(nodes.recover)
-    builder.add_node("ingest", held(nodes.ingest))
-    builder.add_node("clarify", held(nodes.clarify))
+
+    def add(node: Any, **more: Any) -> None:
+        if whole:
+            builder.add_node(node.__name__, node, **more)
+        else:
+            held = PlainNode(node)
+            builder.add_node(held.name, held, destinations=held.destinations, **more)
+
+    add(nodes.ingest)
+    add(nodes.clarify)
+    recover = nodes.recover if whole else plain(nodes.recover)
     work = (nodes.route, nodes.approve, nodes.understand, nodes.generate, nodes.edit, nodes.call_tool, nodes.verify)
     for node in work:
-        builder.add_node(node.__name__, held(node), error_handler=recover)
+        add(node, error_handler=recover)
 
     builder.add_edge(START, "ingest")
     builder.add_edge("generate", "verify")

@@ -149,9 +149,7 @@ def window_start(history: Sequence[Turn], most: int) -> int:
 def _as_said(pipeline: GenLlavaPipeline, turn: Turn) -> list[int]:
     """A turn that was not held in the model's own stream, as if its pictures had come with the request."""
     language, numbers = pipeline.language, [record.number for record in turn.images]
-    return layout.exchange(
-        language.tokenizer, turn.request.text, numbers, language.tokens_per_image, "", turn.text
-    )
+    return layout.exchange(language.tokenizer, turn.request.text, numbers, language.tokens_per_image, "", turn.text)
 
 
 def _captions(turns: Sequence[Turn]) -> dict[int, str]:

@@ -93,13 +93,17 @@ class Nodes:
 
     def clarify(
         self, state: AgentState, runtime: Runtime[TurnSettings]
-    ) -> Command[Literal["approve", "understand", "generate", "edit", "call_tool"]]:
+    ) -> Command[Literal["approve", "understand", "generate", "edit", "call_tool", "route"]]:
         """Ask what is meant."""
-        action = _action(state)
+        session, action = self._session(state), _action(state)
+        session.pause()
         answer = ask(ask_meaning(state), Clarification)
+        session.go_on(state)
         chosen = action.model_copy(update={"kind": answer.choice})
+        if limit := no_more_pictures(session, state["steps"]) if _draws(chosen) else "":
+            return Command(goto="route", update={"action": None, "stopped": limit})
         _announce(runtime, chosen, "")
-        return Command(goto=_allowed(self._session(state), chosen), update={"action": chosen})
+        return Command(goto=_allowed(session, chosen), update={"action": chosen})
 
     def approve(
         self, state: AgentState, runtime: Runtime[TurnSettings]
@@ -107,7 +111,9 @@ class Nodes:
         """Wait for the user's word; this node does nothing before that, since it runs again with the answer."""
         session, action = self._session(state), _action(state)
         goto = _work(action)
+        session.pause()
         answer = ask(ask_approval(state), Approval)
+        session.go_on(state)
         if answer.decision == "reject":
             reason = answer.reason or "the user said no"
             step = Step(action=action.kind, outcome="rejected", text=reason, probabilities=action.probabilities)
@@ -266,8 +272,7 @@ class Nodes:
                 update["steps"] = [Step(action="understand", text=text, probabilities=decision.probabilities)]
                 update["reply"] = text if speaks(self.engine.decider) else ""
             return update
-        draws = decision.action.kind in ("generate", "edit")
-        if limit := full(session, steps) or (no_more_pictures(session, steps) if draws else ""):
+        if limit := full(session, steps) or (no_more_pictures(session, steps) if _draws(decision.action) else ""):
             return {**update, **over, "stopped": limit}
         session.trials.clear()
         if not _unclear(session, decision.action):
@@ -362,6 +367,7 @@ class Nodes:
         except Spent as spent:
             if not session.trials:
                 raise
+            self._book(session, meter)
             return {"stopped": str(spent)}  # what was drawn before is kept
         session.trials.append(Trial(drawing))
         self._book(session, meter)
@@ -458,6 +464,10 @@ def _action(state: AgentState) -> Action:
     action = state["action"]
     assert action is not None, "work without an action"
     return action
+
+
+def _draws(action: Action) -> bool:
+    return action.kind in ("generate", "edit")
 
 
 def _work(action: Action) -> Work:

@@ -80,6 +80,8 @@ def checked_answer(question: Question, schema: type[Answer], answer: Any) -> Ans
     if isinstance(checked, Clarification) and checked.choice not in question.choices:
         raise InvalidAnswer(f"{checked.choice!r} is not possible here: {', '.join(question.choices)}")
     if isinstance(checked, Approval):
+        if checked.decision not in question.choices:
+            raise InvalidAnswer(f"a call of a tool takes no other words: {', '.join(question.choices)}")
         for words in filter(None, (checked.instruction, checked.reason)):
             try:
                 check_request(words)
@@ -97,14 +99,19 @@ def ask_approval(state: AgentState) -> Question:
     action = state["action"]
     assert action is not None
     image = action.image or (state["focus"] if action.kind == "edit" else None)
-    what = f"call {action.tool}" if action.kind == "tool" else _VERBS[action.kind]
+    instruction, choices = action.instruction, ["approve", "edit", "reject"]
+    if action.kind == "tool":  # it has arguments, which other words do not change
+        arguments = ", ".join(f"{name}={value!r}" for name, value in action.arguments.items())
+        what, instruction, choices = f"call {action.tool}({arguments})", state["request"].text, ["approve", "reject"]
+    else:
+        what = _VERBS[action.kind]
     return Question(
         kind="approval",
-        text=f"You asked: {action.instruction!r}. Should I {what}?",
+        text=f"You asked: {instruction!r}. Should I {what}?",
         action=action.kind,
-        instruction=action.instruction,
+        instruction=instruction,
         image=image,
-        choices=("approve", "edit", "reject"),
+        choices=tuple(choices),
         probabilities=action.probabilities,
         tool=action.tool,
         arguments=action.arguments,

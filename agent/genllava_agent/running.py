@@ -17,7 +17,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from genllava_agent import events
-from genllava_agent.background import Elsewhere
+from genllava_agent.background import Elsewhere, heard_outside, outside
 from genllava_agent.errors import StoreFailed
 from genllava_agent.graph import build_graph
 from genllava_agent.records import Head, Pending, Question, Turn
@@ -136,17 +136,19 @@ class Runner:
             self._saver.delete_thread(pending.id)
 
     def _parts(self, given: Any, session: Session, modes: list[str], kept: bool) -> Generator[dict[str, Any]]:
-        """Run the graph; `kept` says whether it keeps its state."""
+        """Run the graph, as no part of one that a caller is running; `kept` says whether it keeps its state."""
         graph = self._keeping if kept else self._graph
         config = {"recursion_limit": _STEPS, **(_place(session.id) if kept else {})}
-        more = {"durability": "exit"} if kept else {}
-        return graph.stream(given, config, context=session.settings, stream_mode=modes, version="v2", **more)  # type: ignore[no-any-return]
+        more: dict[str, Any] = {"durability": "exit"} if kept else {}
+        more |= {"context": session.settings, "stream_mode": modes, "version": "v2"}
+        return heard_outside(lambda: graph.stream(given, config, **more))
 
     def _asked_again(self, session: Session, last: dict[str, Any]) -> dict[str, Any]:
         """Ask where the state is kept: a node that asks does nothing before, and it is `route` that leads to it."""
         (asked,) = last["interrupts"]
         node = _ASKING[asked.value["kind"]]
-        self._keeping.update_state(_place(session.id), Command(goto=node, update=last["data"]), as_node="route")
+        asking = Command(goto=node, update=last["data"])
+        outside().run(self._keeping.update_state, _place(session.id), asking, as_node="route")
         *_, waiting = self._parts(None, session, ["values"], True)
         return waiting
 

@@ -196,6 +196,7 @@ class Session:
     def take_over(self, other: Session) -> None:
         """Go on with the conversation of a session of this turn, as far as it had come when it asked."""
         self._standing, self._start, self._drawn = other._standing, other._start, other._drawn
+        self.notes = other.notes
 
     def keep(self) -> None:
         """Let the next turn go on from here; this turn has been stored."""
@@ -215,10 +216,8 @@ class Session:
             counters = self.engine.pipeline.counters
             rows, tokens = counters.unet_rows, counters.tokens
             began = time.monotonic()
-            if self.used is None:  # the clock runs from when the model is first there
-                before = state.get("stream", Stream())
-                self.used = Meter(before.seconds, before.tokens, before.unet_rows)
-                self._since = began - before.seconds
+            self.go_on(state)  # a turn begins when the model is first there
+            assert self.used is not None
             self._watch = _Watch(self, tokens, rows)
             try:
                 yield meter
@@ -234,6 +233,17 @@ class Session:
                 self.used.tokens += read
                 self.used.unet_rows += meter.unet_rows
                 self._watch = None
+
+    def pause(self) -> None:
+        """Wait for an answer: the clock stands still, and what was used so far is found in the state."""
+        self.used = None
+
+    def go_on(self, state: AgentState) -> None:
+        """The clock runs, from where the state says that it stood."""
+        if self.used is None:
+            before = state.get("stream", Stream())
+            self.used = Meter(before.seconds, before.tokens, before.unet_rows)
+            self._since = time.monotonic() - before.seconds
 
     def interrupted(self) -> bool:
         """Asked by the model before every token and every step of drawing."""

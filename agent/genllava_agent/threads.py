@@ -48,7 +48,8 @@ class Thread:
         self.agent = agent
         self.name = name
         self._known: list[Turn] = []
-        self._waiting_images: list[Any] = []
+        self._opened_with: list[Any] = []  # pictures for the first request
+        self._shown_in = ""  # the turn that they came with
 
     # --- asking ---
 
@@ -162,6 +163,7 @@ class Thread:
             if head.pending is None:
                 raise NothingPending("every turn of this thread is finished")
             store.save_head(head.model_copy(update={"pending": None}))
+            self._forget_if_empty(store)
 
     # --- ways back ---
 
@@ -181,6 +183,7 @@ class Thread:
             turns -= cut_off
             if not turns:
                 store.save_head(head.model_copy(update={"pending": None}))
+                self._forget_if_empty(store)
                 return
             undone = [turn.id for turn in reversed(history[-turns:])]
             target = history[-turns].parent
@@ -240,8 +243,7 @@ class Thread:
             from genllava_agent.settings import checked
 
             last = history[-1]
-            kept = checked(last.settings).model_dump()
-            given = {**kept, "seed": None, **options}
+            given = checked(last.settings).with_options({"seed": None, **options}).model_dump()
             shown = [record for record in last.images if record.origin == "user"]
             pictures = [_Shown(record) for record in shown]
             before = head.model_copy(update={"turn": last.parent})
@@ -288,9 +290,10 @@ class Thread:
         from genllava_agent.pages.trace import write_trace
 
         history = self.history()
-        if not history or (turn is not None and turn not in range(1, len(history) + 1)):
-            raise InvalidRequest(f"there is no turn {turn or 1} in this thread: it has {len(history)}")
-        return write_trace(Path(path), self, history, history[-1 if turn is None else turn - 1])
+        number = max(1, len(history)) if turn is None else turn
+        if number not in range(1, len(history) + 1):
+            raise InvalidRequest(f"there is no turn {number} in this thread: it has {len(history)}")
+        return write_trace(Path(path), self, history, history[number - 1])
 
     def __repr__(self) -> str:
         return f"<thread {self.name!r}>"
@@ -328,17 +331,17 @@ class Thread:
         self, text: str, images: Any, region: Any, options: dict[str, Any], heard: bool
     ) -> Iterator[events.Event]:
         cancel = options.pop("cancel", None)
-        if cancel is not None and not callable(cancel):
-            raise InvalidRequest(f"cancel={cancel!r} cannot be asked: give a function that returns true to stop")
 
         def prepare(store: ThreadStore, head: Head) -> tuple[Head, Pending, dict[str, Any] | None]:
-            return self._asked(store, head, text, [*self._waiting_images, *listed(images)], region, options)
+            opened_with = self._opened_with
+            if opened_with and any(turn.id == self._shown_in for turn in self._history(store, head.turn)):
+                opened_with = []
+            asked = self._asked(store, head, text, [*opened_with, *listed(images)], region, options)
+            if opened_with:
+                self._shown_in = asked[1].id
+            return asked
 
-        with contextlib.closing(self._events(prepare, cancel, heard)) as heard_of:  # type: ignore[type-var]
-            for event in heard_of:
-                if isinstance(event, (events.AnswerNeeded, events.TurnFinished)):
-                    self._waiting_images = []  # those that the thread was opened with are in its history now
-                yield event
+        return self._events(prepare, cancel, heard)
 
     def _asked(
         self, store: ThreadStore, head: Head, text: str, images: Sequence[Any], region: Any, options: dict[str, Any]
@@ -347,7 +350,7 @@ class Thread:
         from genllava_agent.inbox import admitted, check_count, check_request, jpeg_file, keep, record_of
         from genllava_agent.running import stored_settings
 
-        settings = self.agent.settings.with_options(options)
+        settings = self.agent.settings_with(options)
         check_request(text)
         check_count(images)
         self._refuse_pending(head)
@@ -407,6 +410,7 @@ class Thread:
         """Run a turn with the thread for ourselves."""
         from genllava_agent.running import Ended
 
+        _check_cancel(cancel)
         with self.agent.store.lock(self.name, self.agent.waiting(cancel)):
             store = self.agent.store.open(self.name)
             known = store.head()
@@ -471,8 +475,17 @@ def _may_miss(event: events.Event) -> bool:
 
 
 def _either(cancel: Callable[[], bool], also: Callable[[], bool] | None) -> Callable[[], bool]:
-    """Whether one of them says so; as it is where there is but one, or the other is not one."""
-    return (lambda: cancel() or also()) if callable(also) else cancel
+    """Whether one of them says so."""
+    _check_cancel(also)
+    return cancel if also is None else lambda: cancel() or also()
+
+
+def _check_cancel(cancel: Any) -> None:
+    """Raises:
+    InvalidRequest: it is no function.
+    """
+    if cancel is not None and not callable(cancel):
+        raise InvalidRequest(f"cancel={cancel!r} cannot be asked: give a function that returns true to stop")
 
 
 def _never() -> bool:

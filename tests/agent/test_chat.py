@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
+from genllava.errors import ImageRejected
 from genllava_agent import VisualAgent
 from genllava_agent.records import Question
 from genllava_agent.terminal.chat import Chat, how_to_continue, parse_answer
@@ -201,6 +202,26 @@ def test_names_of_files_do_not_steer_the_terminal(
     assert printable("a\x1b[2Jb\nc\ud800") == "a [2Jb\nc "
 
 
+def test_what_is_attached_is_taken_off(agent: VisualAgent, talk: Callable[..., Talk], photo: Path) -> None:
+    thread = agent.thread()
+    chat = Chat(agent, thread, TypedLines(False), Screen(False, TerminalPictures(None)))
+    chat.attached = [str(photo.with_name("gone.png"))]
+    with pytest.raises(ImageRejected, match="gone"):
+        chat.ask("what do you see?")
+    said = talk(agent, f"/image {photo}", "/detach", "/detach", "draw a large red circle", "/images")
+    assert [line for line in said.errors if "nothing is attached" in line] == said.errors
+    assert len(said.errors) == 1
+    assert "Took off 1 picture." in said.err
+    assert [turn.request.images for turn in said.thread.history()] == [()]
+
+
+def test_what_is_left_out_is_said(pipeline: GenLlavaPipeline, talk: Callable[..., Talk]) -> None:
+    with VisualAgent(pipeline, store=":memory:", approve="edit") as agent:
+        said = talk(agent, f"{DRAW}, then make it green, then tell me how many shapes there are", "reject no")
+    assert "I did not edit: no." in said.out
+    assert said.out.count("I left out: 'then tell me how many shapes there are'.") == 1
+
+
 def test_ways_back(kept: VisualAgent, talk: Callable[..., Talk], tmp_path: Path) -> None:
     said = talk(
         kept,
@@ -299,6 +320,7 @@ def test_clarification(pipeline: GenLlavaPipeline, talk: Callable[..., Talk], tm
 APPROVAL = Question(
     kind="approval", text="?", action="generate", instruction="x", choices=("approve", "edit", "reject")
 )
+OF_A_TOOL = Question(kind="approval", text="?", action="tool", instruction="x", choices=("approve", "reject"))
 MEANING = Question(kind="clarification", text="?", action="edit", instruction="x", choices=("edit", "understand"))
 
 
@@ -312,6 +334,8 @@ MEANING = Question(kind="clarification", text="?", action="edit", instruction="x
         (APPROVAL, "reject: too red", {"decision": "reject", "reason": "too red"}),
         (APPROVAL, "edit a blue one", {"decision": "edit", "instruction": "a blue one"}),
         (APPROVAL, "edit", None),
+        (OF_A_TOOL, "edit a blue one", None),
+        (OF_A_TOOL, "yes", {"decision": "approve"}),
         (APPROVAL, "", None),
         (APPROVAL, "/quit", None),
         (MEANING, "1", {"choice": "edit"}),

@@ -155,6 +155,64 @@ def test_an_approval_is_given_through_the_parent(
     assert ("did not draw" in reply.text) == (decision == "reject")
 
 
+def test_waiting_for_an_answer_uses_up_no_time(pipeline: GenLlavaPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = VisualAgent(pipeline, store=":memory:", seed=1, approve="generate", margin=0)
+    graph, clock = parent(agent, InMemorySaver()), time.monotonic
+    (question,) = graph.invoke(ask(RED), THREAD, version="v2").interrupts
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + 3600)
+    done = graph.invoke(Command(resume={question.id: {"decision": "approve"}}), THREAD, version="v2")
+    reply = done.value["messages"][-2]
+    assert "stopped early" not in reply.text
+    assert len(pictures(reply)) == 1
+
+
+def test_a_task_that_is_cancelled_stops_the_drawing(seeded: VisualAgent) -> None:
+    pipeline, rows = seeded.engine.pipeline, list[int]()
+    hook = pipeline.unet.register_forward_pre_hook(lambda *_: rows.append(len(rows)))
+    context = TurnSettings(seed=1, num_inference_steps=500)
+
+    async def run() -> None:
+        task = asyncio.create_task(seeded.graph.ainvoke(ask(RED), context=context))
+        while len(rows) < 5:
+            await asyncio.sleep(0.001)
+        before = len(rows)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        while seeded.engine.lock.acquire(blocking=False) is False:
+            await asyncio.sleep(0.001)
+        seeded.engine.lock.release()
+        assert len(rows) - before <= 5, "passes that may be begun until another thread hears of it"
+
+    try:
+        asyncio.run(run())
+    finally:
+        hook.remove()
+
+
+def test_a_thread_of_ours_is_no_part_of_a_graph_that_asks_it(pipeline: GenLlavaPipeline) -> None:
+    agent = VisualAgent(pipeline, store=":memory:", seed=1, margin=0)
+    saver, replies = InMemorySaver(), list[Any]()
+
+    def node(state: MessagesState) -> dict[str, Any]:
+        replies.append(agent.thread("ours")(RED, approve="generate"))
+        replies.append(agent.thread("ours").approve())
+        return {"messages": [AIMessage(replies[-1].text)]}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("node", node)
+    builder.add_edge(START, "node")
+    builder.add_edge("node", END)
+    graph = builder.compile(checkpointer=saver)
+    parts = list(graph.stream(ask("go"), THREAD, stream_mode=["custom", "values"], subgraphs=True, version="v2"))
+    asked, done = replies
+    assert asked.pending.action == "generate"
+    assert len(done.images) == 1
+    assert {part["type"] for part in parts} == {"values"}, "our events are not theirs"
+    assert {part["ns"] for part in parts} == {()}
+    assert {each.config["configurable"]["checkpoint_ns"] for each in saver.list(THREAD)} == {""}
+
+
 @pytest.mark.parametrize("by_id", [False, True])
 def test_an_answer_that_comes_twice_does_nothing_the_second_time(pipeline: GenLlavaPipeline, by_id: bool) -> None:
     agent = VisualAgent(pipeline, store=":memory:", seed=1, approve="generate")

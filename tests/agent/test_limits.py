@@ -17,7 +17,7 @@ from genllava_agent import Limits, VisualAgent
 from genllava_agent.deciders import Decision, LabelScoring
 from genllava_agent.errors import InvalidAnswer, NothingToUndo
 from genllava_agent.live import window_start
-from genllava_agent.records import Kind
+from genllava_agent.records import Head, Kind
 from genllava_agent.session import Session
 from genllava_agent.state import Action, AgentState
 from genllava_agent.workers import VerbWorker
@@ -281,6 +281,35 @@ def test_pictures_of_a_thread_wait_while_its_first_turn_fails(agent: VisualAgent
     assert not thread("what do you see?").thread.history()[1].images
 
 
+def test_pictures_of_a_thread_come_again_with_a_first_turn_that_was_discarded(agent: VisualAgent) -> None:
+    thread = agent.thread("mine", images=[shown()])
+    assert thread("make the circle green", approve="edit", seed=1).pending
+    thread.discard()
+    assert agent.threads() == []
+    assert "red" in thread("what colour is the circle?").text
+    assert not thread("is there a circle?").thread.history()[1].images
+    thread.undo(2)
+    assert "red" in thread("what colour is the circle?").text, "it is the first again"
+
+
+def test_an_answer_goes_no_further_than_the_limits(agent: VisualAgent) -> None:
+    thread = agent.thread()
+    reply = thread(f"{CIRCLE}, then tell me how many shapes there are", margin=1.0, limits={"images": 1}, seed=1)
+    while reply.pending is not None:
+        reply = thread.choose("generate")
+    assert len(reply.images) == 1
+    assert reply.stopped == "the limit of 1 picture"
+
+
+def test_limits_that_are_not_named_stay_as_they_were_last(agent: VisualAgent) -> None:
+    thread = agent(CIRCLE, limits={"steps": 1}, seed=1).thread
+    thread.retry(f"{CIRCLE}, then tell me what you see", limits={"images": 3})
+    assert thread.history()[0].stopped == "the limit of 1 step"
+    model = agent.chat_model(limits={"steps": 1})
+    said = model.invoke(f"{CIRCLE}, then tell me what you see", limits={"images": 3}, seed=1)
+    assert "the limit of 1 step" in said.text
+
+
 def test_a_turn_that_was_cut_off_is_taken_back_first(agent: VisualAgent) -> None:
     thread = agent("what do you see?").thread
     store = agent.store.open(thread.name)
@@ -300,6 +329,10 @@ def test_a_turn_that_was_cut_off_is_taken_back_first(agent: VisualAgent) -> None
     assert (thread.unfinished, len(thread.history())) == (None, 0)
     thread.redo()
     assert len(thread.history()) == 1
+    first = agent.thread("first")
+    agent.store.open("first").save_head(Head(name="first", pending=pending))
+    first.undo()
+    assert agent.threads() == [thread.name], "there was nothing else on it"
 
 
 def test_reasons_are_words(agent: VisualAgent) -> None:

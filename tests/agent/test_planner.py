@@ -24,8 +24,9 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from PIL import Image, ImageOps
 from pydantic import BaseModel, Field
 
-from genllava.errors import Cancelled
+from genllava.errors import Cancelled, InvalidRequest
 from genllava_agent import VisualAgent, events
+from genllava_agent.errors import InvalidAnswer
 from genllava_agent.interop.chat_model import ChatGenLlava
 from genllava_agent.planner import Planner
 from genllava_agent.planner.transcript import SHOWN
@@ -279,6 +280,74 @@ def test_approvals_are_asked_for_as_always(planned: Any, decision: str) -> None:
         assert "image_2 was made" in results[1], "what came before is known after the question"
 
 
+def test_a_call_of_a_tool_is_approved_as_it_is_or_not_at_all(planned: Any) -> None:
+    removed: list[str] = []
+
+    @tool
+    def remove(path: str) -> str:
+        """Remove a file."""
+        removed.append(path)
+        return f"removed {path}"
+
+    agent, _ = planned(call(("remove", {"path": "/all"})), "Done.", tools=[remove], approve="tool:remove")
+    thread = agent("tidy up").thread
+    assert "'tidy up'" in thread.pending.text
+    assert "remove(path='/all')" in thread.pending.text
+    with pytest.raises(InvalidAnswer, match="approve, reject"):
+        thread.approve("remove nothing but /tmp/x")
+    assert removed == []
+    thread.approve()
+    assert removed == ["/all"]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_calls_of_one_message_are_all_done_or_asked_for_again(planned: Any, elsewhere: bool) -> None:
+    done: list[str] = []
+
+    @tool
+    def first() -> str:
+        """One thing."""
+        done.append("first")
+        return "1"
+
+    @tool
+    def second() -> str:
+        """Another."""
+        done.append("second")
+        return "2"
+
+    again = [call(("second", {}))] if elsewhere else []  # another process has only what was done
+    agent, model = planned(
+        call(("first", {}), ("second", {})), *again, "Both.", tools=[first, second], approve="tool:first"
+    )
+    thread = agent("do both").thread
+    if elsewhere:
+        agent.runner._waiting.clear()
+    assert thread.approve().text == "Both."
+    assert done == ["first", "second"]
+    assert [message.text for message in model.heard[-1] if isinstance(message, ToolMessage)] == ["1", "2"]
+
+
+def test_tools_have_names_of_their_own_and_only_those_wait_for_approval(planned: Any) -> None:
+    @tool
+    def edit() -> str:
+        """Not ours."""
+        return ""
+
+    for options, why in (
+        ({"tools": [mirror, mirror]}, "two tools would be called 'mirror'"),
+        ({"tools": [edit]}, "two tools would be called 'edit'"),
+        ({"tools": [mirror], "approve": "tool:miror"}, "tool:mirror"),
+        ({"approve": ("edit", "tool:mirror")}, "there is no tool"),
+    ):
+        with pytest.raises(InvalidRequest, match=why):
+            planned(**options)
+    agent, _ = planned(tools=[mirror])
+    for ask in (agent.thread(), agent.as_tool, lambda *_, **options: agent.chat_model(**options).invoke("hello")):
+        with pytest.raises(InvalidRequest, match="tool:mirror"):
+            ask("hello", approve="tool:miror") if ask != agent.as_tool else ask(approve="tool:miror")
+
+
 @tool(response_format="content_and_artifact")
 def mirror(image: Any, times: int) -> tuple[str, Any]:
     """Mirror a picture."""
@@ -453,7 +522,7 @@ def test_without_a_planner_there_is_nobody_to_call_them() -> None:
 
 # --- a real server ---
 
-SERVER = '''
+SERVER = """
 import http.server, json, sys
 replies = json.loads(sys.argv[1])
 requests = open(sys.argv[2], "w")
@@ -482,7 +551,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 print(server.server_port, flush=True)
 server.serve_forever()
-'''
+"""
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ OPERATIONS = st.lists(
         st.tuples(st.just("undo"), st.integers(1, 3)),
         st.tuples(st.just("redo"), st.integers(1, 3)),
         st.tuples(st.just("retry"), st.integers(0, 9)),
+        st.tuples(st.just("discard"), st.just(0)),
         st.tuples(st.just("branch"), st.just(0)),
         st.tuples(st.just("delete"), st.just(0)),
     ),
@@ -77,12 +78,16 @@ def test_history_does_what_a_list_would(pipeline: Any, durable: bool, tmp_path_f
                     else:
                         with pytest.raises(NothingToUndo):
                             thread.retry()
+                elif what == "discard":
+                    assert thread("and this?", approve="understand", task="understand", limits=Limits()).pending
+                    thread.discard()
                 elif what == "branch" and exists:
                     others.append((thread, list(done)))
                     thread, undone = thread.branch(f"t{number + 1}"), []
                 elif what == "delete" and exists:
                     thread.delete()
                     done, undone, exists = [], [], False
+                assert agent.store.exists(thread.name) == exists
                 assert [turn.request.text for turn in thread.history()] == done
                 assert [turn.number for turn in thread.history()] == list(range(1, len(done) + 1))
             for other, texts in others:
@@ -312,6 +317,54 @@ def test_async_calls_streams_and_cancelling(agent: VisualAgent, begun: list[str]
         assert [len(each.images) for each in replies] == [1, 1]
 
     asyncio.run(run())
+
+
+def test_turns_that_wait_hold_up_nobody_else(agent: VisualAgent) -> None:
+    busy = agent.thread("busy").stream(CIRCLE)
+    next(busy)
+
+    async def run() -> None:
+        queued = [asyncio.create_task(agent.thread("busy").acall("hello", **QUICK)) for _ in range(40)]
+        await asyncio.sleep(0.1)
+        assert (await asyncio.wait_for(agent.thread("free").acall("hello", **QUICK), 30)).stopped
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: 1), 30) == 1, "threads that others use as well"
+        for task in queued[1:]:
+            task.cancel()
+        await asyncio.wait(queued[1:], timeout=30)
+        assert all(task.cancelled() for task in queued[1:])
+        busy.close()  # type: ignore[attr-defined]
+        assert (await asyncio.wait_for(queued[0], 30)).stopped
+
+    asyncio.run(run())
+
+
+def test_a_batch_that_fails_leaves_nothing_running(agent: VisualAgent, begun: list[str]) -> None:
+    async def run() -> None:
+        with pytest.raises(InvalidRequest, match="empty"):
+            await agent.abatch([CIRCLE, ""], num_inference_steps=1000)
+        before = len(begun)
+        await asyncio.sleep(0.2)
+        assert len(begun) == before
+
+    asyncio.run(run())
+    assert agent.threads() == []
+    for texts in ("ab", (text for text in "ab"), 7):
+        with pytest.raises(InvalidRequest, match="a list of requests"):
+            agent.batch(texts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("how", ["call", "retry", "acall", "answer"])
+def test_what_cannot_be_asked_whether_to_stop_is_refused(agent: VisualAgent, how: str) -> None:
+    thread = agent("hello", **QUICK).thread
+    asked: dict[str, Any] = {
+        "call": lambda: thread("hello", cancel=5),
+        "retry": lambda: thread.retry(cancel=5),
+        "acall": lambda: asyncio.run(thread.acall("hello", cancel=threading.Event())),
+        "answer": lambda: list(thread.answer_stream({"decision": "approve"}, cancel=5)),  # type: ignore[arg-type]
+    }
+    with pytest.raises(InvalidRequest, match="cannot be asked"):
+        asked[how]()
+    assert len(thread.history()) == 1
 
 
 # --- one at a time ---

@@ -69,7 +69,7 @@ def agent_tool(
     Raises:
         InvalidRequest: an option that does not exist, or approvals, for which a tool cannot wait.
     """
-    if agent.settings.with_options(options).approve:
+    if agent.settings_with(options).approve:
         raise InvalidRequest("a tool cannot wait for approval: give as_tool(approve=()), and approve calls of the tool")
 
     def ask(

@@ -203,7 +203,7 @@ class ChatGenLlava(BaseChatModel):
         return build_graph(self.agent.engine, whole=True)
 
     def _settings(self, options: dict[str, Any]) -> TurnSettings:
-        settings: TurnSettings = self.agent.settings.with_options(self.options | options)
+        settings: TurnSettings = self.agent.settings_with(self.options).with_options(options)
         if settings.approve:
             raise InvalidRequest(
                 "a chat model cannot wait for approval: give chat_model(approve=()), or use a thread of the agent, "

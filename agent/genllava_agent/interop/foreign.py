@@ -6,7 +6,9 @@ import base64
 import binascii
 import hashlib
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,8 +29,25 @@ if TYPE_CHECKING:
 
     from genllava_agent.engine import Engine
 
+_UNWANTED: ContextVar[Callable[[], bool]] = ContextVar("unwanted")
 KEPT: Final = 64
 """Sessions of such conversations that are kept while they wait for an answer; older ones are made again."""
+
+
+@contextmanager
+def wanted_while(cancel: Callable[[], bool]) -> Iterator[None]:
+    """Meanwhile sessions that stop when their caller does ask `cancel`."""
+    before = _UNWANTED.set(cancel)
+    try:
+        yield
+    finally:
+        _UNWANTED.reset(before)
+
+
+def unwanted() -> bool:
+    """Whether whoever runs the node that asks has stopped."""
+    cancel = _UNWANTED.get(None)
+    return cancel is not None and cancel()
 
 
 @dataclass(slots=True)
@@ -47,7 +66,7 @@ def open_messages(
     messages: Sequence[AnyMessage | BaseMessage],
     settings: TurnSettings,
     key: str | None = None,
-    cancel: Callable[[], bool] = lambda: False,
+    cancel: Callable[[], bool] = unwanted,
 ) -> tuple[Session, Received]:
     """A session whose history is all that was said before, and what the user asks now.
 
@@ -216,4 +235,3 @@ def ignored(messages: Sequence[AnyMessage | BaseMessage]) -> list[str]:
     if any(isinstance(message, AIMessage) and message.tool_calls for message in messages):
         found.append("tool call")
     return found
-

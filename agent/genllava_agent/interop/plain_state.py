@@ -4,15 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, Final
+from typing import Any, Final, get_args, get_type_hints
 
+from langchain_core.runnables import Runnable
+from langgraph.runtime import get_runtime
 from langgraph.types import Command, Overwrite
 from pydantic import BaseModel
 
+from genllava_agent.background import in_background
+from genllava_agent.interop.foreign import wanted_while
 from genllava_agent.records import ImageRecord, Request, Step
 from genllava_agent.state import Action, Stream
 
 Node = Callable[..., Any]
+
+
+class PlainNode(Runnable[Any, Any]):
+    """A node on plain data, for graphs that may be awaited: where its task is cancelled, it stops.
+
+    Attributes:
+        name: of the node.
+        destinations: where it may go, by its annotation.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = plain(node)
+        self.name: str = node.__name__
+        goto = get_args(get_type_hints(node)["return"])
+        self.destinations = get_args(goto[0]) if goto[:1] and get_args(goto[0]) else ()
+
+    def invoke(self, input: Any, config: Any = None, **_: Any) -> Any:
+        return self._node(input, get_runtime())
+
+    async def ainvoke(self, input: Any, config: Any = None, **_: Any) -> Any:
+        def run(cancel: Callable[[], bool]) -> Any:
+            with wanted_while(cancel):
+                return self.invoke(input)
+
+        return await in_background(run)
 
 
 def plain(node: Node) -> Node:

@@ -60,6 +60,7 @@ class Planner:
         if not session.notes:
             session.notes.append(Transcript(session, state, self._pictures))
         transcript: Transcript = session.notes[0]
+        transcript.session = session  # another one than before, where the turn has waited for an answer
         transcript.observe(state)
         names = list(session.known(state))
         offered = {} if _forced(session) else offers(session.engine.tools, names, possible)

@@ -35,13 +35,14 @@ class Transcript:
         pictures: whether pictures are shown.
 
     Attributes:
+        session: of the turn.
         calls: those of the latest message that are not done yet, the one that is being done first.
         corrected: the chat model was told that what it said last cannot be.
         failed: it said such a thing again: the next step is an error that it knows of.
     """
 
     def __init__(self, session: Session, state: AgentState, pictures: bool) -> None:
-        self._session = session
+        self.session = session
         self._pictures = pictures
         self._made: list[ImageRecord] = []  # not shown yet
         self._known = 0  # steps
@@ -93,7 +94,7 @@ class Transcript:
 
     def observe(self, state: AgentState) -> None:
         """Tell of the steps that were done since."""
-        records = self._session.known(state)
+        records = self.session.known(state)
         for number, step in enumerate(state["steps"][self._known :], start=self._known + 1):
             if self.failed:  # that step says what it was told already
                 self.failed = False
@@ -137,7 +138,7 @@ class Transcript:
             blocks.append({"type": "text", "text": _about(record)})
             if self._pictures:
                 file = io.BytesIO()
-                self._session.image(record).save(file, "PNG")
+                self.session.image(record).save(file, "PNG")
                 data = base64.b64encode(file.getvalue()).decode()
                 blocks.append({"type": "image", "base64": data, "mime_type": "image/png"})
         return HumanMessage(content=[*blocks, {"type": "text", "text": text}] if blocks else text)

@@ -101,7 +101,8 @@ class FolderStore(Store):
             if folder.is_dir():
                 folder.rename(gone)  # at once; what a crash leaves below is no thread, and removed by the next store
                 sync_folder(folder.parent)
-                shutil.rmtree(gone)
+                with suppress(FileNotFoundError):  # a store that was opened just now may be removing it as well
+                    shutil.rmtree(gone)
             self._lock_file(name).unlink(missing_ok=True)
 
     def turns_of_its_own(self, name: str) -> set[str]:

@@ -169,7 +169,8 @@ class Chat:
             if finished:
                 self.attached = self.attached[len(taken) :]
             elif taken:
-                self.screen.note(f"Still attached: {', '.join(Path(path).name for path in taken)}.")
+                names = ", ".join(Path(path).name for path in taken)
+                self.screen.note(f"Still attached: {names}; /detach takes off what is attached.")
 
     def retry(self, text: str | None) -> None:
         """The last turn once more, with another seed."""
@@ -220,7 +221,8 @@ class Chat:
     def _answer(self, question: Question) -> dict[str, Any]:
         """What the user answers, once it is something that can be."""
         if question.kind == "approval":
-            hint = "approve, edit OTHER WORDS, or reject [WHY]"
+            words = {"approve": "approve", "edit": "edit OTHER WORDS", "reject": "reject [WHY]"}
+            hint = ", ".join(words[choice] for choice in question.choices).replace(", reject", ", or reject")
         else:
             hint = ", ".join(f"{number} {choice}" for number, choice in enumerate(question.choices, start=1))
         while True:
@@ -296,7 +298,7 @@ def parse_answer(question: Question, line: str) -> dict[str, Any] | None:
     word = _YES.get(word, word)
     if word == "approve" and not rest:
         return {"decision": "approve"}
-    if word == "edit" and rest:
+    if word == "edit" and rest and "edit" in question.choices:
         return {"decision": "edit", "instruction": rest}
     return {"decision": "reject", "reason": rest or None} if word == "reject" else None
 

@@ -80,6 +80,13 @@ def _image(chat: Chat, rest: str) -> None:
     chat.screen.note(f"Attached to your next request: {Path(path).name}, {picture.width}x{picture.height}.")
 
 
+def _detach(chat: Chat, rest: str) -> None:
+    if not chat.attached:
+        raise InvalidRequest("nothing is attached to your next request")
+    count, chat.attached = len(chat.attached), []
+    chat.screen.note(f"Took off {count} picture{'' if count == 1 else 's'}.")
+
+
 def _images(chat: Chat, rest: str) -> None:
     lines = [described(picture.record) for picture in chat.thread.images.values()]
     lines += [f"with your next request: {path}" for path in chat.attached]
@@ -223,6 +230,7 @@ def _turns(number: int) -> str:
 
 COMMANDS: Final = {
     "image": Command("PATH", "show the model a picture with your next request", _image),
+    "detach": Command("", "take off what is attached to your next request", _detach),
     "images": Command("", "list the pictures of this thread", _images),
     "show": Command("[NAME]", "show a picture again, the last one if none is named", _show),
     "save": Command("[NAME] PATH", "write a picture to a .png, .jpg or .webp file", _save),

@@ -143,6 +143,9 @@ class Screen:
                     self.say(line)
         if reply.stopped:
             self.say(f"Stopped early ({reply.stopped}): whatever else was asked for is not done.")
+        told = compose(list(reply.steps), reply.stopped)
+        if reply.pending is None and reply.text.startswith(f"{told} "):  # with what was left out
+            self.say(reply.text.removeprefix(told).strip())
         self._told.clear()
 
     def _move(self, text: str, image: Image.Image | None = None) -> None:

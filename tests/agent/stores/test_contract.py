@@ -39,9 +39,7 @@ def make_turn(number: int, parent: str | None = None, **fields: Any) -> Turn:
 
 
 def make_record(key: str, number: int = 1, latents: str | None = None) -> ImageRecord:
-    return ImageRecord(
-        id=f"image_{number}", key=key, width=30, height=20, origin="user", turn=1, latents=latents
-    )
+    return ImageRecord(id=f"image_{number}", key=key, width=30, height=20, origin="user", turn=1, latents=latents)
 
 
 def make_pending(key: str, question: str | None = None) -> Pending:
