@@ -77,7 +77,8 @@ class VisualAgent:
                 raise InvalidRequest(f"{tool!r} is no tool: make it one with langchain_core.tools.tool")
         names = [tool.name for tool in tools]
         if taken := next((name for name in names if name in get_args(Verb) or names.count(name) > 1), None):
-            raise InvalidRequest(f"two tools would be called {taken!r}, with understand, generate and edit: rename one")
+            verbs = ", ".join(get_args(Verb))
+            raise InvalidRequest(f"a tool cannot be called {taken!r}, as another one is ({verbs} are taken): rename it")
         if tools and decider is None:
             raise InvalidRequest(
                 "the model itself calls no tools: give decider= a LangChain chat model with tool calling, which does"

@@ -25,9 +25,7 @@ async def in_background(work: Callable[[Callable[[], bool]], T]) -> T:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         stop.set()
-        await asyncio.wait([task])  # whatever becomes of it now
-        if not task.cancelled():
-            task.exception()
+        await _ended(task)
         raise
 
 
@@ -62,7 +60,21 @@ async def stream_in_background(
             yield heard[0]
     finally:
         stop.set()
-        await asyncio.wait([task])
+        await _ended(task)
+
+
+async def _ended(work: asyncio.Future[Any]) -> None:
+    """Wait for work that was told to stop, whatever becomes of it, and however often its caller is cancelled."""
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if not work.cancelled():
+        work.exception()  # nobody else asks for it
+    if cancelled is not None:
+        raise cancelled
 
 
 def _alone(work: Callable[[], T]) -> asyncio.Future[T]:

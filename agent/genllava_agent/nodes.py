@@ -119,6 +119,7 @@ class Nodes:
             step = Step(action=action.kind, outcome="rejected", text=reason, probabilities=action.probabilities)
             return Command(goto="route", update={"steps": [step], "action": None})
         if answer.decision == "edit" and answer.instruction:
+            session.notes.clear()
             try:
                 with session.work(state):  # the new words take the place of the request, before what else was asked
                     worker = self.engine.decider.worker

@@ -13,6 +13,8 @@ from genllava_agent.records import Question, Verb
 from genllava_agent.state import AgentState
 from genllava_agent.workers import KINDS
 
+_SHOWN = 200
+"""Characters of an argument of a tool that are shown in a question; the question has them whole besides."""
 _VERBS = {"understand": "answer in words", "generate": "draw a new picture", "edit": "edit a picture"}
 
 
@@ -101,7 +103,8 @@ def ask_approval(state: AgentState) -> Question:
     image = action.image or (state["focus"] if action.kind == "edit" else None)
     instruction, choices = action.instruction, ["approve", "edit", "reject"]
     if action.kind == "tool":  # it has arguments, which other words do not change
-        arguments = ", ".join(f"{name}={value!r}" for name, value in action.arguments.items())
+        given = {name: repr(value) for name, value in action.arguments.items()}
+        arguments = ", ".join(f"{k}={v if len(v) <= _SHOWN else f'{v[:_SHOWN]}…'}" for k, v in given.items())
         what, instruction, choices = f"call {action.tool}({arguments})", state["request"].text, ["approve", "reject"]
     else:
         what = _VERBS[action.kind]

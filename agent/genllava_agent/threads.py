@@ -49,7 +49,7 @@ class Thread:
         self.name = name
         self._known: list[Turn] = []
         self._opened_with: list[Any] = []  # pictures for the first request
-        self._shown_in = ""  # the turn that they came with
+        self._opened_after: tuple[str | None] | None = None  # the turn before that request, once there was one
 
     # --- asking ---
 
@@ -333,12 +333,10 @@ class Thread:
         cancel = options.pop("cancel", None)
 
         def prepare(store: ThreadStore, head: Head) -> tuple[Head, Pending, dict[str, Any] | None]:
-            opened_with = self._opened_with
-            if opened_with and any(turn.id == self._shown_in for turn in self._history(store, head.turn)):
-                opened_with = []
-            asked = self._asked(store, head, text, [*opened_with, *listed(images)], region, options)
-            if opened_with:
-                self._shown_in = asked[1].id
+            first = self._opened_after in (None, (head.turn,))  # also where it failed, or was taken back
+            shown = [*(self._opened_with if first else []), *listed(images)]
+            asked = self._asked(store, head, text, shown, region, options)
+            self._opened_after = self._opened_after or (head.turn,)
             return asked
 
         return self._events(prepare, cancel, heard)

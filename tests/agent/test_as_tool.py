@@ -19,7 +19,7 @@ from langgraph.prebuilt import ToolNode, tools_condition
 from pydantic import Field
 
 from genllava.errors import InvalidRequest
-from genllava_agent import VisualAgent
+from genllava_agent import VisualAgent, nodes
 
 if TYPE_CHECKING:
     from genllava import GenLlavaPipeline
@@ -187,6 +187,16 @@ def test_a_question_about_what_is_meant_is_the_result(pipeline: GenLlavaPipeline
     assert "not sure what you mean" in result.text
     assert result.artifact["question"]["kind"] == "clarification"
     assert "not sure" in use(tool, request=RED).text, "nothing waits: the next call is a new request"
+
+
+def test_pictures_that_came_before_a_question_are_in_the_result(
+    kept: VisualAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "_unclear", lambda session, action: action.kind == "understand")
+    result = use(kept.as_tool(), request=f"{RED}, then tell me what you see")
+    assert "not sure what you mean" in result.text
+    assert [block["type"] for block in result.content_blocks] == ["text", "image"]
+    assert kept.threads() == [], "nothing of it is kept"
 
 
 def test_callers_that_read_text_alone(agent: VisualAgent) -> None:

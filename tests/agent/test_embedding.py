@@ -174,6 +174,7 @@ def test_a_task_that_is_cancelled_stops_the_drawing(seeded: VisualAgent) -> None
     async def run() -> None:
         task = asyncio.create_task(seeded.graph.ainvoke(ask(RED), context=context))
         while len(rows) < 5:
+            assert not task.done()
             await asyncio.sleep(0.001)
         before = len(rows)
         task.cancel()
@@ -182,7 +183,7 @@ def test_a_task_that_is_cancelled_stops_the_drawing(seeded: VisualAgent) -> None
         while seeded.engine.lock.acquire(blocking=False) is False:
             await asyncio.sleep(0.001)
         seeded.engine.lock.release()
-        assert len(rows) - before <= 5, "passes that may be begun until another thread hears of it"
+        assert len(rows) - before <= 50, "passes that may be begun until another thread hears of it, of 500"
 
     try:
         asyncio.run(run())

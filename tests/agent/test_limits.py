@@ -290,6 +290,9 @@ def test_pictures_of_a_thread_come_again_with_a_first_turn_that_was_discarded(ag
     assert not thread("is there a circle?").thread.history()[1].images
     thread.undo(2)
     assert "red" in thread("what colour is the circle?").text, "it is the first again"
+    thread.retry("is there a square?")
+    thread("is there a star?")
+    assert [len(turn.request.images) for turn in thread.history()] == [1, 0], "and has come once"
 
 
 def test_an_answer_goes_no_further_than_the_limits(agent: VisualAgent) -> None:

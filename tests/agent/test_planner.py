@@ -300,6 +300,18 @@ def test_a_call_of_a_tool_is_approved_as_it_is_or_not_at_all(planned: Any) -> No
     assert removed == ["/all"]
 
 
+def test_calls_that_were_planned_for_other_words_are_not_made(planned: Any) -> None:
+    agent, model = planned(
+        call(("generate", {"instruction": RED}), ("generate", {"instruction": "a green star"})),
+        "A blue square.",
+        approve="generate",
+    )
+    done = agent("draw two").thread.approve("draw a large blue square at the top left")
+    assert done.text == "A blue square."
+    assert [("blue square" in (picture.record.plan or "")) for picture in done.images] == [True]
+    assert "draw a large blue square" in next(m for m in model.heard[-1] if isinstance(m, HumanMessage)).text
+
+
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_calls_of_one_message_are_all_done_or_asked_for_again(planned: Any, elsewhere: bool) -> None:
     done: list[str] = []
@@ -335,8 +347,8 @@ def test_tools_have_names_of_their_own_and_only_those_wait_for_approval(planned:
         return ""
 
     for options, why in (
-        ({"tools": [mirror, mirror]}, "two tools would be called 'mirror'"),
-        ({"tools": [edit]}, "two tools would be called 'edit'"),
+        ({"tools": [mirror, mirror]}, "cannot be called 'mirror'"),
+        ({"tools": [edit]}, "cannot be called 'edit'"),
         ({"tools": [mirror], "approve": "tool:miror"}, "tool:mirror"),
         ({"approve": ("edit", "tool:mirror")}, "there is no tool"),
     ):

@@ -346,6 +346,16 @@ def test_a_batch_that_fails_leaves_nothing_running(agent: VisualAgent, begun: li
         await asyncio.sleep(0.2)
         assert len(begun) == before
 
+        batch = asyncio.create_task(agent.abatch([CIRCLE] * 4, max_concurrency=1, num_inference_steps=1000))
+        while len(begun) < before + 60:
+            await asyncio.sleep(0.001)
+        batch.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await batch
+        before = len(begun)
+        await asyncio.sleep(0.2)
+        assert len(begun) == before
+
     asyncio.run(run())
     assert agent.threads() == []
     for texts in ("ab", (text for text in "ab"), 7):

@@ -15,7 +15,7 @@ from langgraph.prebuilt import InjectedState
 from pydantic import BaseModel, Field
 
 from genllava.errors import GenLlavaError, ImageRejected, InvalidRequest
-from genllava_agent.background import in_background, outside
+from genllava_agent.background import in_background
 from genllava_agent.errors import UnknownImage
 from genllava_agent.interop.foreign import pictures_of
 from genllava_agent.records import image_number
@@ -79,10 +79,11 @@ def agent_tool(
         try:
             talk = agent.thread(thread or _thread_of(config))
             text, shown = _request(talk, request, images, messages or [])
-            reply = outside().run(lambda: talk(text, shown, cancel=cancel, **options))
+            reply = talk(text, shown, cancel=cancel, **options)
+            result = _content(reply, pictures), _artifact(reply)
             if reply.pending is not None:  # the caller can say it better, but not answer
                 talk.discard()
-            return _content(reply, pictures), _artifact(reply)
+            return result
         except GenLlavaError as error:
             raise ToolException(str(error)) from error
 
