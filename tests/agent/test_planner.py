@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.tool import invalid_tool_call
-from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import ToolException, tool
 from langchain_tests.unit_tests import ChatModelUnitTests
 from PIL import Image, ImageOps
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
+from scripted import Scripted, call
 
 from genllava.errors import Cancelled, InvalidRequest
 from genllava_agent import VisualAgent, events
@@ -39,44 +38,6 @@ pytestmark = [
     pytest.mark.filterwarnings("error::DeprecationWarning:(langgraph|langchain).*"),
 ]
 RED = "a large red circle at the top left"
-
-
-class Scripted(BaseChatModel):
-    """Says what it is told to say, and keeps what it was shown and given."""
-
-    script: list[Any]
-    heard: list[list[BaseMessage]] = Field(default_factory=list)
-    bound: list[list[Any]] = Field(default_factory=list)
-    given: list[dict[str, Any]] = Field(default_factory=list)
-    wait: float = 0.0
-
-    @property
-    def _llm_type(self) -> str:
-        return "scripted"
-
-    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
-        self.bound.append(list(tools))
-        self.given.append(kwargs)
-        return self
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        self.heard.append(messages)
-        time.sleep(self.wait)
-        said = self.script.pop(0)
-        if isinstance(said, Exception):
-            raise said
-        return ChatResult(generations=[ChatGeneration(message=AIMessage(said) if isinstance(said, str) else said)])
-
-
-def call(*calls: tuple[str, dict[str, Any]], text: str = "") -> AIMessage:
-    made = [{"name": name, "args": args, "id": f"call_{place}_{name}"} for place, (name, args) in enumerate(calls)]
-    return AIMessage(text, tool_calls=made)
 
 
 def draw(what: str = RED) -> AIMessage:

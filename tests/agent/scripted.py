@@ -1,0 +1,51 @@
+"""A chat model that follows a script, and messages for one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import Field
+
+
+class Scripted(BaseChatModel):
+    """Says what it is told to say, and keeps what it was shown and given."""
+
+    script: list[Any]
+    heard: list[list[BaseMessage]] = Field(default_factory=list)
+    bound: list[list[Any]] = Field(default_factory=list)
+    given: list[dict[str, Any]] = Field(default_factory=list)
+    wait: float = 0.0
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
+        self.bound.append(list(tools))
+        self.given.append(kwargs)
+        return self
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        self.heard.append(messages)
+        time.sleep(self.wait)
+        said = self.script.pop(0)
+        if isinstance(said, Exception):
+            raise said
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(said) if isinstance(said, str) else said)])
+
+
+def call(*calls: tuple[str, dict[str, Any]], text: str = "") -> AIMessage:
+    made = [{"name": name, "args": args, "id": f"call_{place}_{name}"} for place, (name, args) in enumerate(calls)]
+    return AIMessage(text, tool_calls=made)
