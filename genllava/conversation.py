@@ -432,7 +432,15 @@ class Conversation:
         """What may be noted now of the pictures."""
         noted = noted_captions(self._language, self._stream.ids[0])
         described = [number for number, _ in noted]
-        return Notes(self._language, self._visible(), dict(noted) | self._looked_at(), described)
+        named = layout.named_pictures(self._language.text(self._request_ids()))
+        return Notes(self._language, self._visible(), dict(noted) | self._looked_at(), described, named)
+
+    def _request_ids(self) -> list[int]:
+        """The words of the request that was taken up last, without the pictures that came with it."""
+        ids, language = self._stream.ids[0], self._language
+        end = len(ids) - 1 - ids[::-1].index(language.id(USER_END))
+        begins = (language.id(USER_START), language.id(IMAGE))
+        return ids[next(at for at in range(end, -1, -1) if ids[at] in begins) + 1 : end]
 
     def _looked_at(self) -> dict[int, str]:
         """What the model saw in pictures that it looked at by themselves."""

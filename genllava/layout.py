@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 DESCRIBE: Final = "Describe the picture."
 """What the model is asked where only its captions are wanted."""
 
+ORDINALS: Final = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+_NAMED: Final = re.compile(r"\b(?:image|picture|drawing)[ _]?(?:number |#)?(\d+)\b", re.IGNORECASE)
+_ORDINAL: Final = re.compile(rf"\b({'|'.join(ORDINALS)}) (?:image|picture|drawing)\b", re.IGNORECASE)
 _SPECIAL: Final = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
 _CAPTION: Final = re.compile(
     r"(?:^|(?<=\s))(?<!in )image (\d[\d ]*): (?!image \d)(.*?)(?=\s(?:in |from )?image \d|\sthen:|$)"
@@ -48,6 +51,12 @@ _CAPTION: Final = re.compile(
 def normalize_user_text(text: str) -> str:
     """Lower case, single spaces, and no way to write a special token."""
     return " ".join(_SPECIAL.sub(" ", text.lower()).split())
+
+
+def named_pictures(text: str) -> list[int]:
+    """The pictures that a text names by number: `image 2`, `the first picture`."""
+    numbers = [int(number) for number in _NAMED.findall(text)]
+    return numbers + [ORDINALS.index(word.lower()) + 1 for word in _ORDINAL.findall(text)]
 
 
 def user_turn(

@@ -1,8 +1,9 @@
 """What the model may note of the pictures of a conversation, so that its notes fit together.
 
 A picture that does not exist cannot be described, none is described twice in a row, one that was described before is
-described in the same words, what is noted `in image K` is noted of the picture described last, and where one picture
-gives something to another (`from image 3 to image 2`), these two are described last, the one that gets it at the end.
+described in the same words, what is noted `in image K` is noted of the picture described last, a picture that the
+request names is described last, and where one picture gives something to another (`from image 3 to image 2`), these two
+are described last, the one that gets it at the end.
 """
 
 from __future__ import annotations
@@ -39,10 +40,16 @@ class Notes:
         visible: numbers of the pictures that can be seen.
         captions: known words of captions, by number, of pictures that can no longer be seen as well.
         described: numbers of pictures in the order in which they were described so far.
+        named: numbers that the request names; if it is one, it is asked about that picture.
     """
 
     def __init__(
-        self, language: LanguageModel, visible: Sequence[int], captions: Mapping[int, str], described: Sequence[int]
+        self,
+        language: LanguageModel,
+        visible: Sequence[int],
+        captions: Mapping[int, str],
+        described: Sequence[int],
+        named: Sequence[int] = (),
     ) -> None:
         self._language = language
         self._visible = visible
@@ -51,7 +58,7 @@ class Notes:
         self._described = list(described)
         self._before = len(described)
         self._lender: int | None = None
-        self._last: list[int] = []  # still to be described, in this order, because one gives something
+        self._last: list[int] = []  # still to be described, in this order
         self._about = False  # `in image K,` was written
         self._previous: int | None = None
         self._options: dict[int, list[int]] = {}  # by the number that they name, how it may go on after `image`
@@ -59,8 +66,10 @@ class Notes:
         words = [self._ids(word) for word in ("image", "in", "from")]
         self._free = any(len(ids) > 1 for ids in words)  # a tokenizer that has not learnt these words: nothing is held
         self._image, self._in, self._from = (ids[0] for ids in words)
-        # What may not follow before those that give and get are described.
+        # What may not follow before those that have to be last are described.
         self._early = {self._in, *(language.id(token) for token in (SEEN, USER_START))}
+        if len(set(named)) == 1 and named[0] in self._there and self._described[-1:] != [named[0]]:
+            self._last = self._ending_with(named)
 
     def allowed(self) -> set[int]:
         """The tokens that may come next; empty where any word may that is not `barred`."""
@@ -92,7 +101,7 @@ class Notes:
             return [] if self._lender is None else [self._lender], ",", lambda number: None
         if self._previous == self._from and len(self._there) > 1:
             return self._there, " to image", self._lends
-        if self._lender is not None:
+        if self._lender is not None or self._last:
             return self._last[:1], None, self._describes
         now = self._described[self._before :]
         return [number for number in self._there if number not in now], None, self._describes
@@ -107,10 +116,14 @@ class Notes:
         self._take([other for other in self._there if other != number], " image", self._gets)
 
     def _gets(self, number: int) -> None:
-        pair = [self._lender, number]
-        new = [other for other in self._visible if other not in self._described and other not in pair]
-        self._last = [other for other in (*new, *pair) if other is not None]
+        assert self._lender is not None
+        self._last = self._ending_with([self._lender, number])
         self._take(*self._ways())
+
+    def _ending_with(self, last: Sequence[int]) -> list[int]:
+        """Pictures that were not described yet, and then these."""
+        new = [other for other in self._visible if other not in self._described and other not in last]
+        return [*new, *dict.fromkeys(last)]
 
     def _describes(self, number: int) -> None:
         self._described.append(number)

@@ -7,18 +7,16 @@ import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final
 
+from genllava.layout import ORDINALS, named_pictures
 from genllava_agent.records import Step
 from genllava_agent.state import AgentState
 
 if TYPE_CHECKING:
     from genllava_agent.session import Session
 
-_NAMED: Final = re.compile(r"\b(?:image|picture|drawing)[ _]?(?:number |#)?(\d+)\b", re.IGNORECASE)
-_ORDINALS: Final = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-_ORDINAL: Final = re.compile(rf"\b({'|'.join(_ORDINALS)}) (?:image|picture|drawing)\b", re.IGNORECASE)
-_ONE: Final = re.compile(rf"\bthe ({'|'.join(_ORDINALS[2:])}) one\b", re.IGNORECASE)
+_ONE: Final = re.compile(rf"\bthe ({'|'.join(ORDINALS[2:])}) one\b", re.IGNORECASE)
 _NOT_A_PICTURE: Final = re.compile(
-    rf"\b(?:images?|pictures?|drawings?|from|of (?!the (?:{'|'.join(_ORDINALS)}) one\b))\b", re.IGNORECASE
+    rf"\b(?:images?|pictures?|drawings?|from|of (?!the (?:{'|'.join(ORDINALS)}) one\b))\b", re.IGNORECASE
 )
 """Where one of these is said, `the third one` may be a shape: `of the circles`, `from the left`, `in image 1`."""
 _BACKGROUND: Final = re.compile(
@@ -36,7 +34,7 @@ def grounded(text: str, pictures: int) -> str:
     Args:
         pictures: how many there are.
     """
-    if any(not 1 <= int(number) <= pictures for number in _NAMED.findall(text)):
+    if any(not 1 <= number <= pictures for number in named_pictures(text)):
         return f"I meant to name a picture that does not exist; there are {pictures}."
     return text
 
@@ -49,7 +47,7 @@ def unknown_picture(text: str, pictures: int, new: int = 0, things: int = 0) -> 
         new: how many are to be drawn, which it may name as well.
         things: how many are in the picture that shows most, as far as that is known.
     """
-    if all(1 <= number <= pictures + new for number in _numbers(text) + _bare_numbers(text, pictures, things)):
+    if all(1 <= number <= pictures + new for number in named_pictures(text) + _bare_numbers(text, pictures, things)):
         return ""
     there = {0: "there is no picture yet", 1: "there is one picture"}.get(pictures, f"there are {pictures} pictures")
     return f"There is no picture of that number: {there}."
@@ -61,7 +59,7 @@ def lost_picture(text: str, lost: Collection[int]) -> str:
     Args:
         lost: the numbers of those that can not.
     """
-    named = [number for number in _numbers(text) if number in lost]
+    named = [number for number in named_pictures(text) if number in lost]
     return f"Image {named[0]} is too long ago to be seen: send it again." if named else ""
 
 
@@ -105,19 +103,13 @@ def blocks(session: Session, state: AgentState, text: str) -> list[Any]:
     return result
 
 
-def _numbers(text: str) -> list[int]:
-    """The pictures that a text names by number."""
-    numbers = [int(number) for number in _NAMED.findall(text)]
-    return numbers + [_ORDINALS.index(word.lower()) + 1 for word in _ORDINAL.findall(text)]
-
-
 def _bare_numbers(text: str, pictures: int, things: int) -> list[int]:
     """The pictures that a text names as `the third one`, where nothing else can be meant: there are several pictures to
     tell from each other, and no picture has a third thing, or it is about its background. The first and the second
     `one` may be a shape all the same."""
     if pictures < 2 or _NOT_A_PICTURE.search(text):
         return []
-    numbers = [_ORDINALS.index(word.lower()) + 1 for word in _ONE.findall(text)]
+    numbers = [ORDINALS.index(word.lower()) + 1 for word in _ONE.findall(text)]
     return [number for number in numbers if number > things or _BACKGROUND.search(text)]
 
 

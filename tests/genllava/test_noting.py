@@ -10,6 +10,8 @@ from genllava import GenLlavaPipeline, layout
 from genllava.language import LanguageModel
 from genllava.noting import Notes, noted_captions
 from genllava.tokens import BOS, EOS, I2I, SEEN, SOI, USER_START
+from genllava_finetune.shapes.render import render
+from genllava_finetune.shapes.scene import Scene, Thing
 
 RED, BLUE = "at the top a large red circle, on white", "at the left a small blue star, on black"
 
@@ -138,6 +140,40 @@ def test_what_is_known_of_a_picture_is_noted_and_not_looked_at_again(shipped: Ge
     chat.ask("what colour is it?", drawing)
     chat.add_user("what was the star in image 1?")
     assert f"image 1: {BLUE} in image 1," in chat.seen, "described again in the same words"
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("how many shapes are in image 1?", "two"),
+        ("what is the background of image 1?", "black"),
+        ("what colour is the background of the first picture?", "black"),
+        ("count the shapes in image 1", "two"),
+        ("what is the background of image 2?", "white"),
+        ("what colour is the background?", "white"),
+    ],
+)
+def test_a_picture_that_is_named_is_what_is_asked_about(shipped: GenLlavaPipeline, question: str, answer: str) -> None:
+    chat = shipped.conversation()
+    for background, things in (
+        ("black", (Thing(3, "star", "blue", "small"), Thing(8, "cross", "cyan", "large"))),
+        ("white", (Thing(4, "circle", "red", "large"),)),
+    ):
+        chat.ask("what do you see?", render(Scene(background, things)))
+    (said,) = chat.ask(question)
+    assert answer in (said.text or "").lower()
+
+
+def test_named_last(shipped: GenLlavaPipeline) -> None:
+    language = shipped.language
+    image, seen = layout.text_ids(language.tokenizer, "image")[0], language.id(SEEN)
+    for named, described, first in (([1], [1, 2], 1), ([1], [2], 1), ([1], [2, 1], None), ([1, 2], [1, 2], None)):
+        notes = Notes(language, [1, 2], {1: RED, 2: BLUE}, described, named)
+        assert (seen in notes.barred()) == (first is not None)
+        notes.advance(image)
+        if first is not None:
+            assert notes.allowed() == {layout.text_ids(language.tokenizer, f"image {first}")[1]}
+    assert seen not in Notes(language, [1, 2], {1: RED}, [1, 2], [7]).barred(), "there is no such picture"
 
 
 def test_the_same_is_noted_when_everything_is_read_again(shipped: GenLlavaPipeline) -> None:
