@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
-from pydantic import Field
+from scripted import Scripted
 
 from genllava.errors import InvalidRequest
 from genllava_agent import VisualAgent, nodes
@@ -30,32 +27,6 @@ pytestmark = [
 ]
 RED = "draw a large red circle at the top left"
 THREAD: dict[str, Any] = {"configurable": {"thread_id": "theirs"}}
-
-
-class Scripted(BaseChatModel):
-    """Calls the tools that it is told to call, and keeps what it was shown."""
-
-    script: list[Any]
-    heard: list[list[BaseMessage]] = Field(default_factory=list)
-    bound: list[Any] = Field(default_factory=list)
-
-    @property
-    def _llm_type(self) -> str:
-        return "scripted"
-
-    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
-        self.bound.extend(tools)
-        return self
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        self.heard.append(messages)
-        return ChatResult(generations=[ChatGeneration(message=self.script.pop(0))])
 
 
 def call(key: str = "1", **arguments: Any) -> AIMessage:

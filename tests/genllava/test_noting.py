@@ -135,9 +135,7 @@ def test_what_is_known_of_a_picture_is_noted_and_not_looked_at_again(shipped: Ge
         assert counters.prefilled_tokens + counters.decoded_tokens == len(chat) - chat.unread
         taken.append(counters.decoded_tokens)
     assert taken[1] < taken[0] - 8, "words that are known are read, and not written one by one"
-    chat.answer()
-    chat.end_turn()
-    chat.ask("what colour is it?", drawing)
+    chat.add_user("what colour is it?", drawing)
     chat.add_user("what was the star in image 1?")
     assert f"image 1: {BLUE} in image 1," in chat.seen, "described again in the same words"
 
