@@ -57,6 +57,7 @@ class Conversation:
         request: which of several requests in a message the model last took up, `; ` between those that it meets at
             once; empty where there is but one.
         seen: what it then noted down before it acted; empty where there was nothing to see.
+        acted: something was done, and what comes next has not been looked at.
     """
 
     def __init__(self, pipeline: GenLlavaPipeline) -> None:
@@ -65,7 +66,7 @@ class Conversation:
         self._stream = TokenStream(self._language)
         self._stream.append(0, [self._language.id(BOS)])
         self._features: dict[str, Tensor] = {}
-        self._acted = False  # something was done, and what comes next has not been looked at
+        self.acted = False
         self.pictures: list[Picture] = []
         self.hidden: frozenset[int] = frozenset()
         self.request = self.seen = ""
@@ -77,6 +78,11 @@ class Conversation:
 
     def __len__(self) -> int:
         return len(self._stream.ids[0])
+
+    @property
+    def cache_bytes(self) -> int:
+        """What its key-value cache takes when all of it is read."""
+        return len(self) * self._language.bytes_per_token
 
     @property
     def unread(self) -> int:
@@ -176,9 +182,9 @@ class Conversation:
             InvalidRequest, Cancelled, NonFiniteError: the conversation is as it was before.
         """
         if allowed is None:
-            allowed = [I2T, T2I, *([I2I] if self._visible() else []), *([EOS] if self._acted else [])]
+            allowed = [I2T, T2I, *([I2I] if self._visible() else []), *([EOS] if self.acted else [])]
         with self._unchanged_by_failure():
-            if self._acted:
+            if self.acted:
                 if EOS in allowed and (len(allowed) == 1 or not segments.goes_on(self._stream)):
                     return {EOS: 1.0}
                 self._look(cancel)
@@ -198,10 +204,10 @@ class Conversation:
             InvalidRequest, Cancelled, NonFiniteError: the conversation is as it was before.
         """
         with self._unchanged_by_failure():
-            if self._acted:
+            if self.acted:
                 self._look(cancel)
             (text,) = segments.write_answers(self._stream, cancel, on_text)
-        self._acted = True
+        self.acted = True
         return Understanding(text)
 
     @torch.no_grad()
@@ -224,7 +230,7 @@ class Conversation:
         if task not in (T2I, I2I) or (task == I2I and not self._visible()):
             raise InvalidRequest(f"cannot do {task}: " + ("no picture to edit" if task == I2I else "not a drawing"))
         with self._unchanged_by_failure():
-            if self._acted:
+            if self.acted:
                 self._look(settings.cancel)
             return self._draw(task, plan, seeds, settings, on_plan)
 
@@ -323,7 +329,7 @@ class Conversation:
             raise InvalidRequest(f"these tokens do not show {len(shown)} pictures: they are of another model")
         self._stream.append(0, ids, self._see(shown))
         self.pictures += shown
-        self.request, self.seen, self._acted = request, seen, acted
+        self.request, self.seen, self.acted = request, seen, acted
 
     def end_turn(self, said: str = "") -> None:
         """Close the assistant's turn, if it is open. What was taken up and noted, and not acted on, is forgotten.
@@ -345,17 +351,17 @@ class Conversation:
                     return
                 self._stream.append(0, [*layout.seen(tokenizer, ""), *layout.answer(tokenizer, said)])
         self._stream.append(0, [self._language.id(EOS)])
-        self._acted = False
+        self.acted = False
 
     def mark(self) -> Mark:
         """The present state, for `rollback`."""
-        return Mark(self._stream.mark(), len(self.pictures), self.request, self.seen, self._acted)
+        return Mark(self._stream.mark(), len(self.pictures), self.request, self.seen, self.acted)
 
     def rollback(self, mark: Mark) -> None:
         """Forget everything since `mark`; what was computed before it is kept."""
         self._stream.rollback(mark.stream)
         del self.pictures[mark.pictures :]
-        self.request, self.seen, self._acted = mark.request, mark.seen, mark.acted
+        self.request, self.seen, self.acted = mark.request, mark.seen, mark.acted
 
     def branch(self) -> Conversation:
         """A conversation of its own that goes on from here; what was computed so far is shared."""
@@ -402,7 +408,7 @@ class Conversation:
         label = layout.picture(self._language.tokenizer, len(self.pictures) + 1, self._language.tokens_per_image)
         self._stream.append(0, label, self._see([picture]))
         self.pictures.append(picture)
-        self._acted = True
+        self.acted = True
 
     def _visible(self) -> list[int]:
         """Numbers of the pictures that are seen here."""
@@ -419,14 +425,14 @@ class Conversation:
 
     def _look(self, cancel: CancelCheck | None) -> None:
         """Let the model take up the next request and write down what it sees."""
-        spoke = self._acted and self._stream.ids[0][-1] != self._language.id(IMAGE)
+        spoke = self.acted and self._stream.ids[0][-1] != self._language.id(IMAGE)
         if spoke and not self.left:  # what it said is not to go on as notes
             self._stream.append(0, layout.seen(self._language.tokenizer, ""))
             self.request = self.seen = ""
         else:
-            (looked,) = segments.look(self._stream, self._acted, cancel, self._notes)
+            (looked,) = segments.look(self._stream, self.acted, cancel, self._notes)
             self.request, self.seen = looked.request, looked.seen
-        self._acted = False
+        self.acted = False
 
     def _notes(self) -> Notes:
         """What may be noted now of the pictures."""
@@ -448,12 +454,12 @@ class Conversation:
 
     def _forget_look(self) -> bool:
         """Forget what was taken up and noted and not acted on; returns whether nothing was done since the message."""
-        if self._acted:
+        if self.acted:
             return False
         looked_from = NextRequest(self._language.tokenizer, self._stream.ids[0]).looked_from
         self._stream.rollback(StreamMark(looked_from, None))
-        self._acted = self._stream.ids[0][-1] != self._language.id(USER_END)
-        return not self._acted
+        self.acted = self._stream.ids[0][-1] != self._language.id(USER_END)
+        return not self.acted
 
     def _see(self, pictures: Sequence[Picture]) -> list[Tensor]:
         """Features [P, D] of each picture; one that was seen before is not encoded again."""

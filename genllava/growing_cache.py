@@ -51,6 +51,12 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.keys, self.values = buffer.keys[:, :, :end], buffer.values[:, :, :end]
         return self.keys, self.values
 
+    def __copy__(self) -> GrowingLayer:
+        """As `copy.copy` would by itself, in a third of the time: a turn copies all layers."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
     def _claim(self, buffer: _Buffer, start: int, end: int) -> bool:
         """Take these positions of `buffer`, if the states held lie in it (a selection of rows does not) up to there."""
         if self.keys.untyped_storage().data_ptr() != buffer.keys.untyped_storage().data_ptr():

@@ -34,11 +34,22 @@ class LanguageModel:
         self.query_embeds = query_embeds
         self.counters = counters
         self.tokenizer: PreTrainedTokenizerBase = processor.tokenizer
-        self.tokens_per_image = tokens_per_image(llava)
 
     def id(self, token: str) -> int:
         """Id of a special token."""
         return layout.token_id(self.tokenizer, token)
+
+    @cached_property
+    def tokens_per_image(self) -> int:
+        """Features that one picture becomes."""
+        return tokens_per_image(self.llava)
+
+    @cached_property
+    def bytes_per_token(self) -> int:
+        """What a token takes in the key-value cache."""
+        config = self.config.text_config
+        head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return int(2 * config.num_hidden_layers * config.num_key_value_heads * head_dim * self.llava.dtype.itemsize)
 
     @cached_property
     def max_length(self) -> int:

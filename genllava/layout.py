@@ -30,6 +30,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 from genllava.tokens import EOI, EOS, I2T, IMAGE, QUERY, SEEN, SOI, SPECIAL_TOKENS, USER_END, USER_START
 
@@ -46,6 +47,8 @@ _SPECIAL: Final = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
 _CAPTION: Final = re.compile(
     r"(?:^|(?<=\s))(?<!in )image (\d[\d ]*): (?!image \d)(.*?)(?=\s(?:in |from )?image \d|\sthen:|$)"
 )
+_TOKEN_IDS: Final[WeakKeyDictionary[PreTrainedTokenizerBase, dict[str, int]]] = WeakKeyDictionary()
+"""Of special tokens, as far as they were asked for: asking the tokenizer again and again adds up within a turn."""
 
 
 def normalize_user_text(text: str) -> str:
@@ -154,7 +157,10 @@ def token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
     Raises:
         ValueError: the tokenizer does not have it.
     """
-    value = tokenizer.convert_tokens_to_ids(token)
-    if not isinstance(value, int) or value == getattr(tokenizer, "unk_token_id", None):
-        raise ValueError(f"the tokenizer has no token {token}")
-    return value
+    known = _TOKEN_IDS.setdefault(tokenizer, {})
+    if token not in known:
+        value = tokenizer.convert_tokens_to_ids(token)
+        if not isinstance(value, int) or value == getattr(tokenizer, "unk_token_id", None):
+            raise ValueError(f"the tokenizer has no token {token}")
+        known[token] = value
+    return known[token]

@@ -142,9 +142,10 @@ class TokenStream:
     def rollback(self, mark: StreamMark) -> None:
         """Forget everything after `mark`; what was read before it stays cached."""
         (ids,) = self.ids
-        del ids[mark.length :]
-        del self._features[0][ids.count(self.language.id(IMAGE)) // self.language.tokens_per_image :]
-        self._uncache(mark.length)
+        if len(ids) > mark.length:
+            del ids[mark.length :]
+            del self._features[0][ids.count(self.language.id(IMAGE)) // self.language.tokens_per_image :]
+            self._uncache(mark.length)
         self._last = mark.last if self._read == [mark.length] else None
 
     def release(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Final
 
 from genllava.layout import ORDINALS, named_pictures
@@ -39,13 +39,13 @@ def grounded(text: str, pictures: int) -> str:
     return text
 
 
-def unknown_picture(text: str, pictures: int, new: int = 0, things: int = 0) -> str:
+def unknown_picture(text: str, pictures: int, new: int = 0, things: Callable[[], int] = lambda: 0) -> str:
     """What to say of a request for a picture by a number that none has; empty if it names none.
 
     Args:
         pictures: how many there are.
         new: how many are to be drawn, which it may name as well.
-        things: how many are in the picture that shows most, as far as that is known.
+        things: tells how many are in the picture that shows most, as far as that is known.
     """
     if all(1 <= number <= pictures + new for number in named_pictures(text) + _bare_numbers(text, pictures, things)):
         return ""
@@ -103,14 +103,14 @@ def blocks(session: Session, state: AgentState, text: str) -> list[Any]:
     return result
 
 
-def _bare_numbers(text: str, pictures: int, things: int) -> list[int]:
+def _bare_numbers(text: str, pictures: int, things: Callable[[], int]) -> list[int]:
     """The pictures that a text names as `the third one`, where nothing else can be meant: there are several pictures to
     tell from each other, and no picture has a third thing, or it is about its background. The first and the second
     `one` may be a shape all the same."""
     if pictures < 2 or _NOT_A_PICTURE.search(text):
         return []
     numbers = [ORDINALS.index(word.lower()) + 1 for word in _ONE.findall(text)]
-    return [number for number in numbers if number > things or _BACKGROUND.search(text)]
+    return [number for number in numbers if _BACKGROUND.search(text) or number > things()]
 
 
 def _verb(step: Step) -> str:

@@ -109,7 +109,7 @@ class TaskTokens:
         if kind != "generate":
             unknown = self._out_of_reach(conversation, action.instruction)
         elif probabilities[token] < _SURE:
-            unknown = unknown_picture(action.instruction, len(conversation.pictures), 1, _things(conversation))
+            unknown = unknown_picture(action.instruction, len(conversation.pictures), 1, lambda: _things(conversation))
         else:
             unknown = ""
         if unknown:
@@ -119,7 +119,7 @@ class TaskTokens:
     @staticmethod
     def _out_of_reach(conversation: Conversation, request: str) -> str:
         """What to say of a request for a picture that there is not, or of which nothing is known any more."""
-        if unknown := unknown_picture(request, len(conversation.pictures), things=_things(conversation)):
+        if unknown := unknown_picture(request, len(conversation.pictures), things=lambda: _things(conversation)):
             return unknown
         return lost_picture(request, conversation.hidden - conversation.captions.keys()) if conversation.hidden else ""
 

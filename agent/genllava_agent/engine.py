@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from genllava import GenLlavaPipeline
     from genllava_agent.deciders import Decider
-    from genllava_agent.live import Standing
     from genllava_agent.session import Session
 
 
@@ -114,6 +113,3 @@ class Engine:
         """A picture as the model sees it."""
         return self.pipeline.picture(image).image
 
-    def keep(self, standing: Standing, turn: str) -> None:
-        """Keep a conversation for the turn after `turn`."""
-        self.live.keep(standing, turn, self.pipeline)

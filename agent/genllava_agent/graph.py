@@ -44,19 +44,19 @@ def build_graph(
         output_schema=AgentState if whole else Messages,
     )
 
-    def add(node: Any, **more: Any) -> None:
+    def add(node: Any) -> None:
         if whole:
-            builder.add_node(node.__name__, node, **more)
+            builder.add_node(node.__name__, node)
         else:
             held = PlainNode(node)
-            builder.add_node(held.name, held, destinations=held.destinations, **more)
+            builder.add_node(held.name, held, destinations=held.destinations)
 
-    add(nodes.ingest)
-    add(nodes.clarify)
-    recover = nodes.recover if whole else plain(nodes.recover)
-    work = (nodes.route, nodes.approve, nodes.understand, nodes.generate, nodes.edit, nodes.call_tool, nodes.verify)
-    for node in work:
-        add(node, error_handler=recover)
+    asking: tuple[Any, ...] = (nodes.ingest, nodes.route, nodes.clarify, nodes.approve)
+    work: tuple[Any, ...] = (nodes.understand, nodes.generate, nodes.edit, nodes.verify, nodes.call_tool)
+    for node in asking + work:
+        add(node)
+    recover: Any = nodes.recover if whole else plain(nodes.recover)
+    builder.set_node_defaults(error_handler=recover)
 
     builder.add_edge(START, "ingest")
     builder.add_edge("generate", "verify")

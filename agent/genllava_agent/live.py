@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from genllava import layout
 from genllava_agent.records import ImageRecord, Turn
@@ -17,6 +17,7 @@ from genllava_agent.records import ImageRecord, Turn
 if TYPE_CHECKING:
     from genllava import Conversation, Drawing, GenLlavaPipeline
     from genllava.conversation import Mark
+    from genllava_agent.history import History
 
 MAX_BYTES: Final = 2_000_000_000
 """Of key-value caches kept in memory; the conversations that were used longest ago are read again when they go on."""
@@ -57,7 +58,7 @@ class LiveConversations:
     def take(
         self,
         pipeline: GenLlavaPipeline,
-        history: Sequence[Turn],
+        history: History,
         picture: Callable[[ImageRecord], Drawing],
     ) -> Standing:
         """A conversation that stands where `history` ends, for one user.
@@ -68,7 +69,7 @@ class LiveConversations:
         Raises:
             InvalidRequest: the history was made with another model.
         """
-        start = window_start(history, pipeline.language.max_length // 2)
+        start = history.window_start(pipeline.language.max_length // 2)
         standing, known = self._nearest(history, start)
         if standing is None:
             standing, known = Standing(pipeline.conversation(), start), start
@@ -84,7 +85,7 @@ class LiveConversations:
             standing.marks[turn.id] = standing.conversation.mark()
         return standing
 
-    def keep(self, standing: Standing, last: str, pipeline: GenLlavaPipeline) -> None:
+    def keep(self, standing: Standing, last: str) -> None:
         """Keep a conversation that has come to the end of turn `last`."""
         standing.marks[last] = standing.conversation.mark()
         with self._guard:
@@ -93,7 +94,7 @@ class LiveConversations:
             self._kept.append(standing)
             if len(self._kept) == 1:  # the latest stays, however large
                 return
-            sizes = [len(old.conversation) * bytes_per_token(pipeline) for old in self._kept]
+            sizes = [old.conversation.cache_bytes for old in self._kept]
             while len(self._kept) > 1 and sum(sizes) > self._max_bytes:
                 del self._kept[0], sizes[0]
 
@@ -130,22 +131,6 @@ def _back_at(kept: Standing, turns: Sequence[str]) -> Standing:
     return Standing(conversation, kept.start, {turn: kept.marks[turn] for turn in turns})
 
 
-def window_start(history: Sequence[Turn], most: int) -> int:
-    """How many of the first turns a conversation leaves out, so that at most `most` tokens are read again and again.
-
-    When that is exceeded, turns are left out until half of it remains: until the next time, what is read stays the
-    same, and nothing has to be read anew.
-    """
-    start = total = 0
-    for place, turn in enumerate(history):
-        total += len(turn.stream)
-        if total > most:
-            while start <= place and total > most // 2:
-                total -= len(history[start].stream)
-                start += 1
-    return start
-
-
 def _as_said(pipeline: GenLlavaPipeline, turn: Turn) -> list[int]:
     """A turn that was not held in the model's own stream, as if its pictures had come with the request."""
     language, numbers = pipeline.language, [record.number for record in turn.images]
@@ -164,10 +149,3 @@ def _captions(turns: Sequence[Turn]) -> dict[int, str]:
         number: record.caption or layout.noted_caption(noted, number) or plans.get(record.id) or ""
         for number, record in shown.items()
     }
-
-
-def bytes_per_token(pipeline: Any) -> int:
-    """What a token takes in the key-value cache."""
-    config = pipeline.llava.config.text_config
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return int(2 * config.num_hidden_layers * config.num_key_value_heads * head_dim * pipeline.llava.dtype.itemsize)

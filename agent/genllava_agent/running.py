@@ -7,6 +7,7 @@ begun, from which the same turn can be run again and gives the same pictures.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -29,11 +30,14 @@ from genllava_agent.stores.waiting_state import keep_state, load_state
 
 if TYPE_CHECKING:
     from genllava_agent.engine import Engine
+    from genllava_agent.history import History
     from genllava_agent.stores.base import ThreadStore
 
 
 _WAITING: Final = 4
 """Turns that wait for an answer and are kept in memory as well."""
+_WORKERS: Final = min(32, (os.cpu_count() or 1) + 4)
+"""Of a run's thread pool: what it takes by itself, which asks the system for its processors every time."""
 _STEPS: Final = 100_000
 """Of the graph, at most: turns have limits of their own."""
 _ASKING: Final = {"approval": "approve", "clarification": "clarify"}
@@ -74,7 +78,7 @@ class Runner:
         store: ThreadStore,
         head: Head,
         pending: Pending,
-        history: list[Turn],
+        history: History,
         cancel: Callable[[], bool],
         answer: dict[str, Any] | None = None,
         heard: bool = True,
@@ -138,7 +142,7 @@ class Runner:
     def _parts(self, given: Any, session: Session, modes: list[str], kept: bool) -> Generator[dict[str, Any]]:
         """Run the graph, as no part of one that a caller is running; `kept` says whether it keeps its state."""
         graph = self._keeping if kept else self._graph
-        config = {"recursion_limit": _STEPS, **(_place(session.id) if kept else {})}
+        config = {"recursion_limit": _STEPS, "max_concurrency": _WORKERS, **(_place(session.id) if kept else {})}
         more: dict[str, Any] = {"durability": "exit"} if kept else {}
         more |= {"context": session.settings, "stream_mode": modes, "version": "v2"}
         return heard_outside(lambda: graph.stream(given, config, **more))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from genllava.errors import Cancelled, InvalidRequest
 from genllava_agent.events import Preview
-from genllava_agent.records import ImageRecord, Region, Step, Turn, image_name
+from genllava_agent.records import ImageRecord, Region, Step, image_name
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import AgentState, Stream
 from genllava_agent.verification import Comparison
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from genllava import Conversation, Drawing
     from genllava.conversation import Mark
     from genllava_agent.engine import Engine
+    from genllava_agent.history import History
     from genllava_agent.live import Standing
     from genllava_agent.stores.base import ThreadStore
 
@@ -82,7 +83,7 @@ class Session:
     id: str
     engine: Engine
     artifacts: ThreadStore
-    history: Sequence[Turn]
+    history: History
     settings: TurnSettings
     seed: int
     cancel: Callable[[], bool] = lambda: False
@@ -97,16 +98,8 @@ class Session:
     _read_again: int = 0
     _standing: Standing | None = None
     _start: Mark | None = None
-    _records: dict[str, ImageRecord] | None = None
     _drawn: dict[str, Drawing] = field(default_factory=dict)
     _watch: _Watch | None = None
-
-    @property
-    def records(self) -> dict[str, ImageRecord]:
-        """The pictures of earlier turns, by name."""
-        if self._records is None:
-            self._records = {record.id: record for turn in self.history for record in turn.images}
-        return self._records
 
     def image(self, record: ImageRecord) -> Image.Image:
         """Its pixels."""
@@ -152,7 +145,7 @@ class Session:
 
     def known(self, state: AgentState) -> dict[str, ImageRecord]:
         """The pictures of earlier turns and of this one, by name."""
-        return self.records | state.get("images", {})
+        return self.history.records | state.get("images", {})
 
     def conversation(self, state: AgentState) -> Conversation:
         """The conversation as far as the state says that it has come."""
@@ -187,10 +180,8 @@ class Session:
         """What the state should say of the conversation now."""
         used, said = self.used or Meter(), dict[str, Any]()
         if self._standing is not None:
-            conversation = self._standing.conversation
-            mark = conversation.mark()
-            ids = conversation.since(self._begin)
-            said = {"ids": ids, "request": mark.request, "seen": mark.seen, "acted": mark.acted}
+            now = self._standing.conversation
+            said = {"ids": now.since(self._begin), "request": now.request, "seen": now.seen, "acted": now.acted}
         return Stream(tokens=used.tokens, unet_rows=used.unet_rows, seconds=self.seconds(), **said)
 
     def take_over(self, other: Session) -> None:
@@ -201,7 +192,7 @@ class Session:
     def keep(self) -> None:
         """Let the next turn go on from here; this turn has been stored."""
         if self._standing is not None:
-            self.engine.keep(self._standing, self.id)
+            self.engine.live.keep(self._standing, self.id)
 
     @contextmanager
     def work(self, state: AgentState) -> Iterator[Meter]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
+import secrets
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -23,6 +23,7 @@ from genllava_agent.errors import (
     NothingToUndo,
     ThreadNotFound,
 )
+from genllava_agent.history import History
 from genllava_agent.records import Head, ImageRecord, Pending, Question, Request, Turn, image_name
 from genllava_agent.reply import Reply, reply_text
 
@@ -47,7 +48,7 @@ class Thread:
     def __init__(self, agent: VisualAgent, name: str) -> None:
         self.agent = agent
         self.name = name
-        self._known: list[Turn] = []
+        self._known = History()
         self._opened_with: list[Any] = []  # pictures for the first request
         self._opened_after: tuple[str | None] | None = None  # the turn before that request, once there was one
 
@@ -271,7 +272,7 @@ class Thread:
             with contextlib.suppress(AgentError):  # what is damaged can be deleted as well
                 self.agent.engine.live.forget(stores.turns_of_its_own(self.name))
             stores.delete(self.name)  # of a thread that never began, too, something may have been left by a crash
-            self._known = []
+            self._known = History()
         if not existed:
             raise ThreadNotFound(f"there is no thread {self.name!r}: agent.threads() names those that there are")
 
@@ -282,8 +283,8 @@ class Thread:
         """The pictures of this thread as it stands, by name."""
         from genllava_agent.pictures import ThreadImages
 
-        records = {record.id: record for turn in self.history() for record in turn.images}
-        return ThreadImages(records, self.agent.store.open(self.name))
+        store = self.agent.store.open(self.name)
+        return ThreadImages(self._history(store, self._head().turn).records, store)
 
     def trace(self, path: str | Path, turn: int | None = None) -> Path:
         """Write a page about a turn (the last one if no number is given): its pictures, choices and times."""
@@ -322,7 +323,7 @@ class Thread:
                 raise ThreadNotFound(f"there is no thread {self.name!r}: ask something on it first")
             yield store, head
 
-    def _history(self, store: ThreadStore, last: str | None) -> list[Turn]:
+    def _history(self, store: ThreadStore, last: str | None) -> History:
         history = store.history(last, self._known)
         self._known = history  # others may be reading this thread now, and set it too
         return history
@@ -353,7 +354,7 @@ class Thread:
         check_count(images)
         self._refuse_pending(head)
         history = self._history(store, head.turn)
-        records = [record for turn in history for record in turn.images]
+        records = list(history.records.values())
         loaded = [(source, None if isinstance(source, _Shown) else admitted(source)) for source in images]
         number, turn = len(records), len(history) + 1
         shown = [
@@ -385,7 +386,7 @@ class Thread:
             at=time.time(),
             request=request,
             images=tuple(shown),
-            seed=settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**32),
+            seed=settings.seed if settings.seed is not None else secrets.randbits(32),
             focus=focus,
             settings=stored_settings(settings),
         )
@@ -422,7 +423,7 @@ class Thread:
                             yield event
                             continue
                         if event.turn is not None:
-                            self._known = [*history, event.turn]
+                            self._known = history.then(event.turn)
                         finished = self._reply(store, history, pending, event)
             except BaseException:
                 if known is None:
@@ -438,11 +439,11 @@ class Thread:
             if store.head() in (None, Head(name=self.name)):
                 self.agent.store.delete(self.name)
 
-    def _reply(self, store: ThreadStore, history: list[Turn], pending: Pending, ended: Ended) -> Reply:
+    def _reply(self, store: ThreadStore, history: History, pending: Pending, ended: Ended) -> Reply:
         from genllava_agent.pictures import ThreadImage
 
         state, question = ended.state, None if ended.pending is None else ended.pending.question
-        records = {record.id: record for turn in history for record in turn.images} | state["images"]
+        records = history.records | state["images"]
         steps = tuple(state["steps"])
         made = [ThreadImage(records[step.image], store, records) for step in steps if step.image is not None]
         text = ended.turn.text if ended.turn is not None else reply_text(steps, "", question)

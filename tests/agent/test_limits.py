@@ -16,7 +16,7 @@ from genllava.errors import Cancelled, InvalidRequest
 from genllava_agent import Limits, VisualAgent
 from genllava_agent.deciders import Decision, LabelScoring
 from genllava_agent.errors import InvalidAnswer, NothingToUndo
-from genllava_agent.live import window_start
+from genllava_agent.history import History
 from genllava_agent.records import Head, Kind
 from genllava_agent.session import Session
 from genllava_agent.state import Action, AgentState
@@ -228,7 +228,7 @@ def test_a_turn_as_long_as_the_model_can_read_is_left_out_of_the_next(agent: Vis
     most = agent.engine.pipeline.language.max_length
     thread("what is a circle? " * 250)
     assert len(thread.history()[-1].stream) > most * 0.6
-    assert window_start(thread.history(), most // 2) == 2
+    assert History(thread.history()).window_start(most // 2) == 2
     assert "red" in thread("what colour is the circle?").text
 
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from genllava.errors import Cancelled, InvalidRequest
 from genllava_agent import Limits, VisualAgent, events
 from genllava_agent.errors import NothingToUndo, ThreadBusy, ThreadNotFound
-from genllava_agent.live import _captions, window_start
+from genllava_agent.history import History
+from genllava_agent.live import _captions
 from genllava_agent.records import ImageRecord, Region, Request, Turn
 from genllava_finetune.shapes.render import render
 from genllava_finetune.shapes.scene import Scene, Thing
@@ -165,7 +166,7 @@ def turn(number: int, tokens: int) -> Turn:
 @given(st.lists(st.integers(1, 60), max_size=60))
 def test_a_window_moves_seldom_and_never_back(lengths: list[int]) -> None:
     history = [turn(number, length) for number, length in enumerate(lengths)]
-    starts = [window_start(history[:count], 200) for count in range(len(history) + 1)]
+    starts = [History(history[:count]).window_start(200) for count in range(len(history) + 1)]
     assert starts == sorted(starts)
     for count, start in enumerate(starts):
         assert sum(lengths[start:count]) <= 200
@@ -176,7 +177,7 @@ def test_a_window_moves_seldom_and_never_back(lengths: list[int]) -> None:
 def test_a_thread_longer_than_the_model_can_read_goes_on(agent: VisualAgent) -> None:
     thread = agent(CIRCLE, seed=1).thread
     most = agent.engine.pipeline.language.max_length // 2
-    while not window_start(thread.history(), most):
+    while not History(thread.history()).window_start(most):
         thread("draw a small blue square in the middle", seed=2, verify=0)
         assert len(thread.history()) < 30
     assert "blue" in thread("what colour is the square?").text
@@ -189,7 +190,7 @@ def test_pictures_from_long_ago_are_told_of_or_declined(agent: VisualAgent) -> N
     thread = agent(CIRCLE, seed=1).thread
     most = agent.engine.pipeline.language.max_length // 2
     thread("draw a small blue square in the middle", seed=2)
-    while window_start(thread.history(), most) < 6:
+    while History(thread.history()).window_start(most) < 6:
         thread("draw a large yellow star at the bottom", seed=3, verify=0)
         assert len(thread.history()) < 40
     assert "blue" in thread("what color is the square in image 2?").text, "it was looked at when it was drawn"

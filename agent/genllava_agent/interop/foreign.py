@@ -18,6 +18,7 @@ from genllava import layout
 from genllava.errors import ImageRejected, InvalidRequest
 from genllava.images import load_image
 from genllava.tokens import EOS
+from genllava_agent.history import History
 from genllava_agent.inbox import Received, check_count, check_request, keep, record_of
 from genllava_agent.records import ImageRecord, Request, Turn
 from genllava_agent.session import Session
@@ -95,7 +96,7 @@ def open_messages(
     images = _admitted(artifacts, now.shown, len(records), len(history) + 1)
     names = tuple(record.id for record in images)
     request = Request(text=check_request(" ".join(now.texts).strip()), images=names, task=settings.task)
-    session = Session(key, engine, artifacts, history, settings, seed, cancel, inline=True)
+    session = Session(key, engine, artifacts, History(history), settings, seed, cancel, inline=True)
     focus = next((record.id for record in reversed([*records, *images])), None)
     return session, Received(request, {record.id: record for record in images}, focus)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from genllava_agent.history import History
 from genllava_agent.records import Head, ImageRecord, Turn
 from genllava_agent.stores.artifacts import damaged
 
@@ -154,8 +155,10 @@ class ThreadStore(ABC):
 
         return latents_from(key, self.get(key, "safetensors"))
 
-    def history(self, last: str | None, known: Sequence[Turn] = ()) -> list[Turn]:
-        """The turns up to `last`, the first one first; those in `known` are not read again."""
+    def history(self, last: str | None, known: History) -> History:
+        """The turns up to `last`; those in `known` are not read again."""
+        if last == (known[-1].id if known else None):
+            return known
         at = {turn.id: place for place, turn in enumerate(known)}
         new: list[Turn] = []
         passed: set[str] = set()
@@ -165,8 +168,8 @@ class ThreadStore(ABC):
             passed.add(last)
             new.append(self.turn(last))
             last = new[-1].parent
-        kept = [] if last is None else known[: at[last] + 1]
-        return [*kept, *reversed(new)]
+        kept = () if last is None else known[: at[last] + 1]
+        return History((*kept, *reversed(new)))
 
     @abstractmethod
     def copy_from(self, other: ThreadStore, turns: Sequence[Turn], head: Head) -> None:

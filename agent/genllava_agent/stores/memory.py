@@ -38,7 +38,7 @@ class MemoryStore(Store):
 
     def open(self, name: str) -> ThreadStore:
         file_name(name)
-        return self._threads.setdefault(name, MemoryThread())
+        return self._threads.get(name) or self._threads.setdefault(name, MemoryThread())
 
     def delete(self, name: str) -> None:
         file_name(name)
