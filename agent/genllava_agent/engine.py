@@ -112,4 +112,3 @@ class Engine:
     def view(self, image: Image.Image) -> Image.Image:
         """A picture as the model sees it."""
         return self.pipeline.picture(image).image
-

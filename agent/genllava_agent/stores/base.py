@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from genllava_agent.history import History
 from genllava_agent.records import Head, ImageRecord, Turn
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from genllava_agent.stores.waiting import Waiting
+
+_NOTHING: Final = History()
 
 
 class Store(ABC):
@@ -155,7 +157,7 @@ class ThreadStore(ABC):
 
         return latents_from(key, self.get(key, "safetensors"))
 
-    def history(self, last: str | None, known: History) -> History:
+    def history(self, last: str | None, known: History = _NOTHING) -> History:
         """The turns up to `last`; those in `known` are not read again."""
         if last == (known[-1].id if known else None):
             return known

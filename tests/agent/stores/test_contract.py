@@ -21,6 +21,7 @@ from genllava_agent.errors import (
     ThreadNotFound,
     ThreadQuarantined,
 )
+from genllava_agent.history import History
 from genllava_agent.records import Head, ImageRecord, Pending, Question, Request, Turn
 from genllava_agent.stores.base import Store
 from genllava_agent.stores.folder import FolderStore
@@ -76,9 +77,10 @@ def test_turns_come_back_as_they_were(store: Store) -> None:
     second = make_turn(2, "turn1", seed=2**63 - 1)
     keep(store, "a", first, second)
     assert store.open("a").turn("turn1") == first
-    assert store.open("a").history("turn2") == [first, second]
-    assert store.open("a").history("turn2", [first]) == [first, second]
-    assert store.open("a").history(None) == []
+    assert store.open("a").history("turn2") == (first, second)
+    assert store.open("a").history("turn2", History((first,))) == (first, second)
+    assert store.open("a").history("turn1", History((first, second))) == (first,)
+    assert store.open("a").history(None) == ()
     assert store.open("a").head() == Head(name="a", turn="turn2")
 
 
@@ -168,7 +170,7 @@ def test_a_copy_has_all_that_its_turns_name_and_nothing_else(store: Store) -> No
         store.delete("a")
     copy = store.open("b")
     assert copy.head() == Head(name="b", turn="turn1")
-    assert copy.history("turn1") == [turn]
+    assert copy.history("turn1") == (turn,)
     assert copy.image(named).tobytes() == noise().tobytes()
     assert torch.equal(copy.latents(latents), torch.ones(4, 2, 2))
     with pytest.raises(ThreadQuarantined):
