@@ -1,4 +1,7 @@
-"""What the agent adds to a turn: the time that is not spent in the model's own calls, in memory and in a folder."""
+"""What the agent adds to a turn: the time that is not spent in the model's own calls, in memory and in a folder.
+
+Beside it, what LangGraph alone adds: the same calls as two nodes of a graph with nothing else in it.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 from unittest.mock import patch
 
+from langgraph.graph import START, StateGraph
 from tqdm import tqdm
 
 from genllava import Conversation, GenLlavaPipeline
@@ -26,8 +30,9 @@ _CALLS: Final = ("add_user", "next_action", "answer", "end_turn")
 def measure(pipeline: GenLlavaPipeline) -> dict[str, object]:
     """Milliseconds added to a turn of text, median, and how that changes over a long thread."""
     result: dict[str, object] = {}
-    for name, durable in (("memory", False), ("folder", True)):
-        added = [1000 * seconds for seconds in _added(pipeline, durable)]
+    ways = {"langgraph_alone": _alone(pipeline), "memory": _added(pipeline, False), "folder": _added(pipeline, True)}
+    for name, times in ways.items():
+        added = [1000 * seconds for seconds in tqdm(times, desc=name, total=TURNS, leave=False, disable=None)]
         first, last = median(added[:EDGE]), median(added[-EDGE:])
         result[name] = {
             "median_ms": round(median(added), 2),
@@ -44,13 +49,41 @@ def _added(pipeline: GenLlavaPipeline, durable: bool) -> Iterator[float]:
         agent = VisualAgent(pipeline, store=Path(folder) if durable else ":memory:", margin=0)
         thread = agent.thread("long")
         thread("draw a large red circle at the top left")
-        for turn in tqdm(range(TURNS), desc="folder" if durable else "memory", leave=False, disable=None):
-            with _model_time() as spent:
-                began = time.perf_counter()
-                thread(QUESTIONS[turn % len(QUESTIONS)])
-                whole = time.perf_counter() - began
-            yield whole - spent()
+        yield from _beside_the_model(thread)
         agent.close()
+
+
+class _Question(TypedDict):
+    text: str
+
+
+def _alone(pipeline: GenLlavaPipeline) -> Iterator[float]:
+    chat = pipeline.conversation()
+    chat.ask("draw a large red circle at the top left")
+    start = chat.mark()
+
+    def look(state: _Question) -> None:
+        chat.add_user(state["text"])
+        chat.next_action(["[I2T]"])
+
+    def say(state: _Question) -> None:
+        chat.answer()
+        chat.end_turn()
+        chat.rollback(start)  # where the agent's own conversations stay short, this one would become too long
+
+    builder = StateGraph(_Question).add_sequence([look, say]).add_edge(START, "look")
+    graph = builder.compile()
+    yield from _beside_the_model(lambda text: graph.invoke({"text": text}))
+
+
+def _beside_the_model(turn: Callable[[str], object]) -> Iterator[float]:
+    """Seconds of each turn that are not spent in the model's own calls."""
+    for number in range(TURNS):
+        with _model_time() as spent:
+            began = time.perf_counter()
+            turn(QUESTIONS[number % len(QUESTIONS)])
+            whole = time.perf_counter() - began
+        yield whole - spent()
 
 
 @contextmanager

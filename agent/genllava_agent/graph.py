@@ -2,7 +2,8 @@
 
 START > ingest > understand > END                                    a turn in words; whatever else is asked for:
 ingest | understand > route > [clarify] > [approve] > understand | generate > verify | edit > verify | call_tool
-                                                      > route > END      a fault after ingest: recover > route
+                                                      > route > END
+A fault of any node but ingest and clarify: recover > route
 """
 
 from __future__ import annotations
@@ -44,19 +45,19 @@ def build_graph(
         output_schema=AgentState if whole else Messages,
     )
 
-    def add(node: Any) -> None:
+    def add(node: Any, **more: Any) -> None:
         if whole:
-            builder.add_node(node.__name__, node)
+            builder.add_node(node.__name__, node, **more)
         else:
             held = PlainNode(node)
-            builder.add_node(held.name, held, destinations=held.destinations)
+            builder.add_node(held.name, held, destinations=held.destinations, **more)
 
-    asking: tuple[Any, ...] = (nodes.ingest, nodes.route, nodes.clarify, nodes.approve)
-    work: tuple[Any, ...] = (nodes.understand, nodes.generate, nodes.edit, nodes.verify, nodes.call_tool)
-    for node in asking + work:
-        add(node)
-    recover: Any = nodes.recover if whole else plain(nodes.recover)
-    builder.set_node_defaults(error_handler=recover)
+    add(nodes.ingest)
+    add(nodes.clarify)
+    recover = nodes.recover if whole else plain(nodes.recover)
+    work = (nodes.route, nodes.approve, nodes.understand, nodes.generate, nodes.edit, nodes.call_tool, nodes.verify)
+    for node in work:  # a handler that raises counts as done: where a fault has to come out, there is none
+        add(node, error_handler=recover)
 
     builder.add_edge(START, "ingest")
     builder.add_edge("generate", "verify")

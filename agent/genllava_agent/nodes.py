@@ -38,8 +38,6 @@ InWords = Literal["understand", "route", "__end__"]
 """What comes next where words are all that may be asked for; everything else is sent on by `route`."""
 _OVER: Final = "__end__"
 """LangGraph's END, as a literal."""
-_NOTHING_DONE: Final = ("ingest", "clarify")
-"""Nodes whose faults are the caller's: a request that was not taken in, an answer that does not fit."""
 _REASONS: Final = 200
 """Characters of an error that go into a step."""
 
@@ -226,8 +224,6 @@ class Nodes:
         fault = error.error
         if isinstance(fault, str):  # where a graph is kept elsewhere, only its words are left of a fault
             raise InvalidRequest(f"this turn broke off ({fault}): ask again")
-        if error.node in _NOTHING_DONE:
-            raise fault
         return Command(goto="route", update=self._failed(self._session(state), state, fault, runtime))
 
     # --- how a turn goes on ---

@@ -7,7 +7,6 @@ begun, from which the same turn can be run again and gives the same pictures.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 
 _WAITING: Final = 4
 """Turns that wait for an answer and are kept in memory as well."""
-_WORKERS: Final = min(32, (os.cpu_count() or 1) + 4)
-"""Of a run's thread pool: what it takes by itself, which asks the system for its processors every time."""
 _STEPS: Final = 100_000
 """Of the graph, at most: turns have limits of their own."""
 _ASKING: Final = {"approval": "approve", "clarification": "clarify"}
@@ -142,7 +139,7 @@ class Runner:
     def _parts(self, given: Any, session: Session, modes: list[str], kept: bool) -> Generator[dict[str, Any]]:
         """Run the graph, as no part of one that a caller is running; `kept` says whether it keeps its state."""
         graph = self._keeping if kept else self._graph
-        config = {"recursion_limit": _STEPS, "max_concurrency": _WORKERS, **(_place(session.id) if kept else {})}
+        config = {"recursion_limit": _STEPS, **(_place(session.id) if kept else {})}
         more: dict[str, Any] = {"durability": "exit"} if kept else {}
         more |= {"context": session.settings, "stream_mode": modes, "version": "v2"}
         return heard_outside(lambda: graph.stream(given, config, **more))

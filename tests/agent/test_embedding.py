@@ -28,7 +28,9 @@ from langgraph.types import Command
 
 from genllava.errors import GenLlavaError, InvalidRequest
 from genllava_agent import VisualAgent
+from genllava_agent.graph import build_graph
 from genllava_agent.interop.foreign import KEPT
+from genllava_agent.session import Session
 from genllava_agent.settings import TurnSettings
 
 if TYPE_CHECKING:
@@ -65,6 +67,10 @@ def parent(agent: VisualAgent, saver: Any = None, context: type[Any] | None = No
 
 def ask(text: str) -> dict[str, list[AnyMessage]]:
     return {"messages": [HumanMessage(text)]}
+
+
+def fails(*_: Any, **__: Any) -> None:
+    raise RuntimeError("out of memory")
 
 
 def pictures(message: AnyMessage) -> list[Any]:
@@ -131,6 +137,36 @@ def test_its_events_are_streamed_through_the_parent(seeded: VisualAgent) -> None
     assert "".join(event.text for event in told if type(event).__name__ == "TextDelta") == "There is one shape."
     nodes = [name for part in inner if part["type"] == "updates" for name in part["data"]]
     assert nodes == ["ingest", "understand"]
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["by itself", "in a parent"])
+def test_a_fault_of_the_first_node_is_not_a_finished_turn(
+    pipeline: GenLlavaPipeline, monkeypatch: pytest.MonkeyPatch, inside: bool
+) -> None:
+    agent = VisualAgent(pipeline, store=":memory:", seed=1)
+    graph = parent(agent, InMemorySaver()) if inside else build_graph(agent.engine, InMemorySaver())
+    with monkeypatch.context() as patch:
+        patch.setattr(agent.engine.decider.worker, "begin", fails)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            graph.invoke(ask(RED), THREAD, version="v2")
+    assert graph.get_state(THREAD).next == ("genllava" if inside else "ingest",)
+    messages = graph.invoke(None, THREAD, version="v2").value["messages"]
+    assert "red circle" in messages[-2 if inside else -1].text
+
+
+def test_an_answer_that_meets_a_fault_can_be_given_again(
+    pipeline: GenLlavaPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = VisualAgent(pipeline, store=":memory:", seed=1)
+    graph = build_graph(agent.engine, InMemorySaver(), settings=TurnSettings(margin=1.0, seed=1))
+    assert graph.invoke(ask(RED), THREAD, version="v2").interrupts
+    answer: Any = Command(resume={"choice": "generate"})
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "go_on", fails)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            graph.invoke(answer, THREAD, version="v2")
+    assert graph.get_state(THREAD).next == ("clarify",)
+    assert "red circle" in graph.invoke(answer, THREAD, version="v2").value["messages"][-1].text
 
 
 @pytest.mark.parametrize("forgotten", [False, True], ids=["same process", "as in another process"])
