@@ -370,6 +370,13 @@ class Conversation:
         other._features, other.pictures = dict(self._features), list(self.pictures)
         return other
 
+    def anew(self) -> Conversation:
+        """An empty conversation, in which the pictures that are seen here are not encoded again."""
+        other = Conversation(self._pipeline)
+        seen = {content_key(self.pictures[number - 1].image) for number in self._visible()}
+        other._features = {key: features for key, features in self._features.items() if key in seen}
+        return other
+
     def release(self) -> None:
         """Give the cache's memory back; the next turn reads the conversation again."""
         self._stream.release()

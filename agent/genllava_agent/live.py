@@ -72,7 +72,9 @@ class LiveConversations:
         start = history.window_start(pipeline.language.max_length // 2)
         standing, known = self._nearest(history, start)
         if standing is None:
-            standing, known = Standing(pipeline.conversation(), start), start
+            before = self._passed_through(history)
+            conversation = pipeline.conversation() if before is None else before.conversation.anew()
+            standing, known = Standing(conversation, start), start
             if start:
                 records = [record for turn in history[:start] for record in turn.images]
                 standing.conversation.recall([picture(record) for record in records], _captions(history[:start]))
@@ -122,6 +124,12 @@ class LiveConversations:
                     self._kept.append(self._kept.pop(place))  # used last
                     return _back_at(kept, [old.id for old in history[start:known]]), known
         return None, start
+
+    def _passed_through(self, history: Sequence[Turn]) -> Standing | None:
+        """What is kept of these turns and was used last, wherever it starts and stands."""
+        turns = {turn.id for turn in history}
+        with self._guard:
+            return next((kept for kept in reversed(self._kept) if not turns.isdisjoint(kept.marks)), None)
 
 
 def _back_at(kept: Standing, turns: Sequence[str]) -> Standing:

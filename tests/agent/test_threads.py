@@ -175,12 +175,16 @@ def test_a_window_moves_seldom_and_never_back(lengths: list[int]) -> None:
 
 
 def test_a_thread_longer_than_the_model_can_read_goes_on(agent: VisualAgent) -> None:
+    counters = agent.engine.pipeline.counters
+    encodes = counters.image_encodes
     thread = agent(CIRCLE, seed=1).thread
     most = agent.engine.pipeline.language.max_length // 2
     while not History(thread.history()).window_start(most):
         thread("draw a small blue square in the middle", seed=2, verify=0)
         assert len(thread.history()) < 30
     assert "blue" in thread("what colour is the square?").text
+    pictures = {image.record.key for image in thread.images.values()}
+    assert counters.image_encodes - encodes == len(pictures), "each is seen once, whatever is left out"
     edited = thread("make the square green", seed=1)
     assert "green square" in (edited.images[0].record.plan or "")
     assert next(iter(thread.images)) == "image_1"
