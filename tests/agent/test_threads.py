@@ -168,6 +168,11 @@ def test_a_window_moves_seldom_and_never_back(lengths: list[int]) -> None:
     history = [turn(number, length) for number, length in enumerate(lengths)]
     starts = [History(history[:count]).window_start(200) for count in range(len(history) + 1)]
     assert starts == sorted(starts)
+    longer = History()
+    for one, start in zip(history, starts, strict=False):
+        assert longer.window_start(200) == start, "what is worked out goes on to the longer history"
+        longer = longer.then(one)
+    assert longer.window_start(200) == starts[-1]
     for count, start in enumerate(starts):
         assert sum(lengths[start:count]) <= 200
     moves = sum(before != after for before, after in itertools.pairwise(starts))
