@@ -219,12 +219,17 @@ class Nodes:
             runtime.stream_writer(events.StepFailed(step))
         return {"steps": [step], "images": images, "action": None, "focus": step.image or state["focus"]}
 
-    def recover(self, state: AgentState, error: NodeError, runtime: Runtime[TurnSettings]) -> Command[Literal["route"]]:
+    def recover(
+        self, state: AgentState, error: NodeError, runtime: Runtime[TurnSettings]
+    ) -> Command[Literal["route", "approve", "understand", "generate", "edit", "call_tool", "verify"]]:
         """A fault becomes a step that says so; what was cancelled stays cancelled."""
         fault = error.error
-        if isinstance(fault, str):  # where a graph is kept elsewhere, only its words are left of a fault
-            raise InvalidRequest(f"this turn broke off ({fault}): ask again")
-        return Command(goto="route", update=self._failed(self._session(state), state, fault, runtime))
+        if isinstance(fault, str):  # it came out of a graph that is kept elsewhere, and this one is run again
+            return Command(goto=error.node)
+        try:
+            return Command(goto="route", update=self._failed(self._session(state), state, fault, runtime))
+        except BaseException as raised:  # LangGraph would take the very same for one that was handled
+            raise _like(raised) from raised
 
     # --- how a turn goes on ---
 
@@ -520,6 +525,13 @@ def _stop_reason(session: Session, state: AgentState) -> str:
     if len(steps) >= 2 and _same(steps[-1], steps[-2]):
         return "the same thing was done twice"
     return spent_limit(session)
+
+
+def _like(fault: BaseException) -> BaseException:
+    """Another fault that says the same."""
+    other = type(fault).__new__(type(fault), *fault.args)
+    other.__dict__.update(fault.__dict__)
+    return other
 
 
 def _two_errors(steps: list[Step]) -> bool:

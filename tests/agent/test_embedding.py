@@ -28,6 +28,7 @@ from langgraph.types import Command
 
 from genllava.errors import GenLlavaError, InvalidRequest
 from genllava_agent import VisualAgent
+from genllava_agent.errors import StoreFailed
 from genllava_agent.graph import build_graph
 from genllava_agent.interop.foreign import KEPT
 from genllava_agent.session import Session
@@ -152,6 +153,46 @@ def test_a_fault_of_the_first_node_is_not_a_finished_turn(
     assert graph.get_state(THREAD).next == ("genllava" if inside else "ingest",)
     messages = graph.invoke(None, THREAD, version="v2").value["messages"]
     assert "red circle" in messages[-2 if inside else -1].text
+
+
+@pytest.mark.parametrize(
+    ("node", "inside", "forgotten", "awaited"),
+    [
+        ("draw", True, False, False),
+        ("draw", False, True, True),
+        ("describe", True, True, False),
+        ("answer", False, False, True),
+        ("answer", True, True, False),
+    ],
+)
+def test_a_fault_of_a_node_that_works_is_not_a_finished_turn(
+    pipeline: GenLlavaPipeline, monkeypatch: pytest.MonkeyPatch, node: str, inside: bool, forgotten: bool, awaited: bool
+) -> None:
+    agent = VisualAgent(pipeline, store=":memory:", seed=1)
+    graph = parent(agent, InMemorySaver()) if inside else build_graph(agent.engine, InMemorySaver())
+
+    def run(messages: Any) -> Any:
+        if awaited:
+            return asyncio.run(graph.ainvoke(messages, THREAD, version="v2"))
+        return graph.invoke(messages, THREAD, version="v2")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise StoreFailed("the disk is full")
+
+    if node == "answer":
+        run(ask(RED))
+    request = ask("how many shapes are there?" if node == "answer" else RED)
+    with monkeypatch.context() as patch:
+        patch.setattr(agent.engine.decider.worker, node, full)
+        for messages in (request, None):  # as long as it lasts
+            with pytest.raises(StoreFailed, match="the disk is full"):
+                run(messages)
+    assert graph.get_state(THREAD).next
+    if forgotten:  # as in another process
+        agent.engine.sessions.clear()
+    reply = run(None).value["messages"][-2 if inside else -1]
+    assert ("one shape" if node == "answer" else "red circle") in reply.text
+    assert len(pictures(reply)) == (node != "answer")
 
 
 def test_an_answer_that_meets_a_fault_can_be_given_again(
