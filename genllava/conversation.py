@@ -212,7 +212,7 @@ class Conversation:
 
     @torch.no_grad()
     def draw(
-        self, task: str, *, plan: str | None = None, seed: Seed = None,
+        self, task: str, *, plan: str | None = None, source: int | None = None, seed: Seed = None,
         on_plan: Callable[[segments.Plan], object] | None = None, **options: Unpack[DrawingOptions],
     ) -> Drawing:  # fmt: skip
         """Let the model make a picture, which joins the conversation.
@@ -220,6 +220,7 @@ class Conversation:
         Args:
             task: `[T2I]` for a new one, `[I2I]` to edit the one that the plan names.
             plan: what to draw, if that is not left to the model; for an edit it may begin with `image K: `.
+            source: number of the picture to edit, if that is not left to the model or to the plan.
             on_plan: called with the plan before it is drawn.
 
         Raises:
@@ -229,10 +230,12 @@ class Conversation:
         seeds = resolve_seeds(seed, 1)
         if task not in (T2I, I2I) or (task == I2I and not self._visible()):
             raise InvalidRequest(f"cannot do {task}: " + ("no picture to edit" if task == I2I else "not a drawing"))
+        if source is not None and not 1 <= source <= len(self.pictures):
+            raise InvalidRequest(f"there is no picture {source} to edit: there are {len(self.pictures)}")
         with self._unchanged_by_failure():
             if self.acted:
                 self._look(settings.cancel)
-            return self._draw(task, plan, seeds, settings, on_plan)
+            return self._draw(task, plan, source, seeds, settings, on_plan)
 
     @torch.no_grad()
     def likelihood(self, task: str, plan: str, source: int | None = None) -> float:
@@ -382,10 +385,11 @@ class Conversation:
         self._stream.release()
 
     def _draw(
-        self, task: str, plan: str | None, seeds: list[int], settings: Settings,
+        self, task: str, plan: str | None, source: int | None, seeds: list[int], settings: Settings,
         on_plan: Callable[[segments.Plan], object] | None,
     ) -> Drawing:  # fmt: skip
-        numbers, before = range(1, len(self.pictures) + 1), None
+        numbers = range(1, len(self.pictures) + 1) if source is None else [source]
+        before = None
         if task == I2I and settings.conditioner == "head":
             self._stream.logits()  # nothing is read twice
             before = self._stream.aside([0])

@@ -7,6 +7,7 @@ source picture, which are zeros where there is none), as InstructPix2Pix does (a
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -25,6 +26,9 @@ StepCallback = Callable[[int, int, Tensor], object]
 CancelCheck = Callable[[], bool]
 
 MAX_STEPS: Final = 1000
+
+# Schedulers of diffusers take NumPy's roots of tensors, which torch does not know how to copy; for nobody else to mend.
+warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy", DeprecationWarning)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,10 @@ def check_text(text: object) -> str:
     Raises:
         InvalidRequest: it is empty, or not a string.
     """
-    if not isinstance(text, str) or not layout.normalize_user_text(text):
-        raise InvalidRequest("the request is empty")
+    if not isinstance(text, str):
+        raise InvalidRequest(f"a request is text, not {type(text).__name__}")
+    if not layout.normalize_user_text(text):
+        raise InvalidRequest("the request is empty: say what to do")
     return text
 
 

@@ -118,8 +118,9 @@ class Nodes:
             reason = answer.reason or "the user said no"
             step = Step(action=action.kind, outcome="rejected", text=reason, probabilities=action.probabilities)
             return Command(goto="route", update={"steps": [step], "action": None})
+        if answer.decision == "edit" and answer.instruction and speaks(self.engine.decider):  # it is told afterwards
+            return Command(goto=goto, update={"action": action.model_copy(update={"instruction": answer.instruction})})
         if answer.decision == "edit" and answer.instruction:
-            session.notes.clear()
             try:
                 with session.work(state):  # the new words take the place of the request, before what else was asked
                     worker = self.engine.decider.worker

@@ -58,7 +58,7 @@ def resolve_region(store: ThreadStore, given: Any, records: Sequence[ImageRecord
         kind, value = next(iter(values.items()))
     else:
         name, value = whole[-1].id, given
-        is_mask = isinstance(given, (Image.Image, np.ndarray))
+        is_mask = isinstance(given, Image.Image) or (isinstance(given, np.ndarray) and given.ndim > 1)
         kind = "mask" if is_mask else {4: "box", 2: "point"}.get(_length(given), "")
     record = next((record for record in records if record.id == name), None)
     if record is None:

@@ -8,7 +8,7 @@ begun, from which the same turn can be run again and gives the same pictures.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
+from genllava.errors import Cancelled
 from genllava_agent import events
 from genllava_agent.background import Elsewhere, heard_outside, outside
 from genllava_agent.errors import StoreFailed
@@ -123,6 +124,8 @@ class Runner:
                     else:
                         last = part
                 parts.close()
+                if cancel():  # in the midst of what cannot be stopped, as a tool cannot
+                    raise Cancelled("cancelled before the turn was kept")
             except BaseException as error:
                 gone = True
                 parts.close()
@@ -205,6 +208,7 @@ def _first_state(pending: Pending) -> AgentState:
     )
 
 
-def stored_settings(settings: TurnSettings) -> dict[str, Any]:
-    """Settings as they are kept with a turn that has begun."""
-    return settings.model_dump(mode="json", exclude_defaults=True)
+def stored_settings(settings: TurnSettings, named: Collection[str]) -> dict[str, Any]:
+    """Settings as they are kept with a turn that has begun: those that are not the default, and those `named`."""
+    whole = settings.model_dump(mode="json", include=set(named))
+    return {**settings.model_dump(mode="json", exclude_defaults=True), **whole}

@@ -23,11 +23,11 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(8, ge=1, le=100)
-    images: int = Field(8, ge=1, le=100)
-    tokens: int = Field(20_000, ge=1)
-    unet_rows: int = Field(2_000, ge=1)
-    seconds: float = Field(600.0, gt=0, allow_inf_nan=False)
+    steps: int = Field(default=8, ge=1, le=100)
+    images: int = Field(default=8, ge=1, le=100)
+    tokens: int = Field(default=20_000, ge=1)
+    unet_rows: int = Field(default=2_000, ge=1)
+    seconds: float = Field(default=600.0, gt=0, allow_inf_nan=False)
 
 
 class TurnSettings(BaseModel):
@@ -47,16 +47,16 @@ class TurnSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seed: int | None = Field(None, ge=0, lt=2**63)
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
     task: Verb | None = None
     approve: tuple[str, ...] = ()
-    verify: int = Field(1, ge=0, le=16)
-    margin: float = Field(0.1, ge=0, le=1)
-    previews: int = Field(0, ge=0, le=1000)
+    verify: int = Field(default=1, ge=0, le=16)
+    margin: float = Field(default=0.1, ge=0, le=1)
+    previews: int = Field(default=0, ge=0, le=1000)
     limits: Limits = Limits()
-    num_inference_steps: int | None = Field(None, ge=1, le=1000)
-    guidance_scale: float | None = Field(None, ge=0, allow_inf_nan=False)
-    image_guidance_scale: float | None = Field(None, ge=0, allow_inf_nan=False)
+    num_inference_steps: int | None = Field(default=None, ge=1, le=1000)
+    guidance_scale: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    image_guidance_scale: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     conditioner: Literal["head", "caption"] | None = None
 
     def drawing_options(self) -> dict[str, Any]:

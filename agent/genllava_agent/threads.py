@@ -19,6 +19,7 @@ from genllava_agent.background import in_background, stream_in_background
 from genllava_agent.errors import (
     AgentError,
     AnswerPending,
+    InvalidAnswer,
     NothingPending,
     NothingToUndo,
     ThreadNotFound,
@@ -51,6 +52,7 @@ class Thread:
         self._known = History()
         self._opened_with: list[Any] = []  # pictures for the first request
         self._opened_after: tuple[str | None] | None = None  # the turn before that request, once there was one
+        self._asked_last: Pending | None = None  # with the question that was shown to the user last
 
     # --- asking ---
 
@@ -93,8 +95,8 @@ class Thread:
     @property
     def pending(self) -> Question | None:
         """What the thread waits to be told."""
-        pending = self._head().pending
-        return None if pending is None else pending.question
+        self._asked_last = self._head().pending
+        return _question(self._asked_last)
 
     @property
     def unfinished(self) -> Pending | None:
@@ -120,16 +122,23 @@ class Thread:
 
         Raises:
             NothingPending: it has not asked anything.
-            InvalidAnswer: the answer does not fit; the question stays open.
+            InvalidAnswer: the answer does not fit, or another question is open by now; that stays open.
         """
         return _last(self.answer_stream(answer))
 
     def answer_stream(self, answer: dict[str, Any], cancel: Callable[[], bool] | None = None) -> Iterator[events.Event]:
         """Answer what the turn asked, and hear what happens."""
+        if _question(self._asked_last) is None:
+            self._asked_last = self._head().pending
+        asked = self._asked_last
 
         def resumed(store: ThreadStore, head: Head) -> tuple[Head, Pending, dict[str, Any] | None]:
             if head.pending is None or head.pending.question is None:
+                self._asked_last = None
                 raise NothingPending("this thread has not asked anything: just ask it something")
+            if asked is None or (asked.id, asked.question) != (head.pending.id, head.pending.question):
+                self._asked_last = head.pending
+                raise InvalidAnswer(f"this thread asks something else by now: {head.pending.question.text}")
             return head, head.pending, _checked_answer(head.pending.question, answer)
 
         return self._events(resumed, cancel)
@@ -227,8 +236,10 @@ class Thread:
     def retry(self, text: str | None = None, **options: Any) -> Reply:
         """Ask the last request again, in other words if some are given; the new turn takes the place of the last.
 
+        It is asked with the settings of that turn, and what this agent wants to approve is asked about as well.
+
         Raises:
-            NothingToUndo: there is no turn.
+            NothingToUndo: there is no turn, or the last one was cut off.
         """
         return _last(self.retry_stream(text, **options))
 
@@ -237,14 +248,20 @@ class Thread:
 
         def again(store: ThreadStore, head: Head) -> tuple[Head, Pending, dict[str, Any] | None]:
             self._refuse_pending(head)
+            if head.pending is not None:
+                raise NothingToUndo("the last request was cut off: resume() it, or discard() it first")
             history = self._history(store, head.turn)
             if not history:
                 raise NothingToUndo("nothing has been asked yet")
             from genllava_agent.regions import as_given
-            from genllava_agent.settings import checked
 
             last = history[-1]
-            given = checked(last.settings).with_options({"seed": None, **options}).model_dump()
+            given = {**last.settings, "seed": None}
+            if given.get("approve"):  # none at all was said so in the call
+                given["approve"] = sorted({*given["approve"], *self.agent.settings.approve})
+            if isinstance(options.get("limits"), dict):  # those that are not named stay
+                options["limits"] = {**given.get("limits", {}), **options["limits"]}
+            given |= options
             shown = [record for record in last.images if record.origin == "user"]
             pictures = [_Shown(record) for record in shown]
             before = head.model_copy(update={"turn": last.parent})
@@ -292,6 +309,8 @@ class Thread:
 
         history = self.history()
         number = max(1, len(history)) if turn is None else turn
+        if not isinstance(number, int):
+            raise InvalidRequest(f"turn={turn!r} is no number of a turn")
         if number not in range(1, len(history) + 1):
             raise InvalidRequest(f"there is no turn {number} in this thread: it has {len(history)}")
         return write_trace(Path(path), self, history, history[number - 1])
@@ -388,12 +407,13 @@ class Thread:
             images=tuple(shown),
             seed=settings.seed if settings.seed is not None else secrets.randbits(32),
             focus=focus,
-            settings=stored_settings(settings),
+            settings=stored_settings(settings, options),
         )
         return head, pending, None
 
     def _refuse_pending(self, head: Head) -> None:
         if head.pending is not None and head.pending.question is not None:
+            self._asked_last = head.pending
             choices = ", ".join(head.pending.question.choices)
             raise AnswerPending(
                 f"this thread waits for an answer ({choices}) to: {head.pending.question.text} "
@@ -442,7 +462,8 @@ class Thread:
     def _reply(self, store: ThreadStore, history: History, pending: Pending, ended: Ended) -> Reply:
         from genllava_agent.pictures import ThreadImage
 
-        state, question = ended.state, None if ended.pending is None else ended.pending.question
+        self._asked_last = ended.pending
+        state, question = ended.state, _question(ended.pending)
         records = history.records | state["images"]
         steps = tuple(state["steps"])
         made = [ThreadImage(records[step.image], store, records) for step in steps if step.image is not None]
@@ -485,6 +506,10 @@ def _check_cancel(cancel: Any) -> None:
     """
     if cancel is not None and not callable(cancel):
         raise InvalidRequest(f"cancel={cancel!r} cannot be asked: give a function that returns true to stop")
+
+
+def _question(pending: Pending | None) -> Question | None:
+    return None if pending is None else pending.question
 
 
 def _never() -> bool:

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from genllava.errors import InvalidRequest
+from genllava.requests import listed
 from genllava_agent.errors import UnknownImage
 from genllava_agent.records import ImageRecord, Step
 
 if TYPE_CHECKING:
+    from langchain_core.messages.tool import ToolCall
+    from langchain_core.tools import BaseTool
+
     from genllava_agent.session import Session
     from genllava_agent.state import Action, AgentState
 
 
 def call(session: Session, state: AgentState, action: Action) -> tuple[Step, dict[str, ImageRecord]]:
-    """Run a tool; a picture in its artifact joins the thread.
+    """Run a tool; a picture in its artifact, or else in its content, joins the thread.
 
     A tool says in its metadata which of its arguments are pictures, `{"images": ["image"]}`: it is called with their
     names and gets PIL images.
 
     Raises:
-        InvalidRequest, UnknownImage: no such tool, or no such picture. What the tool raises is passed on.
+        InvalidRequest, UnknownImage: no such tool, no such picture, or several pictures at once. What the tool raises
+            is passed on.
     """
-    from PIL import Image
+    from genllava_agent.interop.foreign import content
 
     tool = session.engine.tools.get(action.tool or "")
     if tool is None:
@@ -37,12 +45,11 @@ def call(session: Session, state: AgentState, action: Action) -> tuple[Step, dic
         parents.append(arguments[name])
         arguments[name] = session.image(records[arguments[name]])
     began = time.monotonic()
-    message = tool.invoke({"type": "tool_call", "id": session.id, "name": tool.name, "args": arguments})
+    message = _run(tool, {"type": "tool_call", "id": session.id, "name": tool.name, "args": arguments})
     seconds = time.monotonic() - began
-    text, artifact = message.text, message.artifact
     step = Step(
         action="tool",
-        text=str(text),
+        text=str(message.text),
         tool=tool.name,
         arguments=action.arguments,
         source=parents[0] if parents else None,
@@ -50,11 +57,14 @@ def call(session: Session, state: AgentState, action: Action) -> tuple[Step, dic
         probabilities=action.probabilities,
         outcome="error" if message.status == "error" else "ok",
     )
-    if not isinstance(artifact, Image.Image):
+    pictures = _pictures(message.artifact) or content(message)[1]
+    if not pictures:
         return step, {}
+    if len(pictures) > 1:
+        raise InvalidRequest(f"the tool {tool.name!r} gave {len(pictures)} pictures: a call may give one")
     from genllava.images import load_image
 
-    image = load_image(artifact)
+    image = load_image(pictures[0])
     record = ImageRecord(
         id=session.next_image(state),
         key=session.artifacts.put_image(image),
@@ -67,3 +77,17 @@ def call(session: Session, state: AgentState, action: Action) -> tuple[Step, dic
         params={"tool": tool.name, **action.arguments},
     )
     return step.model_copy(update={"image": record.id}), {record.id: record}
+
+
+def _run(tool: BaseTool, call: ToolCall) -> Any:
+    """Call a tool; one that can only be awaited is, in an event loop of its own."""
+    if getattr(tool, "coroutine", None) is None or getattr(tool, "func", None) is not None:
+        return tool.invoke(call)
+    with ThreadPoolExecutor(1) as worker:
+        return worker.submit(contextvars.copy_context().run, asyncio.run, tool.ainvoke(call)).result()
+
+
+def _pictures(artifact: Any) -> list[Any]:
+    from PIL import Image
+
+    return [given for given in listed(artifact) if isinstance(given, Image.Image)]

@@ -77,7 +77,9 @@ class StreamWorker:
             conversation.answer(session.interrupted)
             conversation.end_turn()
             shown = shown[-1:]
-        conversation.add_user(request.text, shown, session.interrupted, look=look)
+        part = None if shown else _part(session, state)  # shown with the words that these take the place of
+        text = request.text if part is None else f"in image {part}, {request.text}"
+        conversation.add_user(text, shown, session.interrupted, look=look)
 
     def answer(
         self, session: Session, state: AgentState, action: Action, on_text: Callable[[str], object]
@@ -94,7 +96,8 @@ class StreamWorker:
             plan = f"image {again.source}: {plan}"
         try:
             task, on_plan = TASK_TOKENS[action.kind], lambda planned: tell(planned.text, planned.source)
-            return conversation.draw(task, plan=plan, seed=seed, on_plan=on_plan, **options)
+            source = _part(session, state) if action.kind == "edit" else None
+            return conversation.draw(task, plan=plan, source=source, seed=seed, on_plan=on_plan, **options)
         finally:
             conversation.rollback(mark)
 
@@ -115,6 +118,12 @@ class StreamWorker:
 
     def end(self, session: Session, state: AgentState, said: str) -> None:
         session.conversation(state).end_turn(said)
+
+
+def _part(session: Session, state: AgentState) -> int | None:
+    """The number of the part that the user points at, as long as nothing new was made: no other picture is meant."""
+    focus = state.get("focus")
+    return image_number(focus) if focus is not None and session.known(state)[focus].origin == "region" else None
 
 
 class VerbWorker:

@@ -160,13 +160,16 @@ def test_a_question_about_what_is_meant_is_the_result(pipeline: GenLlavaPipeline
     assert "not sure" in use(tool, request=RED).text, "nothing waits: the next call is a new request"
 
 
-def test_pictures_that_came_before_a_question_are_in_the_result(
+def test_pictures_that_came_before_a_question_are_not_claimed(
     kept: VisualAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nodes, "_unclear", lambda session, action: action.kind == "understand")
     result = use(kept.as_tool(), request=f"{RED}, then tell me what you see")
     assert "not sure what you mean" in result.text
-    assert [block["type"] for block in result.content_blocks] == ["text", "image"]
+    assert "nothing of this request was kept" in result.text
+    assert [block["type"] for block in result.content_blocks] == ["text"]
+    assert "image_1" not in result.text
+    assert result.artifact["images"] == []
     assert kept.threads() == [], "nothing of it is kept"
 
 

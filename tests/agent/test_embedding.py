@@ -424,6 +424,10 @@ def test_what_cannot_be_understood_is_refused_and_leaves_nothing(seeded: VisualA
         ([HumanMessage([{"type": "text", "text": "a"}, {"type": "image", "url": "https://a.b/c.png"}])], "URL"),
         ([HumanMessage([{"type": "text", "text": "a"}, {"type": "image", "base64": "?"}])], "damaged"),
         ([HumanMessage([{"type": "text", "text": "a"}, {"type": "audio", "base64": "AA=="}])], "audio"),
+        (
+            [HumanMessage([{"type": "text", "text": "a"}, {"type": "media", "data": "AA=="}])],
+            "'media' is not understood",
+        ),
     ]
     for messages, why in cases:
         with pytest.raises(GenLlavaError, match=why):

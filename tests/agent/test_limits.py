@@ -258,9 +258,19 @@ def test_retry_keeps_what_differs_from_the_agents_own(pipeline: Any) -> None:
         thread = agent.thread()
         thread("draw a large red circle", approve=(), seed=1)
         assert thread.retry().pending is None, "that turn was not to be approved"
+        assert thread.retry().pending is None, "nor were those in its place"
         with pytest.raises(InvalidRequest, match="empty"):
             thread.retry("")
         assert len(thread.history()) == 1
+
+
+@pytest.mark.parametrize("before", [(), "generate", ("edit",)])
+def test_retry_asks_what_this_agent_wants_to_approve(pipeline: Any, tmp_path: Path, before: Any) -> None:
+    with VisualAgent(pipeline, store=tmp_path, approve=before) as first:
+        first.thread("t")(CIRCLE, approve=()) if before == "generate" else first.thread("t")(CIRCLE)
+    with VisualAgent(pipeline, store=tmp_path, approve="generate", limits={"images": 1}) as agent:
+        reply = agent.thread("t").retry()
+        assert (reply.pending is None) == (before == "generate"), "unless the request itself said that nothing is"
 
 
 def test_retry_shows_the_same_pictures(agent: VisualAgent, tmp_path: Path) -> None:
@@ -323,6 +333,8 @@ def test_a_turn_that_was_cut_off_is_taken_back_first(agent: VisualAgent) -> None
     assert thread.unfinished is not None
     with pytest.raises(NothingToUndo, match="cut off"):
         thread.redo()
+    with pytest.raises(NothingToUndo, match="cut off"):
+        thread.retry()
     with pytest.raises(NothingToUndo, match="there are 2"):
         thread.undo(3)
     thread.undo()

@@ -77,6 +77,17 @@ def test_edit_what_is_pointed_at(thread: Thread) -> None:
     assert np.array_equal(np.asarray(before.crop(corner)), np.asarray(after.crop(corner)))  # not drawn anew
 
 
+@pytest.mark.parametrize(("corner", "seed"), [((0, 0, 0.5, 0.5), 1), ((0.5, 0.5, 1, 1), 3)])
+def test_other_words_are_about_what_is_pointed_at(agent: VisualAgent, corner: tuple[float, ...], seed: int) -> None:
+    thread = agent("draw a large red circle at the top left and a small blue square at the bottom right", seed=1).thread
+    assert thread("make it green", region=corner, seed=seed, approve="edit").pending
+    done = thread.approve("make it yellow")
+    before, after = (np.asarray(picture.image) for picture in (thread.images["image_1"], done.images[0]))
+    other = slice(0, 64) if corner[0] else slice(64, 128)
+    assert np.array_equal(before[other, other], after[other, other]), "what is not pointed at stays"
+    assert not np.array_equal(before, after)
+
+
 def test_an_edit_may_reach_out_of_the_region(thread: Thread) -> None:
     reply = thread("move the circle to the top right", region={"image": "image_1", "point": (0.15, 0.15)}, seed=1)
     assert things(reply.image) == {

@@ -356,6 +356,27 @@ def test_two_answers_at_the_same_moment(pipeline: Any, tmp_path: Path, durable: 
         assert (list(thread.images), thread.unfinished) == (["image_1"], None)
 
 
+def test_an_answer_is_to_the_question_that_was_seen(pipeline: Any, tmp_path: Path) -> None:
+    agents = [VisualAgent(pipeline, store=tmp_path, approve="generate", seed=1) for _ in range(2)]
+    mine, other = (agent.thread("t") for agent in agents)
+    mine(f"{CIRCLE}, then draw a large blue star")
+    with ThreadPoolExecutor(2) as pool:  # as with two clicks on one button
+        clicks = [pool.submit(mine.approve) for _ in range(2)]
+    errors = [click.exception() for click in clicks]
+    assert [type(error) for error in errors if error is not None] == [InvalidAnswer]
+    assert "blue star" in str(next(filter(None, errors)))
+    assert mine.pending is not None
+    assert "star" in mine.pending.instruction
+    other.discard()
+    other("draw a large green circle")
+    with pytest.raises(InvalidAnswer, match=r"something else by now: .*green circle"):
+        mine.approve()
+    assert list(mine.images) == []
+    assert "green circle" in mine.approve().text, "that one was seen now"
+    for agent in agents:
+        agent.close()
+
+
 @pytest.mark.parametrize("at_once", [False, True])
 def test_a_turn_that_was_cut_off_is_resumed_once(kept: VisualAgent, at_once: bool) -> None:
     thread = kept("how are you?").thread
@@ -457,7 +478,7 @@ def test_a_close_choice_is_asked_about(agent: VisualAgent) -> None:
 BAD_REQUESTS: list[tuple[Any, type[Exception], str]] = [
     (lambda ask: ask(""), InvalidRequest, "empty"),
     (lambda ask: ask("  \n"), InvalidRequest, "empty"),
-    (lambda ask: ask(None), InvalidRequest, "empty"),
+    (lambda ask: ask(None), InvalidRequest, "text, not NoneType"),
     (lambda ask: ask("x " * 500_000), InvalidRequest, "characters"),
     (lambda ask: ask("\udcff"), InvalidRequest, "Unicode"),
     (lambda ask: ask("look", "nowhere.png"), ImageRejected, "nowhere.png"),
@@ -490,6 +511,7 @@ BAD_REQUESTS: list[tuple[Any, type[Exception], str]] = [
         (lambda a: VisualAgent(tools=[a.as_tool()]), InvalidRequest, "give decider="),
         (lambda a: VisualAgent(a.engine.pipeline, decider=5, store=":memory:")("hello"), InvalidRequest, "chat model"),
         (lambda a: VisualAgent(store=5).threads(), StoreFailed, "no place for threads"),
+        (lambda a: VisualAgent(a.engine.pipeline, store=__file__)("hello"), StoreFailed, "py.*choose a folder"),
     ],
 )
 def test_bad_input_is_named(kept: VisualAgent, call: Any, error: type[Exception], says: str) -> None:
@@ -522,6 +544,7 @@ def test_bad_input_leaves_a_thread_as_it_was(kept: VisualAgent, tmp_path: Path) 
         (lambda t: t.discard(), NothingPending, "finished"),
         (lambda t: t.images["image_2"], UnknownImage, "image_1"),
         (lambda t: t.trace(tmp_path / "missing" / "page.html"), InvalidRequest, "cannot write"),
+        (lambda t: t.trace(tmp_path / "page.html", turn="1"), InvalidRequest, "no number of a turn"),
     ]
 
     def stands() -> Any:

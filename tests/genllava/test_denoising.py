@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import diffusers
@@ -12,6 +14,12 @@ from torch import Tensor
 from genllava.denoising import Guidance, denoise
 from genllava.errors import Cancelled, InvalidRequest, NonFiniteError
 from genllava.pipeline_genllava import GenLlavaPipeline
+
+
+def test_schedulers_work_where_warnings_are_errors() -> None:
+    program = "import torch; from diffusers import DPMSolverMultistepScheduler; from genllava import denoising; "
+    program += "denoising._set_timesteps(DPMSolverMultistepScheduler(), 4, (8, 8), torch.device('cpu'))"
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
 
 
 def run(pipe: GenLlavaPipeline, rows: int = 1, *, seeds: list[int] | None = None, **options: Any) -> Tensor:

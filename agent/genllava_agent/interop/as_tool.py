@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from langchain_core.messages import BaseMessage, HumanMessage
@@ -80,10 +81,11 @@ def agent_tool(
             talk = agent.thread(thread or _thread_of(config))
             text, shown = _request(talk, request, images, messages or [])
             reply = talk(text, shown, cancel=cancel, **options)
-            result = _content(reply, pictures), _artifact(reply)
             if reply.pending is not None:  # the caller can say it better, but not answer
                 talk.discard()
-            return result
+                again = f"{reply.pending.text} Say it in other words: nothing of this request was kept."
+                reply = replace(reply, text=again, images=(), steps=())
+            return _content(reply, pictures), _artifact(reply)
         except GenLlavaError as error:
             raise ToolException(str(error)) from error
 

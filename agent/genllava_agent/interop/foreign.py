@@ -189,7 +189,7 @@ def content(message: AnyMessage | BaseMessage) -> tuple[str, list[Image.Image]]:
 
     Raises:
         ImageRejected: a picture that was not let in.
-        InvalidRequest: sound, film, or a file.
+        InvalidRequest: sound, film, or a file, or what no standard knows.
     """
     texts: list[str] = []
     images: list[Image.Image] = []
@@ -204,6 +204,9 @@ def content(message: AnyMessage | BaseMessage) -> tuple[str, list[Image.Image]]:
             raise InvalidRequest(f"a message with a block of the type {kind!r}: only text and pictures are understood")
         elif kind == "non_standard" and isinstance(value, dict) and isinstance(value.get("image_url"), str):
             images.append(load_image(_bytes({"url": value["image_url"]})))  # LangChain leaves this short form as it is
+        elif kind == "non_standard" and isinstance(message, HumanMessage):
+            named = value.get("type") if isinstance(value, dict) else value
+            raise InvalidRequest(f"a block {named!r} is not understood: text and pictures, as image blocks, are")
     return " ".join(texts).strip(), images
 
 

@@ -103,11 +103,15 @@ class Transcript:
                 arguments = {"instruction": step.plan or "", "image": step.source, **step.arguments}
                 name, key = step.tool or str(step.action), f"step_{number}"
                 self.add(AIMessage("", tool_calls=[ToolCall(name=name, args=arguments, id=key)]))
-            self._answer(_outcome(step), step.outcome == "ok")
+            record = None if step.image is None else records[step.image]
+            changed = _changed(self.calls[0], record)
+            self._answer(changed + _outcome(step), step.outcome == "ok")
             if step.outcome != "ok":
                 self._drop("this was not done, because what came before it failed")
-            if step.image is not None:
-                self._made.append(records[step.image])
+            if changed:
+                self._drop("this was not done, because the user changed what came before it: call it if it still fits")
+            if record is not None:
+                self._made.append(record)
         self._known = len(state["steps"])
 
     def refuse(self, complaint: str) -> None:
@@ -167,6 +171,14 @@ def _about(record: ImageRecord) -> str:
         return f"{record.id}, from the user{f' ({record.label})' if record.label else ''}:"
     source = f" from {record.parents[0]}" if record.parents else ""
     return f"{record.id}, made{source}{f' to show: {record.plan}' if record.plan else ''}:"
+
+
+def _changed(call: ToolCall, record: ImageRecord | None) -> str:
+    """That the user put other words in the place of a call's, if so."""
+    said = str(call["args"].get("instruction", ""))
+    if record is None or not record.instruction or record.origin == "tool" or record.instruction == said:
+        return ""
+    return f"The user changed the instruction to {record.instruction!r}. "
 
 
 def _outcome(step: Step) -> str:

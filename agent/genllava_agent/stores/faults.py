@@ -16,6 +16,7 @@ from genllava_agent.stores.artifacts import damaged
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SERVER_FULL: Final = "53100"
 _FORBIDDEN: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_FOLDER: Final = (errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
 _BROKEN: Final = frozenset(
     (None, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_MISMATCH)
 )
@@ -33,7 +34,8 @@ def storing() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreFailed(_said(error.strerror or str(error), _advice(error.errno))) from error
+        where = f" ({error.filename})" if error.filename else ""
+        raise StoreFailed(_said(f"{error.strerror or error}{where}", _advice(error.errno))) from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", None)
         primary = None if code is None else code & 0xFF
@@ -70,6 +72,8 @@ def _advice(number: int | None) -> str:
         return "make room on the disk, and ask again"
     if number in _FORBIDDEN:
         return "give this user the right to write in the store's folder, or choose another folder"
+    if number in _NO_FOLDER:
+        return "choose a folder for the store"
     return "see to it, and ask again"
 
 

@@ -24,7 +24,7 @@ from genllava_agent.stores import MEMORY
 from genllava_agent.terminal import chat_commands
 from genllava_agent.terminal.chat_screen import PREVIEWS, Screen
 from genllava_agent.terminal.terminal_pictures import TerminalPictures
-from genllava_agent.threads import Thread
+from genllava_agent.threads import Thread, new_name
 
 if TYPE_CHECKING:
     from genllava_agent.agent import VisualAgent
@@ -74,8 +74,8 @@ def converse(
     with Progress() as progress:
         progress.stage("opening the store")
         opened = open_store(store)
-        if name is not None:
-            opened.exists(name)  # refuses names that no thread can have before the wait for the model
+        name = new_name() if name is None else name
+        opened.exists(name)  # before the wait for the model: refuses names that no thread can have, finds the store
         progress.stage("loading the model")
         pipeline = load_pipeline(model, device)
     with VisualAgent(pipeline, store=opened, **options) as agent:

@@ -1,0 +1,99 @@
+"""What the agent's tools may be like, and what of them comes into the thread."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from langchain_core.tools import StructuredTool, tool
+from PIL import Image
+from scripted import Scripted, call
+
+from genllava.errors import Cancelled
+from genllava_agent import VisualAgent
+
+if TYPE_CHECKING:
+    from genllava import GenLlavaPipeline
+
+BLUE = Image.new("RGB", (64, 64), "blue")
+
+
+def planned(pipeline: GenLlavaPipeline, *script: Any, tools: list[Any]) -> VisualAgent:
+    return VisualAgent(pipeline, store=":memory:", seed=1, decider=Scripted(script=list(script)), tools=tools)
+
+
+@pytest.mark.parametrize("running", [False, True], ids=["", "in an event loop"])
+def test_a_tool_that_can_only_be_awaited(pipeline: GenLlavaPipeline, running: bool) -> None:
+    async def weather(place: str) -> str:
+        await asyncio.sleep(0.01)
+        return f"sunny in {place}"
+
+    only = StructuredTool.from_function(coroutine=weather, name="weather", description="The weather.")
+    agent = planned(pipeline, call(("weather", {"place": "Oslo"})), "It is sunny.", tools=[only])
+
+    async def sync_call() -> Any:  # as in a notebook
+        return agent("how is the weather?")
+
+    reply = asyncio.run(sync_call()) if running else agent("how is the weather?")
+    assert (reply.steps[0].outcome, reply.steps[0].text) == ("ok", "sunny in Oslo")
+
+
+@pytest.mark.parametrize("how", ["artifact", "a list", "content", "two"])
+def test_pictures_that_tools_give(pipeline: GenLlavaPipeline, how: str) -> None:
+    file = io.BytesIO()
+    BLUE.save(file, "PNG")
+    block = {"type": "image", "base64": base64.b64encode(file.getvalue()).decode(), "mime_type": "image/png"}
+
+    @tool(response_format="content_and_artifact")
+    def paint() -> tuple[Any, Any]:
+        """Paint it blue."""
+        given: dict[str, tuple[Any, Any]] = {
+            "artifact": ("blue", BLUE),
+            "a list": ("blue", [BLUE]),
+            "content": ([{"type": "text", "text": "blue"}, block], None),
+            "two": ("blue", [BLUE, BLUE]),
+        }
+        return given[how]
+
+    reply = planned(pipeline, call(("paint", {})), "Painted.", tools=[paint])("paint")
+    if how == "two":
+        assert "2 pictures: a call may give one" in reply.steps[0].text
+        assert (reply.steps[0].outcome, list(reply.thread.images)) == ("error", [])
+        return
+    assert reply.steps[0].text == "blue"
+    assert reply.images[0].image.tobytes() == BLUE.tobytes()
+    assert reply.images[0].record.origin == "tool"
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_what_is_cancelled_while_a_tool_runs_is_not_kept(pipeline: GenLlavaPipeline, awaited: bool) -> None:
+    begun: list[float] = []
+
+    @tool
+    def sleep() -> str:
+        """Sleep."""
+        begun.append(time.monotonic())
+        time.sleep(0.5)
+        return "slept"
+
+    agent = planned(pipeline, call(("sleep", {})), "Slept.", tools=[sleep])
+    thread = agent.thread("t")
+    if not awaited:
+        with pytest.raises(Cancelled):
+            thread("sleep", cancel=lambda: bool(begun))
+    else:
+
+        async def cancelled() -> None:
+            task = asyncio.create_task(thread.acall("sleep"))
+            while not begun:
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        asyncio.run(cancelled())
+    assert (thread.history(), thread.unfinished, agent.threads()) == ([], None, [])
