@@ -6,7 +6,8 @@ What the model says next decides where the graph goes; limits, approvals and fau
 from __future__ import annotations
 
 import re
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -529,7 +530,15 @@ def _stop_reason(session: Session, state: AgentState) -> str:
 
 
 def _like(fault: BaseException) -> BaseException:
-    """Another fault that says the same."""
+    """Another fault that says the same; the fault itself where there can be no other."""
+    for make in (copy, _without_init):
+        with suppress(TypeError):
+            return make(fault)
+    return fault
+
+
+def _without_init(fault: BaseException) -> BaseException:
+    """A copy of a fault whose `__init__` wants what it does not keep in its arguments."""
     other = type(fault).__new__(type(fault), *fault.args)
     other.__dict__.update(fault.__dict__)
     return other
