@@ -45,6 +45,9 @@ class Decider(Protocol):
     It may have two flags more: `needs_model` (true unless it says otherwise), that the model does nothing else while it
     decides; and `speaks` (false), that what it says in the end is the reply, in place of what the steps said.
 
+    It may have a method `other_words(session, state, instruction)`, which hears that the user put an instruction in the
+    place of the one that it decided on; where it has none, those words take the place of the request.
+
     Attributes:
         worker: who does what it chooses.
     """

@@ -119,9 +119,12 @@ class Nodes:
             reason = answer.reason or "the user said no"
             step = Step(action=action.kind, outcome="rejected", text=reason, probabilities=action.probabilities)
             return Command(goto="route", update={"steps": [step], "action": None})
-        if answer.decision == "edit" and answer.instruction and speaks(self.engine.decider):  # it is told afterwards
-            return Command(goto=goto, update={"action": action.model_copy(update={"instruction": answer.instruction})})
         if answer.decision == "edit" and answer.instruction:
+            changed = action.model_copy(update={"instruction": answer.instruction})
+            if (other_words := getattr(self.engine.decider, "other_words", None)) is not None:
+                other_words(session, state, answer.instruction)
+                return Command(goto=goto, update={"action": changed})
+            session.notes.clear()
             try:
                 with session.work(state):  # the new words take the place of the request, before what else was asked
                     worker = self.engine.decider.worker
@@ -131,7 +134,6 @@ class Nodes:
             except BaseException:
                 session.go_back(state)
                 raise
-            changed = action.model_copy(update={"instruction": answer.instruction})
             update = {"action": changed, "request": request, "stream": session.stream()}
             return Command(goto=goto, update=update)
         return Command(goto=goto)
@@ -532,8 +534,9 @@ def _stop_reason(session: Session, state: AgentState) -> str:
 def _like(fault: BaseException) -> BaseException:
     """Another fault that says the same; the fault itself where there can be no other."""
     for make in (copy, _without_init):
-        with suppress(TypeError):
-            return make(fault)
+        with suppress(Exception):
+            if (other := make(fault)).args == fault.args:
+                return other
     return fault
 
 

@@ -101,7 +101,8 @@ class Thread:
     @property
     def unfinished(self) -> Pending | None:
         """The turn that is running, waits, or was cut off when its process ended."""
-        return self._head().pending
+        self._asked_last = self._head().pending
+        return self._asked_last
 
     def approve(self, instruction: str | None = None) -> Reply:
         """Let the turn go on, with another instruction if one is given."""
@@ -136,7 +137,7 @@ class Thread:
             if head.pending is None or head.pending.question is None:
                 self._asked_last = None
                 raise NothingPending("this thread has not asked anything: just ask it something")
-            if asked is None or (asked.id, asked.question) != (head.pending.id, head.pending.question):
+            if _which(asked) != _which(head.pending):
                 self._asked_last = head.pending
                 raise InvalidAnswer(f"this thread asks something else by now: {head.pending.question.text}")
             return head, head.pending, _checked_answer(head.pending.question, answer)
@@ -510,6 +511,12 @@ def _check_cancel(cancel: Any) -> None:
 
 def _question(pending: Pending | None) -> Question | None:
     return None if pending is None else pending.question
+
+
+def _which(pending: Pending | None) -> tuple[str, str] | None:
+    """What tells the question of a turn from all others."""
+    question = _question(pending)
+    return None if pending is None or question is None else (pending.id, question.interrupt)
 
 
 def _never() -> bool:

@@ -6,9 +6,10 @@ import asyncio
 import contextvars
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from genllava.errors import InvalidRequest
+from genllava.errors import ImageRejected, InvalidRequest
 from genllava.requests import listed
 from genllava_agent.errors import UnknownImage
 from genllava_agent.records import ImageRecord, Step
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def call(session: Session, state: AgentState, action: Action) -> tuple[Step, dict[str, ImageRecord]]:
-    """Run a tool; a picture in its artifact, or else in its content, joins the thread.
+    """Run a tool; a picture in its artifact, or else the only one in its content, joins the thread.
 
     A tool says in its metadata which of its arguments are pictures, `{"images": ["image"]}`: it is called with their
     names and gets PIL images.
@@ -57,7 +58,11 @@ def call(session: Session, state: AgentState, action: Action) -> tuple[Step, dic
         probabilities=action.probabilities,
         outcome="error" if message.status == "error" else "ok",
     )
-    pictures = _pictures(message.artifact) or content(message)[1]
+    pictures = _pictures(message.artifact)
+    if not pictures and step.outcome == "ok":
+        with suppress(InvalidRequest, ImageRejected):  # what else is in a result is not for us
+            _, shown = content(message)
+            pictures = shown if len(shown) == 1 else []
     if not pictures:
         return step, {}
     if len(pictures) > 1:

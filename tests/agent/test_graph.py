@@ -34,7 +34,17 @@ class Refused(Exception):
         self.response = response
 
 
-@pytest.mark.parametrize("fault", [OSError(28, "No space", "/x"), KeyError("k"), Refused("no", response=403)], ids=repr)
+class Coded(Exception):
+    """As those that say more than they are given."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"code {code}")
+
+
+FAULTS = [OSError(28, "No space", "/x"), KeyError("k"), Refused("no", response=403), Coded(5)]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=repr)
 def test_a_fault_that_comes_out_is_another_that_says_the_same(fault: Exception) -> None:
     other = nodes._like(fault)
     assert other is not fault

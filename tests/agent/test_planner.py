@@ -272,9 +272,9 @@ def test_calls_that_were_planned_for_other_words_are_not_made(planned: Any) -> N
     assert [("blue square" in (picture.record.plan or "")) for picture in done.images] == [True]
     heard = model.heard[-1]
     assert next(m for m in heard if isinstance(m, HumanMessage)).text == "draw two", "that is what was asked"
-    first, second = (m for m in heard if isinstance(m, ToolMessage))
-    assert "changed the instruction to 'draw a large blue square at the top left'" in first.text
-    assert "not done, because the user changed" in second.text
+    first, second = (m.text for m in heard if isinstance(m, ToolMessage))
+    assert "changed the instruction to 'draw a large blue square at the top left'" in first
+    assert "not done, because the user changed" in second
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])

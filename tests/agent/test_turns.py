@@ -365,14 +365,19 @@ def test_an_answer_is_to_the_question_that_was_seen(pipeline: Any, tmp_path: Pat
     errors = [click.exception() for click in clicks]
     assert [type(error) for error in errors if error is not None] == [InvalidAnswer]
     assert "blue star" in str(next(filter(None, errors)))
-    assert mine.pending is not None
-    assert "star" in mine.pending.instruction
+    unfinished = mine.unfinished
+    assert unfinished is not None
+    assert unfinished.question is not None
+    assert "star" in unfinished.question.instruction
     other.discard()
     other("draw a large green circle")
     with pytest.raises(InvalidAnswer, match=r"something else by now: .*green circle"):
         mine.approve()
     assert list(mine.images) == []
     assert "green circle" in mine.approve().text, "that one was seen now"
+    other("draw a large blue square in the middle")
+    assert mine.unfinished is not None
+    assert "blue square" in mine.approve().text, "so was that one"
     for agent in agents:
         agent.close()
 

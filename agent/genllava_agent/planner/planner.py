@@ -57,10 +57,7 @@ class Planner:
             PlannerFailed: it called what cannot be called, and did so again after it was told.
             Cancelled, Spent: while it was asked; and whatever the chat model raises.
         """
-        if not session.notes:
-            session.notes.append(Transcript(session, state, self._pictures))
-        transcript: Transcript = session.notes[0]
-        transcript.session = session  # another one than before, where the turn has waited for an answer
+        transcript = self._transcript(session, state)
         transcript.observe(state)
         names = list(session.known(state))
         offered = {} if _forced(session) else offers(session.engine.tools, names, possible)
@@ -80,6 +77,19 @@ class Planner:
                 reply = self._ask(session, transcript, offered)
                 if reply:
                     return Decision(None, reply)
+
+    def other_words(self, session: Session, state: AgentState, instruction: str) -> None:
+        """The user has put an instruction in the place of that of the next call: the chat model is told."""
+        transcript = self._transcript(session, state)
+        transcript.observe(state)
+        transcript.changed = instruction
+
+    def _transcript(self, session: Session, state: AgentState) -> Transcript:
+        if not session.notes:
+            session.notes.append(Transcript(session, state, self._pictures))
+        transcript: Transcript = session.notes[0]
+        transcript.session = session  # another one than before, where the turn has waited for an answer
+        return transcript
 
     def _ask(self, session: Session, transcript: Transcript, offered: dict[str, Offer]) -> str:
         """Let the chat model go on; returns its last words, empty if they are not the last."""

@@ -39,6 +39,7 @@ class Transcript:
         calls: those of the latest message that are not done yet, the one that is being done first.
         corrected: the chat model was told that what it said last cannot be.
         failed: it said such a thing again: the next step is an error that it knows of.
+        changed: what the user put in the place of the instruction of the first call; empty if that stands.
     """
 
     def __init__(self, session: Session, state: AgentState, pictures: bool) -> None:
@@ -49,6 +50,7 @@ class Transcript:
         self.calls: list[ToolCall] = []
         self.corrected = False
         self.failed = False
+        self.changed = ""
         rules = [str(message.text) for message in state["messages"] if isinstance(message, SystemMessage)]
         self._messages: list[AnyMessage] = [SystemMessage("\n\n".join([INSTRUCTIONS, *rules]))]
         made: list[ImageRecord] = []
@@ -103,15 +105,15 @@ class Transcript:
                 arguments = {"instruction": step.plan or "", "image": step.source, **step.arguments}
                 name, key = step.tool or str(step.action), f"step_{number}"
                 self.add(AIMessage("", tool_calls=[ToolCall(name=name, args=arguments, id=key)]))
-            record = None if step.image is None else records[step.image]
-            changed = _changed(self.calls[0], record)
-            self._answer(changed + _outcome(step), step.outcome == "ok")
+            changed, self.changed = self.changed, ""
+            told = f"The user changed the instruction to {changed!r}. " if changed else ""
+            self._answer(told + _outcome(step), step.outcome == "ok")
             if step.outcome != "ok":
                 self._drop("this was not done, because what came before it failed")
             if changed:
                 self._drop("this was not done, because the user changed what came before it: call it if it still fits")
-            if record is not None:
-                self._made.append(record)
+            if step.image is not None:
+                self._made.append(records[step.image])
         self._known = len(state["steps"])
 
     def refuse(self, complaint: str) -> None:
@@ -171,14 +173,6 @@ def _about(record: ImageRecord) -> str:
         return f"{record.id}, from the user{f' ({record.label})' if record.label else ''}:"
     source = f" from {record.parents[0]}" if record.parents else ""
     return f"{record.id}, made{source}{f' to show: {record.plan}' if record.plan else ''}:"
-
-
-def _changed(call: ToolCall, record: ImageRecord | None) -> str:
-    """That the user put other words in the place of a call's, if so."""
-    said = str(call["args"].get("instruction", ""))
-    if record is None or not record.instruction or record.origin == "tool" or record.instruction == said:
-        return ""
-    return f"The user changed the instruction to {record.instruction!r}. "
 
 
 def _outcome(step: Step) -> str:

@@ -207,6 +207,7 @@ class Chat:
                 reply = self._heard(lambda cancel, given=answer: self.thread.answer_stream(given, cancel))  # type: ignore[misc]
             except InvalidAnswer as error:
                 self._fail(str(error))
+                question = self.thread.pending  # which may be another by now
                 continue
             if reply is None:
                 if self.thread.pending is not None:  # what is cancelled after an answer would ask again
