@@ -211,6 +211,31 @@ def test_what_is_attached_is_taken_off(agent: VisualAgent, talk: Callable[..., T
     assert [turn.request.images for turn in said.thread.history()] == [()]
 
 
+def test_an_answer_is_to_what_is_shown(
+    pipeline: GenLlavaPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, there = (VisualAgent(pipeline, store=tmp_path, approve="generate", seed=1) for _ in range(2))
+    thread = here.thread("t")
+    thread(DRAW)
+    lines = TypedLines(False)
+    chat = Chat(here, thread, lines, Screen(False, TerminalPictures(None)))
+    typed: list[Callable[[], str]] = []
+    monkeypatch.setattr(lines, "read", lambda prompt: typed.pop(0)())
+
+    def meanwhile() -> str:
+        there.thread("t").discard()
+        there.thread("t")("draw a large green star")
+        return "y"
+
+    typed += [meanwhile, lambda: "y"]
+    chat.enter(here.thread("t"))
+    said = capsys.readouterr()
+    assert "asks something else by now" in said.err
+    assert re.findall(r"You asked: 'draw a large (\w+)", said.out) == ["red", "green"], "each is asked once"
+    (turn,) = here.thread("t").history()
+    assert "green star" in turn.request.text
+
+
 def test_what_is_left_out_is_said(pipeline: GenLlavaPipeline, talk: Callable[..., Talk]) -> None:
     with VisualAgent(pipeline, store=":memory:", approve="edit") as agent:
         said = talk(agent, f"{DRAW}, then make it green, then tell me how many shapes there are", "reject no")
