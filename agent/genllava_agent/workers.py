@@ -122,8 +122,8 @@ class StreamWorker:
 
 def _part(session: Session, state: AgentState) -> int | None:
     """The number of the part that the user points at, as long as nothing new was made: no other picture is meant."""
-    focus = state.get("focus")
-    return image_number(focus) if focus is not None and session.known(state)[focus].origin == "region" else None
+    shown = session.known(state).get(state.get("focus") or "")  # the latest one may be gone with its message
+    return shown.number if shown is not None and shown.origin == "region" else None
 
 
 class VerbWorker:

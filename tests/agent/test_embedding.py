@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, SystemMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.types import Command
 
 from genllava.errors import GenLlavaError, InvalidRequest
@@ -153,6 +154,13 @@ def test_a_fault_of_the_first_node_is_not_a_finished_turn(
     assert graph.get_state(THREAD).next == ("genllava" if inside else "ingest",)
     messages = graph.invoke(None, THREAD, version="v2").value["messages"]
     assert "red circle" in messages[-2 if inside else -1].text
+
+
+def test_messages_that_were_removed_take_their_pictures_along(pipeline: GenLlavaPipeline) -> None:
+    graph = build_graph(VisualAgent(pipeline, store=":memory:", seed=1).engine, InMemorySaver())
+    graph.invoke(ask(RED), THREAD, version="v2")
+    graph.update_state(THREAD, {"messages": [RemoveMessage(REMOVE_ALL_MESSAGES)]})
+    assert graph.invoke(ask("is there a circle?"), THREAD, version="v2").value["messages"][-1].text
 
 
 @pytest.mark.parametrize(
