@@ -95,7 +95,7 @@ def open_messages(
     check_count(now.shown)
     images = _admitted(artifacts, now.shown, len(records), len(history) + 1)
     names = tuple(record.id for record in images)
-    request = Request(text=check_request(" ".join(now.texts).strip()), images=names, task=settings.task)
+    request = Request(text=check_request(_text(now)), images=names, task=settings.task)
     session = Session(key, engine, artifacts, History(history), settings, seed, cancel, inline=True)
     focus = next((record.id for record in reversed([*records, *images])), None)
     return session, Received(request, {record.id: record for record in images}, focus)
@@ -150,7 +150,7 @@ def _turn(
     number: int,
     cancel: Callable[[], bool],
 ) -> Turn:
-    text, reply = " ".join(said.texts).strip(), " ".join(said.replies).strip() or "Done."
+    text, reply = _text(said), " ".join(said.replies).strip() or "Done."
     stream: list[int] = []
     language = engine.pipeline.language
     if not engine.pipeline.config["native_prompts"]:
@@ -177,6 +177,11 @@ def _turn(
         text=reply,
         stream=tuple(stream),
     )
+
+
+def _text(said: _Said) -> str:
+    """What was said in one message or in several before a reply: each is a line."""
+    return "\n".join(filter(None, said.texts))
 
 
 def _admitted(artifacts: MemoryThread, images: Sequence[Image.Image], known: int, turn: int) -> list[ImageRecord]:
@@ -207,7 +212,7 @@ def content(message: AnyMessage | BaseMessage) -> tuple[str, list[Image.Image]]:
         elif kind == "non_standard" and isinstance(message, HumanMessage):
             named = value.get("type") if isinstance(value, dict) else value
             raise InvalidRequest(f"a block {named!r} is not understood: text and pictures, as image blocks, are")
-    return " ".join(texts).strip(), images
+    return ("\n" if isinstance(message, HumanMessage) else " ").join(texts).strip(), images
 
 
 def pictures_of(message: BaseMessage) -> list[bytes]:
