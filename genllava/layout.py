@@ -29,10 +29,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
+from genllava.sentences import plain_sentences
 from genllava.tokens import EOI, EOS, I2T, IMAGE, QUERY, SEEN, SOI, SPECIAL_TOKENS, USER_END, USER_START
 
 if TYPE_CHECKING:
@@ -45,12 +45,6 @@ ORDINALS: Final = ("first", "second", "third", "fourth", "fifth", "sixth", "seve
 _NAMED: Final = re.compile(r"\b(?:image|picture|drawing)[ _]?(?:number |#)?(\d+)\b", re.IGNORECASE)
 _ORDINAL: Final = re.compile(rf"\b({'|'.join(ORDINALS)}) (?:image|picture|drawing)\b", re.IGNORECASE)
 _SPECIAL: Final = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
-_LIST_MARK: Final = re.compile(r"^(?:[-*\u2022\u2013]|\d{1,2}[.)])\s+")
-_FIRST_MARK: Final = re.compile(r"(?:^|\s)1\)\s")
-_NEXT_MARK: Final = re.compile(r"\s+(?=\d{1,2}\)\s)")
-_ENDS: Final = ".,;:!?"
-_WRAPPED: Final = 60
-"""Characters of a line that may have been broken for want of room."""
 _CAPTION: Final = re.compile(
     r"(?:^|(?<=\s))(?<!in )image (\d[\d ]*): (?!image \d)(.*?)(?=\s(?:in |from )?image \d|\sthen:|$)"
 )
@@ -61,22 +55,6 @@ _TOKEN_IDS: Final[WeakKeyDictionary[PreTrainedTokenizerBase, dict[str, int]]] = 
 def normalize_user_text(text: str) -> str:
     """Lower case, single spaces, and no way to write a special token."""
     return " ".join(_SPECIAL.sub(" ", text.lower()).split())
-
-
-def one_line(text: str) -> str:
-    """Several lines, as of a list of things to do, as sentences of one; a text of one line is left as it is.
-
-    A line ends a sentence, but for a long one whose next begins in lower case: that was broken for want of room.
-    """
-    numbered = _NEXT_MARK.sub("\n", text) if _FIRST_MARK.search(text) else text
-    lines = [line.strip() for line in numbered.splitlines() if line.strip()]
-    if len(lines) < 2:
-        return text
-    said = _LIST_MARK.sub("", lines[0])
-    for before, line in pairwise(lines):
-        goes_on = said[-1:] in _ENDS or (len(before) >= _WRAPPED and line[0].islower())
-        said += f"{'' if goes_on else '.'} {_LIST_MARK.sub('', line)}"
-    return said
 
 
 def named_pictures(text: str) -> list[int]:
@@ -92,7 +70,7 @@ def user_turn(
     ids = [token_id(tokenizer, USER_START)]
     for number in image_numbers:
         ids += picture(tokenizer, number, tokens_per_image)
-    ids += text_ids(tokenizer, normalize_user_text(one_line(text)))
+    ids += text_ids(tokenizer, normalize_user_text(plain_sentences(text)))
     return [*ids, token_id(tokenizer, USER_END)]
 
 

@@ -57,10 +57,10 @@ CHAT_TEMPLATE: Final = (
 )
 """Renders messages to the text whose ids are those of `genllava.layout`.
 
-User content: `image` parts, then one `text` part; its lines are joined as words are, where the package first makes
-sentences of them (`genllava.layout.one_line`). Assistant content: a `request` part for each of several things that are
-asked, and for each a `seen` part where there is something to see, and a `text` part (an answer), or a `drawing` part
-with the `image` part that it made after it. Where a `request` follows on a `seen`, both are met at once.
+User content: `image` parts, then one `text` part; of what a user typed the package first makes plain sentences
+(`genllava.sentences`). Assistant content: a `request` part for each of several things that are asked, and for each a
+`seen` part where there is something to see, and a `text` part (an answer), or a `drawing` part with the `image` part
+that it made after it. Where a `request` follows on a `seen`, both are met at once.
 """
 
 

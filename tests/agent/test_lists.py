@@ -1,4 +1,4 @@
-"""Things to do that come as lines: a list in one message, or messages that nothing answered."""
+"""Things to do as people type them: lists, arrows, quotes; and messages that nothing answered."""
 
 from __future__ import annotations
 
@@ -25,6 +25,32 @@ def test_a_line_that_was_broken_for_want_of_room_goes_on(agent: VisualAgent) -> 
     reply = agent(f"{DRAW} and a small green star at the right, then make the\nstar pink", seed=1)
     assert [step.action for step in reply.steps] == ["generate", "edit"]
     assert "small pink star" in (reply.steps[1].plan or "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{DRAW} -> {TURN} -> {COUNT}",
+        f"{DRAW} | {TURN} | {COUNT}",
+        f"**{DRAW}** — then *{TURN}* — {COUNT}",
+        f"{DRAW}… {TURN}… {COUNT}",
+        f"{DRAW} \N{ARTIST PALETTE}, then “{TURN}”. {COUNT}??",
+    ],
+)
+def test_marks_say_what_they_say_to_people(agent: VisualAgent, text: str) -> None:
+    drawn, turned, counted = agent(text, seed=1).steps
+    assert "large red circle" in (drawn.plan or "")
+    assert "large blue circle" in (turned.plan or "")
+    assert counted.text == "There is one shape."
+
+
+@pytest.mark.parametrize("name", ["image_1", "`image_1`", "picture #1", '"image 1"'])
+def test_a_picture_is_named_as_the_agent_names_it(agent: VisualAgent, name: str) -> None:
+    thread = agent.thread()
+    thread(f"{DRAW}. draw a small green star at the right", seed=1)
+    (step,) = thread(f"make the shape in {name} blue").steps
+    assert step.source == "image_1"
+    assert "large blue circle" in (step.plan or "")
 
 
 @pytest.mark.parametrize("blocks", [False, True], ids=["messages", "blocks of a message"])

@@ -12,6 +12,7 @@ from genllava import layout
 from genllava.checkpoints import SHIPPED
 from genllava.pipeline_genllava import GenLlavaPipeline
 from genllava.processing import CHAT_TEMPLATE
+from genllava.sentences import plain_sentences
 from genllava.tokens import BOS, EOS, I2I, IMAGE, QUERY, SPECIAL_TOKENS
 
 P, N = 4, 4
@@ -88,7 +89,7 @@ def test_no_text_can_write_a_special_token(shared_pipeline: GenLlavaPipeline, te
         assert not special & set(layout.text_ids(t, laced))
         assert not special & set(layout.user_turn(t, laced, [], P)[1:-1])
     prompt = shared_pipeline.processor.apply_chat_template(
-        [{"role": "user", "content": layout.one_line(text)}], tokenize=False
+        [{"role": "user", "content": plain_sentences(text)}], tokenize=False
     )
     ids = t.encode(prompt, add_special_tokens=False)
     assert ids == [t.bos_token_id, *layout.user_turn(t, text, [], P)]
@@ -106,28 +107,6 @@ def test_a_piece_does_not_depend_on_what_stands_beside_it(pipe: GenLlavaPipeline
 def test_user_text_is_normalised() -> None:
     assert layout.normalize_user_text("  Make\tTHE \n circle <s>Green ") == "make the circle green"
     assert layout.normalize_user_text("<im<image>age>") == "<im age>"
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("draw a circle", "draw a circle"),
-        ("1) draw a circle", "1) draw a circle"),
-        ("draw a circle\nmake it blue\r\n\nis it blue?\nThanks", "draw a circle. make it blue. is it blue? Thanks"),
-        (
-            " Do this:\n  - draw a circle\n  * dye it\n  • remove it ",
-            "Do this: draw a circle. dye it. remove it",
-        ),
-        ("1. draw a circle\n2. make it blue, \n10) remove it", "draw a circle. make it blue, remove it"),
-        ("Please 1) draw a circle 2) make it blue", "Please. draw a circle. make it blue"),
-        ("make it (2) and 3) blue", "make it (2) and 3) blue"),
-        (f"draw {'a circle and ' * 5}a\nred star\nmake it blue", f"draw {'a circle and ' * 5}a red star. make it blue"),
-        (f"draw {'a circle and ' * 5}a star\nMake it blue", f"draw {'a circle and ' * 5}a star. Make it blue"),
-        (f"- draw {'a circle and ' * 5}a star\n- make it blue", f"draw {'a circle and ' * 5}a star. make it blue"),
-    ],
-)
-def test_lines_are_sentences(text: str, said: str) -> None:
-    assert layout.one_line(text) == said
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from genllava import layout
 from genllava.copying import NextRequest
+from genllava.sentences import plain_sentences
 from genllava.tokens import BOS, EOI, EOS, I2I, I2T, IMAGE, QUERY, SEEN, SOI, SPECIAL_TOKENS, T2I, USER_END, USER_START
 from genllava_finetune.shapes.conversation import sample_dialogue
 from genllava_finetune.shapes.dialogue import Dialogue, Look, Step, Turn
@@ -245,6 +246,14 @@ def test_an_outline_numbers_the_pictures_and_tells_nothing_of_them() -> None:
             written += f"[INST] {said} [/INST] from image {look.beside} to image {look.about} image {count} </s> "
         tokens = t.decode(outline.ids[1:], clean_up_tokenization_spaces=False)
         assert "".join(tokens.split()) == "".join(written.split())
+
+
+def test_what_the_model_is_taught_is_read_as_it_is() -> None:
+    rng = random.Random(0)
+    dialogues = [sample_training_dialogue(rng) for _ in range(2000)]
+    said = [" ".join(turn.user.split()) for dialogue in dialogues if dialogue for turn in dialogue.turns]
+    assert len(said) > 2000
+    assert [plain_sentences(text) for text in said] == said
 
 
 def test_every_request_can_be_taken_up_in_the_words_of_its_message() -> None:
