@@ -57,6 +57,11 @@ def normalize_user_text(text: str) -> str:
     return " ".join(_SPECIAL.sub(" ", text.lower()).split())
 
 
+def request_text(text: str) -> str:
+    """What a user typed, as it is put to the model."""
+    return normalize_user_text(plain_sentences(text))
+
+
 def named_pictures(text: str) -> list[int]:
     """The pictures that a text names by number: `image 2`, `the first picture`."""
     numbers = [int(number) for number in _NAMED.findall(text)]
@@ -70,7 +75,7 @@ def user_turn(
     ids = [token_id(tokenizer, USER_START)]
     for number in image_numbers:
         ids += picture(tokenizer, number, tokens_per_image)
-    ids += text_ids(tokenizer, normalize_user_text(plain_sentences(text)))
+    ids += text_ids(tokenizer, request_text(text))
     return [*ids, token_id(tokenizer, USER_END)]
 
 

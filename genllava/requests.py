@@ -35,7 +35,7 @@ def check_text(text: object) -> str:
     """
     if not isinstance(text, str):
         raise InvalidRequest(f"a request is text, not {type(text).__name__}")
-    if not layout.normalize_user_text(text):
+    if not layout.request_text(text):
         raise InvalidRequest("the request is empty: say what to do")
     return text
 

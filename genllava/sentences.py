@@ -1,59 +1,93 @@
 """Requests as people type them, made into plain sentences: lists, quotes, dashes, arrows, names like `image_2`.
 
-The model was taught words and `.,:;?!'-&`. What else stands in a request either says how its parts go together, and
-then becomes a mark that the model knows, or says nothing, and is left out.
+The model was taught words and `.,:;?!'-&`. Of what else is commonly typed some says how the parts of a request go
+together, and becomes a mark that the model knows, and some says nothing, and is left out.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from itertools import pairwise
+from collections.abc import Iterable
 from typing import Final
 
-_LIST_MARK: Final = re.compile(r"^(?:[-*•–]|\d{1,2}[.)]) ")
-_FIRST_MARK: Final = re.compile(r"(?:^|\s)1\)\s")
-_NEXT_MARK: Final = re.compile(r" (?=\d{1,2}\) )")
+_BULLET: Final = re.compile(r"^[-*+•◦▪‣–—] ")
+_NUMBER: Final = re.compile(r"^\d{1,2}[.)] ")
+_IN_BRACKETS: Final = re.compile(r"\([^()]*\)")
+_FIRST_IN_LINE: Final = re.compile(r"(?:^|[ :])1\) ")
+_NEXT_IN_LINE: Final = re.compile(r"\([^()]*\)| (?=\d{1,2}\) )")
 _ENDS: Final = ".,;:!?"
+_GOES_ON: Final = re.compile(r"\b(?:and|or|the|an?|of|with|at|in|on|to)\n|\n(?:and|or|with|of)\b", re.IGNORECASE)
 _WRAPPED: Final = 60
 """Characters of a line that may have been broken for want of room."""
 _MARKS: Final = (
+    (re.compile(r"[\xad\u200c-\u200f\u2060\ufe00-\ufe0f\ufeff\u20e3]"), ""),  # not seen
+    (re.compile("\u200b"), " "),
     (re.compile(r"[’ʼ´]"), "'"),
     (re.compile(r"(?<!\w)['‘]([^'‘]*)'(?!\w)"), r"\1"),
-    (re.compile(r"(?<=\w)_(?=\w)"), " "),
+    (re.compile(r"(?<=\w)[_*^](?=\w)"), " "),
     (re.compile(r'["“”„«»*_`#~^\\]'), ""),
-    (re.compile(r" ?(?:[-=]{1,2}>|[→⇒➔➜|•·]) ?"), ". "),
+    (re.compile(r" ?(?:[-=–—]{1,2}>|[→⇒⟶➔➜➡|•·]) ?"), ". "),
+    (re.compile(r"[‐‑−]"), "-"),
+    (re.compile(r"(?<=\d)(?: ?– ?|…|\.{2,})(?=\d)"), " to "),
     (re.compile(r" ?(?:—|-{2,}|(?<= )– ) ?"), ", "),
     (re.compile(r" \+ "), " and "),
+    (re.compile(r"(?:…|(?<!\.)\.{2,})(?=\w)"), ". "),
     (re.compile(r"…|\.{2,}"), "."),
     (re.compile(r"!{2,}"), "!"),
     (re.compile(r"!?\?[?!]*"), "?"),
 )
-_SAY_NOTHING: Final = ("So", "Sk", "Cf", "Mn")
+_PICTURES: Final = ("So", "Sk")
 """Unicode's categories of emoji and what belongs to them."""
 
 
 def plain_sentences(text: str) -> str:
-    """A request in one line, of words and marks that the model was taught, where it has words.
+    """A request in one line, in what the model was taught as far as that goes; a text without words stays as it is.
 
-    A line ends a sentence, but for a long one whose next begins in lower case: that was broken for want of room.
+    A line ends a sentence, unless its words or those of the next say that it goes on. So does a long line whose next
+    begins in lower case, for it was broken for want of room; where a line is left empty a sentence has ended.
     """
-    plain = _one_line(text)
-    for mark, known in _MARKS:
-        plain = mark.sub(known, plain)
-    plain = "".join(" " if unicodedata.category(letter) in _SAY_NOTHING else letter for letter in plain)
+    lines = [" ".join(line.split()) for line in unicodedata.normalize("NFC", text).splitlines()]
+    lines = [part for line in lines for part in _numbered(line)]
+    if len(list(filter(None, lines))) > 1:
+        lines = _without_marks(lines)
+    plain = _joined(map(_known_marks, lines))
     return plain if any(map(str.isalnum, plain)) else text
 
 
-def _one_line(text: str) -> str:
-    lines = [" ".join(line.split()) for line in text.splitlines()]
-    if any(map(_FIRST_MARK.search, lines)):
-        lines = [part for line in lines for part in _NEXT_MARK.sub("\n", line).split("\n")]
-    lines = [line for line in lines if line]
-    if len(lines) < 2:
-        return "".join(lines)
-    said = [_LIST_MARK.sub("", lines[0])]
-    for before, line in pairwise(lines):
-        goes_on = said[-1][-1:] in _ENDS or (len(before) >= _WRAPPED and line[0].islower())
-        said += ["" if goes_on else ".", " ", _LIST_MARK.sub("", line)]
-    return "".join(said)
+def _numbered(line: str) -> list[str]:
+    """The parts of `1) ... 2) ...`."""
+    if not _FIRST_IN_LINE.search(_IN_BRACKETS.sub("", line)):
+        return [line]
+    return _NEXT_IN_LINE.sub(lambda found: "\n" if found[0] == " " else found[0], line).split("\n")
+
+
+def _without_marks(lines: list[str]) -> list[str]:
+    """The lines without what begins those of a list, and with an empty line before each of these."""
+    counted = any(line.startswith(("1. ", "1) ")) for line in lines)
+    bare = [_BULLET.sub("", _NUMBER.sub("", line) if counted else line) for line in lines]
+    return [
+        part for line, words in zip(lines, bare, strict=True) for part in ([words] if words == line else ["", words])
+    ]
+
+
+def _known_marks(line: str) -> str:
+    for mark, known in _MARKS:
+        line = mark.sub(known, line)
+    letters = (" " if unicodedata.category(letter) in _PICTURES else letter for letter in line)
+    return " ".join("".join(letters).split()).lstrip(" .,;:")
+
+
+def _joined(lines: Iterable[str]) -> str:
+    parts: list[str] = []
+    before, ended = "", False
+    for line in lines:
+        if not any(map(str.isalnum, line)):
+            ended = True
+            continue
+        if before:
+            goes_on = _GOES_ON.search(f"{before}\n{line}") or (len(before) >= _WRAPPED and line[0].islower())
+            parts.append(" " if before[-1] in _ENDS or (goes_on and not ended) else ". ")
+        parts.append(line)
+        before, ended = line, False
+    return "".join(parts)

@@ -44,7 +44,7 @@ def test_marks_say_what_they_say_to_people(agent: VisualAgent, text: str) -> Non
     assert counted.text == "There is one shape."
 
 
-@pytest.mark.parametrize("name", ["image_1", "`image_1`", "picture #1", '"image 1"'])
+@pytest.mark.parametrize("name", ["image_1", "`image_1`", "picture #1", '"image 1"', "(image 1)"])
 def test_a_picture_is_named_as_the_agent_names_it(agent: VisualAgent, name: str) -> None:
     thread = agent.thread()
     thread(f"{DRAW}. draw a small green star at the right", seed=1)
@@ -55,7 +55,7 @@ def test_a_picture_is_named_as_the_agent_names_it(agent: VisualAgent, name: str)
 
 @pytest.mark.parametrize("blocks", [False, True], ids=["messages", "blocks of a message"])
 def test_messages_that_nothing_answered_are_done_one_after_the_other(agent: VisualAgent, blocks: bool) -> None:
-    lines = [DRAW, "draw a small green star at the right"]
+    lines = [f"{DRAW} and a small blue square at the right", "draw a small green star at the right"]
     messages = [HumanMessage([{"type": "text", "text": line} for line in lines])] if blocks else lines
     reply = agent.graph.invoke({"messages": messages}, version="v2").value["messages"][-1]
     assert [block["type"] for block in reply.content_blocks].count("image") == 2

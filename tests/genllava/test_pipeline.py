@@ -179,6 +179,7 @@ def bad_requests(pipe: GenLlavaPipeline, image: Image.Image) -> dict[str, Callab
     return {
         "empty prompt": lambda: pipe.generate(" \n"),
         "nothing but a special token": lambda: pipe.generate("<s>"),
+        "one that is left of what was typed": lambda: pipe.generate("<*s*>"),
         "empty list": lambda: pipe.generate([]),
         "empty question": lambda: pipe.understand(image, ""),
         "not text": lambda: pipe.generate([3]),  # type: ignore[list-item]

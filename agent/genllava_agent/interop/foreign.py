@@ -180,8 +180,8 @@ def _turn(
 
 
 def _text(said: _Said) -> str:
-    """What was said in one message or in several before a reply: each is a line."""
-    return "\n".join(filter(None, said.texts))
+    """What was said in one message or in several before a reply."""
+    return "\n\n".join(filter(None, said.texts))
 
 
 def _admitted(artifacts: MemoryThread, images: Sequence[Image.Image], known: int, turn: int) -> list[ImageRecord]:
@@ -212,7 +212,7 @@ def content(message: AnyMessage | BaseMessage) -> tuple[str, list[Image.Image]]:
         elif kind == "non_standard" and isinstance(message, HumanMessage):
             named = value.get("type") if isinstance(value, dict) else value
             raise InvalidRequest(f"a block {named!r} is not understood: text and pictures, as image blocks, are")
-    return ("\n" if isinstance(message, HumanMessage) else " ").join(texts).strip(), images
+    return ("\n\n" if isinstance(message, HumanMessage) else " ").join(texts).strip(), images
 
 
 def pictures_of(message: BaseMessage) -> list[bytes]:
