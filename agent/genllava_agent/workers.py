@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from genllava.errors import InvalidRequest
 from genllava.layout import DESCRIBE
+from genllava_agent.asked_back import completed, is_clear, is_said
 from genllava_agent.errors import UnknownImage
 from genllava_agent.records import ImageRecord, Request, image_number
 from genllava_agent.state import Action, AgentState
@@ -79,7 +80,14 @@ class StreamWorker:
             shown = shown[-1:]
         part = None if shown else _part(session, state)  # shown with the words that these take the place of
         text = request.text if part is None else f"in image {part}, {request.text}"
+        before, whole = conversation.mark(), completed(session.history, text)
         conversation.add_user(text, shown, session.interrupted, look=look)
+        if look and whole and not shown and request.task is None and is_said(conversation, session.interrupted):
+            conversation.rollback(before)
+            conversation.add_user(whole, None, session.interrupted)
+            if not is_clear(conversation, session.interrupted):
+                conversation.rollback(before)
+                conversation.add_user(text, None, session.interrupted)
 
     def answer(
         self, session: Session, state: AgentState, action: Action, on_text: Callable[[str], object]

@@ -1,0 +1,80 @@
+"""Answers to what the model asks back ("Which red shape do you mean?"), and what is no answer to it."""
+
+from __future__ import annotations
+
+import pytest
+from langchain_core.messages import HumanMessage
+
+from genllava_agent import VisualAgent
+
+TWO_RED = "draw a large red circle at the left and a small red star at the right, on white"
+TWO_SQUARES = "draw a small blue square at the top and a large blue square at the bottom, on black"
+QUICK = {"num_inference_steps": 1}
+
+
+@pytest.mark.parametrize(
+    ("drawn", "asked", "answer", "plan"),
+    [
+        (TWO_RED, "make the red shape green", "the star", {"small green star", "large red circle"}),
+        (TWO_RED, "make the red shape green", "The circle.", {"small red star", "large green circle"}),
+        (TWO_RED, "make the red shape green", "the small one", {"small green star", "large red circle"}),
+        (TWO_RED, "make the red shape green", "i mean the one at the left", {"small red star", "large green circle"}),
+        (TWO_RED, "remove the red object", "the large one!", {"small red star"}),
+        (TWO_SQUARES, "remove the square", "the small one", {"large blue square"}),
+        (TWO_SQUARES, "remove the square", "the one at the bottom", {"small blue square"}),
+        (TWO_SQUARES, "make the square a circle", "the large one", {"small blue square", "large blue circle"}),
+        (TWO_SQUARES, "how many shapes are there? remove the square", "the top one", {"large blue square"}),
+    ],
+)
+def test_an_answer_completes_what_was_asked(
+    agent: VisualAgent, drawn: str, asked: str, answer: str, plan: set[str]
+) -> None:
+    thread = agent.thread()
+    thread(drawn, seed=1, **QUICK)
+    assert "Which" in thread(asked).text
+    (step,) = thread(answer, **QUICK).steps
+    assert step.action == "edit"
+    assert {" ".join(part.split()[-3:]) for part in (step.plan or "").split(", ")[:-1]} == plan
+    assert thread.history()[-1].request.text == answer
+
+
+@pytest.mark.parametrize(
+    ("said", "action", "text"),
+    [
+        ("thanks", "understand", "You are welcome!"),
+        ("never mind", "understand", "You are welcome!"),
+        ("hello", "understand", "Hello!"),
+        ("the green one", "understand", "There is no green shape."),
+        ("what is at the left", "understand", "A large red circle."),
+        ("and count the stars", "understand", "There is one star."),
+        ("is there a star?", "understand", "es"),
+        ("draw a blue circle", "generate", "a small blue circle|a large blue circle"),
+        ("make the background black", "edit", "on black"),
+        ("make the circle yellow", "edit", "large yellow circle"),
+    ],
+)
+def test_what_is_no_answer_is_taken_for_itself(agent: VisualAgent, said: str, action: str, text: str) -> None:
+    thread = agent.thread()
+    thread(TWO_RED, seed=1, **QUICK)
+    assert "Which" in thread("make the red shape green").text
+    (step,) = thread(said, **QUICK).steps
+    assert step.action == action
+    assert any(part in (step.plan or step.text) for part in text.split("|"))
+    assert "Which" not in step.text
+
+
+def test_an_answer_is_to_the_last_turn_alone(agent: VisualAgent) -> None:
+    thread = agent.thread()
+    thread(TWO_RED, seed=1, **QUICK)
+    thread("make the red shape green")
+    thread("thanks")
+    assert [step.action for step in thread("the star").steps] == ["understand"]
+    thread.undo(2)
+    assert [step.action for step in thread("the star", **QUICK).steps] == ["edit"]
+
+
+def test_an_answer_in_somebody_elses_graph(agent: VisualAgent) -> None:
+    messages = agent.graph.invoke({"messages": [HumanMessage(TWO_RED)]}, version="v2").value["messages"]
+    for said in ("make the red shape green", "the star"):
+        messages = agent.graph.invoke({"messages": [*messages, HumanMessage(said)]}, version="v2").value["messages"]
+    assert [block["type"] for block in messages[-1].content_blocks] == ["text", "image"]
