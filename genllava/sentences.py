@@ -14,14 +14,13 @@ from typing import Final
 _BULLET: Final = re.compile(r"^[-*+•◦▪‣–—] ")
 _NUMBER: Final = re.compile(r"^\d{1,2}[.)] ")
 _IN_BRACKETS: Final = re.compile(r"\([^()]*\)")
-_FIRST_IN_LINE: Final = re.compile(r"(?:^|[ :])1\) ")
 _NEXT_IN_LINE: Final = re.compile(r"\([^()]*\)| (?=\d{1,2}\) )")
 _ENDS: Final = ".,;:!?"
 _GOES_ON: Final = re.compile(r"\b(?:and|or|the|an?|of|with|at|in|on|to)\n|\n(?:and|or|with|of)\b", re.IGNORECASE)
 _WRAPPED: Final = 60
 """Characters of a line that may have been broken for want of room."""
 _MARKS: Final = (
-    (re.compile(r"[\xad\u200c-\u200f\u2060\ufe00-\ufe0f\ufeff\u20e3]"), ""),  # not seen
+    (re.compile(r"[\xad\u200c-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\u20e3]"), ""),  # not seen
     (re.compile("\u200b"), " "),
     (re.compile(r"[’ʼ´]"), "'"),
     (re.compile(r"(?<!\w)['‘]([^'‘]*)'(?!\w)"), r"\1"),
@@ -47,7 +46,8 @@ def plain_sentences(text: str) -> str:
     A line ends a sentence, unless its words or those of the next say that it goes on. So does a long line whose next
     begins in lower case, for it was broken for want of room; where a line is left empty a sentence has ended.
     """
-    lines = [" ".join(line.split()) for line in unicodedata.normalize("NFC", text).splitlines()]
+    typed = unicodedata.normalize("NFC", text.replace("\\n", "\n"))  # as it is typed where a shell keeps it
+    lines = [" ".join(line.split()) for line in typed.splitlines()]
     lines = [part for line in lines for part in _numbered(line)]
     if len(list(filter(None, lines))) > 1:
         lines = _without_marks(lines)
@@ -57,7 +57,8 @@ def plain_sentences(text: str) -> str:
 
 def _numbered(line: str) -> list[str]:
     """The parts of `1) ... 2) ...`."""
-    if not _FIRST_IN_LINE.search(_IN_BRACKETS.sub("", line)):
+    bare = f" {_IN_BRACKETS.sub('', line)}"
+    if " 1) " not in bare or " 2) " not in bare:
         return [line]
     return _NEXT_IN_LINE.sub(lambda found: "\n" if found[0] == " " else found[0], line).split("\n")
 

@@ -1,8 +1,7 @@
 """The model's own question ("Which red shape do you mean?") and the answer to it, which are one request together.
 
 The model was taught to ask, and what `the star: make the red shape green` means, but not what `the star` means by
-itself. Whether a message is the answer is for the model to say: by itself it must be something to say something to,
-and together with the request something that needs no question.
+itself.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from genllava.sentences import plain_sentences
 from genllava.tokens import I2T
 
 if TYPE_CHECKING:
@@ -18,33 +18,31 @@ if TYPE_CHECKING:
     from genllava_agent.history import History
 
 _ASKS: Final = re.compile(r"which .+ do you mean\?", re.IGNORECASE)
-_ANOTHER_QUESTION: Final = re.compile(
-    r"(?:(?:and|so|now|please|but|then|ok|okay),? )*"
-    r"(?:what|which|where|who|when|why|how|is|are|do|does|can|could|tell|say|count|name|describe|show|list)\b",
+_QUESTION: Final = re.compile(
+    r"^(?:which|who|do|does|can|could|tell|say|name|describe|show|list)\b|(?<!that )(?<!which )\b(?:is|are)\b|\?|"
+    r"\b(?:what|where|when|why|how|count|number|colou?r|size|position|background)\b",
     re.IGNORECASE,
 )
+_NOT_ONE: Final = re.compile(r"\b(?:all|both|any|either|neither|none|not)\b", re.IGNORECASE)
 _MOST_WORDS: Final = 8
 
 
 def completed(history: History, text: str) -> str:
-    """The request that the model asked back about in the last turn, completed by `text`, if that may be the answer.
+    """The request that the model asked back about in the last turn, completed by `text`.
 
-    Empty where nothing was asked, or `text` is too long or a question itself.
+    Empty where nothing was asked, or where `text` names no single thing, is a question itself, or long.
     """
-    asked = _asked_about(history)
-    if not asked or len(text.split()) > _MOST_WORDS or "?" in text or _ANOTHER_QUESTION.match(text.strip()):
+    asked, answer = _asked_about(history), plain_sentences(text).strip(" .,;:!")
+    if not asked or len(answer.split()) > _MOST_WORDS or _QUESTION.search(answer) or _NOT_ONE.search(answer):
         return ""
-    return f"{text.strip(' .,;:!')}: {asked}"
+    return f"{answer}: {plain_sentences(asked)}"
 
 
-def is_said(conversation: Conversation, cancel: Callable[[], bool]) -> bool:
-    """Whether the model would answer in words."""
-    return next(iter(conversation.next_action(cancel=cancel))) == I2T
-
-
-def is_clear(conversation: Conversation, cancel: Callable[[], bool]) -> bool:
-    """Whether the model would do what it is asked, and not ask back."""
-    if not is_said(conversation, cancel):
+def is_understood(conversation: Conversation, cancel: Callable[[], bool]) -> bool:
+    """Whether the model takes what it was just asked as one request, and does not ask back."""
+    if conversation.request:  # it found several
+        return False
+    if next(iter(conversation.next_action(cancel=cancel))) != I2T:
         return True
     before = conversation.mark()
     try:
@@ -54,7 +52,7 @@ def is_clear(conversation: Conversation, cancel: Callable[[], bool]) -> bool:
 
 
 def _asked_about(history: History) -> str:
-    """The request that the last turn ended with a question about."""
+    """The request that the last turn asked a question about."""
     if not history:
         return ""
     last = history[-1]

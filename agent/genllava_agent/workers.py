@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from genllava.errors import InvalidRequest
 from genllava.layout import DESCRIBE
-from genllava_agent.asked_back import completed, is_clear, is_said
+from genllava_agent.asked_back import completed, is_understood
 from genllava_agent.errors import UnknownImage
 from genllava_agent.records import ImageRecord, Request, image_number
 from genllava_agent.state import Action, AgentState
 from genllava_agent.verification import as_planned
 
 if TYPE_CHECKING:
-    from genllava import Drawing, Understanding
+    from genllava import Conversation, Drawing, Understanding
     from genllava_agent.session import Session
 
 TASK_TOKENS = {"understand": "[I2T]", "generate": "[T2I]", "edit": "[I2I]"}
@@ -80,14 +80,23 @@ class StreamWorker:
             shown = shown[-1:]
         part = None if shown else _part(session, state)  # shown with the words that these take the place of
         text = request.text if part is None else f"in image {part}, {request.text}"
-        before, whole = conversation.mark(), completed(session.history, text)
+        if look and not shown and part is None and request.task is None:
+            whole = completed(session.history, text)
+            if whole and self._understands(session, conversation, whole):
+                return
         conversation.add_user(text, shown, session.interrupted, look=look)
-        if look and whole and not shown and request.task is None and is_said(conversation, session.interrupted):
+
+    @staticmethod
+    def _understands(session: Session, conversation: Conversation, whole: str) -> bool:
+        """Put an answer to the model together with what it asked about; returns whether that is left so."""
+        conversation.end_turn()
+        before = conversation.mark()
+        conversation.add_user(whole, None, session.interrupted)
+        if not is_understood(conversation, session.interrupted):
             conversation.rollback(before)
-            conversation.add_user(whole, None, session.interrupted)
-            if not is_clear(conversation, session.interrupted):
-                conversation.rollback(before)
-                conversation.add_user(text, None, session.interrupted)
+            return False
+        conversation.request = whole  # these are the words of what is done, and are shown as such
+        return True
 
     def answer(
         self, session: Session, state: AgentState, action: Action, on_text: Callable[[str], object]

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 from langchain_core.messages import HumanMessage
 
 from genllava_agent import VisualAgent
+from genllava_agent.asked_back import completed
+from genllava_agent.history import History
+from genllava_agent.records import Request, Step, Turn
+
+if TYPE_CHECKING:
+    from genllava import GenLlavaPipeline
 
 TWO_RED = "draw a large red circle at the left and a small red star at the right, on white"
 TWO_SQUARES = "draw a small blue square at the top and a large blue square at the bottom, on black"
-QUICK = {"num_inference_steps": 1}
+QUICK: dict[str, Any] = {"num_inference_steps": 1}
 
 
 @pytest.mark.parametrize(
@@ -36,6 +44,7 @@ def test_an_answer_completes_what_was_asked(
     assert step.action == "edit"
     assert {" ".join(part.split()[-3:]) for part in (step.plan or "").split(", ")[:-1]} == plan
     assert thread.history()[-1].request.text == answer
+    assert step.request.startswith(answer.strip(".!"))
 
 
 @pytest.mark.parametrize(
@@ -61,6 +70,81 @@ def test_what_is_no_answer_is_taken_for_itself(agent: VisualAgent, said: str, ac
     assert step.action == action
     assert any(part in (step.plan or step.text) for part in text.split("|"))
     assert "Which" not in step.text
+
+
+WHICH = "Which red shape do you mean? There are two."
+
+
+def turn(text: str, *steps: Step) -> History:
+    return History(
+        [Turn(id="a", parent=None, number=1, at=0.0, request=Request(text="dye it"), text=text, steps=steps)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("the star", "the star: dye it"),
+        (" The star…\n", "The star: dye it"),
+        ("the one that is a circle!", "the one that is a circle: dye it"),
+        ("number of stars", ""),
+        ("the background color", ""),
+        ("the star is small", ""),
+        ("is it a star", ""),
+        ("the star?", ""),
+        ("any of them", ""),
+        ("not the star", ""),
+        ("the small red star that you see at the bottom right", ""),
+    ],
+)
+def test_what_may_be_an_answer(text: str, whole: str) -> None:
+    assert completed(turn(WHICH), text) == whole
+
+
+def test_what_the_question_was_about() -> None:
+    steps = [Step(action="understand", text=WHICH, request="erase it"), Step(action="understand", text="One.")]
+    assert completed(turn("", *steps), "the star") == "the star: erase it"
+    assert completed(turn("One.", steps[1]), "the star") == completed(turn("One."), "the star") == ""
+    assert completed(History(), "the star") == ""
+
+
+@pytest.mark.parametrize("said", ["thanks, draw a cross", "the star, then draw a cross", "hello! draw a star"])
+def test_several_requests_are_no_answer(agent: VisualAgent, said: str) -> None:
+    thread = agent.thread()
+    thread(TWO_RED, seed=1, **QUICK)
+    thread("make the red shape green")
+    reply = thread(said, **QUICK)
+    assert "Which" not in reply.text
+    assert not any("make the red" in step.request for step in reply.steps)
+
+
+def test_what_comes_with_more_is_taken_for_itself(agent: VisualAgent) -> None:
+    thread = agent.thread()
+    red = thread(TWO_RED, seed=1, **QUICK).image
+    thread("make the red shape green")
+    assert red is not None
+    assert "star" in thread.branch()("the star", task="understand").text
+    shown = thread.branch()
+    shown("the star", red, **QUICK)
+    assert shown.images["image_2"].record.origin == "user"
+    (step,) = thread.branch()("the star", region=(0.0, 0.0, 0.5, 1.0)).steps
+    assert step.action == "understand"
+
+
+def test_the_approval_of_an_answer_says_what_is_done(pipeline: GenLlavaPipeline) -> None:
+    with VisualAgent(pipeline, store=":memory:", approve=("edit",), **QUICK) as agent:
+        thread = agent.thread()
+        thread(TWO_RED, seed=1)
+        thread("make the red shape green")
+        pending = thread("the star").pending
+        assert pending is not None
+        assert "the star: make the red shape green" in pending.text
+        reply = thread.approve("la pequeña estrella roja que está abajo")  # tokens that the words before do not have
+        assert reply.pending is None
+        thread("make the red shape green")
+        assert thread("the circle").pending is not None
+        (step,) = thread.approve().steps
+        assert "large green circle" in (step.plan or "")
 
 
 def test_an_answer_is_to_the_last_turn_alone(agent: VisualAgent) -> None:
