@@ -32,8 +32,11 @@ def completed(history: History, text: str) -> str:
 
     Empty where nothing was asked, or where `text` names no single thing, is a question itself, or long.
     """
-    asked, answer = _asked_about(history), plain_sentences(text).strip(" .,;:!")
-    if not asked or len(answer.split()) > _MOST_WORDS or _QUESTION.search(answer) or _NOT_ONE.search(answer):
+    asked = _asked_about(history)
+    if not asked:
+        return ""
+    answer = plain_sentences(text).strip(" .,;:!")
+    if len(answer.split()) > _MOST_WORDS or _QUESTION.search(answer) or _NOT_ONE.search(answer):
         return ""
     return f"{answer}: {plain_sentences(asked)}"
 

@@ -56,7 +56,7 @@ def test_an_answer_completes_what_was_asked(
         ("the green one", "understand", "There is no green shape."),
         ("what is at the left", "understand", "A large red circle."),
         ("and count the stars", "understand", "There is one star."),
-        ("is there a star?", "understand", "es"),
+        ("is there a star?", "understand", "Yes, there is a star."),
         ("draw a blue circle", "generate", "a small blue circle|a large blue circle"),
         ("make the background black", "edit", "on black"),
         ("make the circle yellow", "edit", "large yellow circle"),

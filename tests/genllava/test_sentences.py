@@ -18,6 +18,7 @@ LONG = "draw a circle and a star and a square and a diamond and a cross"
         ("draw a circle\nmake it blue\r\n\nis it blue?\nThanks", "draw a circle. make it blue. is it blue? Thanks"),
         (" Do this:\n  - draw a circle\n  * dye it\n  • remove it ", "Do this: draw a circle. dye it. remove it"),
         ("1. draw a circle\n2. make it blue, \n10) remove it", "draw a circle. make it blue, remove it"),
+        ("draw a circle\\ndye it", "draw a circle. dye it"),
         ("draw a circle\\\\ndye it", "draw a circle. dye it"),
         ("see image 1) dye it", "see image 1) dye it"),
         ("Please 1) draw a circle 2) make it blue", "Please. draw a circle. make it blue"),
