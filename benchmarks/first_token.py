@@ -20,8 +20,9 @@ import torch
 from PIL import Image
 from transformers import LlavaConfig, LlavaForConditionalGeneration, MistralConfig, SiglipVisionConfig
 
-from genllava import Cancelled, GenLlavaPipeline, layout
-from genllava.conversation import Conversation
+from genllava import Cancelled, GenLlavaPipeline
+from genllava.protocols.shapes import layout
+from genllava.protocols.shapes.conversation import Conversation
 
 TURN: Final = 10
 ROUNDS: Final = 3

@@ -9,42 +9,51 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from genllava.conversation import Conversation
     from genllava.errors import (
         Cancelled,
         CheckpointError,
         GenLlavaError,
         ImageRejected,
         InvalidRequest,
+        ModelReplyError,
         NonFiniteError,
+        NotEnoughMemory,
     )
     from genllava.generation_head import GenerationHead
+    from genllava.image_decoder import ImageDecoder
     from genllava.pipeline_genllava import GenLlavaPipeline
-    from genllava.pipeline_output import Drawing, Understanding
+    from genllava.pipeline_output import Drawing, TurnOutput, Understanding
+    from genllava.vision_language import VisionLanguage
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Cancelled",
     "CheckpointError",
-    "Conversation",
     "Drawing",
     "GenLlavaError",
     "GenLlavaPipeline",
     "GenerationHead",
+    "ImageDecoder",
     "ImageRejected",
     "InvalidRequest",
+    "ModelReplyError",
     "NonFiniteError",
+    "NotEnoughMemory",
+    "TurnOutput",
     "Understanding",
+    "VisionLanguage",
     "__version__",
 ]
 
 _HOMES: Final = {
-    "Conversation": "conversation",
     "Drawing": "pipeline_output",
     "GenLlavaPipeline": "pipeline_genllava",
     "GenerationHead": "generation_head",
+    "ImageDecoder": "image_decoder",
+    "TurnOutput": "pipeline_output",
     "Understanding": "pipeline_output",
+    "VisionLanguage": "vision_language",
 }
 
 

@@ -1,100 +1,152 @@
-"""Public checkpoints put together: LLaVA, Stable Diffusion and InstructPix2Pix, with no training of ours."""
+"""Public checkpoints put together, with no training of ours."""
 
 from __future__ import annotations
 
+import inspect
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import torch
-from diffusers.pipelines.pipeline_utils import DiffusionPipeline
-from transformers import LlavaForConditionalGeneration, LlavaProcessor
-
-from genllava.checkpoints import reading
-from genllava.errors import CheckpointError
+from genllava import checkpoints
+from genllava.errors import CheckpointError, InvalidRequest
+from genllava.generation_head import GenerationHead
+from genllava.image_decoder import ImageDecoder, load_diffusion, vision_language_of
+from genllava.part_loading import load_head, take_how
 from genllava.pipeline_genllava import GenLlavaPipeline
-from genllava.processing import load_processor
-from genllava.tokens import SPECIAL_TOKENS
+from genllava.vision_language import VisionLanguage
+
+Source = str | PathLike[str]
 
 
 def assemble(
-    llava: str | PathLike[str],
-    diffusion: str | PathLike[str],
-    editor: str | PathLike[str] | None = None,
+    vlm: Source,
+    decoder: Source | None = None,
+    editor: Source | None = None,
     *,
-    processor: str | PathLike[str] | None = None,
-    torch_dtype: torch.dtype = torch.float32,
-    **config: Any,
+    generation_head: GenerationHead | Source | None = None,
+    protocol: str | None = None,
+    bridge: str = "caption",
+    processor: Source | None = None,
+    chat_template: str | None = None,
+    tool_format: str | None = None,
+    **options: Any,
 ) -> GenLlavaPipeline:
-    """A pipeline of public parts, conditioned through the caption bridge.
-
-    LLaVA answers in its own chat format, and a picture's plan is the request itself, until the language model
-    has been finetuned to choose tasks and to plan. The result is saved and loaded like any other pipeline.
+    """A pipeline of public checkpoints; it works at once, and is saved and loaded like any other.
 
     Args:
-        llava: folder or hub id of a LLaVA in the layout of llava-hf.
-        diffusion: folder or hub id of a Stable Diffusion 1.x or 2.x pipeline, or of InstructPix2Pix, which
-            then draws and edits.
-        editor: an InstructPix2Pix pipeline of the same family, whose UNet then does the edits.
-        processor: where LLaVA's processor is, if not beside it.
-        torch_dtype: of all weights.
-        **config: settings of `GenLlavaPipeline`, such as `num_inference_steps`.
+        vlm: folder or hub id of an image-text-to-text model of transformers, or of a diffusers pipeline whose text
+            encoder is such a model (Qwen-Image-Edit, LongCat-Image): all three verbs then come from it.
+        decoder: folder or hub id of a diffusers pipeline that draws; None: the result only understands.
+        editor: of a diffusers pipeline that edits; None: the decoder edits by its image-to-image sibling.
+        generation_head: from hidden states of the language model to the decoder's prompt embeddings.
+        protocol, bridge, tool_format: see `GenLlavaPipeline`.
+        processor: where the model's processor is, if not beside it.
+        chat_template: Jinja source of a chat template, in the place of the model's own.
+        **options: how weights are loaded: `torch_dtype="auto"` (as they were saved), `device`, `device_map`,
+            `quantization_config` (of the language model), `variant`, options of downloads; and default options of every
+            drawing, such as `num_inference_steps`.
 
     Raises:
-        CheckpointError: a part cannot be read, or the parts do not fit together.
+        CheckpointError: a part cannot be read, or the parts do not fit together; the message names it.
+        NotEnoughMemory: the parts do not fit into the memory that is free.
+        InvalidRequest: `trust_remote_code`, or an option that does not exist.
     """
-    with reading(Path(llava)):
-        eyes_and_words: Any = LlavaForConditionalGeneration.from_pretrained(
-            llava, dtype=torch_dtype, use_safetensors=True
+    checkpoints.refuse_remote_code(options)
+    how = take_how(options)
+    hub = {name: options.pop(name) for name in checkpoints.DOWNLOAD_OPTIONS if name in options}
+    dtype = how.dtype(protocol)
+    place: dict[str, Any] = {"torch_dtype": dtype, "device_map": how.device_map, "variant": how.variant, **hub}
+    draws = None if decoder is None else load_diffusion(decoder, **place)
+    edits = None if editor is None else load_diffusion(editor, **place)
+    if _is_pipeline(vlm):
+        whole = load_diffusion(vlm, **place)
+        draws, reader = draws or whole, _from_pipeline(whole, vlm, processor, chat_template, tool_format)
+    else:
+        reader = VisionLanguage.from_pretrained(
+            vlm,
+            processor=processor,
+            chat_template=chat_template,
+            tool_format=tool_format,
+            quantization_config=how.quantization_config,
+            **place,
         )
-        reader = load_processor(llava if processor is None else processor)
-    _add_tokens(eyes_and_words, reader)
-    drawer = _load_diffusion(diffusion, torch_dtype)
-    edits = None if editor is None else _load_diffusion(editor, torch_dtype)
-    settings = {
-        "guidance_scale": 7.5,
-        "image_guidance_scale": 1.5,
-        "num_inference_steps": 50,
-        "resolution": drawer.unet.config["sample_size"] * drawer.vae_scale_factor,
-        "scale_source_latents": False,
-        **config,
-    }
-    return GenLlavaPipeline(
-        llava=eyes_and_words.eval(),
-        processor=reader,
-        unet=drawer.unet,
-        vae=drawer.vae,
-        scheduler=drawer.scheduler,
-        text_encoder=drawer.text_encoder,
-        tokenizer=drawer.tokenizer,
-        edit_unet=None if edits is None else edits.unet,
-        conditioner="caption",
-        native_prompts=True,
-        **settings,
+    head = generation_head
+    if head is not None and not isinstance(head, GenerationHead):
+        head = load_head(checkpoints.resolve(head, hub), dtype, how.variant)
+    if head is not None:
+        _fit_head(head, reader, draws)
+    drawing_options = _drawing_options(options, draws, edits)
+    pipeline = GenLlavaPipeline(
+        vlm=reader.model,
+        processor=reader.processor,
+        decoder=draws,
+        editor=edits,
+        generation_head=head,
+        protocol=protocol,
+        bridge=bridge,
+        tool_format=tool_format,
+        drawing_options=drawing_options,
     )
-
-
-def _load_diffusion(source: str | PathLike[str], torch_dtype: torch.dtype) -> Any:
-    with reading(Path(source)):
-        # A safety checker is the application's to add: it judges pictures, this package only makes them.
-        pipeline = DiffusionPipeline.from_pretrained(
-            str(source),
-            dtype=torch_dtype,
-            use_safetensors=True,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
-    if not hasattr(pipeline, "unet") or getattr(pipeline, "text_encoder_2", None) is not None:
-        raise CheckpointError(f"{source} is not in the layout of Stable Diffusion 1.x or 2.x")
+    if how.device is not None:
+        pipeline.to(how.device)
     return pipeline
 
 
-def _add_tokens(llava: Any, processor: LlavaProcessor) -> None:
-    """Give the tokenizer our special tokens, and the model rows for them."""
-    tokenizer = processor.tokenizer
-    vocabulary = tokenizer.get_vocab()
-    tokenizer.add_tokens([token for token in SPECIAL_TOKENS if token not in vocabulary], special_tokens=True)
-    if len(tokenizer) > llava.get_input_embeddings().num_embeddings:
-        # Rows made from the mean of the others would be equal to each other once rounded to half precision.
-        llava.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+def _is_pipeline(source: Source) -> bool:
+    return (Path(source) / checkpoints.INDEX).is_file()
+
+
+def _from_pipeline(
+    pipeline: Any, source: Source, processor: Source | None, chat_template: str | None, tool_format: str | None
+) -> VisionLanguage:
+    """The vision-language model that a diffusers pipeline carries as its text encoder."""
+    found = vision_language_of(pipeline)
+    if found is None:
+        raise CheckpointError(
+            f"{source} is a {type(pipeline).__name__}, whose text encoder is no vision-language model: give one as the "
+            "first argument, and this as decoder="
+        )
+    model, reader = found
+    return VisionLanguage.from_parts(
+        model, reader if processor is None else processor, chat_template=chat_template, tool_format=tool_format
+    )
+
+
+def _fit_head(head: GenerationHead, reader: VisionLanguage, decoder: Any) -> None:
+    """Give the language model the head's queries, and see that the head fits both sides.
+
+    Raises:
+        CheckpointError: it does not.
+    """
+    if decoder is None:
+        raise CheckpointError("a generation head needs an image decoder: give decoder=")
+    if not head.config["query_tokens"]:
+        raise CheckpointError("this generation head has queries of its own: make it with query_tokens=True")
+    reads = reader.hidden_size * len(head.config["layers"])
+    if head.config["input_dim"] != reads:
+        raise CheckpointError(
+            f"the generation head reads {head.config['input_dim']} dimensions, the language model gives {reads}: make "
+            f"it with input_dim={reads}"
+        )
+    spec = ImageDecoder(decoder).spec
+    made = (head.config["output_length"], head.config["output_dim"], head.config["pooled_dim"])
+    if made[1:] != (spec.dim, spec.pooled_dim) or (spec.length is not None and made[0] > spec.length):
+        raise CheckpointError(
+            f"the generation head makes prompt embeddings of (length, width, pooled width) {made}, and "
+            f"{type(decoder).__name__} takes {(spec.length, spec.dim, spec.pooled_dim)}"
+        )
+    reader.add_tokens(head.query_names)
+
+
+def _drawing_options(options: dict[str, Any], *pipelines: Any) -> dict[str, Any]:
+    """Default options of every drawing.
+
+    Raises:
+        InvalidRequest: none of the pipelines has such an option.
+    """
+    taken = [name for each in filter(None, pipelines) for name in inspect.signature(each.__call__).parameters]
+    for name in options:
+        if name not in taken:
+            known = "torch_dtype, device, device_map, quantization_config, variant, protocol, bridge, tool_format"
+            raise InvalidRequest(f"assemble has no option {name!r}: {known}, and what the image decoders take")
+    return dict(options)

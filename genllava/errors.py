@@ -27,6 +27,14 @@ class CheckpointError(GenLlavaError):
     """Saved weights are missing, unsafe to read, or do not fit together."""
 
 
+class NotEnoughMemory(GenLlavaError):
+    """A model is larger than the memory that is free where it should go. Nothing was loaded."""
+
+
+class ModelReplyError(GenLlavaError):
+    """The language model called a tool in a way that cannot be carried out, and did so again after it was told."""
+
+
 class NonFiniteError(GenLlavaError):
     """A computation gave NaN or infinity, so there is no picture and no answer to show."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import torch
@@ -16,11 +17,14 @@ INIT_STD: Final = 0.02
 
 
 class GenerationHead(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is not typed
-    """Maps [B, N, D] hidden states to [B, L, C] prompt embeddings.
+    """Maps [B, N, D] hidden states to [B, L, C] prompt embeddings, and to pooled ones [B, P] where a decoder has them.
 
-    `query_embeds` [N, D] are the learnt inputs of the language model at the visual queries; they live here so
-    that the language model stays a stock one. `null_embeds` [1, L, C] is the conditioning of guidance's
-    unconditional branch.
+    `null_embeds` [1, L, C] and `null_pooled` [1, P] are the conditioning of guidance's unconditional branch. A
+    `residual` head adds to them, and its last layers start at zero: before any training a frozen decoder then draws
+    what it draws for an empty prompt.
+
+    The visual queries are tokens of the language model (`query_tokens`), or learnt inputs `query_embeds` [N, D] that
+    live here.
 
     Args:
         kind: `encoder`: a bidirectional transformer over the projected states and L learnt output tokens.
@@ -31,6 +35,10 @@ class GenerationHead(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
         num_queries, input_dim: N and D.
         output_length, output_dim: L and C, those of the decoder's cross-attention.
         hidden_dim, num_layers, num_heads: size of the transformer; unused by `linear`.
+        pooled_dim: P; None where the decoder takes no pooled embedding.
+        layers: indices of the language model's layers whose states are read, joined to D; -1 is the last one.
+        residual: add to `null_embeds`, beginning with zero.
+        query_tokens: the queries are tokens of the language model, whose names are `query_names`.
 
     Raises:
         InvalidRequest: an unknown kind, or `linear` with L other than N.
@@ -47,16 +55,29 @@ class GenerationHead(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
         hidden_dim: int = 256,
         num_layers: int = 4,
         num_heads: int = 4,
+        pooled_dim: int | None = None,
+        layers: Sequence[int] = (-1,),
+        residual: bool = False,
+        query_tokens: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.kind: Kind = kind
-        self.query_embeds = nn.Parameter(torch.randn(num_queries, input_dim) * INIT_STD)
+        if not query_tokens:
+            self.query_embeds = nn.Parameter(torch.randn(num_queries, input_dim) * INIT_STD)
+        elif kind == "paper":
+            raise InvalidRequest("the head of kind 'paper' reads its queries' inputs: query_tokens must be False")
         self.register_buffer("null_embeds", torch.zeros(1, output_length, output_dim))
         self.null_embeds: Tensor
+        self.project_pooled: nn.Linear | None = None
+        if pooled_dim is not None:
+            self.register_buffer("null_pooled", torch.zeros(1, pooled_dim))
+            self.null_pooled: Tensor
+            self.project_pooled = nn.Linear(input_dim if kind == "linear" else hidden_dim, pooled_dim)
         if kind == "linear":
             if output_length != num_queries:
                 raise InvalidRequest("a linear head gives one output per query: output_length must be num_queries")
             self.project_out = nn.Linear(input_dim, output_dim)
+            self._begin_at_zero(residual)
             return
         self.project_in = nn.Linear(input_dim, hidden_dim)
         self.output_tokens = nn.Parameter(torch.randn(output_length, hidden_dim) * INIT_STD)
@@ -78,6 +99,21 @@ class GenerationHead(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
         self.decoder = nn.ModuleList(nn.TransformerDecoderLayer(**layer) for _ in range(decoders))
         self.norm = nn.LayerNorm(hidden_dim)
         self.project_out = nn.Linear(hidden_dim, output_dim)
+        self._begin_at_zero(residual)
+
+    @property
+    def query_names(self) -> list[str]:
+        """The tokens of the language model that are this head's queries."""
+        return [f"<query_{number}>" for number in range(int(self.config["num_queries"]))]
+
+    def condition(self, hidden_states: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Prompt embeddings [B, L, C] and pooled ones [B, P] (None: the decoder takes none); as `forward`."""
+        outputs = self._outputs(hidden_states, None)
+        embeds, pooled = self._embeds(outputs), None
+        if self.project_pooled is not None:
+            pooled = self.project_pooled(outputs.mean(1))
+            pooled = pooled + self.null_pooled if self.config["residual"] else pooled
+        return embeds, pooled
 
     def forward(self, hidden_states: Tensor, query_embeds: Tensor | None = None) -> Tensor:
         """Prompt embeddings [B, L, C].
@@ -90,13 +126,27 @@ class GenerationHead(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
         Raises:
             InvalidRequest: a wrong shape.
         """
-        if hidden_states.shape[1:] != self.query_embeds.shape:
+        return self._embeds(self._outputs(hidden_states, query_embeds))
+
+    def _embeds(self, outputs: Tensor) -> Tensor:
+        embeds: Tensor = self.project_out(outputs)
+        return embeds + self.null_embeds if self.config["residual"] else embeds
+
+    def _begin_at_zero(self, residual: bool) -> None:
+        if residual:
+            for layer in filter(None, (self.project_out, self.project_pooled)):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def _outputs(self, hidden_states: Tensor, query_embeds: Tensor | None) -> Tensor:
+        """[B, L, hidden], before the last layer."""
+        expected = (int(self.config["num_queries"]), int(self.config["input_dim"]))
+        if tuple(hidden_states.shape[1:]) != expected:
             raise InvalidRequest(
-                f"expected hidden states [B, {', '.join(map(str, self.query_embeds.shape))}], "
-                f"got {list(hidden_states.shape)}"
+                f"expected hidden states [B, {', '.join(map(str, expected))}], got {list(hidden_states.shape)}"
             )
         if self.kind == "linear":
-            return self.project_out(hidden_states)  # type: ignore[no-any-return]
+            return hidden_states
         if self.kind == "paper":
             hidden_states = hidden_states + (self.query_embeds if query_embeds is None else query_embeds)
         states = self.project_in(hidden_states) + self.position_embeds
@@ -109,4 +159,5 @@ class GenerationHead(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
             outputs = states[:, -outputs.shape[1] :]
         for layer in self.decoder:
             outputs = layer(outputs, states)
-        return self.project_out(self.norm(outputs))  # type: ignore[no-any-return]
+        normed: Tensor = self.norm(outputs)
+        return normed

@@ -1,74 +1,53 @@
-"""Settings of a drawing: what a call may say, and what the pipeline's configuration says otherwise."""
+"""Seeds, and the options that everything which draws takes."""
 
 from __future__ import annotations
 
 import operator
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any, Literal, TypedDict
 
-from torch import Tensor
-
 from genllava.errors import InvalidRequest
 
-Conditioner = Literal["head", "caption"]
-"""What steers the image decoder: the generation head, or the plan's words through its own text encoder."""
+Bridge = Literal["head", "caption"]
+"""What steers the image decoder: the generation head, or words through the decoder's own text encoder."""
 Seed = int | Sequence[int] | None
 """One seed for every picture of a call, one for each, or None for random ones."""
+CancelCheck = Callable[[], bool]
+"""Asked before every token and every denoising step; when it returns true, `Cancelled` is raised."""
+StepCallback = Callable[[Any, int, Any, dict[str, Any]], Any]
+"""diffusers' own: called with (pipeline, step from 0, timestep, {"latents": ...}) when a denoising step has ended."""
 
 
 class DrawingOptions(TypedDict, total=False):
-    """Keyword arguments of everything that draws; what is left out or None is taken from the configuration.
+    """Keyword arguments of everything that draws. What is left out or None is the pipeline's own default.
+
+    These are the common ones. Whatever else the call of the diffusers pipeline takes that draws (`strength`,
+    `control_image`, `true_cfg_scale`, ...) is passed on; an option that it does not take is an `InvalidRequest`.
 
     Attributes:
-        num_inference_steps: 1 to 1000.
-        guidance_scale: of the text; 1 switches guidance off.
-        image_guidance_scale: of the source picture of an edit; scales but 1 take more predictions a step. Edits that
-            are drawn from their plan alone do not ask for it.
-        conditioner: see `Conditioner`.
-        callback_on_step_end: called with (step from 1, steps in all, latents [B, C, h, w]).
-        cancel: asked before every token and every step; when it returns true, `Cancelled` is raised.
+        negative_prompt: what should not be in the picture.
+        height, width: of a new picture, in pixels; an edit has the size of its source.
+        num_inference_steps: denoising steps.
+        guidance_scale: of the text; 1 switches classifier-free guidance off in most pipelines.
+        image_guidance_scale: of the source picture, in editors such as InstructPix2Pix.
+        num_images_per_prompt: pictures of each prompt.
+        bridge: see `Bridge`; the default is the pipeline's configuration.
+        callback_on_step_end: see `StepCallback`.
+        cancel: see `CancelCheck`.
     """
 
+    negative_prompt: str | None
+    height: int | None
+    width: int | None
     num_inference_steps: int | None
     guidance_scale: float | None
     image_guidance_scale: float | None
-    conditioner: Conditioner | None
-    callback_on_step_end: Callable[[int, int, Tensor], object] | None
-    cancel: Callable[[], bool] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """`DrawingOptions` with nothing left open."""
-
-    num_inference_steps: int
-    guidance_scale: float
-    image_guidance_scale: float
-    conditioner: Conditioner
-    callback_on_step_end: Callable[[int, int, Tensor], object] | None = None
-    cancel: Callable[[], bool] | None = None
-
-    @classmethod
-    def resolve(cls, config: Mapping[str, Any], options: DrawingOptions) -> Settings:
-        """The settings of one call.
-
-        Raises:
-            InvalidRequest: an option that does not exist, or a conditioner that does not.
-        """
-        unknown = set(options) - set(DrawingOptions.__annotations__)
-        if unknown:
-            raise InvalidRequest(f"unknown options: {', '.join(sorted(unknown))}")
-        values: dict[str, Any] = {
-            name: config[name]
-            for name in ("num_inference_steps", "guidance_scale", "image_guidance_scale", "conditioner")
-        }
-        values.update({name: value for name, value in options.items() if value is not None})
-        if values["conditioner"] not in ("head", "caption"):
-            raise InvalidRequest(f"unknown conditioner {values['conditioner']!r}: head or caption")
-        return cls(**values)
+    num_images_per_prompt: int | None
+    bridge: Bridge | None
+    callback_on_step_end: StepCallback | None
+    cancel: CancelCheck | None
 
 
 def resolve_seeds(seed: Seed, count: int) -> list[int]:

@@ -1,70 +1,45 @@
-"""The model: a diffusers pipeline that understands, generates and edits pictures.
-
-The way of a request: `_open` lays it out as tokens; in `segments` the language model writes down what it sees,
-chooses the task and writes an answer or a plan; in `painting` its states at the visual queries become conditioning,
-latents, and a picture.
-"""
+"""The model: a diffusers pipeline of a vision-language model, image decoders and a generation head; three verbs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import Any, Unpack, overload
 
 import torch
-from diffusers import UNet2DConditionModel
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
-from torch import Tensor
-from transformers import (
-    CLIPTextModel,
-    LlavaForConditionalGeneration,
-    LlavaProcessor,
-    PreTrainedTokenizerBase,
-)
 
-import genllava.autoencoder_patch  # noqa: F401  (diffusers loads our classes from imported modules only)
-from genllava import checkpoints, layout, native, painting, segments
-from genllava.captions import check_captions
-from genllava.compatibility import check_parts
-from genllava.denoising import CancelCheck
-from genllava.errors import ImageRejected, InvalidRequest
+from genllava import checkpoints, part_loading, saved_pipeline
+from genllava.errors import CheckpointError, InvalidRequest
 from genllava.generation_head import GenerationHead
-from genllava.image_decoder import Picture
-from genllava.images import content_key, letterbox, load_image
-from genllava.language import LanguageModel
-from genllava.options import DrawingOptions, Seed, Settings, resolve_seeds
-from genllava.pipeline_output import Counters, Drawing, Stopwatch, Understanding
-from genllava.processing import load_processor
-from genllava.requests import Request, Seen, given_plans, pair_requests, task_choices
-from genllava.stream import TokenStream
-from genllava.tokens import BOS, I2I, I2T, SEEN, SOI, T2I
-
-if TYPE_CHECKING:
-    from genllava.conversation import Conversation
+from genllava.image_decoder import ImageDecoder
+from genllava.model_card import write_model_card
+from genllava.options import CancelCheck, DrawingOptions, Seed
+from genllava.pipeline_output import Counters, Drawing, TurnOutput, Understanding
+from genllava.protocols import make_protocol
+from genllava.protocols.base import Protocol
+from genllava.protocols.chat_protocol import Parts
+from genllava.requests import Seen, pair_requests
+from genllava.vision_language import VisionLanguage
 
 
 class GenLlavaPipeline(DiffusionPipeline):
-    """LLaVA, a generation head and an image decoder, in one directory with a standard subfolder for each.
+    """A vision-language model that decides, answers and plans, and diffusers pipelines that draw and edit for it.
+
+    It is saved as one directory, with a folder for each part: `vlm/ processor/ decoder/ editor/ generation_head/`.
 
     Args:
-        llava: the language model with its eyes; a stock one, loadable by transformers alone.
-        processor: its tokenizer with our special tokens, picture preprocessing, chat template.
-        unet: draws; with twice the latent channels it edits as well.
-        vae: AutoencoderKL, AutoencoderTiny or our AutoencoderPatch.
-        scheduler: any of diffusers'.
-        generation_head: conditions the UNet on the language model's states.
-        text_encoder, tokenizer: condition the UNet on the plan's words (`conditioner="caption"`).
-        edit_unet: edits, where `unet` only draws.
-        conditioner, num_inference_steps, guidance_scale, image_guidance_scale: see `DrawingOptions`.
-        resolution: side of the pictures that are made, in pixels.
-        scale_source_latents: whether the editing UNet takes its source scaled like its target. Ours does,
-            public InstructPix2Pix UNets do not.
-        edits_from_plans: plans say all that the model's pictures show, so that edits are drawn from them alone (see
-            `genllava.placing`), where it is known what their source shows.
-        plan_temperature: of the plans of new pictures.
-        native_prompts: the language model has not learnt our stream: questions are put in its own chat
-            format, and the plan of a picture is the request itself.
+        vlm: any transformers image-text-to-text model.
+        processor: its processor, with its chat template.
+        decoder: the diffusers pipeline that draws; None: this model only understands.
+        editor: the diffusers pipeline that edits; None: the decoder does, by its own image-to-image sibling.
+        generation_head: conditions the decoder on the language model's states (`bridge="head"`).
+        protocol: how the language model is spoken to: `tool_calls`, `choices`, `genllava` or `shapes`; None: tool calls
+            where its chat template knows tools, else choices.
+        bridge: what steers the decoder: `caption`, words through its own text encoder, or `head`.
+        tool_format: how the model writes tool calls, where that is not found by itself.
+        drawing_options: of every drawing unless a call says otherwise, see `DrawingOptions`.
+        protocol_options: settings of the protocol.
 
     Raises:
         CheckpointError: the parts do not fit together.
@@ -73,154 +48,95 @@ class GenLlavaPipeline(DiffusionPipeline):
         counters: work done so far.
     """
 
-    _optional_components = ["generation_head", "text_encoder", "tokenizer", "edit_unet"]  # noqa: RUF012
+    _optional_components = ["decoder", "editor", "generation_head"]  # noqa: RUF012
 
-    llava: LlavaForConditionalGeneration
-    processor: LlavaProcessor
-    unet: Any
-    vae: Any
-    scheduler: Any
+    vlm: Any
+    processor: Any
+    decoder: DiffusionPipeline | None
+    editor: DiffusionPipeline | None
     generation_head: GenerationHead | None
-    text_encoder: CLIPTextModel | None
-    tokenizer: PreTrainedTokenizerBase | None
-    edit_unet: Any
 
     def __init__(
         self,
-        llava: LlavaForConditionalGeneration,
-        processor: LlavaProcessor,
-        unet: UNet2DConditionModel,
-        vae: torch.nn.Module,
-        scheduler: object,
-        generation_head: GenerationHead | None = None,
-        text_encoder: CLIPTextModel | None = None,
-        tokenizer: PreTrainedTokenizerBase | None = None,
-        edit_unet: UNet2DConditionModel | None = None,
-        conditioner: str = "head",
-        num_inference_steps: int = 20,
-        guidance_scale: float = 2.0,
-        image_guidance_scale: float = 1.0,
-        resolution: int = 128,
-        scale_source_latents: bool = True,
-        edits_from_plans: bool = False,
-        plan_temperature: float = 0.7,
-        native_prompts: bool = False,
+        vlm: Any,
+        processor: Any,
+        decoder: Any = None,
+        editor: Any = None,
+        generation_head: Any = None,
+        protocol: str | None = None,
+        bridge: str = "caption",
+        tool_format: str | None = None,
+        drawing_options: Mapping[str, Any] | None = None,
+        protocol_options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(  # type: ignore[no-untyped-call]
-            llava=llava,
-            processor=processor,
-            unet=unet,
-            vae=vae,
-            scheduler=scheduler,
-            generation_head=generation_head,
-            text_encoder=text_encoder,
-            tokenizer=tokenizer,
-            edit_unet=edit_unet,
+            vlm=vlm, processor=processor, decoder=decoder, editor=editor, generation_head=generation_head
         )
         self.register_to_config(  # type: ignore[no-untyped-call]
-            conditioner=conditioner,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            image_guidance_scale=image_guidance_scale,
-            resolution=resolution,
-            scale_source_latents=scale_source_latents,
-            edits_from_plans=edits_from_plans,
-            plan_temperature=plan_temperature,
-            native_prompts=native_prompts,
+            protocol=protocol,
+            bridge=bridge,
+            tool_format=tool_format,
+            drawing_options=dict(drawing_options or {}),
+            protocol_options=dict(protocol_options or {}),
         )
         self.counters = Counters()
-        check_parts(self)
+        if bridge not in ("caption", "head"):
+            raise CheckpointError(f"unknown bridge {bridge!r}: caption or head")
+        if bridge == "head" and generation_head is None:
+            raise CheckpointError("bridge='head' needs a generation head: give generation_head=, or bridge='caption'")
+        self._made: tuple[tuple[object, ...], Protocol] | None = None
+        made = self.protocol
+        self.register_to_config(protocol=made.name)  # type: ignore[no-untyped-call]
+        self._made = self._key(), made
 
-    # --- saving and loading ---
+    # --- the parts, as the protocols use them ---
 
-    @classmethod
-    def from_pretrained(
-        cls,
-        pretrained_model_name_or_path: str | PathLike[str] | None = None,
-        *,
-        device: str | torch.device | None = None,
-        **kwargs: Any,
-    ) -> GenLlavaPipeline:
-        """Load a saved pipeline; only safetensors files are read.
+    @property
+    def protocol(self) -> Protocol:
+        """How this language model is spoken to; made anew when a part or a setting is replaced."""
+        key = self._key()
+        if self._made is None or self._made[0] != key:
+            self._made = key, make_protocol(self)
+        return self._made[1]
 
-        Args:
-            pretrained_model_name_or_path: a folder written by `save_pretrained`, `owner/name` on the hub, or
-                None for the model that ships with this package.
-            device: where to put it.
-            **kwargs: as for `DiffusionPipeline.from_pretrained`; `torch_dtype` is float32 unless said
-                otherwise.
+    def _key(self) -> tuple[object, ...]:
+        parts = (self.vlm, self.processor, self.decoder, self.editor, self.generation_head)
+        return (*map(id, parts), *(repr(self.config[name]) for name in saved_pipeline.SETTINGS))
 
-        Raises:
-            CheckpointError: files are missing, unsafe or damaged, or the parts do not fit together.
-            InvalidRequest: `trust_remote_code`; no code is taken from a checkpoint.
-        """
-        if kwargs.pop("trust_remote_code", False):
-            raise InvalidRequest("code that comes with a checkpoint is not run: leave out trust_remote_code")
-        folder = checkpoints.resolve(cls, pretrained_model_name_or_path, kwargs)
-        kwargs["dtype"] = kwargs.pop("torch_dtype", None) or kwargs.get("dtype") or torch.float32
-        with checkpoints.reading(folder):
-            kwargs.setdefault("processor", load_processor(folder / "processor"))
-            pipeline: GenLlavaPipeline = super().from_pretrained(str(folder), use_safetensors=True, **kwargs)
-        checkpoints.check_weights(pipeline, folder)
-        if device is not None:
-            pipeline.to(device)
-        checkpoints.align_weights(pipeline)
-        checkpoints.check_null_embeds(pipeline)
-        return pipeline
+    def parts(self) -> Parts:
+        """The parts as general protocols use them, all counting in `counters`."""
+        vision_language = VisionLanguage(self.vlm, self.processor, tool_format=self.config["tool_format"])
+        vision_language.counters = self.counters
+        image_decoder = None
+        if self.decoder is not None or self.editor is not None:
+            image_decoder = ImageDecoder(self.decoder, self.editor)
+            image_decoder.counters = self.counters
+        return Parts(
+            vision_language, image_decoder, self.generation_head, self.config["bridge"], self.config["drawing_options"]
+        )
 
-    def save_pretrained(  # type: ignore[override]
-        self, save_directory: str | PathLike[str], **kwargs: Any
-    ) -> None:
-        """Save as safetensors, with the null conditioning brought up to date.
+    @property
+    def vision_language(self) -> VisionLanguage:
+        """The language model by itself: `chat`, `score`, `query_states`."""
+        protocol: Any = self.protocol
+        return self.parts().vision_language if not hasattr(protocol, "parts") else protocol.parts.vision_language
 
-        Raises:
-            InvalidRequest: `safe_serialization=False`.
-        """
-        if not kwargs.pop("safe_serialization", True):
-            raise InvalidRequest("weights are saved as safetensors only")
-        self.refresh_null_embeds()
-        super().save_pretrained(str(save_directory), **kwargs)
-
-    @staticmethod
-    def assemble(
-        llava: str | PathLike[str],
-        diffusion: str | PathLike[str],
-        editor: str | PathLike[str] | None = None,
-        **options: Any,
-    ) -> GenLlavaPipeline:
-        """A pipeline of public parts without training of ours; see `genllava.assembly.assemble`."""
-        from genllava.assembly import assemble
-
-        return assemble(llava, diffusion, editor, **options)
-
-    @torch.no_grad()
-    def null_embeds(self) -> Tensor:
-        """[1, L, C]: what the generation head makes of a request without words, `<s> [T2I] [SOI] <query>*N`.
-
-        Raises:
-            InvalidRequest: there is no generation head.
-        """
-        if self.generation_head is None:
-            raise InvalidRequest("this pipeline has no generation head")
-        stream = TokenStream(self.language)
-        stream.append(0, [self.language.id(token) for token in (BOS, T2I, SOI)])
-        states = stream.query_states()
-        embeds: Tensor = self.generation_head(states.to(self.generation_head.dtype))
-        return embeds
-
-    def refresh_null_embeds(self) -> None:
-        """Store `null_embeds` in the generation head, after its weights or the language model's changed."""
-        if self.generation_head is not None:
-            self.generation_head.null_embeds.copy_(self.null_embeds())
+    @property
+    def image_decoder(self) -> ImageDecoder | None:
+        """The decoder and the editor by themselves: `generate`, `edit`."""
+        protocol: Any = self.protocol
+        return self.parts().image_decoder if not hasattr(protocol, "parts") else protocol.parts.image_decoder
 
     # --- the verbs ---
 
     @overload
-    def understand(self, images: Any, question: str, *, cancel: CancelCheck | None = None) -> Understanding: ...
+    def understand(
+        self, images: Any, question: str, *, cancel: CancelCheck | None = None, **sampling: Any
+    ) -> Understanding: ...
     @overload
     def understand(
-        self, images: Any, question: list[str], *, cancel: CancelCheck | None = None
+        self, images: Any, question: list[str], *, cancel: CancelCheck | None = None, **sampling: Any
     ) -> list[Understanding]: ...
     @torch.no_grad()
     def understand(
@@ -229,32 +145,20 @@ class GenLlavaPipeline(DiffusionPipeline):
         question: str | list[str],
         *,
         cancel: CancelCheck | None = None,
+        **sampling: Any,
     ) -> Understanding | list[Understanding]:
-        """Answer questions about pictures.
+        """Answer questions about pictures, which the model sees at their own size.
 
         Args:
             images: for one question, None, a picture or several; for a list of questions, a list of those.
             question: one, or a list of them.
             cancel: asked before every token.
+            **sampling: options of transformers' `generate`, such as `max_new_tokens`, `do_sample`, `temperature`.
 
         Raises:
             ImageRejected, InvalidRequest, Cancelled, NonFiniteError.
         """
-        requests = pair_requests(images, question, self.picture)
-        clock = Stopwatch()
-        stream = self._open(requests)
-        if self.config["native_prompts"]:
-            rows: list[dict[str, float]] = [{I2T: 1.0}] * len(requests)
-            seen = [""] * len(requests)
-            texts = native.write_answers(stream, cancel)
-        else:
-            seen = [looked.seen for looked in segments.look(stream, cancel=cancel)]
-            rows = segments.task_probabilities(stream, task_choices(requests))
-            texts = segments.write_answers(stream, cancel)
-        clock.lap("answering")
-        answers = [
-            Understanding(text, row, clock.timings, noted) for text, row, noted in zip(texts, rows, seen, strict=True)
-        ]
+        answers = self.protocol.understand(pair_requests(images, question), cancel, sampling)
         return answers[0] if isinstance(question, str) else answers
 
     @overload
@@ -274,20 +178,19 @@ class GenLlavaPipeline(DiffusionPipeline):
         seed: Seed = None,
         **options: Unpack[DrawingOptions],
     ) -> Drawing | list[Drawing]:
-        """Draw what is asked for; where the model would rather answer in words, the result has no image but a
-        text.
+        """Draw what is asked for; where the model would rather answer in words, the result has no image but a text.
 
         Args:
             prompt: one, or a list of them.
             plan: what to draw, if that is not left to the model; one per prompt.
             seed: a picture depends on its seed and not on its batch.
-            **options: see `DrawingOptions`.
+            **options: see `DrawingOptions`. With `num_images_per_prompt` over 1 the result is a list.
 
         Raises:
             InvalidRequest, Cancelled, NonFiniteError.
         """
-        drawings = self._draw(T2I, pair_requests(None, prompt, self.picture), plan, seed, options)
-        return drawings[0] if isinstance(prompt, str) else drawings
+        drawings = self.protocol.generate(pair_requests(None, prompt), plan, seed, options)
+        return drawings[0] if isinstance(prompt, str) and len(drawings) == 1 else drawings
 
     @overload
     def edit(
@@ -309,169 +212,118 @@ class GenLlavaPipeline(DiffusionPipeline):
         seed: Seed = None,
         **options: Unpack[DrawingOptions],
     ) -> Drawing | list[Drawing]:
-        """Change a picture as told; where the model would rather answer in words, the result has a text
-        instead.
+        """Change a picture as told, at its own size; where the model would rather answer in words, the result has a
+        text instead.
 
         Args:
-            image: one, or a list of as many as instructions. A `Drawing` of this
-                pipeline is not encoded again.
+            image: one, or a list of as many as instructions.
             instruction: one, or a list of them.
             plan, seed, **options: as for `generate`.
 
         Raises:
             ImageRejected, InvalidRequest, Cancelled, NonFiniteError.
         """
-        requests = pair_requests(image, instruction, self.picture)
-        if any(len(request.pictures) != 1 for request in requests):
+        requests = pair_requests(image, instruction)
+        if any(len(request.images) != 1 for request in requests):
             raise InvalidRequest("an edit needs one picture per instruction")
-        drawings = self._draw(I2I, requests, plan, seed, options)
-        return drawings[0] if isinstance(instruction, str) else drawings
+        drawings = self.protocol.edit(requests, plan, seed, options)
+        return drawings[0] if isinstance(instruction, str) and len(drawings) == 1 else drawings
 
-    @overload
-    def next_action(
-        self, request: str, images: Any = None, *, cancel: CancelCheck | None = None
-    ) -> dict[str, float]: ...
-    @overload
-    def next_action(
-        self, request: list[str], images: Any = None, *, cancel: CancelCheck | None = None
-    ) -> list[dict[str, float]]: ...
-    @torch.no_grad()
-    def next_action(
+    def __call__(
         self,
-        request: str | list[str],
-        images: Seen | Sequence[Seen] | Sequence[Seen | Sequence[Seen] | None] | None = None,
+        text: str,
+        images: Seen | Sequence[Seen] | None = None,
         *,
-        cancel: CancelCheck | None = None,
-    ) -> dict[str, float] | list[dict[str, float]]:
-        """Probabilities of what the model would do about a request, by task token, most likely first.
+        seed: Seed = None,
+        **options: Unpack[DrawingOptions],
+    ) -> TurnOutput:
+        """One turn: the model decides what is done, answers, draws and edits, until all that was asked is done.
 
-        It looks at the request first: what it sees is written down, and not returned.
+        Raises:
+            ImageRejected, InvalidRequest, Cancelled, NonFiniteError, ModelReplyError.
+        """
+        return TurnOutput.of(self.conversation().ask(text, images, seed=seed, **options))
+
+    def conversation(self) -> Any:
+        """A conversation that keeps its messages, its pictures and its computation: `ask(text, images, seed=...)`."""
+        return self.protocol.conversation()
+
+    # --- putting together, saving and loading ---
+
+    @staticmethod
+    def assemble(
+        vlm: str | PathLike[str],
+        decoder: str | PathLike[str] | None = None,
+        editor: str | PathLike[str] | None = None,
+        **options: Any,
+    ) -> GenLlavaPipeline:
+        """A pipeline of public checkpoints, without training; see `genllava.assembly.assemble`."""
+        from genllava.assembly import assemble
+
+        return assemble(vlm, decoder, editor, **options)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | PathLike[str] | None = None, **options: Any
+    ) -> GenLlavaPipeline:
+        """Load a saved pipeline; only safetensors files are read, and every tensor is checked by name.
 
         Args:
-            request, images: as `question` and `images` of `understand`. Where there is no picture, `[I2I]` is
-                left out.
-            cancel: asked before every token.
+            pretrained_model_name_or_path: a folder written by `save_pretrained`, `owner/name` on the hub, or None for
+                the model that ships with this package.
+            **options: `torch_dtype` (a dtype, its name, or "auto"; the shapes model is float32 unless said otherwise,
+                others are as they were saved), `device` (None: the CPU), `device_map`, `quantization_config` (of the
+                language model), `variant`; parts in the place of the saved ones (`vlm=`, `decoder=`, ..., and those of
+                the decoder, such as `unet=` and `scheduler=`);
+                settings in their place (`bridge=`, ...); and those of downloads.
 
         Raises:
-            ImageRejected, InvalidRequest, Cancelled, NonFiniteError.
+            CheckpointError: files are missing, unsafe or damaged, or the parts do not fit together.
+            NotEnoughMemory: the parts do not fit into the memory that is free.
+            InvalidRequest: `trust_remote_code`, or an option that does not exist.
         """
-        native.require_stream(self)
-        requests = pair_requests(images, request, self.picture)
-        stream = self._open(requests)
-        segments.look(stream, cancel=cancel)
-        rows = segments.task_probabilities(stream, task_choices(requests))
-        return rows[0] if isinstance(request, str) else rows
+        checkpoints.refuse_remote_code(options)
+        folder = checkpoints.resolve(pretrained_model_name_or_path, options)
+        loaded = saved_pipeline.load_saved(folder, options)
+        with checkpoints.reading(folder):
+            pipeline = cls(**loaded.parts, **loaded.settings)
+        pipeline.register_to_config(_name_or_path=str(folder))  # type: ignore[no-untyped-call]
+        if loaded.device is not None:
+            pipeline.to(loaded.device)
+        pipeline.protocol.after_loading()
+        return pipeline
 
-    def conversation(self) -> Conversation:
-        """A conversation that keeps its pictures and its computation.
+    def save_pretrained(  # type: ignore[override]
+        self, save_directory: str | PathLike[str], **options: Any
+    ) -> None:
+        """Save as safetensors, a folder for each part, with a model card that names their licences.
+
+        Args:
+            **options: as for `DiffusionPipeline.save_pretrained`: `variant`, `max_shard_size`, `push_to_hub`.
 
         Raises:
-            InvalidRequest: the language model has not learnt our stream.
+            InvalidRequest: `safe_serialization=False`.
         """
-        from genllava.conversation import Conversation
+        if not options.pop("safe_serialization", True):
+            raise InvalidRequest("weights are saved as safetensors only")
+        self.protocol.before_saving()
+        write_model_card(self, save_directory)
+        super().save_pretrained(str(save_directory), **options)
 
-        native.require_stream(self)
-        return Conversation(self)
+    # --- devices ---
 
-    # --- steps the verbs and conversations are made of ---
+    def to(self, *args: Any, **kwargs: Any) -> GenLlavaPipeline:
+        """Move all parts, those of the decoder and the editor included; as `DiffusionPipeline.to`."""
+        super().to(*args, **kwargs)
+        for nested in (self.decoder, self.editor):
+            if nested is not None:
+                nested.to(*args, **kwargs)
+        return self
 
-    @property
-    def language(self) -> LanguageModel:
-        """The language model as `TokenStream` takes it."""
-        queries = None if self.generation_head is None else self.generation_head.query_embeds.detach()
-        return LanguageModel(self.llava, self.processor, queries, self.counters)
-
-    def picture(self, source: Seen) -> Picture:
-        """A picture as the model sees it: square, at the pipeline's resolution.
+    def enable_model_cpu_offload(self, *args: Any, **kwargs: Any) -> None:
+        """Keep parts on the CPU, and move each to the accelerator while it works; as diffusers' own.
 
         Raises:
-            ImageRejected: it was not let in.
+            InvalidRequest: there is no accelerator.
         """
-        resolution = int(self.config["resolution"])
-        if isinstance(source, Drawing):
-            if source.image is None:
-                raise ImageRejected("this drawing has no picture: the model declined to make it")
-            image = letterbox(source.image, resolution)  # one with a part put back has the size of the whole
-            return Picture(image, source.latents, source.caption)
-        return Picture(letterbox(load_image(source), resolution))
-
-    def _open(self, requests: Sequence[Request]) -> TokenStream:
-        """Lay requests out as tokens; every distinct picture goes through the vision tower once."""
-        language = self.language
-        stream = TokenStream(language, len(requests))
-        keys = [[content_key(picture.image) for picture in request.pictures] for request in requests]
-        distinct = {
-            key: picture.image
-            for row, request in zip(keys, requests, strict=True)
-            for key, picture in zip(row, request.pictures, strict=True)
-        }
-        features = dict(zip(distinct, language.encode_pictures(list(distinct.values())), strict=True))
-        for row, request in enumerate(requests):
-            if self.config["native_prompts"]:
-                ids = native.prompt_ids(language, request.text, len(keys[row]))
-            else:
-                numbers = range(1, len(keys[row]) + 1)
-                turn = layout.user_turn(language.tokenizer, request.text, numbers, language.tokens_per_image)
-                ids = [language.id(BOS), *turn]
-            stream.append(row, ids, [features[key] for key in keys[row]])
-        return stream
-
-    def _draw(
-        self,
-        task: str,
-        requests: Sequence[Request],
-        plan: str | Sequence[str] | None,
-        seed: Seed,
-        options: DrawingOptions,
-    ) -> list[Drawing]:
-        """Let the model choose between a picture and words; plan and draw the pictures, write the words."""
-        settings = Settings.resolve(self.config, options)
-        seeds = resolve_seeds(seed, len(requests))
-        given = given_plans(plan, requests, follow_request=bool(self.config["native_prompts"]))
-        sources = [request.pictures[0] for request in requests] if task == I2I else None
-        if given is not None and settings.conditioner == "caption":  # the language model has no part in this
-            plans = [segments.parse_plan(task, text, [1]) for text in given]
-            if self.tokenizer is not None:
-                check_captions(self.tokenizer, [plan.text for plan in plans])
-            shown = {row: source.caption for row, source in enumerate(sources or []) if source.caption}
-            unedited = segments.unedited(None, shown, plans)
-            return painting.paint(self, plans, None, sources, seeds, settings, unedited)
-
-        clock = Stopwatch()
-        stream = self._open(requests)
-        chosen = [{task: 1.0}] * len(requests)
-        seen = [""] * len(requests)
-        if given is None or (sources is not None and not self.config["native_prompts"]):
-            seen = [looked.seen for looked in segments.look(stream, cancel=settings.cancel)]
-        elif not self.config["native_prompts"]:
-            stream.append_all([self.language.id(SEEN)])  # there is nothing to see, and nothing to choose
-        if given is None:
-            chosen = segments.task_probabilities(stream, [(task, I2T)] * len(requests))
-        drawn = [row for row, tasks in enumerate(chosen) if next(iter(tasks)) == task]
-        spoken = [row for row in range(len(requests)) if row not in drawn]
-        results: dict[int, Drawing] = {}
-        if spoken:
-            texts = segments.write_answers(stream.select(spoken), settings.cancel)
-            results |= {row: Drawing(None, text, None, seeds[row]) for row, text in zip(spoken, texts, strict=True)}
-        if drawn:
-            picked = [seeds[row] for row in drawn]
-            stream = stream.select(drawn)
-            noted = [layout.noted_caption(seen[row], 1) for row in drawn] if sources is not None else []
-            shown = {place: caption for place, caption in enumerate(noted) if caption}
-            before = stream.aside(list(shown)) if shown and settings.conditioner == "head" else None
-            if given is None:
-                temperature = float(self.config["plan_temperature"])
-                plans = segments.write_plans(stream, task, [1], picked, temperature, settings.cancel)
-            else:
-                plans = [segments.put_plan(stream, n, task, given[row], [1]) for n, row in enumerate(drawn)]
-            states = segments.read_queries(stream) if settings.conditioner == "head" else None
-            clock.lap("planning")
-            edited = None if sources is None else [sources[row] for row in drawn]
-            unedited = segments.unedited(before, shown, plans)
-            drawings = painting.paint(self, plans, states, edited, picked, settings, unedited)
-            results |= zip(drawn, drawings, strict=True)
-        clock.lap("drawing" if drawn else "answering")
-        return [
-            replace(results[row], seen=seen[row], task_probabilities=chosen[row], timings=clock.timings)
-            for row in range(len(requests))
-        ]
+        part_loading.offload(self.vlm, (self.decoder, self.editor), *args, **kwargs)

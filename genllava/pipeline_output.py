@@ -22,13 +22,15 @@ class Understanding:
         timings: seconds, by phase; those of a batch are shared by its results.
         seen: what it noted down first: captions of the pictures that are new, `image 1: ...`, and the objects that the
             request is about, `in image 1, star: ...`; empty where there was nothing to see or nothing to choose
-            (`plan` given, `native_prompts`).
+            (`plan` given), and with models that note nothing.
+        unsure: why the answer may be wrong, or could not be given; empty where nothing speaks against it.
     """
 
     text: str
     task_probabilities: dict[str, float] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     seen: str = ""
+    unsure: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,9 +38,9 @@ class Drawing:
     """A picture, or the words with which the model declined to make one.
 
     Attributes:
-        image: [R, R] RGB; None where the model answered in words instead.
+        image: RGB, an edit at the size of its source; None where the model answered in words instead.
         text: those words; None where there is a picture.
-        plan: what the picture should show, without the number of the picture it edits.
+        plan: what the picture should show or how its source is changed, the prompt of the image decoder.
         seed: the noise it grew from; the same seed, plan and settings give the same picture.
         source: number of the picture in its conversation that it edits; None for a new one.
         latents: [C, h, w] float32 on the CPU, as the denoising loop left them: an edit of this drawing starts
@@ -47,6 +49,9 @@ class Drawing:
             what it was not told to change, as many again.
         task_probabilities, timings, seen: as in `Understanding`.
         caption: what the model saw in it when it looked at it by itself; empty if it did not.
+        decoder: class of the diffusers pipeline that made it.
+        notes: what the user should know of how it was made, such as a prompt that was cut off.
+        unsure: as in `Understanding`.
     """
 
     image: Image.Image | None
@@ -60,9 +65,34 @@ class Drawing:
     timings: dict[str, float] = field(default_factory=dict)
     seen: str = ""
     caption: str = ""
+    decoder: str = ""
+    notes: tuple[str, ...] = ()
+    unsure: str = ""
 
 
 Result = Understanding | Drawing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TurnOutput:
+    """What came of a turn, in which the model decided what is done.
+
+    Attributes:
+        results: answers and drawings, in their order.
+        text: all that was said.
+        images: the pictures that were made.
+    """
+
+    results: list[Result]
+    text: str
+    images: list[Image.Image]
+
+    @classmethod
+    def of(cls, results: list[Result]) -> TurnOutput:
+        """Sum up the results of a turn."""
+        said = [result.text for result in results if result.text]
+        images = [result.image for result in results if isinstance(result, Drawing) and result.image is not None]
+        return cls(results, "\n\n".join(said), images)
 
 
 @dataclass(slots=True)

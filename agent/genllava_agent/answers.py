@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Final
 
-from genllava.layout import ORDINALS, named_pictures
+from genllava.protocols.shapes.layout import ORDINALS, named_pictures
 from genllava_agent.records import Step
 from genllava_agent.state import AgentState
 

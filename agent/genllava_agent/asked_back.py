@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from genllava.sentences import plain_sentences
-from genllava.tokens import I2T
+from genllava.protocols.shapes.sentences import plain_sentences
+from genllava.protocols.shapes.tokens import I2T
 
 if TYPE_CHECKING:
     from genllava import Conversation

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from genllava.errors import InvalidRequest
-from genllava.layout import phrases
+from genllava.protocols.shapes.layout import phrases
 from genllava_agent.answers import lost_picture, unknown_picture
 from genllava_agent.records import Kind
 from genllava_agent.state import Action, AgentState
@@ -166,8 +166,8 @@ def score_labels(pipeline: Any, question: str, labels: list[str]) -> list[float]
     """Mean log-likelihood of the tokens of each label as an answer to `question`."""
     import torch
 
-    from genllava import layout, native
-    from genllava.stream import TokenStream
+    from genllava.protocols.shapes import layout, native
+    from genllava.protocols.shapes.stream import TokenStream
 
     language = pipeline.language
     stream = TokenStream(language)

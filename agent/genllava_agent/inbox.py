@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from genllava.errors import ImageRejected, InvalidRequest
 from genllava.images import load_image
-from genllava.requests import check_text
+from genllava.protocols.shapes.requests import check_text
 from genllava_agent.pictures import ThreadImage
 from genllava_agent.records import ImageRecord, Request, image_name
 from genllava_agent.session import Session
@@ -121,7 +121,7 @@ def admitted(source: Any) -> Image.Image:
     try:
         return load_image(source)
     except ImageRejected as error:
-        if isinstance(source, (str, Path)):
+        if isinstance(source, (str, Path)) and not str(source).startswith("data:"):
             raise ImageRejected(f"{source}: {error}") from None
         raise
 

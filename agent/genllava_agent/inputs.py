@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,9 @@ LONGEST_REQUEST: Final = 2000
 
 _HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
 _DEVICE: Final = re.compile(r"(cpu|mps|cuda|xpu)(:\d+)?")
+DTYPES: Final = ("auto", "float32", "bfloat16", "float16")
+STDIN: Final = "-"
+"""As the name of a picture: standard input."""
 
 
 def check_request(text: str, kind: str) -> str:
@@ -41,11 +45,13 @@ def check_request(text: str, kind: str) -> str:
 
 
 def read_picture(path: str) -> Image.Image:
-    """The picture in the file at `path`, as RGB.
+    """The picture in the file at `path`, or on standard input for "-", as RGB.
 
     Raises:
         ImageRejected: no such file, a URL, a folder, not a picture, or beyond our limits.
     """
+    if path == STDIN:
+        return _read_stdin()
     if "://" in path:
         raise ImageRejected(f"{path} is a URL: download the picture and give its path")
     try:
@@ -60,7 +66,7 @@ def read_picture(path: str) -> Image.Image:
     from genllava.images import load_image
 
     try:
-        with warnings.catch_warnings():  # Pillow warns of sizes that are refused right after
+        with warnings.catch_warnings():  # Pillow warns of metadata that it cannot read
             warnings.simplefilter("ignore")
             return load_image(path)
     except ImageRejected as error:
@@ -69,37 +75,74 @@ def read_picture(path: str) -> Image.Image:
         raise ImageRejected(f"cannot read {path}: {_why(error)}") from None
 
 
-def check_model(model: str | None) -> str | None:
-    """`model` if it can name one: None (the shipped one), a saved folder, or `owner/name` on the hub.
+def _read_stdin() -> Image.Image:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise ImageRejected("there is no picture on standard input: pipe one in, or give the name of a file")
+
+    from genllava.images import load_image
+
+    try:
+        return load_image(sys.stdin.buffer)
+    except ImageRejected as error:
+        raise ImageRejected(f"standard input: {error}") from None
+
+
+def check_model(model: str) -> str:
+    """`model` if it can name one: a folder with a saved pipeline or a vision-language model, or `owner/name` on the hub.
 
     Raises:
         CheckpointError: anything else.
     """
-    if model is None:
-        return None
+    return _check_source(model, "model", ("model_index.json", "config.json"))
+
+
+def check_part(source: str, kind: str) -> str:
+    """`source` if it can name a diffusers pipeline: a folder with one, or `owner/name` on the hub.
+
+    Args:
+        kind: "decoder" or "editor".
+
+    Raises:
+        CheckpointError: anything else.
+    """
+    return _check_source(source, kind, ("model_index.json",))
+
+
+def _check_source(source: str, kind: str, files: tuple[str, ...]) -> str:
     try:
-        if Path(model).is_dir():
-            if not (Path(model) / "model_index.json").is_file():
-                raise CheckpointError(f"{model} is not a saved model: it has no model_index.json")
-            return model
+        if Path(source).is_dir():
+            if not any((Path(source) / name).is_file() for name in files):
+                raise CheckpointError(f"{source} is not a saved {kind}: it has no {' and no '.join(files)}")
+            return source
     except (OSError, ValueError):
         pass
-    if not _HUB_ID.fullmatch(model):
+    if not _HUB_ID.fullmatch(source):
         raise CheckpointError(
-            f"unknown model {model!r}: give a folder made by save_pretrained, or owner/name on the hub"
+            f"unknown {kind} {source!r}: give a folder made by save_pretrained, or owner/name on the hub"
         )
-    return model
+    return source
 
 
-def check_device(device: str | None) -> str | None:
+def check_device(device: str) -> str:
     """`device` if it is the name of one; whether the machine has it is found out when torch is there.
 
     Raises:
         InvalidRequest: not a device name.
     """
-    if device is not None and not _DEVICE.fullmatch(device):
+    if not _DEVICE.fullmatch(device):
         raise InvalidRequest(f"unknown device {device!r}: cpu, cuda, cuda:1, mps or xpu")
     return device
+
+
+def check_dtype(dtype: str) -> str:
+    """`dtype` if weights can be loaded as it.
+
+    Raises:
+        InvalidRequest: they cannot.
+    """
+    if dtype not in DTYPES:
+        raise InvalidRequest(f"unknown dtype {dtype!r}: {', '.join(DTYPES)}")
+    return dtype
 
 
 def check_thread(name: str | None) -> str | None:

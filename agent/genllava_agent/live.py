@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
-from genllava import layout
+from genllava.protocols.shapes import layout
 from genllava_agent.records import ImageRecord, Turn
 
 if TYPE_CHECKING:
-    from genllava import Conversation, Drawing, GenLlavaPipeline
-    from genllava.conversation import Mark
+    from genllava import Drawing, GenLlavaPipeline
+    from genllava.protocols.shapes.conversation import Conversation, Mark
     from genllava_agent.history import History
 
 MAX_BYTES: Final = 2_000_000_000
@@ -69,7 +69,7 @@ class LiveConversations:
         Raises:
             InvalidRequest: the history was made with another model.
         """
-        start = history.window_start(pipeline.language.max_length // 2)
+        start = history.window_start(pipeline.protocol.language.max_length // 2)
         standing, known = self._nearest(history, start)
         if standing is None:
             before = self._passed_through(history)
@@ -141,7 +141,7 @@ def _back_at(kept: Standing, turns: Sequence[str]) -> Standing:
 
 def _as_said(pipeline: GenLlavaPipeline, turn: Turn) -> list[int]:
     """A turn that was not held in the model's own stream, as if its pictures had come with the request."""
-    language, numbers = pipeline.language, [record.number for record in turn.images]
+    language, numbers = pipeline.protocol.language, [record.number for record in turn.images]
     return layout.exchange(language.tokenizer, turn.request.text, numbers, language.tokens_per_image, "", turn.text)
 
 

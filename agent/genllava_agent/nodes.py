@@ -17,7 +17,7 @@ from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import Command, Overwrite
 
 from genllava.errors import Cancelled, ImageRejected, InvalidRequest
-from genllava.layout import noted_caption
+from genllava.protocols.shapes.layout import noted_caption
 from genllava_agent import answers, events
 from genllava_agent.deciders import Decision, needs_model, speaks
 from genllava_agent.errors import StoreFailed, ThreadQuarantined

@@ -21,8 +21,8 @@ def preview(pipeline: Any, latents: Tensor) -> Image.Image | None:
     """What latents [B, C, h, w] look like now, the first of them; None while they are nothing that can be shown."""
     import torch
 
-    from genllava import image_decoder
     from genllava.errors import NonFiniteError
+    from genllava.protocols.shapes import latents as image_decoder
 
     try:
         with torch.no_grad():

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from genllava import Conversation, Drawing
-    from genllava.conversation import Mark
+    from genllava.protocols.shapes.conversation import Mark
     from genllava_agent.engine import Engine
     from genllava_agent.history import History
     from genllava_agent.live import Standing

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from genllava.layout import phrases
+from genllava.protocols.shapes.layout import phrases
 
 PLAUSIBLE: Final = 0.15
 """Of the words of a picture, how likely they are as a plan, from where it can be what was asked for. On dev what a

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genllava.errors import InvalidRequest
-from genllava.layout import DESCRIBE
+from genllava.protocols.shapes.layout import DESCRIBE
 from genllava_agent.asked_back import completed, is_understood
 from genllava_agent.errors import UnknownImage
 from genllava_agent.records import ImageRecord, Request, image_number

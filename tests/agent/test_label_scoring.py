@@ -66,8 +66,8 @@ def test_models_without_task_tokens_get_it(native: GenLlavaPipeline, pipeline: G
 def test_a_label_scores_as_the_model_would_write_it(native: GenLlavaPipeline) -> None:
     import torch
 
-    from genllava import layout
-    from genllava.native import prompt_ids
+    from genllava.protocols.shapes import layout
+    from genllava.protocols.shapes.native import prompt_ids
 
     language, label, question = native.language, "draw a new picture", "What should be done?"
     ids = layout.text_ids(language.tokenizer, label)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from genllava import Drawing, GenLlavaPipeline
-from genllava.layout import phrases
+from genllava.protocols.shapes.layout import phrases
 from genllava_agent import VisualAgent, events
 from genllava_agent.deciders import TaskTokens
 from genllava_agent.records import Request, Step, Turn

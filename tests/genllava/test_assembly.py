@@ -161,7 +161,7 @@ def test_it_edits_as_instruct_pix2pix_does(pipelines: dict[str, Any], picture: P
 def test_it_answers_as_llava_does(
     pipelines: dict[str, Any], picture: Pictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from genllava import native
+    from genllava.protocols.shapes import native
 
     monkeypatch.setattr(native, "MAX_ANSWER_TOKENS", 10)
     ours: GenLlavaPipeline = pipelines["ours"]

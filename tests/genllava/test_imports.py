@@ -18,7 +18,7 @@ dir(genllava)
 genllava.CheckpointError, genllava.Drawing
 heavy = {"torch", "transformers", "diffusers", "numpy", "PIL", "langgraph"} & set(sys.modules)
 assert not heavy, heavy
-import genllava.tokens, genllava.layout, genllava.errors
+import genllava.protocols.shapes.tokens, genllava.layout, genllava.errors
 heavy = {"torch", "transformers", "diffusers", "numpy", "PIL", "langgraph"} & set(sys.modules)
 assert not heavy, heavy
 """

@@ -22,8 +22,8 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, SecretStr, model_validator
 
-from genllava import layout
 from genllava.errors import InvalidRequest
+from genllava.protocols.shapes import layout
 from genllava_agent import events
 from genllava_agent.background import Elsewhere, heard_outside, in_background, stream_in_background
 from genllava_agent.deciders import as_decider, speaks
@@ -305,7 +305,7 @@ def _ended(last: dict[str, Any]) -> tuple[str, str]:
 
 def _usage(session: Session, state: AgentState) -> UsageMetadata:
     """Tokens of the conversation up to the reply, and those of the reply, whatever had to be computed anew."""
-    language = session.engine.pipeline.language
+    language = session.engine.pipeline.protocol.language
     written = state["stream"].ids
     if written:
         request = state["request"]

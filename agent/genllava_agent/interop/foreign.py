@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -14,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from genllava import layout
 from genllava.errors import ImageRejected, InvalidRequest
-from genllava.images import load_image
-from genllava.tokens import EOS
+from genllava.images import decode_base64, load_image
+from genllava.protocols.shapes import layout
+from genllava.protocols.shapes.tokens import EOS
 from genllava_agent.history import History
 from genllava_agent.inbox import Received, check_count, check_request, keep, record_of
 from genllava_agent.records import ImageRecord, Request, Turn
@@ -227,15 +225,10 @@ def pictures_of(message: BaseMessage) -> list[bytes]:
 def _bytes(block: dict[str, Any]) -> bytes:
     data, url = block.get("base64"), block.get("url")
     if data is None and isinstance(url, str) and url.startswith("data:"):
-        head, _, data = url.partition(",")
-        if not head.endswith(";base64"):
-            raise ImageRejected("a data URL of a picture must be base64")
+        data = url
     if data is None:
         raise ImageRejected("pictures in messages come as base64: URLs are not fetched, and file_id is not known here")
-    try:
-        return base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError, TypeError):
-        raise ImageRejected("the base64 of a picture is damaged") from None
+    return decode_base64(data)
 
 
 def ignored(messages: Sequence[AnyMessage | BaseMessage]) -> list[str]:

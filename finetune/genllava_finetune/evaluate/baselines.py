@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from genllava import GenLlavaPipeline
-from genllava.image_decoder import decode, encode
+from genllava.protocols.shapes.latents import decode, encode
 from genllava_finetune.evaluate.intervals import Share
 from genllava_finetune.evaluate.running import run_single
 from genllava_finetune.evaluate.scoring import Produced, Score, score_turn

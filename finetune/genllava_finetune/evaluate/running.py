@@ -11,7 +11,7 @@ from tqdm import tqdm
 from genllava import Drawing, GenLlavaPipeline
 from genllava.errors import InvalidRequest, NonFiniteError
 from genllava.pipeline_output import Result
-from genllava.tokens import I2I, I2T, T2I
+from genllava.protocols.shapes.tokens import I2I, I2T, T2I
 from genllava_finetune.evaluate.scoring import Produced, Score, score_turn
 from genllava_finetune.evaluate.suites import Case
 

@@ -11,10 +11,10 @@ import torch
 from diffusers import UNet2DConditionModel
 from transformers import CLIPTextModel, LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
-from genllava.autoencoder_patch import AutoencoderPatch
 from genllava.generation_head import GenerationHead
 from genllava.pipeline_genllava import GenLlavaPipeline
-from genllava.processing import build_processor
+from genllava.protocols.shapes.autoencoder_patch import AutoencoderPatch
+from genllava.protocols.shapes.processing import build_processor
 from genllava_finetune.train.image_decoder import new_scheduler
 
 NUM_INFERENCE_STEPS: Final = 4

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from genllava.autoencoder_patch import AutoencoderPatch
+from genllava.protocols.shapes.autoencoder_patch import AutoencoderPatch
 from genllava_finetune.shapes.augment import draw_varied
 from genllava_finetune.shapes.render import render_array
 from genllava_finetune.shapes.splits import sample_scene

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from genllava import layout
-from genllava.tokens import BOS, EOS, PAD, SPECIAL_TOKENS, T2I
+from genllava.protocols.shapes import layout
+from genllava.protocols.shapes.tokens import BOS, EOS, PAD, SPECIAL_TOKENS, T2I
 from genllava_finetune.shapes.augment import draw_varied
 from genllava_finetune.shapes.dialogue import Dialogue, Look, Turn
 from genllava_finetune.shapes.notes import caption, in_picture, lending, then

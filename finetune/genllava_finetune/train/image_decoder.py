@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPTextModel, PreTrainedTokenizerFast
 
-from genllava.autoencoder_patch import AutoencoderPatch
+from genllava.protocols.shapes.autoencoder_patch import AutoencoderPatch
 from genllava_finetune.shapes.editing import sample_edit
 from genllava_finetune.shapes.plan import any_plan
 from genllava_finetune.shapes.render import render_array

@@ -32,9 +32,9 @@ from transformers import (
     SiglipVisionModel,
 )
 
-from genllava.autoencoder_patch import AutoencoderPatch
 from genllava.generation_head import GenerationHead
-from genllava.tokens import BOS, EOS, IMAGE, PAD, QUERY, SEEN
+from genllava.protocols.shapes.autoencoder_patch import AutoencoderPatch
+from genllava.protocols.shapes.tokens import BOS, EOS, IMAGE, PAD, QUERY, SEEN
 from genllava_finetune.shapes.dialogue import Dialogue
 from genllava_finetune.shapes.splits import sample_scene
 from genllava_finetune.shapes.understanding import sample_lookups

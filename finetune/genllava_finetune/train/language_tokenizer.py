@@ -9,8 +9,8 @@ from typing import Final
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from genllava import layout
-from genllava.tokens import BOS, EOS, PAD, SPECIAL_TOKENS
+from genllava.protocols.shapes import layout
+from genllava.protocols.shapes.tokens import BOS, EOS, PAD, SPECIAL_TOKENS
 from genllava_finetune.train.mixture import sample_training_dialogue
 
 VOCABULARY: Final = 1536

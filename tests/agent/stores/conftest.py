@@ -31,7 +31,7 @@ SETTINGS: dict[str, Any] = {"verify": 0, "margin": 0.0, "num_inference_steps": 1
 
 def build_terse() -> GenLlavaPipeline:
     """Random weights, and a liking for special tokens: whatever is written ends soon."""
-    from genllava.tokens import SPECIAL_TOKENS
+    from genllava.protocols.shapes.tokens import SPECIAL_TOKENS
 
     path = Path(__file__).parents[2] / "genllava" / "conftest.py"
     spec = importlib.util.spec_from_file_location("tiny_pipeline", path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from genllava.checkpoints import SHIPPED
-from genllava.tokens import I2I, I2T, T2I
+from genllava.protocols.shapes.tokens import I2I, I2T, T2I
 from genllava_finetune.train.assembling import unpack
 from genllava_finetune.train.dialogues import IGNORE
 from genllava_finetune.train.joint import LOOKUPS, SORT_WINDOW, Joint, LanguageModel, segment_weight

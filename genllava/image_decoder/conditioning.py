@@ -1,0 +1,164 @@
+"""What a pipeline's denoiser is conditioned on, where it does not come from words: `prompt_embeds`."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+from genllava.errors import CheckpointError, InvalidRequest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_MASKS: Final = ("prompt_attention_mask", "prompt_embeds_mask")
+"""What pipelines call the mask over `prompt_embeds`."""
+_FREE_LENGTH: Final = 77
+"""Rows we suggest where a pipeline takes any number of them; as many as a CLIP text encoder gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConditioningSpec:
+    """The `prompt_embeds` that a pipeline takes.
+
+    Attributes:
+        length: rows, L. As many as the pipeline's own text encoders give.
+        dim: numbers in a row, D.
+        pooled_dim: numbers in the pooled embedding that goes with them; None where the pipeline takes none.
+        mask: whether the pipeline takes a mask that says which rows count.
+        variable_length: any number of rows will do, and `length` is a suggestion.
+    """
+
+    length: int
+    dim: int
+    pooled_dim: int | None = None
+    mask: bool = False
+    variable_length: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PromptEmbeds:
+    """Conditioning for B pictures, in place of prompts; any device and precision.
+
+    Attributes:
+        embeds: [B, L, D].
+        pooled: [B, P], where the pipeline takes a pooled embedding.
+        mask: [B, L], 1 at the rows that count; without one all of them do.
+        negative_embeds, negative_pooled, negative_mask: likewise, for what guidance leads away from. Where they are
+            not given, the pipeline encodes `negative_prompt` or the empty prompt, if it guides at all.
+    """
+
+    embeds: Tensor
+    pooled: Tensor | None = None
+    mask: Tensor | None = None
+    negative_embeds: Tensor | None = None
+    negative_pooled: Tensor | None = None
+    negative_mask: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.embeds)
+
+    def __getitem__(self, rows: slice) -> PromptEmbeds:
+        """The conditioning of some of the pictures."""
+        tensors = [getattr(self, part.name) for part in fields(self)]
+        return PromptEmbeds(*[None if tensor is None else tensor[rows] for tensor in tensors])
+
+
+def call_parameters(pipeline: Any) -> dict[str, inspect.Parameter]:
+    """What a pipeline's call takes, by name."""
+    parameters = inspect.signature(type(pipeline).__call__).parameters
+    kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return {name: p for name, p in parameters.items() if name != "self" and p.kind not in kinds}
+
+
+def denoiser_of(pipeline: Any) -> Any:
+    """The network that denoises: a pipeline's `unet` or `transformer`."""
+    names = ("unet", "transformer")
+    return next((getattr(pipeline, name) for name in names if getattr(pipeline, name, None) is not None), None)
+
+
+def read_spec(pipeline: Any) -> ConditioningSpec:
+    """What `prompt_embeds` a pipeline takes: measured, by encoding an empty prompt once.
+
+    Raises:
+        CheckpointError: the pipeline takes none.
+    """
+    parameters, name = call_parameters(pipeline), type(pipeline).__name__
+    if "prompt_embeds" not in parameters:
+        raise CheckpointError(f"{name} takes no prompt_embeds: give it prompts (bridge='caption')")
+    mask = any(mask in parameters for mask in _MASKS)
+    if not hasattr(pipeline, "encode_prompt"):  # InstructPix2Pix: one CLIP text encoder
+        dim = denoiser_of(pipeline).config.cross_attention_dim
+        return ConditioningSpec(int(pipeline.tokenizer.model_max_length), int(dim), mask=mask)
+    encoded = [x for x in _encode_nothing(pipeline) if isinstance(x, torch.Tensor)]
+    embeds = next(x for x in encoded if x.ndim == 3)
+    pooled_dim = None
+    if "pooled_prompt_embeds" in parameters:
+        pooled_dim = next(x.shape[1] for x in encoded if x.ndim == 2 and len(x) == 1 and x.is_floating_point())
+    free = "prompt_embeds_mask" in parameters  # Qwen-Image: no padding, so the empty prompt is only its template
+    length = _FREE_LENGTH if free else embeds.shape[1]
+    return ConditioningSpec(length, embeds.shape[2], pooled_dim, mask, variable_length=free)
+
+
+@torch.no_grad()
+def _encode_nothing(pipeline: Any) -> tuple[Any, ...]:
+    known: dict[str, Any] = {
+        "num_images_per_prompt": 1,
+        "do_classifier_free_guidance": False,
+        "device": pipeline._execution_device,
+    }
+    call = call_parameters(pipeline)  # what the call passes on, by the call's own defaults
+    shared = {n: call[n].default for n in ("max_sequence_length", "complex_human_instruction") if n in call}
+    takes = inspect.signature(pipeline.encode_prompt).parameters
+    wanted = {"prompt": "", "prompt_2": None, "prompt_3": None, **known, **shared}
+    encoded: tuple[Any, ...] = pipeline.encode_prompt(**{n: v for n, v in wanted.items() if n in takes})
+    return encoded
+
+
+def embeds_arguments(pipeline: Any, given: PromptEmbeds, spec: ConditioningSpec) -> dict[str, Any]:
+    """`given` as arguments of the pipeline's call, on its device and in its precision.
+
+    Raises:
+        InvalidRequest: it is not what the pipeline takes; the message says what it takes.
+    """
+    parameters, name = call_parameters(pipeline), type(pipeline).__name__
+    _check(name, given, spec)
+    place: dict[str, Any] = {"device": pipeline._execution_device, "dtype": denoiser_of(pipeline).dtype}
+    mask_name = next((mask for mask in _MASKS if mask in parameters), None)
+    tensors: dict[str, Tensor | None] = {
+        "prompt_embeds": given.embeds.to(**place),
+        "pooled_prompt_embeds": None if given.pooled is None else given.pooled.to(**place),
+        "negative_prompt_embeds": None if given.negative_embeds is None else given.negative_embeds.to(**place),
+        "negative_pooled_prompt_embeds": None if given.negative_pooled is None else given.negative_pooled.to(**place),
+    }
+    if mask_name is not None:
+        for prefix, embeds, mask in (
+            ("", given.embeds, given.mask),
+            ("negative_", given.negative_embeds, given.negative_mask),
+        ):
+            if embeds is not None:
+                mask = torch.ones(embeds.shape[:2]) if mask is None else mask
+                tensors[prefix + mask_name] = mask.to(place["device"], torch.long)
+    arguments: dict[str, Any] = {key: tensor for key, tensor in tensors.items() if tensor is not None}
+    unknown = arguments.keys() - parameters.keys()
+    if unknown:
+        raise InvalidRequest(f"{name} takes no {', '.join(sorted(unknown))}")
+    if given.negative_embeds is not None and "negative_prompt" in parameters:
+        arguments["negative_prompt"] = None  # PixArt's default "" would stand against them
+    return arguments
+
+
+def _check(name: str, given: PromptEmbeds, spec: ConditioningSpec) -> None:
+    shape = tuple(given.embeds.shape)
+    length = "any" if spec.variable_length or given.negative_embeds is not None else spec.length
+    if len(shape) != 3 or shape[2] != spec.dim or length not in ("any", shape[1]):
+        raise InvalidRequest(f"{name} takes prompt_embeds of shape [B, {length}, {spec.dim}], not {list(shape)}")
+    if given.negative_embeds is not None and given.negative_embeds.shape != given.embeds.shape:
+        raise InvalidRequest(f"{name}: negative_embeds must have the shape of embeds, {list(shape)}")
+    pooled = None if given.pooled is None else given.pooled.shape[-1]
+    if pooled != spec.pooled_dim:
+        raise InvalidRequest(f"{name} takes pooled embeddings of {spec.pooled_dim} numbers, not {pooled}")
+    if not bool(torch.isfinite(given.embeds).all()):
+        raise InvalidRequest(f"{name}: there is NaN or infinity in prompt_embeds")

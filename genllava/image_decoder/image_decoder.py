@@ -1,0 +1,311 @@
+"""The part of the model that draws and edits: any diffusers pipeline, and any editor beside it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from os import PathLike
+from typing import Any, Final
+
+from PIL import Image
+from torch import Tensor
+
+from genllava.errors import InvalidRequest
+from genllava.image_decoder.call import check_options, run
+from genllava.image_decoder.conditioning import (
+    ConditioningSpec,
+    PromptEmbeds,
+    call_parameters,
+    embeds_arguments,
+    read_spec,
+)
+from genllava.image_decoder.loading import load_diffusion, vision_language_of
+from genllava.image_decoder.notes import notes_on
+from genllava.image_decoder.preview import preview
+from genllava.image_decoder.siblings import check_pipeline, drawer_of, editor_of, is_controlled
+from genllava.image_decoder.sizes import Canvas, canvas_for
+from genllava.pipeline_output import Counters
+
+_SIZES_ITSELF: Final = ("QwenImageEditPipeline", "QwenImageEditPlusPipeline", "LongCatImageEditPipeline")
+"""Editors that choose the size they work at from the source by themselves."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodedImage:
+    """A picture that a pipeline drew.
+
+    Attributes:
+        image: RGB.
+        seed: the noise it grew from. Several pictures of one prompt grow from one seed, one after the other.
+        pipeline: class of the pipeline that drew it, `"StableDiffusionImg2ImgPipeline"`.
+        notes: what the pipeline left out: words beyond its text encoder's window, options without effect.
+    """
+
+    image: Image.Image
+    seed: int
+    pipeline: str
+    notes: list[str] = field(default_factory=list)
+
+
+class ImageDecoder:
+    """Draws and edits with diffusers pipelines.
+
+    Everything of diffusers stays in the caller's hands: LoRAs are loaded into `pipeline`, its scheduler is set there.
+
+    Args:
+        pipeline: draws; None if there is only an editor.
+        editor: edits. Without one, `pipeline` edits if it takes pictures, else the image-to-image or inpainting
+            pipeline that diffusers has for its components.
+
+    Attributes:
+        pipeline, editor: as given.
+        counters: work done since it was made or reset.
+
+    Raises:
+        CheckpointError: a pipeline that does not make pictures from text.
+    """
+
+    def __init__(self, pipeline: Any, editor: Any = None) -> None:
+        for given, part in ((pipeline, "decoder"), (editor, "editor")):
+            if given is not None:
+                check_pipeline(given, part)
+        self.pipeline, self.editor = pipeline, editor
+        self.counters = Counters()
+        self._counting = threading.Lock()
+        self._specs: dict[str, ConditioningSpec] = {}
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        decoder: str | PathLike[str] | None,
+        editor: str | PathLike[str] | None = None,
+        **options: Any,
+    ) -> ImageDecoder:
+        """Loaded from folders or the hub; `options` are those of `load_diffusion`."""
+        pipelines = [
+            None if source is None else load_diffusion(source, part=part, **options)
+            for source, part in ((decoder, "decoder"), (editor, "editor"))
+        ]
+        return cls(*pipelines)
+
+    @cached_property
+    def spec(self) -> ConditioningSpec:
+        """What `prompt_embeds` the drawing pipeline takes.
+
+        Raises:
+            CheckpointError: it takes none.
+            InvalidRequest: there is no pipeline that draws.
+        """
+        return self._spec_of(drawer_of(self.pipeline, self.editor))
+
+    def vision_language(self) -> tuple[Any, Any] | None:
+        """The vision-language model that a pipeline carries as its text encoder, with its processor, if one does."""
+        found = [vision_language_of(x) for x in (self.pipeline, self.editor) if x is not None]
+        return next((pair for pair in found if pair is not None), None)
+
+    def generate(
+        self,
+        prompts: Sequence[str] | None,
+        *,
+        seeds: Sequence[int],
+        prompt_embeds: PromptEmbeds | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> list[DecodedImage]:
+        """Pictures of prompts, or of `prompt_embeds` in their place.
+
+        Args:
+            prompts: one for each picture.
+            seeds: likewise. The same seed and prompt give the picture that the pipeline by itself gives with
+                `generator=torch.Generator().manual_seed(seed)`.
+            prompt_embeds: conditioning from elsewhere, of the form that `spec` says.
+            options: arguments of the pipeline's call (`negative_prompt`, `height`, `width`, `num_inference_steps`,
+                `guidance_scale`, `num_images_per_prompt`, `callback_on_step_end`, ...; `control_image` for a
+                ControlNet), and `cancel`, a function that is asked at every step whether to stop.
+
+        Returns:
+            The pictures in the order of the prompts, `num_images_per_prompt` for each.
+
+        Raises:
+            InvalidRequest: an option that the pipeline does not take, or a value that it refuses.
+            Cancelled: `cancel` said so.
+            NonFiniteError: NaN or infinity in the weights; there is no picture then.
+        """
+        pipeline = drawer_of(self.pipeline, self.editor)
+        arguments, cancel = _split(options)
+        if is_controlled(pipeline) and "control_image" in arguments and "image" in call_parameters(pipeline):
+            arguments["image"] = arguments.pop("control_image")
+        if {"height", "width"} <= arguments.keys() and "max_area" in call_parameters(pipeline):
+            arguments.setdefault("max_area", arguments["height"] * arguments["width"])  # Kontext scales to this area
+        check_options(pipeline, arguments)
+        size = _batch_size(prompts, prompt_embeds, seeds)
+        each = 1 if size > 1 and not _takes_lists(pipeline) else max(size, 1)
+        drawn: list[DecodedImage] = []
+        for start in range(0, size, each):
+            rows = slice(start, start + each)
+            texts = None if prompts is None else list(prompts[rows])
+            embeds = None if prompt_embeds is None else prompt_embeds[rows]
+            drawn += self._call(pipeline, texts, embeds, list(seeds[rows]), _rows_of(arguments, rows, size), cancel)
+        return drawn
+
+    def edit(
+        self,
+        images: Sequence[Image.Image],
+        instructions: Sequence[str] | None,
+        *,
+        seeds: Sequence[int],
+        prompt_embeds: PromptEmbeds | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> list[DecodedImage]:
+        """Pictures changed as instructed; each comes back at its own size.
+
+        A picture much larger or smaller than those that the pipeline was trained on is scaled to their area and back.
+
+        Args:
+            images: RGB, of any sizes.
+            instructions, seeds, prompt_embeds: as in `generate`, one for each picture.
+            options: as in `generate`; `height` and `width` are the size to work at and to come back with. With
+                `mask_image` (white where the picture may change) an inpainting pipeline edits.
+
+        Returns:
+            The pictures in order, `num_images_per_prompt` for each; `pipeline` says what edited them.
+
+        Raises:
+            InvalidRequest: as in `generate`, or there is no pipeline that edits.
+            Cancelled, NonFiniteError: as in `generate`.
+        """
+        arguments, cancel = _split(options)
+        pipeline = editor_of(self.pipeline, self.editor, masked="mask_image" in arguments)
+        width, height = (arguments.pop(side, None) for side in ("width", "height"))
+        if "image" in arguments:
+            raise InvalidRequest("image is no option of an edit: the pictures are an argument of their own")
+        if is_controlled(pipeline) and "control_image" not in arguments:
+            raise InvalidRequest(f"{type(pipeline).__name__} needs a control_image beside the picture to edit")
+        check_options(pipeline, arguments)
+        size = _batch_size(instructions, prompt_embeds, seeds)
+        if len(images) != size:
+            raise InvalidRequest(f"{len(images)} pictures do not go with {size} seeds")
+        edited: list[DecodedImage] = []
+        for i, image in enumerate(images):
+            canvas = canvas_for(pipeline, image.size, width, height)
+            own = {**_rows_of(arguments, slice(i, i + 1), size), **_laid_out(pipeline, image, canvas, arguments)}
+            texts = None if instructions is None else [instructions[i]]
+            embeds = None if prompt_embeds is None else prompt_embeds[i : i + 1]
+            for drawn in self._call(pipeline, texts, embeds, [seeds[i]], own, cancel):
+                edited.append(replace(drawn, image=canvas.take(drawn.image)))
+            self.counters.vae_encodes += 1
+        return edited
+
+    def preview(self, pipe: Any, latents: Tensor, aspect: float = 1.0) -> Image.Image | None:
+        """A small picture of what a step has come to; its cost is a fraction of a step's.
+
+        Args:
+            pipe: what `callback_on_step_end` got as its first argument.
+            latents: `callback_kwargs["latents"]`; the first of the batch is shown.
+            aspect: width by height of the picture that is being drawn.
+
+        Returns:
+            None where the pipeline's latents are in a form that is not known here.
+        """
+        return preview(pipe, latents, aspect)
+
+    def to(self, *where: Any, **how: Any) -> ImageDecoder:
+        """Moves both pipelines, as `DiffusionPipeline.to`."""
+        for pipeline in self._pipelines():
+            pipeline.to(*where, **how)
+        return self
+
+    def enable_model_cpu_offload(self, **options: Any) -> None:
+        """Keeps each model of both pipelines on the device only while it runs, as diffusers does.
+
+        Raises:
+            InvalidRequest: there is no accelerator, or the pipelines are placed by a device map already.
+        """
+        for pipeline in self._pipelines():
+            try:
+                pipeline.enable_model_cpu_offload(**options)
+            except (RuntimeError, ValueError, ImportError) as error:
+                raise InvalidRequest(f"{type(pipeline).__name__} cannot be offloaded: {error}") from error
+
+    def _pipelines(self) -> list[Any]:
+        return [x for x in (self.pipeline, self.editor) if x is not None]
+
+    def _call(
+        self,
+        pipeline: Any,
+        prompts: list[str] | None,
+        embeds: PromptEmbeds | None,
+        seeds: list[int],
+        arguments: dict[str, Any],
+        cancel: Callable[[], bool] | None,
+    ) -> list[DecodedImage]:
+        notes = [notes_on(pipeline, prompt, arguments) for prompt in prompts or [""] * len(seeds)]
+        if prompts is not None:
+            arguments = {**arguments, "prompt": prompts[0] if len(prompts) == 1 else prompts}
+        elif embeds is not None:
+            arguments = {**arguments, **embeds_arguments(pipeline, embeds, self._spec_of(pipeline))}
+        images = run(pipeline, arguments, seeds=seeds, cancel=cancel, count=self._count)
+        each, name = len(images) // len(seeds), type(pipeline).__name__
+        return [DecodedImage(image, seeds[i // each], name, notes[i // each]) for i, image in enumerate(images)]
+
+    def _spec_of(self, pipeline: Any) -> ConditioningSpec:
+        name = type(pipeline).__name__
+        if name not in self._specs:
+            self._specs[name] = read_spec(pipeline)
+        return self._specs[name]
+
+    def _count(self, rows: int) -> None:
+        with self._counting:
+            self.counters.unet_rows += rows
+
+
+def _split(options: Mapping[str, Any] | None) -> tuple[dict[str, Any], Callable[[], bool] | None]:
+    """The arguments of a pipeline's call, and `cancel`."""
+    arguments = dict(options or {})
+    return arguments, arguments.pop("cancel", None)
+
+
+def _batch_size(prompts: Sequence[str] | None, embeds: PromptEmbeds | None, seeds: Sequence[int]) -> int:
+    if (prompts is None) == (embeds is None):
+        raise InvalidRequest("give either prompts or prompt_embeds")
+    size = len(prompts if prompts is not None else embeds or ())
+    if isinstance(prompts, str) or size != len(seeds):
+        raise InvalidRequest(f"give a list with one prompt for each seed, not {size} for {len(seeds)}")
+    return size
+
+
+def _rows_of(arguments: Mapping[str, Any], rows: slice, size: int) -> dict[str, Any]:
+    """`arguments` for some prompts of a batch of `size`: a negative prompt may be one for all or one for each."""
+    negative, some = arguments.get("negative_prompt"), len(range(size)[rows])
+    if negative is None:
+        return dict(arguments)
+    if not isinstance(negative, str) and len(negative) != size:
+        raise InvalidRequest(f"give one negative_prompt for all, or one for each of the {size} prompts")
+    texts = [negative] * some if isinstance(negative, str) else list(negative[rows])
+    return {**arguments, "negative_prompt": texts[0] if some == 1 else texts}
+
+
+def _takes_lists(pipeline: Any) -> bool:
+    """Whether the pipeline draws several prompts in one call, by the type of its `prompt`."""
+    return "list" in str(call_parameters(pipeline)["prompt"].annotation).lower()
+
+
+def _laid_out(pipeline: Any, image: Image.Image, canvas: Canvas, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The picture to edit and all that goes with it, at the size to work at."""
+    if type(pipeline).__name__ in _SIZES_ITSELF:
+        return {"image": image}
+    parameters = call_parameters(pipeline)
+    width, height = canvas.working
+    own: dict[str, Any] = {"image": canvas.lay(image)}
+    if {"height", "width"} <= parameters.keys():
+        own |= {"height": height, "width": width}
+    if "max_area" in parameters and "max_area" not in arguments:  # Kontext scales heights and widths to this area
+        own["max_area"] = width * height
+    if "mask_image" in arguments:
+        own["mask_image"] = canvas.lay(arguments["mask_image"].convert("L"))
+    elif "mask_image" in parameters:
+        own["mask_image"] = Image.new("L", canvas.working, 255)
+    if isinstance(arguments.get("control_image"), Image.Image):
+        own["control_image"] = canvas.lay(arguments["control_image"])
+    return own

@@ -1,0 +1,36 @@
+"""How language models are spoken to. A pipeline's configuration names its protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from genllava.errors import CheckpointError
+from genllava.protocols.base import Protocol
+
+NAMES = ("tool_calls", "choices", "genllava", "shapes")
+
+
+def make_protocol(pipeline: Any) -> Protocol:
+    """The protocol of a `GenLlavaPipeline`, by its configuration.
+
+    Raises:
+        CheckpointError: there is none of that name, or the parts do not fit it.
+    """
+    name, config = pipeline.config["protocol"], pipeline.config
+    if name == "shapes":
+        from genllava.protocols.shapes.protocol import ShapesProtocol
+
+        settings = {**config["drawing_options"], **config["protocol_options"], "bridge": config["bridge"]}
+        head = pipeline.generation_head
+        return ShapesProtocol(pipeline.vlm, pipeline.processor, pipeline.decoder, head, settings, pipeline.counters)
+    from genllava.protocols.choices import ChoicesProtocol
+    from genllava.protocols.genllava import GenLlavaProtocol
+    from genllava.protocols.tool_calls import ToolCallsProtocol
+
+    parts = pipeline.parts()
+    if name is None:
+        return (ToolCallsProtocol if parts.vision_language.supports_tools else ChoicesProtocol)(parts)
+    for protocol in (ToolCallsProtocol, ChoicesProtocol, GenLlavaProtocol):
+        if protocol.name == name:
+            return protocol(parts)
+    raise CheckpointError(f"unknown protocol {name!r}: {', '.join(NAMES)}")

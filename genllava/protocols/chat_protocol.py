@@ -1,0 +1,221 @@
+"""What the protocols of general vision-language models share: the verbs, and the bridges to the image decoder."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, cast
+
+import torch
+
+from genllava.errors import InvalidRequest
+from genllava.generation_head import GenerationHead
+from genllava.image_decoder import DecodedImage, ImageDecoder, PromptEmbeds
+from genllava.options import CancelCheck, DrawingOptions, Seed, resolve_seeds
+from genllava.pipeline_output import Drawing, Stopwatch, Understanding
+from genllava.protocols.base import Protocol
+from genllava.protocols.verbs import ToolSpec
+from genllava.requests import Request, as_image
+from genllava.vision_language import PrefixCache, Reply, VisionLanguage
+
+Message = dict[str, Any]
+"""A message as chat templates take it: {"role", "content": text or blocks}, with "tool_calls" of an assistant."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """The parts of a pipeline, as a protocol uses them.
+
+    Attributes:
+        bridge: what steers the decoder unless a call says otherwise: `caption` or `head`.
+        drawing_options: of every drawing, unless a call says otherwise.
+    """
+
+    vision_language: VisionLanguage
+    image_decoder: ImageDecoder | None = None
+    generation_head: GenerationHead | None = None
+    bridge: str = "caption"
+    drawing_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def require_decoder(self) -> ImageDecoder:
+        """The image decoder.
+
+        Raises:
+            InvalidRequest: this pipeline has none.
+        """
+        if self.image_decoder is None:
+            raise InvalidRequest("this pipeline has no image decoder: assemble it with decoder='...' to draw and edit")
+        return self.image_decoder
+
+
+class ChatProtocol(Protocol):
+    """A language model that is spoken to through its own chat template.
+
+    A request to draw goes to the decoder in the user's own words (`bridge="caption"`) or as hidden states at visual
+    queries (`bridge="head"`). What is done in a conversation, the model decides: see `reply`.
+
+    Attributes:
+        instructions: the system message of a conversation; empty where the model is told nothing.
+    """
+
+    instructions: ClassVar[str] = ""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+
+    @abstractmethod
+    def reply(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec],
+        *,
+        on_text: Callable[[str], object] | None = None,
+        cancel: CancelCheck | None = None,
+        cache: PrefixCache | None = None,
+        **sampling: Any,
+    ) -> Reply:
+        """What the model says next, and which tools it calls.
+
+        Args:
+            messages: the conversation so far; its last message is the user's, or the result of a call.
+            tools: what may be called.
+            on_text: called with the words so far.
+            cache: of this conversation.
+
+        Raises:
+            InvalidRequest, Cancelled, NonFiniteError.
+        """
+
+    def understand(
+        self, requests: Sequence[Request], cancel: CancelCheck | None, sampling: dict[str, Any]
+    ) -> list[Understanding]:
+        clock = Stopwatch()
+        conversations = [[user_message(request.text, request.images)] for request in requests]
+        replies = cast(list[Reply], self.parts.vision_language.chat(conversations, cancel=cancel, **sampling))
+        clock.lap("answering")
+        return [Understanding(reply.text, timings=clock.timings) for reply in replies]
+
+    def generate(
+        self, requests: Sequence[Request], plan: str | Sequence[str] | None, seed: Seed, options: DrawingOptions
+    ) -> list[Drawing]:
+        return self.draw(requests, self._prompts(requests, plan), seed, options, edits=False)
+
+    def edit(
+        self, requests: Sequence[Request], plan: str | Sequence[str] | None, seed: Seed, options: DrawingOptions
+    ) -> list[Drawing]:
+        return self.draw(requests, self._prompts(requests, plan), seed, options, edits=True)
+
+    def conversation(self) -> Any:
+        from genllava.protocols.chat_conversation import ChatConversation
+
+        return ChatConversation(self)
+
+    def query_prefix(self, task: str, prompt: str) -> str:
+        """The assistant's words before the visual queries of a picture.
+
+        Args:
+            task: `[T2I]` or `[I2I]`.
+            prompt: what it shows, or how it is changed.
+        """
+        return ""
+
+    def draw(
+        self,
+        requests: Sequence[Request],
+        prompts: Sequence[str],
+        seed: Seed,
+        options: DrawingOptions,
+        *,
+        edits: bool,
+    ) -> list[Drawing]:
+        """Draw prompts, or edit the one picture of each request.
+
+        Args:
+            prompts: of the decoder, one per request.
+        """
+        decoder, clock = self.parts.require_decoder(), Stopwatch()
+        given = {name: value for name, value in options.items() if value is not None}
+        chosen: dict[str, Any] = {**self.parts.drawing_options, **given}
+        bridge = chosen.pop("bridge", self.parts.bridge)
+        seeds = resolve_seeds(seed, len(prompts))
+        words: list[str] | None = list(prompts)
+        embeds = None
+        if bridge == "head":
+            words, embeds = None, self.prompt_embeds(requests, prompts, edits, chosen)
+        elif bridge != "caption":
+            raise InvalidRequest(f"unknown bridge {bridge!r}: head or caption")
+        before = decoder.counters.unet_rows
+        if edits:
+            sources = [as_image(request.images[0]) for request in requests]
+            decoded = decoder.edit(sources, words, seeds=seeds, prompt_embeds=embeds, options=chosen)
+        else:
+            decoded = decoder.generate(words, seeds=seeds, prompt_embeds=embeds, options=chosen)
+        rows = (decoder.counters.unet_rows - before) // max(1, len(decoded))
+        clock.lap("drawing")
+        each = len(decoded) // len(prompts)
+        return [
+            _drawing(made, prompts[number // each], 1 if edits else None, rows, clock.timings)
+            for number, made in enumerate(decoded)
+        ]
+
+    @torch.no_grad()
+    def prompt_embeds(
+        self, requests: Sequence[Request], prompts: Sequence[str], edits: bool, options: dict[str, Any]
+    ) -> PromptEmbeds:
+        """What the generation head makes of requests, with guidance's unconditional branch.
+
+        Args:
+            options: of the drawing; `negative_prompt` is taken out of them, and read by the language model as well.
+
+        Raises:
+            InvalidRequest: there is no generation head.
+        """
+        from genllava.protocols.visual_queries import head_embeds
+
+        task = "[I2I]" if edits else "[T2I]"
+        asked = [[user_message(request.text, request.images)] for request in requests]
+        prefixes = [self.query_prefix(task, prompt) for prompt in prompts]
+        negative = options.pop("negative_prompt", None)
+        refused = None if negative is None else ([user_message(negative)], self.query_prefix(task, negative))
+        return head_embeds(self.parts.vision_language, self.parts.generation_head, asked, prefixes, refused)
+
+    @staticmethod
+    def _prompts(requests: Sequence[Request], plan: str | Sequence[str] | None) -> list[str]:
+        """The prompts of the decoder: the plans that are given, or the requests themselves.
+
+        Raises:
+            InvalidRequest: an empty plan, or not as many plans as requests.
+        """
+        if plan is None:
+            return [request.text for request in requests]
+        plans = [plan] if isinstance(plan, str) else list(plan)
+        if len(plans) != len(requests):
+            raise InvalidRequest(f"{len(plans)} plans for {len(requests)} requests")
+        if not all(isinstance(text, str) and text.strip() for text in plans):
+            raise InvalidRequest("the plan is empty")
+        return plans
+
+
+def user_message(text: str, images: Sequence[Any] = ()) -> Message:
+    """A message of the user: pictures, then words.
+
+    Args:
+        images: as `genllava.requests.as_image` takes them; they keep their own size.
+    """
+    blocks: list[dict[str, Any]] = [{"type": "image", "image": as_image(image)} for image in images]
+    return {"role": "user", "content": [*blocks, {"type": "text", "text": text}]}
+
+
+def _drawing(made: DecodedImage, prompt: str, source: int | None, rows: int, timings: dict[str, float]) -> Drawing:
+    return Drawing(
+        made.image,
+        None,
+        prompt,
+        made.seed,
+        source,
+        unet_rows=rows,
+        timings=timings,
+        decoder=made.pipeline,
+        notes=tuple(made.notes),
+    )

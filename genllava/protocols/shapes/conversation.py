@@ -1,0 +1,479 @@
+"""A conversation: turns and pictures on one token stream, where nothing is read, seen or encoded twice."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Final, Unpack
+
+import torch
+from torch import Tensor
+
+from genllava.errors import InvalidRequest
+from genllava.images import content_key
+from genllava.options import CancelCheck, DrawingOptions, Seed, resolve_seeds
+from genllava.pipeline_output import Drawing, Result, Understanding
+from genllava.protocols.shapes import layout, painting, segments
+from genllava.protocols.shapes.captions import check_captions
+from genllava.protocols.shapes.copying import NextRequest
+from genllava.protocols.shapes.latents import Picture
+from genllava.protocols.shapes.noting import Notes, noted_captions
+from genllava.protocols.shapes.options import Settings
+from genllava.protocols.shapes.parts import ShapesParts
+from genllava.protocols.shapes.requests import check_text
+from genllava.protocols.shapes.stream import StreamMark, TokenStream
+from genllava.protocols.shapes.tokens import BOS, EOS, I2I, I2T, IMAGE, T2I, USER_END, USER_START
+from genllava.requests import Seen, listed
+
+MAX_SEGMENTS: Final = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mark:
+    """A place in a conversation that it can go back to."""
+
+    stream: StreamMark
+    pictures: int
+    request: str
+    seen: str
+    acted: bool
+
+
+class Conversation:
+    """Turns of a user and the model, with the pictures of both, numbered from 1.
+
+    `ask` runs a whole turn. The steps it is made of are public too, for whoever wants to look in between:
+    `add_user`, then `next_action` with `answer` or `draw` as often as wanted, then `end_turn`.
+
+    Its memory grows with what is said and shown: pictures, their features, and the key-value cache, which `release`
+    gives back.
+
+    Attributes:
+        pictures: all pictures so far; number K is `pictures[K - 1]`.
+        hidden: numbers of pictures from so long ago that they can no longer be seen (see `recall`).
+        request: which of several requests in a message the model last took up, `; ` between those that it meets at
+            once; empty where there is but one.
+        seen: what it then noted down before it acted; empty where there was nothing to see.
+        acted: something was done, and what comes next has not been looked at.
+    """
+
+    def __init__(self, parts: ShapesParts) -> None:
+        self._parts = parts
+        self._language = parts.language
+        self._stream = TokenStream(self._language)
+        self._stream.append(0, [self._language.id(BOS)])
+        self._features: dict[str, Tensor] = {}
+        self.acted = False
+        self.pictures: list[Picture] = []
+        self.hidden: frozenset[int] = frozenset()
+        self.request = self.seen = ""
+
+    @property
+    def ids(self) -> list[int]:
+        """The token ids of the whole conversation."""
+        return list(self._stream.ids[0])
+
+    def __len__(self) -> int:
+        return len(self._stream.ids[0])
+
+    @property
+    def cache_bytes(self) -> int:
+        """What its key-value cache takes when all of it is read."""
+        return len(self) * self._language.bytes_per_token
+
+    @property
+    def unread(self) -> int:
+        """Tokens that are put down and will be read with what comes next."""
+        return self._stream.unread
+
+    @property
+    def left(self) -> str:
+        """What the user's message asks for after the request that was taken up last; empty if it is a single one."""
+        return self._language.text(NextRequest(self._language.tokenizer, self._stream.ids[0]).left)
+
+    @property
+    def captions(self) -> dict[int, str]:
+        """What is known of pictures in words, by number: as noted, or as seen when one was looked at by itself."""
+        return dict(noted_captions(self._language, self._stream.ids[0])) | self._looked_at()
+
+    def since(self, length: int) -> tuple[int, ...]:
+        """The token ids after the first `length`."""
+        return tuple(self._stream.ids[0][length:])
+
+    def ask(
+        self,
+        text: str,
+        images: Seen | Sequence[Seen] | None = None,
+        *,
+        seed: Seed = None,
+        max_segments: int = MAX_SEGMENTS,
+        **options: Unpack[DrawingOptions],
+    ) -> list[Result]:
+        """Run one turn: the model answers and draws until it says that it is done.
+
+        If anything goes wrong, the conversation is as it was before.
+
+        Args:
+            images: a picture that comes with the request, or several.
+            seed: of every picture of this turn.
+            max_segments: more answers and pictures than this are not made.
+
+        Raises:
+            ImageRejected, InvalidRequest, Cancelled, NonFiniteError.
+        """
+        results: list[Result] = []
+        with self._unchanged_by_failure():
+            self.add_user(text, images, options.get("cancel"))
+            while len(results) < max_segments:
+                probabilities = self.next_action(cancel=options.get("cancel"))
+                action = next(iter(probabilities))
+                if action == EOS:
+                    break
+                result: Result
+                if action == I2T:
+                    result = self.answer(options.get("cancel"))
+                else:
+                    result = self.draw(action, seed=seed, **options)
+                results.append(replace(result, seen=self.seen, task_probabilities=probabilities))
+            self.end_turn()
+        return results
+
+    @torch.no_grad()
+    def add_user(
+        self, text: str, images: Seen | Sequence[Seen] | None = None, cancel: CancelCheck | None = None,
+        *, look: bool = True,
+    ) -> None:  # fmt: skip
+        """Add a request and the pictures that come with it, and let the model look at what it is about.
+
+        Args:
+            look: without that it is only put down, for a turn that ends before it began.
+
+        Raises:
+            ImageRejected, InvalidRequest, Cancelled, NonFiniteError: nothing was added.
+        """
+        check_text(text)
+        shown = [self._parts.picture(source) for source in listed(images)]
+        first = len(self.pictures) + 1
+        numbers = range(first, first + len(shown))
+        language = self._language
+        ids = layout.user_turn(language.tokenizer, text, numbers, language.tokens_per_image)
+        with self._unchanged_by_failure():
+            self.end_turn()  # what was done before belongs to an earlier request
+            self._stream.append(0, ids, self._see(shown))
+            self.pictures += shown
+            if look:
+                self._look(cancel)
+
+    @torch.no_grad()
+    def next_action(self, allowed: Sequence[str] | None = None, cancel: CancelCheck | None = None) -> dict[str, float]:
+        """Probabilities of what the model would do next, by token, most likely first.
+
+        Once something was done the model either ends the turn, and only that is returned, or takes up what else it
+        was asked and looks at that, and then the turn cannot end before something is done about it.
+
+        Args:
+            allowed: the tokens to choose from. By default answering, drawing, editing if there is a picture,
+                and ending the turn if something was done.
+
+        Raises:
+            InvalidRequest, Cancelled, NonFiniteError: the conversation is as it was before.
+        """
+        if allowed is None:
+            allowed = [I2T, T2I, *([I2I] if self._visible() else []), *([EOS] if self.acted else [])]
+        with self._unchanged_by_failure():
+            if self.acted:
+                if EOS in allowed and (len(allowed) == 1 or not segments.goes_on(self._stream)):
+                    return {EOS: 1.0}
+                self._look(cancel)
+                allowed = [token for token in allowed if token != EOS]
+            return segments.task_probabilities(self._stream, [allowed])[0]
+
+    @torch.no_grad()
+    def answer(
+        self, cancel: CancelCheck | None = None, on_text: Callable[[str], object] | None = None
+    ) -> Understanding:
+        """Let the model say something.
+
+        Args:
+            on_text: called with what it has said so far, token by token.
+
+        Raises:
+            InvalidRequest, Cancelled, NonFiniteError: the conversation is as it was before.
+        """
+        with self._unchanged_by_failure():
+            if self.acted:
+                self._look(cancel)
+            (text,) = segments.write_answers(self._stream, cancel, on_text)
+        self.acted = True
+        return Understanding(text)
+
+    @torch.no_grad()
+    def draw(
+        self, task: str, *, plan: str | None = None, source: int | None = None, seed: Seed = None,
+        on_plan: Callable[[segments.Plan], object] | None = None, **options: Unpack[DrawingOptions],
+    ) -> Drawing:  # fmt: skip
+        """Let the model make a picture, which joins the conversation.
+
+        Args:
+            task: `[T2I]` for a new one, `[I2I]` to edit the one that the plan names.
+            plan: what to draw, if that is not left to the model; for an edit it may begin with `image K: `.
+            source: number of the picture to edit, if that is not left to the model or to the plan.
+            on_plan: called with the plan before it is drawn.
+
+        Raises:
+            InvalidRequest, Cancelled, NonFiniteError: the conversation is as it was before.
+        """
+        settings = Settings.resolve(self._parts.config, options)
+        seeds = resolve_seeds(seed, 1)
+        if task not in (T2I, I2I) or (task == I2I and not self._visible()):
+            raise InvalidRequest(f"cannot do {task}: " + ("no picture to edit" if task == I2I else "not a drawing"))
+        if source is not None and not 1 <= source <= len(self.pictures):
+            raise InvalidRequest(f"there is no picture {source} to edit: there are {len(self.pictures)}")
+        with self._unchanged_by_failure():
+            if self.acted:
+                self._look(settings.cancel)
+            return self._draw(task, plan, source, seeds, settings, on_plan)
+
+    @torch.no_grad()
+    def likelihood(self, task: str, plan: str, source: int | None = None) -> float:
+        """How likely the model would be to plan a picture in these words now, from 0 to 1.
+
+        It is that of the least likely token, against the likeliest in its place: what a request leaves open lowers it
+        little, and what contradicts the request much.
+
+        Args:
+            task: `[T2I]` or `[I2I]`.
+            source: number of the picture that is edited.
+
+        Raises:
+            InvalidRequest: too long.
+        """
+        prefix = "" if source is None else f"{layout.picture_prefix(source)} "
+        start, *ids = layout.plan(self._language.tokenizer, task, prefix + plan)
+        aside = self._stream.aside([0])
+        aside.append(0, [start])
+        return float(aside.likelihoods(ids).min())
+
+    @torch.no_grad()
+    def place(self, task: str, drawing: Drawing) -> None:
+        """Let a drawing that was made from here before, and taken back, join the conversation after all.
+
+        Args:
+            task: what it was drawn with, `[T2I]` or `[I2I]`.
+
+        Raises:
+            InvalidRequest: the drawing is not one of this conversation; nothing has changed.
+        """
+        plan = drawing.plan or ""
+        if drawing.source is not None:
+            plan = f"{layout.picture_prefix(drawing.source)} {plan}"
+        with self._unchanged_by_failure():
+            segments.put_plan(self._stream, 0, task, plan, self._visible())
+            segments.skip_queries(self._stream)
+            self._join(drawing)
+
+    @torch.no_grad()
+    def describe(self, picture: Seen, cancel: CancelCheck | None = None) -> str:
+        """A caption of a picture that is looked at by itself: nothing said here before can tell what it shows.
+
+        The picture does not join the conversation, but its features are kept.
+
+        Raises:
+            ImageRejected, InvalidRequest, Cancelled, NonFiniteError.
+        """
+        alone = Conversation(self._parts)
+        alone._features = self._features
+        if isinstance(picture, Drawing):
+            picture = replace(picture, caption="")  # what is known of it is not what it shows
+        alone.add_user(layout.DESCRIBE, [picture], cancel)
+        return layout.noted_caption(alone.seen, 1)
+
+    @torch.no_grad()
+    def recall(self, pictures: Sequence[Seen], captions: Mapping[int, str]) -> None:
+        """Begin in the middle of a long conversation: all its pictures count, and those that are seen can be edited.
+
+        Args:
+            pictures: all so far, in their order.
+            captions: of those that are seen, by number; empty where there is none.
+
+        Raises:
+            ImageRejected; InvalidRequest: too long.
+        """
+        language, numbers = self._language, sorted(captions)
+        self.pictures = [self._parts.picture(source) for source in pictures]
+        self.hidden = frozenset(range(1, len(self.pictures) + 1)) - captions.keys()
+        if not numbers:
+            return
+        known = [f"{layout.picture_prefix(number)} {captions[number]}" for number in numbers if captions[number]]
+        said, last = " ".join(known), captions[numbers[-1]] or layout.DESCRIBE
+        ids = layout.exchange(language.tokenizer, layout.DESCRIBE, numbers, language.tokens_per_image, said, last)
+        self._stream.append(0, ids, self._see([self.pictures[number - 1] for number in numbers]))
+
+    @torch.no_grad()
+    def replay(
+        self, ids: Sequence[int], pictures: Sequence[Seen], *, request: str = "", seen: str = "", acted: bool = False
+    ) -> None:  # fmt: skip
+        """Go on as if what was said elsewhere had been said here; it is read when something follows from it.
+
+        Args:
+            ids: token ids of it, as `ids` had them.
+            pictures: those whose placeholders are among the ids, in their order.
+            request, seen, acted: the state after it, as in its `mark()`; by default that after a turn's end.
+
+        Raises:
+            ImageRejected; InvalidRequest: too long, or not as many pictures as placeholders.
+        """
+        language = self._language
+        shown = [self._parts.picture(source) for source in pictures]
+        if list(ids).count(language.id(IMAGE)) != len(shown) * language.tokens_per_image:
+            raise InvalidRequest(f"these tokens do not show {len(shown)} pictures: they are of another model")
+        self._stream.append(0, ids, self._see(shown))
+        self.pictures += shown
+        self.request, self.seen, self.acted = request, seen, acted
+
+    def end_turn(self, said: str = "") -> None:
+        """Close the assistant's turn, if it is open. What was taken up and noted, and not acted on, is forgotten.
+
+        Where nothing was done at all, it is as if the message had not been said, unless it brought pictures: these
+        stay, and are looked at later.
+
+        Args:
+            said: what is said to such a message in place of the model.
+        """
+        if self._stream.ids[0][-1] in (self._language.id(BOS), self._language.id(EOS)):
+            return
+        if self._forget_look():
+            ids, tokenizer = self._stream.ids[0], self._language.tokenizer
+            message = len(ids) - 1 - ids[::-1].index(self._language.id(USER_START))
+            if self._language.id(IMAGE) not in ids[message:]:
+                if not said:
+                    self._stream.rollback(StreamMark(message, None))
+                    return
+                self._stream.append(0, [*layout.seen(tokenizer, ""), *layout.answer(tokenizer, said)])
+        self._stream.append(0, [self._language.id(EOS)])
+        self.acted = False
+
+    def mark(self) -> Mark:
+        """The present state, for `rollback`."""
+        return Mark(self._stream.mark(), len(self.pictures), self.request, self.seen, self.acted)
+
+    def rollback(self, mark: Mark) -> None:
+        """Forget everything since `mark`; what was computed before it is kept."""
+        self._stream.rollback(mark.stream)
+        del self.pictures[mark.pictures :]
+        self.request, self.seen, self.acted = mark.request, mark.seen, mark.acted
+
+    def branch(self) -> Conversation:
+        """A conversation of its own that goes on from here; what was computed so far is shared."""
+        other = copy.copy(self)
+        other._stream = self._stream.select([0])
+        other._features, other.pictures = dict(self._features), list(self.pictures)
+        return other
+
+    def anew(self) -> Conversation:
+        """An empty conversation, in which the pictures that are seen here are not encoded again."""
+        other = Conversation(self._parts)
+        seen = {content_key(self.pictures[number - 1].image) for number in self._visible()}
+        other._features = {key: features for key, features in self._features.items() if key in seen}
+        return other
+
+    def release(self) -> None:
+        """Give the cache's memory back; the next turn reads the conversation again."""
+        self._stream.release()
+
+    def _draw(
+        self, task: str, plan: str | None, source: int | None, seeds: list[int], settings: Settings,
+        on_plan: Callable[[segments.Plan], object] | None,
+    ) -> Drawing:  # fmt: skip
+        numbers = range(1, len(self.pictures) + 1) if source is None else [source]
+        before = None
+        if task == I2I and settings.bridge == "head":
+            self._stream.logits()  # nothing is read twice
+            before = self._stream.aside([0])
+        if plan is None:
+            temperature = float(self._parts.config["plan_temperature"])
+            (planned,) = segments.write_plans(self._stream, task, numbers, seeds, temperature, settings.cancel)
+        else:
+            planned = segments.put_plan(self._stream, 0, task, plan, numbers)
+            if settings.bridge == "caption" and self._parts.tokenizer is not None:
+                check_captions(self._parts.tokenizer, [planned.text])
+        if planned.source in self.hidden:
+            raise InvalidRequest(f"image {planned.source} is too long ago to be seen: send it again")
+        if on_plan is not None:
+            on_plan(planned)
+        states = segments.read_queries(self._stream)
+        sources = None if planned.source is None else [self.pictures[planned.source - 1]]
+        unedited = None
+        if planned.source is not None and (caption := self.captions.get(planned.source)):
+            unedited = segments.unedited(before, {0: caption}, [planned])
+        (drawing,) = painting.paint(self._parts, [planned], states, sources, seeds, settings, unedited)
+        self._join(drawing)
+        return drawing
+
+    def _join(self, drawing: Drawing) -> None:
+        """The drawing comes back as a picture that can be looked at."""
+        picture = self._parts.picture(drawing)
+        label = layout.picture(self._language.tokenizer, len(self.pictures) + 1, self._language.tokens_per_image)
+        self._stream.append(0, label, self._see([picture]))
+        self.pictures.append(picture)
+        self.acted = True
+
+    def _visible(self) -> list[int]:
+        """Numbers of the pictures that are seen here."""
+        return [number for number in range(1, len(self.pictures) + 1) if number not in self.hidden]
+
+    @contextmanager
+    def _unchanged_by_failure(self) -> Iterator[None]:
+        before = self.mark()
+        try:
+            yield
+        except BaseException:
+            self.rollback(before)
+            raise
+
+    def _look(self, cancel: CancelCheck | None) -> None:
+        """Let the model take up the next request and write down what it sees."""
+        spoke = self.acted and self._stream.ids[0][-1] != self._language.id(IMAGE)
+        if spoke and not self.left:  # what it said is not to go on as notes
+            self._stream.append(0, layout.seen(self._language.tokenizer, ""))
+            self.request = self.seen = ""
+        else:
+            (looked,) = segments.look(self._stream, self.acted, cancel, self._notes)
+            self.request, self.seen = looked.request, looked.seen
+        self.acted = False
+
+    def _notes(self) -> Notes:
+        """What may be noted now of the pictures."""
+        noted = noted_captions(self._language, self._stream.ids[0])
+        described = [number for number, _ in noted]
+        named = layout.named_pictures(self._language.text(self._request_ids()))
+        return Notes(self._language, self._visible(), dict(noted) | self._looked_at(), described, named)
+
+    def _request_ids(self) -> list[int]:
+        """The words of the request that was taken up last, without the pictures that came with it."""
+        ids, language = self._stream.ids[0], self._language
+        end = len(ids) - 1 - ids[::-1].index(language.id(USER_END))
+        begins = (language.id(USER_START), language.id(IMAGE))
+        return ids[next(at for at in range(end, -1, -1) if ids[at] in begins) + 1 : end]
+
+    def _looked_at(self) -> dict[int, str]:
+        """What the model saw in pictures that it looked at by themselves."""
+        return {number: picture.caption for number, picture in enumerate(self.pictures, 1) if picture.caption}
+
+    def _forget_look(self) -> bool:
+        """Forget what was taken up and noted and not acted on; returns whether nothing was done since the message."""
+        if self.acted:
+            return False
+        looked_from = NextRequest(self._language.tokenizer, self._stream.ids[0]).looked_from
+        self._stream.rollback(StreamMark(looked_from, None))
+        self.acted = self._stream.ids[0][-1] != self._language.id(USER_END)
+        return not self.acted
+
+    def _see(self, pictures: Sequence[Picture]) -> list[Tensor]:
+        """Features [P, D] of each picture; one that was seen before is not encoded again."""
+        keys = [content_key(picture.image) for picture in pictures]
+        new = {k: p.image for k, p in zip(keys, pictures, strict=True) if k not in self._features}
+        self._features.update(zip(new, self._language.encode_pictures(list(new.values())), strict=True))
+        return [self._features[key] for key in keys]

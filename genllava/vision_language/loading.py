@@ -1,0 +1,116 @@
+"""Loading a vision-language checkpoint: what it must have, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+from genllava.errors import CheckpointError
+
+_HUB: Final = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+_PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+@contextmanager
+def _reading(source: object, part: str) -> Iterator[None]:
+    """Turns what the libraries raise about a part of a checkpoint into `CheckpointError`."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except ImportError as error:
+        raise CheckpointError(f"{source}: its {part} needs a package that is not installed: {_line(error)}") from error
+    except Exception as error:  # dozens of unrelated types, from JSON to safetensors
+        raise CheckpointError(f"{source}: cannot read its {part}: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2]) if lines else type(error).__name__
+
+
+def load_model(source: str | PathLike[str], *, allow_unexpected: bool = False, **options: Any) -> Any:
+    """A checkpoint's model, in evaluation mode, with every tensor found by name.
+
+    Args:
+        options: `from_pretrained`'s own; those that are None are left out. `torch_dtype` is its `dtype`.
+
+    Raises:
+        CheckpointError: it is no vision-language model, would run its own code, has no safetensors, or its tensors
+            are not those of the model.
+    """
+    if options.pop("trust_remote_code", False):
+        raise CheckpointError(f"{source}: code from checkpoints is never run: leave out trust_remote_code")
+    options = {name: value for name, value in options.items() if value is not None}
+    options["dtype"] = options.pop("torch_dtype", "auto")
+    hub = {name: options[name] for name in _HUB if name in options}
+    with _reading(source, "config"):
+        config = options.pop("config", None) or AutoConfig.from_pretrained(source, trust_remote_code=False, **hub)
+    if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        raise CheckpointError(
+            f"{source} is a {config.model_type}, which is no vision-language model: give one that transformers' "
+            "AutoModelForImageTextToText knows"
+        )
+    folder = Path(source)
+    if folder.is_dir() and not list(folder.rglob("*.safetensors")) and any(list(folder.glob(p)) for p in _PICKLES):
+        raise CheckpointError(f"{source} has its weights only as pickles, which are not read: convert to safetensors")
+    with _reading(source, "weights"):
+        model, report = AutoModelForImageTextToText.from_pretrained(
+            source, config=config, use_safetensors=True, output_loading_info=True, trust_remote_code=False, **options
+        )
+    _check_report(source, report, allow_unexpected)
+    return model.eval()
+
+
+def _check_report(source: object, report: dict[str, Any], allow_unexpected: bool) -> None:
+    """See that every tensor was found, by name."""
+    wrong = {
+        "missing": report.get("missing_keys"),
+        "of another shape": report.get("mismatched_keys"),
+        "unknown to this model": None if allow_unexpected else report.get("unexpected_keys"),
+    }
+    for what, keys in wrong.items():
+        names = sorted(str(key[0] if isinstance(key, tuple) else key) for key in keys or [])
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            remedy = ": load it with allow_unexpected=True if that is meant" if what.startswith("unknown") else ""
+            raise CheckpointError(f"{source}: weights are {what}: {', '.join(names[:3])}{more}{remedy}")
+
+
+def load_processor(source: str | PathLike[str], chat_template: str | None = None, **hub: Any) -> Any:
+    """A checkpoint's processor.
+
+    Args:
+        chat_template: Jinja text, in place of its own.
+        hub: options of `from_pretrained`; those of a model are left out.
+
+    Raises:
+        CheckpointError: there is none, or it has no chat template.
+    """
+    known = {name: hub[name] for name in _HUB if hub.get(name) is not None}
+    with _reading(source, "processor"):
+        processor = AutoProcessor.from_pretrained(source, trust_remote_code=False, **known)
+    if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
+        raise CheckpointError(f"{source} has no processor for pictures and words: give the folder of one: processor=")
+    if chat_template is not None:
+        processor.chat_template = chat_template
+    return processor
+
+
+def aligned(model: torch.nn.Module, alignment: int = 64) -> torch.nn.Module:
+    """Move weights that are mapped from a file to where memory is aligned, at multiples of `alignment` bytes.
+
+    A file has them anywhere, and for them some processors take other kernels, whose results differ in the last bits:
+    the model that was saved and the one that is loaded would not give the same numbers.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.device.type == "cpu" and tensor.data_ptr() % alignment:
+            tensor.data = tensor.data.clone()
+    return model
