@@ -62,9 +62,8 @@ def measure() -> dict[str, object]:
 
 def _measured(text: dict[str, int], patch_size: int) -> dict[str, object]:
     pipeline = GenLlavaPipeline.from_pretrained()
-    pipeline.register_modules(llava=_other(pipeline.llava, text, patch_size))  # type: ignore[no-untyped-call]
-    pipeline.__dict__.pop("language", None)
-    language = pipeline.language
+    pipeline.register_modules(vlm=_other(pipeline.vlm, text, patch_size))  # type: ignore[no-untyped-call]
+    language = pipeline.protocol.language
     ids = [token for turn in range(1, TURN) for token in _turn_ids(pipeline, turn)]
     pictures = [_picture(turn) for turn in range(1, TURN)]
     reused, again = [], []
@@ -114,7 +113,7 @@ def _first_token(chat: Conversation) -> tuple[float, int]:
 
 
 def _turn_ids(pipeline: GenLlavaPipeline, number: int) -> list[int]:
-    language = pipeline.language
+    language = pipeline.protocol.language
     noted = f"{layout.picture_prefix(number)} at the top left a large red circle, on white"
     size, said = language.tokens_per_image, "There are three shapes."
     return layout.exchange(language.tokenizer, _TEXT, [number], size, noted, said)

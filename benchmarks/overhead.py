@@ -17,7 +17,8 @@ from unittest.mock import patch
 from langgraph.graph import START, StateGraph
 from tqdm import tqdm
 
-from genllava import Conversation, GenLlavaPipeline
+from genllava import GenLlavaPipeline
+from genllava.protocols.shapes.conversation import Conversation
 from genllava_agent import VisualAgent
 
 TURNS: Final = 200

@@ -11,14 +11,14 @@ from genllava import checkpoints
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.generation_head import GenerationHead
 from genllava.image_decoder import ImageDecoder, load_diffusion, vision_language_of
-from genllava.part_loading import load_head, take_how
-from genllava.pipeline_genllava import GenLlavaPipeline
+from genllava.part_loading import Loaded, load_head, take_how
 from genllava.vision_language import VisionLanguage
+from genllava.vision_language.loading import load_processor
 
 Source = str | PathLike[str]
 
 
-def assemble(
+def load_parts(
     vlm: Source,
     decoder: Source | None = None,
     editor: Source | None = None,
@@ -30,8 +30,8 @@ def assemble(
     chat_template: str | None = None,
     tool_format: str | None = None,
     **options: Any,
-) -> GenLlavaPipeline:
-    """A pipeline of public checkpoints; it works at once, and is saved and loaded like any other.
+) -> Loaded:
+    """What `GenLlavaPipeline.assemble` is made of: public checkpoints, loaded and checked.
 
     Args:
         vlm: folder or hub id of an image-text-to-text model of transformers, or of a diffusers pipeline whose text
@@ -53,7 +53,7 @@ def assemble(
     """
     checkpoints.refuse_remote_code(options)
     how = take_how(options)
-    hub = {name: options.pop(name) for name in checkpoints.DOWNLOAD_OPTIONS if name in options}
+    hub: dict[str, Any] = {name: options.pop(name) for name in checkpoints.DOWNLOAD_OPTIONS if name in options}
     dtype = how.dtype(protocol)
     place: dict[str, Any] = {"torch_dtype": dtype, "device_map": how.device_map, "variant": how.variant, **hub}
     draws = None if decoder is None else load_diffusion(decoder, **place)
@@ -75,21 +75,20 @@ def assemble(
         head = load_head(checkpoints.resolve(head, hub), dtype, how.variant)
     if head is not None:
         _fit_head(head, reader, draws)
-    drawing_options = _drawing_options(options, draws, edits)
-    pipeline = GenLlavaPipeline(
-        vlm=reader.model,
-        processor=reader.processor,
-        decoder=draws,
-        editor=edits,
-        generation_head=head,
-        protocol=protocol,
-        bridge=bridge,
-        tool_format=tool_format,
-        drawing_options=drawing_options,
-    )
-    if how.device is not None:
-        pipeline.to(how.device)
-    return pipeline
+    parts = {
+        "vlm": reader.model,
+        "processor": reader.processor,
+        "decoder": draws,
+        "editor": edits,
+        "generation_head": head,
+    }
+    settings = {
+        "protocol": protocol,
+        "bridge": bridge,
+        "tool_format": tool_format,
+        "drawing_options": _drawing_options(options, draws, edits),
+    }
+    return Loaded(parts, settings, how.device)
 
 
 def _is_pipeline(source: Source) -> bool:
@@ -107,9 +106,11 @@ def _from_pipeline(
             "first argument, and this as decoder="
         )
     model, reader = found
-    return VisionLanguage.from_parts(
-        model, reader if processor is None else processor, chat_template=chat_template, tool_format=tool_format
-    )
+    if processor is not None:
+        reader = load_processor(processor, chat_template)
+    elif chat_template is not None:
+        reader.chat_template = chat_template
+    return VisionLanguage(model, reader, tool_format=tool_format)
 
 
 def _fit_head(head: GenerationHead, reader: VisionLanguage, decoder: Any) -> None:

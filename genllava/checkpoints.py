@@ -82,11 +82,10 @@ def read_index(folder: Path) -> dict[str, Any]:
     for name, value in index.items():
         if name.startswith("_") or not is_part(value):
             continue
-        if str(value[0]).split(".")[0] not in _LIBRARIES and value[0] != name:
+        nested = (folder / name / INDEX).is_file()  # its own loader looks at what is in it
+        if not nested and str(value[0]).split(".")[0] not in _LIBRARIES:
             raise CheckpointError(f"{folder}: {name} would be loaded from {value[0]}, which is not allowed")
         check_files(folder / name, f"{folder}: {name}")
-        if (folder / name / INDEX).is_file():
-            read_index(folder / name)
     return index
 
 

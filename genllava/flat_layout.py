@@ -31,18 +31,21 @@ def as_parts(folder: Path, index: dict[str, Any], options: dict[str, Any]) -> tu
         options.pop(name, None)
     assembled = bool(index.get("native_prompts"))
     dtype = how.dtype(None if assembled else "shapes")
-    given = {name: options.pop(name) for name in (*_OF_THE_DECODER, "edit_unet", "llava") if name in options}
-    inner = load_components(folder, index, (*_OF_THE_DECODER, "edit_unet"), dtype, given)
+    inside = (*_OF_THE_DECODER, "edit_unet")
+    given: dict[str, Any] = {name: options.pop(name) for name in (*inside, "llava") if name in options}
+    inner = load_components(folder, index, inside, dtype, given)
     edit_unet = inner.pop("edit_unet")
     if assembled:
         from diffusers import StableDiffusionInstructPix2PixPipeline, StableDiffusionPipeline
 
         bare = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
         edits = inner["unet"].config["in_channels"] == 2 * inner["vae"].config["latent_channels"]
-        decoder: Any = (StableDiffusionInstructPix2PixPipeline if edits else StableDiffusionPipeline)(**inner, **bare)
+        drawer: Any = StableDiffusionInstructPix2PixPipeline if edits else StableDiffusionPipeline
+        decoder = drawer(**inner, **bare)
         parts: dict[str, Any] = {"decoder": decoder}
         if edit_unet is not None:
-            parts["editor"] = StableDiffusionInstructPix2PixPipeline(**{**inner, "unet": edit_unet}, **bare)
+            editor: Any = StableDiffusionInstructPix2PixPipeline
+            parts["editor"] = editor(**{**inner, "unet": edit_unet}, **bare)
         protocol, reader = None, load_processor(folder / "processor")
     else:
         from genllava.protocols.shapes.decoder_pipeline import ShapesDecoderPipeline
@@ -62,4 +65,3 @@ def as_parts(folder: Path, index: dict[str, Any], options: dict[str, Any]) -> tu
         "protocol_options": {} if assembled else {name: index[name] for name in _OF_THE_PROTOCOL if name in index},
     }
     return settings, {**parts, **options, "torch_dtype": how.torch_dtype}
-

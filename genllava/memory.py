@@ -95,7 +95,7 @@ def precision_name(torch_dtype: str | torch.dtype | None) -> str:
 
 def gigabytes(size: int) -> str:
     """A size for people: "28.0 GB", "52 MB"."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.{0 if size >= 1e7 else 1}f} MB"
 
 
 def _container_free() -> list[int]:

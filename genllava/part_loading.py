@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +39,20 @@ class How:
         if self.torch_dtype is not None:
             return self.torch_dtype
         return torch.float32 if protocol == "shapes" else "auto"
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What a pipeline is made of.
+
+    Attributes:
+        parts, settings: keyword arguments of `GenLlavaPipeline`.
+        device: where it is to be put; None: it stays where it is.
+    """
+
+    parts: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    device: Any = None
 
 
 def take_how(options: dict[str, Any]) -> How:

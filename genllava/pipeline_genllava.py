@@ -9,7 +9,7 @@ from typing import Any, Unpack, overload
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
-from genllava import checkpoints, part_loading, saved_pipeline
+from genllava import assembly, checkpoints, part_loading, saved_pipeline
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.generation_head import GenerationHead
 from genllava.image_decoder import ImageDecoder
@@ -18,7 +18,8 @@ from genllava.options import CancelCheck, DrawingOptions, Seed
 from genllava.pipeline_output import Counters, Drawing, TurnOutput, Understanding
 from genllava.protocols import make_protocol
 from genllava.protocols.base import Protocol
-from genllava.protocols.chat_protocol import Parts
+from genllava.protocols.chat_protocol import ChatProtocol
+from genllava.protocols.parts import Parts
 from genllava.requests import Seen, pair_requests
 from genllava.vision_language import VisionLanguage
 
@@ -93,8 +94,8 @@ class GenLlavaPipeline(DiffusionPipeline):
     # --- the parts, as the protocols use them ---
 
     @property
-    def protocol(self) -> Protocol:
-        """How this language model is spoken to; made anew when a part or a setting is replaced."""
+    def protocol(self) -> Any:
+        """How this language model is spoken to, a `Protocol`; made anew when a part or a setting is replaced."""
         key = self._key()
         if self._made is None or self._made[0] != key:
             self._made = key, make_protocol(self)
@@ -119,14 +120,14 @@ class GenLlavaPipeline(DiffusionPipeline):
     @property
     def vision_language(self) -> VisionLanguage:
         """The language model by itself: `chat`, `score`, `query_states`."""
-        protocol: Any = self.protocol
-        return self.parts().vision_language if not hasattr(protocol, "parts") else protocol.parts.vision_language
+        protocol = self.protocol
+        return protocol.parts.vision_language if isinstance(protocol, ChatProtocol) else self.parts().vision_language
 
     @property
     def image_decoder(self) -> ImageDecoder | None:
         """The decoder and the editor by themselves: `generate`, `edit`."""
-        protocol: Any = self.protocol
-        return self.parts().image_decoder if not hasattr(protocol, "parts") else protocol.parts.image_decoder
+        protocol = self.protocol
+        return protocol.parts.image_decoder if isinstance(protocol, ChatProtocol) else self.parts().image_decoder
 
     # --- the verbs ---
 
@@ -158,7 +159,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         Raises:
             ImageRejected, InvalidRequest, Cancelled, NonFiniteError.
         """
-        answers = self.protocol.understand(pair_requests(images, question), cancel, sampling)
+        answers: list[Understanding] = self.protocol.understand(pair_requests(images, question), cancel, sampling)
         return answers[0] if isinstance(question, str) else answers
 
     @overload
@@ -189,7 +190,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         Raises:
             InvalidRequest, Cancelled, NonFiniteError.
         """
-        drawings = self.protocol.generate(pair_requests(None, prompt), plan, seed, options)
+        drawings: list[Drawing] = self.protocol.generate(pair_requests(None, prompt), plan, seed, options)
         return drawings[0] if isinstance(prompt, str) and len(drawings) == 1 else drawings
 
     @overload
@@ -226,7 +227,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         requests = pair_requests(image, instruction)
         if any(len(request.images) != 1 for request in requests):
             raise InvalidRequest("an edit needs one picture per instruction")
-        drawings = self.protocol.edit(requests, plan, seed, options)
+        drawings: list[Drawing] = self.protocol.edit(requests, plan, seed, options)
         return drawings[0] if isinstance(instruction, str) and len(drawings) == 1 else drawings
 
     def __call__(
@@ -250,17 +251,38 @@ class GenLlavaPipeline(DiffusionPipeline):
 
     # --- putting together, saving and loading ---
 
-    @staticmethod
+    @classmethod
     def assemble(
+        cls,
         vlm: str | PathLike[str],
         decoder: str | PathLike[str] | None = None,
         editor: str | PathLike[str] | None = None,
         **options: Any,
     ) -> GenLlavaPipeline:
-        """A pipeline of public checkpoints, without training; see `genllava.assembly.assemble`."""
-        from genllava.assembly import assemble
+        """A pipeline of public checkpoints; it works without training, and is saved and loaded like any other.
 
-        return assemble(vlm, decoder, editor, **options)
+        Args:
+            vlm: folder or hub id of an image-text-to-text model of transformers, or of a diffusers pipeline whose text
+                encoder is such a model (Qwen-Image-Edit, LongCat-Image): all three verbs then come from it.
+            decoder: folder or hub id of a diffusers pipeline that draws; None: the result only understands.
+            editor: of a diffusers pipeline that edits; None: the decoder edits by its image-to-image sibling.
+            **options: see `genllava.assembly.load_parts`: `generation_head`, `protocol`, `bridge`, `torch_dtype`,
+                `device`, `device_map`, `quantization_config`, `variant`, ..., and default options of every drawing.
+
+        Raises:
+            CheckpointError: a part cannot be read, or the parts do not fit together; the message names it.
+            NotEnoughMemory: the parts do not fit into the memory that is free.
+            InvalidRequest: `trust_remote_code`, or an option that does not exist.
+        """
+        return cls._of(assembly.load_parts(vlm, decoder, editor, **options))
+
+    @classmethod
+    def _of(cls, loaded: part_loading.Loaded) -> GenLlavaPipeline:
+        pipeline = cls(**loaded.parts, **loaded.settings)
+        if loaded.device is not None:
+            pipeline.to(loaded.device)
+        pipeline.protocol.after_loading()
+        return pipeline
 
     @classmethod
     def from_pretrained(
@@ -284,13 +306,8 @@ class GenLlavaPipeline(DiffusionPipeline):
         """
         checkpoints.refuse_remote_code(options)
         folder = checkpoints.resolve(pretrained_model_name_or_path, options)
-        loaded = saved_pipeline.load_saved(folder, options)
-        with checkpoints.reading(folder):
-            pipeline = cls(**loaded.parts, **loaded.settings)
+        pipeline = cls._of(saved_pipeline.load_saved(folder, options))
         pipeline.register_to_config(_name_or_path=str(folder))  # type: ignore[no-untyped-call]
-        if loaded.device is not None:
-            pipeline.to(loaded.device)
-        pipeline.protocol.after_loading()
         return pipeline
 
     def save_pretrained(  # type: ignore[override]

@@ -57,9 +57,7 @@ def pair_requests(images: Any, text: str | Sequence[str]) -> list[Request]:
         texts, shown = list(text), [None] * len(text) if images is None else images
     if not texts or not isinstance(shown, (list, tuple)) or len(shown) != len(texts):
         raise InvalidRequest("a list of requests needs a list of as many pictures")
-    return [
-        Request(check_text(words), tuple(listed(sources))) for words, sources in zip(texts, shown, strict=True)
-    ]
+    return [Request(check_text(words), tuple(listed(sources))) for words, sources in zip(texts, shown, strict=True)]
 
 
 def listed(images: Seen | Sequence[Seen] | None) -> list[Seen]:

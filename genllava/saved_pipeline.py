@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,25 +9,11 @@ from genllava.checkpoints import DOWNLOAD_OPTIONS, INDEX, is_part, read_index, r
 from genllava.errors import InvalidRequest
 from genllava.flat_layout import as_parts
 from genllava.image_decoder import load_diffusion
-from genllava.part_loading import load_components, load_head, take_how
+from genllava.part_loading import Loaded, load_components, load_head, take_how
 from genllava.vision_language.loading import load_model, load_processor
 
 PARTS: Final = ("vlm", "processor", "decoder", "editor", "generation_head")
 SETTINGS: Final = ("protocol", "bridge", "tool_format", "drawing_options", "protocol_options")
-
-
-@dataclass(slots=True)
-class Loaded:
-    """What a pipeline is made of.
-
-    Attributes:
-        parts, settings: keyword arguments of `GenLlavaPipeline`.
-        device: where it is to be put; None: it stays where it is.
-    """
-
-    parts: dict[str, Any] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
-    device: Any = None
 
 
 def load_saved(folder: Path, options: dict[str, Any]) -> Loaded:
@@ -44,8 +29,8 @@ def load_saved(folder: Path, options: dict[str, Any]) -> Loaded:
     if "llava" in index:
         index, options = as_parts(folder, index, options)
     how = take_how(options)
-    given = {name: options.pop(name) for name in PARTS if name in options}
-    settings = {name: index[name] for name in SETTINGS if name in index}
+    given: dict[str, Any] = {name: options.pop(name) for name in PARTS if name in options}
+    settings: dict[str, Any] = {name: index[name] for name in SETTINGS if name in index}
     settings |= {name: options.pop(name) for name in SETTINGS if name in options}
     inner = {name: options.pop(name) for name in _parts_of(folder / "decoder") if name in options}
     if unknown := sorted(set(options) - set(DOWNLOAD_OPTIONS)):

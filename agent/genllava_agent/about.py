@@ -2,108 +2,85 @@
 
 from __future__ import annotations
 
-import json
-import math
 import platform
-import struct
 from importlib import metadata
-from pathlib import Path
 from typing import Any, Final
 
-from genllava.errors import CheckpointError
+from genllava.memory import free_memory, gigabytes
+from genllava.model_info import PRECISIONS, model_info
 
 LIBRARIES: Final = ("torch", "transformers", "diffusers", "accelerate", "pillow")
 
 
-def describe(model: str | None) -> dict[str, Any]:
-    """Versions, devices and the parts of `model` (None: the shipped one).
+def describe(model: str | None, decoder: str | None = None, editor: str | None = None) -> dict[str, Any]:
+    """Versions, devices and the parts of `model` (None: the shipped one), and of what is put together with it.
 
     Raises:
-        CheckpointError: the model is not on this machine, or its files cannot be read.
+        CheckpointError: a model is not on this machine, or its files cannot be read.
     """
     from genllava import __version__
 
-    folder = _folder(model)
+    named = {"": model, "decoder": decoder, "editor": editor}
+    infos = {place: model_info(source) for place, source in named.items() if source is not None or not place}
+    parts = [
+        {
+            "part": f"{place}/{part.name}" if place else part.name,
+            "class": part.class_name,
+            "parameters": part.parameters,
+            "bytes": part.stored,
+            "licence": part.licence,
+            **({"note": part.note} if part.note else {}),
+        }
+        for place, info in infos.items()
+        for part in info.parts
+    ]
     return {
         "genllava": __version__,
         "python": platform.python_version(),
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
         "devices": _devices(),
-        "model": str(folder),
-        "parts": _parts(folder),
+        "model": ", ".join(str(info.folder) for info in infos.values()),
+        "parts": parts,
+        "memory": {name: sum(info.bytes[name] for info in infos.values()) for name in ("auto", *PRECISIONS)},
     }
 
 
 def table(report: dict[str, Any]) -> str:
     """`describe`'s answer for people."""
     libraries = ", ".join(f"{name} {version}" for name, version in report["libraries"].items())
+    rows = [(row["part"], row["class"], *_sizes(row), row["licence"]) for row in report["parts"]]
+    total = {name: sum(part[name] for part in report["parts"]) for name in ("parameters", "bytes")}
+    rows.append(("in all", "", *_sizes(total), ""))
+    heads = ("part", "class", "parameters", "in files", "licence")
+    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
     lines = [
         f"genllava {report['genllava']}, Python {report['python']}, {libraries}",
         f"devices: {', '.join(report['devices'])}",
         f"model: {report['model']}",
     ]
-    rows = [*report["parts"], _total(report["parts"])]
-    width = max(len(row["part"]) for row in rows)
-    kind = max(len(row["class"]) for row in rows)
-    lines += [
-        f"  {row['part']:<{width}}  {row['class']:<{kind}}  {row['parameters'] / 1e6:8.2f} M parameters"
-        f"  {row['bytes'] / 1e6:8.2f} MB"
-        for row in rows
-    ]
-    return "\n".join(lines)
+    for row in (heads, *rows):
+        cells = [f"{cell:{side}{width}}" for cell, side, width in zip(row, "<<>><", widths, strict=True)]
+        lines.append(f"  {'  '.join(cells)}".rstrip())
+    lines += [f"  {row['part']}: {row['note']}" for row in report["parts"] if "note" in row]
+    sizes = ", ".join(f"{gigabytes(report['memory'][name])} in {name}" for name in PRECISIONS)
+    return "\n".join([*lines, f"memory for the weights alone: {sizes}"])
 
 
-def _total(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "part": "in all",
-        "class": "",
-        "parameters": sum(part["parameters"] for part in parts),
-        "bytes": sum(part["bytes"] for part in parts),
-    }
-
-
-def _folder(model: str | None) -> Path:
-    if model is None:
-        from genllava.checkpoints import SHIPPED
-
-        if not (SHIPPED / "model_index.json").is_file():
-            raise CheckpointError("this installation has no shipped model")
-        return SHIPPED
-    if Path(model).is_dir():
-        return Path(model)
-    raise CheckpointError(f"{model} is not a folder on this machine; info reads only what is here")
+def _sizes(row: dict[str, Any]) -> tuple[str, str]:
+    count = row["parameters"]
+    named = f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.2f} M"
+    return (named, gigabytes(row["bytes"])) if count or row["bytes"] else ("", "")
 
 
 def _devices() -> list[str]:
     import torch
 
-    names = [f"cuda:{index} ({torch.cuda.get_device_name(index)})" for index in range(torch.cuda.device_count())]
+    named = {f"cuda:{index}": torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())}
     if torch.backends.mps.is_available():
-        names.append("mps")
-    return [*names, f"cpu ({torch.get_num_threads()} threads)"]
-
-
-def _parts(folder: Path) -> list[dict[str, Any]]:
-    try:
-        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-        return [
-            {"part": name, "class": value[1], **_weights(folder / name)}
-            for name, value in sorted(index.items())
-            if isinstance(value, list) and len(value) == 2 and value[1] is not None
-        ]
-    except (OSError, ValueError, KeyError, struct.error) as error:
-        raise CheckpointError(f"cannot read {folder}: {error}") from None
-
-
-def _weights(folder: Path) -> dict[str, int]:
-    """Numbers and bytes in the safetensors files of `folder`, from their headers."""
-    parameters = size = 0
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > path.stat().st_size:
-                raise ValueError(f"{path.name} is not a safetensors file")
-            header = json.loads(file.read(length))
-        parameters += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-        size += path.stat().st_size
-    return {"parameters": parameters, "bytes": size}
+        named["mps"] = "Apple"
+    named["cpu"] = f"{torch.get_num_threads()} threads"
+    free = {device: free_memory(torch.device(device)) for device in named}
+    return [
+        f"{device} ({name}{'' if free[device] is None else f', {gigabytes(free[device] or 0)} free'})"
+        for device, name in named.items()
+    ]

@@ -154,7 +154,7 @@ class VisualAgent:
         Raises:
             ThreadNotFound: there is none of that name.
         """
-        from genllava.protocols.shapes.requests import listed
+        from genllava.requests import listed
         from genllava_agent.threads import Thread, new_name
 
         if must_exist and (name is None or not self.store.exists(name)):

@@ -14,7 +14,7 @@ from genllava.protocols.shapes.sentences import plain_sentences
 from genllava.protocols.shapes.tokens import I2T
 
 if TYPE_CHECKING:
-    from genllava import Conversation
+    from genllava.protocols.shapes.conversation import Conversation
     from genllava_agent.history import History
 
 _ASKS: Final = re.compile(r"which .+ do you mean\?", re.IGNORECASE)

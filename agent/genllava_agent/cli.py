@@ -7,13 +7,33 @@ Nothing heavy is imported until a command needs it: `genllava --help` must stay 
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genllava_agent.reporting import DECLINED, OneLineErrors, stop
+from genllava_agent.cli_options import (
+    AsJson,
+    Decoder,
+    Device,
+    Dtype,
+    Editor,
+    Guidance,
+    Height,
+    ImageGuidance,
+    Model,
+    NegativePrompt,
+    Out,
+    Overwrite,
+    Picture,
+    Seed,
+    Steps,
+    Width,
+)
+from genllava_agent.command_steps import deliver, given, load, print_json, read, say
+from genllava_agent.reporting import OneLineErrors, stop
 
 if TYPE_CHECKING:
     from genllava import Drawing, Understanding
@@ -25,33 +45,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="One model that answers questions about pictures, draws them from words, and edits them.",
 )
-
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model", "-m", help="Folder of a saved model, or owner/name on the hub. Default: the shipped model."
-    ),
-]
-Device = Annotated[
-    str | None,
-    typer.Option("--device", help="cpu, cuda, cuda:1, mps, xpu. Default: a GPU where there is one."),
-]
-Seed = Annotated[
-    int | None,
-    typer.Option("--seed", min=0, max=2**63 - 1, help="The same seed draws the same picture. Default: a new one."),
-]
-Steps = Annotated[int | None, typer.Option("--steps", min=1, max=1000, help="Denoising steps. Default: the model's.")]
-Guidance = Annotated[
-    float | None,
-    typer.Option("--guidance", min=0.0, max=100.0, help="How strictly to follow the words. Default: the model's."),
-]
-ImageGuidance = Annotated[
-    float | None,
-    typer.Option("--image-guidance", min=0.0, max=100.0, help="How closely to keep the picture. Default: the model's."),
-]
-Out = Annotated[Path, typer.Option("--output", "-o", help="File to write: .png, .jpg or .webp.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Picture = Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP or GIF file.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -73,19 +66,21 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Contact sheet to write.")] = Path("genllava-demo.png"),
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31, help="Another seed, other pictures.")] = 7,
     model: Model = None,
+    decoder: Decoder = None,
+    editor: Editor = None,
+    dtype: Dtype = None,
     device: Device = None,
 ) -> None:
     """Ask, draw, edit and converse, and write a contact sheet of it all."""
-    from genllava_agent.inputs import check_device, check_model
     from genllava_agent.outputs import check_picture_output
+    from genllava_agent.user_config import choose
 
     target = check_picture_output(output)
-    check_model(model)
-    check_device(device)
+    choice = choose(model, decoder, editor, dtype, device)
 
     from genllava_agent.demo import run
 
-    run(target, seed=seed, model=model, device=device)
+    run(target, seed=seed, choice=choice)
 
 
 @app.command()
@@ -93,37 +88,40 @@ def understand(
     image: Picture,
     question: Annotated[str, typer.Argument(help="What to ask about the picture.")],
     model: Model = None,
+    decoder: Decoder = None,
+    editor: Editor = None,
+    dtype: Dtype = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer a QUESTION about the picture in the file IMAGE."""
-    from genllava_agent.inputs import check_device, check_model, check_request, read_picture
+    from genllava_agent.inputs import check_request
+    from genllava_agent.user_config import choose
 
     check_request(question, "question")
-    check_model(model)
-    check_device(device)
-    picture = read_picture(image)
+    choice = choose(model, decoder, editor, dtype, device)
+    picture = read(image)
 
-    from genllava_agent.loading import load_pipeline
     from genllava_agent.progress import Progress
 
     with Progress() as progress:
-        progress.stage("loading the model")
-        pipeline = load_pipeline(model, device)
+        pipeline = load(choice, progress)
         progress.stage("looking")
         started = time.perf_counter()
         result: Understanding = pipeline.understand(picture, question)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "answer": result.text,
                 "seen": result.seen,
+                "unsure": result.unsure,
                 "task_probabilities": result.task_probabilities,
                 "seconds": round(time.perf_counter() - started, 3),
             }
         )
     else:
         typer.echo(result.text)
+        say(result.unsure)
 
 
 @app.command()
@@ -133,30 +131,41 @@ def generate(
     seed: Seed = None,
     steps: Steps = None,
     guidance: Guidance = None,
+    negative_prompt: NegativePrompt = None,
+    height: Height = None,
+    width: Width = None,
     model: Model = None,
+    decoder: Decoder = None,
+    editor: Editor = None,
+    dtype: Dtype = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
     """Draw the picture that PROMPT describes."""
-    from genllava_agent.inputs import check_device, check_model, check_request
+    from genllava_agent.inputs import check_request
     from genllava_agent.outputs import check_picture_output
+    from genllava_agent.user_config import choose
 
     check_request(prompt, "prompt")
-    options = _given(seed=seed, num_inference_steps=steps, guidance_scale=guidance)
-    check_model(model)
-    check_device(device)
+    options = given(
+        seed=seed,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        negative_prompt=negative_prompt,
+        height=height,
+        width=width,
+    )
+    choice = choose(model, decoder, editor, dtype, device)
     target = check_picture_output(output)
 
-    from genllava_agent.loading import load_pipeline
     from genllava_agent.progress import Progress
 
     with Progress() as progress:
-        progress.stage("loading the model")
-        pipeline = load_pipeline(model, device)
+        pipeline = load(choice, progress)
         progress.stage("planning")
         started = time.perf_counter()
         drawing: Drawing = pipeline.generate(prompt, callback_on_step_end=progress.on_step, **options)
-    _deliver(drawing, target, output, time.perf_counter() - started, as_json)
+    deliver(drawing, target, output, time.perf_counter() - started, as_json)
 
 
 @app.command()
@@ -168,36 +177,42 @@ def edit(
     steps: Steps = None,
     guidance: Guidance = None,
     image_guidance: ImageGuidance = None,
+    negative_prompt: NegativePrompt = None,
+    overwrite: Overwrite = False,
     model: Model = None,
+    decoder: Decoder = None,
+    editor: Editor = None,
+    dtype: Dtype = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
     """Change the picture in the file IMAGE as INSTRUCTION says."""
-    from genllava_agent.inputs import check_device, check_model, check_request, read_picture
-    from genllava_agent.outputs import check_picture_output
+    from genllava_agent.inputs import check_request
+    from genllava_agent.outputs import check_other_file, check_picture_output
+    from genllava_agent.user_config import choose
 
     check_request(instruction, "instruction")
-    options = _given(
+    options = given(
         seed=seed,
         num_inference_steps=steps,
         guidance_scale=guidance,
         image_guidance_scale=image_guidance,
+        negative_prompt=negative_prompt,
     )
-    check_model(model)
-    check_device(device)
-    picture = read_picture(image)
+    choice = choose(model, decoder, editor, dtype, device)
+    picture = read(image)
     target = check_picture_output(output)
+    if not overwrite:
+        check_other_file(target, image)
 
-    from genllava_agent.loading import load_pipeline
     from genllava_agent.progress import Progress
 
     with Progress() as progress:
-        progress.stage("loading the model")
-        pipeline = load_pipeline(model, device)
+        pipeline = load(choice, progress)
         progress.stage("planning")
         started = time.perf_counter()
         drawing: Drawing = pipeline.edit(picture, instruction, callback_on_step_end=progress.on_step, **options)
-    _deliver(drawing, target, output, time.perf_counter() - started, as_json)
+    deliver(drawing, target, output, time.perf_counter() - started, as_json)
 
 
 @app.command()
@@ -223,25 +238,28 @@ def chat(
     ] = None,
     no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Show no pictures in the terminal.")] = False,
     model: Model = None,
+    decoder: Decoder = None,
+    editor: Editor = None,
+    dtype: Dtype = None,
     device: Device = None,
 ) -> None:
     """Talk with the model; /help lists commands. Without a terminal, every line of stdin is a request."""
-    from genllava_agent.inputs import check_device, check_model, check_store, check_thread, read_picture
+    from genllava_agent.inputs import check_file, check_store, check_thread
     from genllava_agent.settings import checked
+    from genllava_agent.user_config import choose
 
-    check_model(model)
-    check_device(device)
+    choice = choose(model, decoder, editor, dtype, device)
     check_thread(thread)
     check_store(store)
-    options = _given(seed=seed, verify=verify, approve=tuple(approve or ()))
+    options = given(seed=seed, verify=verify, approve=tuple(approve or ()))
     checked(options)
     for path in images or ():
-        read_picture(path)
+        read(check_file(path))
 
     from genllava_agent.terminal.chat import converse
 
     attached = [str(Path(path).absolute()) for path in images or ()]
-    code = converse(thread, store, model, device, attached, shows_pictures=not no_pictures, options=options)
+    code = converse(thread, store, choice, attached, shows_pictures=not no_pictures, options=options)
     if code:
         raise typer.Exit(code)
 
@@ -254,9 +272,9 @@ def evaluate(
     suites: Annotated[
         list[str] | None, typer.Option("--suite", help="Only suites whose name starts so; may be repeated.")
     ] = None,
-    conditioner: Annotated[
+    bridge: Annotated[
         str | None,
-        typer.Option("--conditioner", help="What steers the decoder: head or caption. Default: the model's."),
+        typer.Option("--bridge", help="What steers the decoder: head or caption. Default: the model's."),
     ] = None,
     model: Model = None,
     device: Device = None,
@@ -267,19 +285,21 @@ def evaluate(
 
     if split not in ("test", "dev"):
         stop(f"error: unknown split {split!r}: test or dev", 2)
-    if conditioner not in (None, "head", "caption"):
-        stop(f"error: unknown conditioner {conditioner!r}: head or caption", 2)
+    if bridge not in (None, "head", "caption"):
+        stop(f"error: unknown bridge {bridge!r}: head or caption", 2)
     check_model(model)
     check_device(device)
     target = check_output(json_path) if json_path is not None else None
 
-    from genllava_agent.loading import load_pipeline
+    from genllava_agent.loading import keep_quiet, load_pipeline
+
+    keep_quiet()  # before the libraries are loaded, which warn while they are
     from genllava_finetune.evaluate import command
 
     names = command.select(suites or None)
     pipeline = load_pipeline(model, device)
-    if conditioner is not None:
-        pipeline.register_to_config(conditioner=conditioner)  # type: ignore[no-untyped-call]
+    if bridge is not None:
+        pipeline.register_to_config(bridge=bridge)  # type: ignore[no-untyped-call]
     command.run(pipeline, split, n, names, target)
 
 
@@ -301,54 +321,39 @@ def finetune(
 
 
 @app.command()
-def info(model: Model = None, as_json: AsJson = False) -> None:
-    """Say what is installed, and what the model is made of."""
-    from genllava_agent.inputs import check_model
+def info(
+    named: Annotated[str | None, typer.Argument(metavar="MODEL", help="The same as --model.")] = None,
+    model: Model = None,
+    decoder: Decoder = None,
+    editor: Editor = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is installed, and what a model is made of: its parts, licences and sizes, without loading it."""
+    from genllava_agent.user_config import choose
 
-    check_model(model)
+    if named is not None and model is not None:
+        stop("error: give the model once, as MODEL or as --model", 2)
+    choice = choose(named or model, decoder, editor)
 
     from genllava_agent.about import describe, table
 
-    report = describe(model)
+    report = describe(choice.model, choice.decoder, choice.editor)
     typer.echo(json.dumps(report, indent=2) if as_json else table(report))
 
 
-def _given(**options: Any) -> dict[str, Any]:
-    """The options that were given; what was not is the model's to decide."""
-    return {name: value for name, value in options.items() if value is not None}
+def _let_threads_sleep() -> None:
+    """Let torch's threads wait for each other asleep.
 
-
-def _print_json(report: dict[str, Any]) -> None:
-    typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
-
-
-def _deliver(drawing: Drawing, target: Path, shown: Path, seconds: float, as_json: bool) -> None:
-    """Write and announce a drawing; where the model answered with words, print them and leave with 1."""
-    if drawing.image is not None:
-        from genllava_agent.outputs import write_picture
-
-        write_picture(target, drawing.image)
-    if as_json:
-        _print_json(
-            {
-                "output": str(shown) if drawing.image is not None else None,
-                "text": drawing.text,
-                "plan": drawing.plan,
-                "seen": drawing.seen,
-                "seed": drawing.seed,
-                "seconds": round(seconds, 3),
-            }
-        )
-    elif drawing.image is not None:
-        typer.echo(f"{shown}: {drawing.plan} (seed {drawing.seed}, {seconds:.1f} s)")
-    else:
-        typer.echo(drawing.text)
-    if drawing.image is None:
-        raise typer.Exit(DECLINED)
+    By default they wait spinning, and on a machine with other work that takes the time of those that are waited for.
+    To be called before torch is loaded; settings of the user's own stay.
+    """
+    if not any(name.startswith(("OMP_", "GOMP_", "KMP_")) for name in os.environ):
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
 def main() -> None:
     """Run the command line; the entry point of the `genllava` script."""
+    _let_threads_sleep()
     app(prog_name="genllava")
 
 

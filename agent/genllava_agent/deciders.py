@@ -1,8 +1,7 @@
-"""Who chooses what is done next: the model by its task tokens, the model by scoring words, or a chat model."""
+"""Who chooses what is done next: the model by its task tokens or by calling tools, or another chat model."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -11,10 +10,11 @@ from genllava.protocols.shapes.layout import phrases
 from genllava_agent.answers import lost_picture, unknown_picture
 from genllava_agent.records import Kind
 from genllava_agent.state import Action, AgentState
-from genllava_agent.workers import KINDS, TASK_TOKENS, StreamWorker, VerbWorker, Worker
+from genllava_agent.workers import KINDS, TASK_TOKENS, StreamWorker, Worker, has_stream
 
 if TYPE_CHECKING:
-    from genllava import Conversation, GenLlavaPipeline
+    from genllava import GenLlavaPipeline
+    from genllava.protocols.shapes.conversation import Conversation
     from genllava_agent.session import Session
 
 FINISH: Final = "</s>"
@@ -69,8 +69,12 @@ def speaks(decider: Decider) -> bool:
 
 
 def default_decider(pipeline: GenLlavaPipeline) -> Decider:
-    """Task tokens, where the model has learnt them."""
-    return LabelScoring() if pipeline.config["native_prompts"] else TaskTokens()
+    """Task tokens, where the model has a stream of its own; other models decide by calling tools."""
+    if has_stream(pipeline):
+        return TaskTokens()
+    from genllava_agent.planner.own_model import OwnModel
+
+    return OwnModel(pipeline)
 
 
 def as_decider(given: Any) -> Decider | None:
@@ -131,55 +135,3 @@ def _things(conversation: Conversation) -> int:
     """How many things there are in the picture that shows most, by what is noted of the pictures."""
     noted = [phrases(caption) for caption in conversation.captions.values()]
     return max((sum(not phrase.startswith("on ") for phrase in each) for each in noted), default=0)
-
-
-LABELS: Final[dict[Kind, str]] = {
-    "understand": "answer in words",
-    "generate": "draw a new picture",
-    "edit": "edit the picture",
-}
-
-
-class LabelScoring:
-    """For a language model without task tokens: how likely it finds each label in words; one action a turn."""
-
-    worker: Worker = VerbWorker()
-
-    def decide(self, session: Session, state: AgentState, possible: list[Kind], may_finish: bool) -> Decision:
-        if may_finish:
-            return Decision(None, probabilities={FINISH: 1.0})
-        kinds = [kind for kind in possible if kind in LABELS]
-        question = (
-            f"A user says: {state['request'].text!r}. What should be done: "
-            + ", or ".join(LABELS[kind] for kind in kinds)
-            + "? Reply with one of these."
-        )
-        scores = score_labels(session.engine.pipeline, question, [LABELS[kind] for kind in kinds])
-        total = sum(math.exp(score) for score in scores)
-        pairs = zip(kinds, (math.exp(score) / total for score in scores), strict=True)
-        ranked = sorted(pairs, key=lambda pair: -pair[1])
-        probabilities = {TASK_TOKENS[kind]: probability for kind, probability in ranked}
-        return Decision(action_for(ranked[0][0], state, probabilities), probabilities=probabilities)
-
-
-def score_labels(pipeline: Any, question: str, labels: list[str]) -> list[float]:
-    """Mean log-likelihood of the tokens of each label as an answer to `question`."""
-    import torch
-
-    from genllava.protocols.shapes import layout, native
-    from genllava.protocols.shapes.stream import TokenStream
-
-    language = pipeline.language
-    stream = TokenStream(language)
-    stream.append(0, native.prompt_ids(language, question, 0))
-    with torch.no_grad():
-        stream.logits()
-        scores = []
-        for label in labels:
-            row, total = stream.select([0]), 0.0
-            ids = layout.text_ids(language.tokenizer, label)
-            for token in ids:
-                total += float(row.logits()[0].log_softmax(0)[token])
-                row.append(0, [token])
-            scores.append(total / len(ids))
-    return scores

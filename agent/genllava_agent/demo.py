@@ -18,6 +18,7 @@ from genllava_agent.outputs import write_picture
 
 if TYPE_CHECKING:
     from genllava import Drawing, GenLlavaPipeline, Understanding
+    from genllava_agent.user_config import ModelChoice
 
 T = TypeVar("T")
 
@@ -63,10 +64,11 @@ def example_picture() -> Image.Image:
     return image.resize((320, 320), Image.Resampling.LANCZOS)
 
 
-def run(target: Path, seed: int, model: str | None, device: str | None) -> None:
+def run(target: Path, seed: int, choice: ModelChoice) -> None:
     """Do all of it, say what is being done and how long it took, and write the contact sheet to `target`."""
     started = time.perf_counter()
-    pipeline = _announce("loading the model", partial(load_pipeline, model, device), lambda _: "ready")
+    load = partial(load_pipeline, choice.model, choice.device, **choice.others)
+    pipeline = _announce("loading the model", load, lambda _: "ready")
     picture = example_picture()
     sections = [
         _questions(pipeline, picture),

@@ -108,7 +108,3 @@ class Engine:
             while len(self._captions) > _CAPTIONS:
                 del self._captions[next(iter(self._captions))]
         return caption
-
-    def view(self, image: Image.Image) -> Image.Image:
-        """A picture as the model sees it."""
-        return self.pipeline.picture(image).image

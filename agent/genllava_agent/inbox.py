@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from genllava.errors import ImageRejected, InvalidRequest
 from genllava.images import load_image
-from genllava.protocols.shapes.requests import check_text
+from genllava.requests import check_text
 from genllava_agent.pictures import ThreadImage
 from genllava_agent.records import ImageRecord, Request, image_name
 from genllava_agent.session import Session

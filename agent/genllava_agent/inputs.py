@@ -7,7 +7,7 @@ import stat
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from genllava.errors import CheckpointError, ImageRejected, InvalidRequest
 
@@ -63,37 +63,46 @@ def read_picture(path: str) -> Image.Image:
     if not stat.S_ISREG(mode):
         raise ImageRejected(f"{path} is not a regular file")
 
-    from genllava.images import load_image
+    return _admitted(path, path)
 
-    try:
-        with warnings.catch_warnings():  # Pillow warns of metadata that it cannot read
-            warnings.simplefilter("ignore")
-            return load_image(path)
-    except ImageRejected as error:
-        raise ImageRejected(f"{path}: {error}") from None
-    except OSError as error:
-        raise ImageRejected(f"cannot read {path}: {_why(error)}") from None
+
+def check_file(path: str) -> str:
+    """`path` if it may name a file of a conversation, in which standard input is for requests.
+
+    Raises:
+        ImageRejected: it is "-".
+    """
+    if path == STDIN:
+        raise ImageRejected("a chat reads requests from standard input, and no pictures: give the name of a file")
+    return path
 
 
 def _read_stdin() -> Image.Image:
     if sys.stdin is None or sys.stdin.isatty():
         raise ImageRejected("there is no picture on standard input: pipe one in, or give the name of a file")
 
+    return _admitted(sys.stdin.buffer, "standard input")
+
+
+def _admitted(source: str | BinaryIO, named: str) -> Image.Image:
     from genllava.images import load_image
 
     try:
-        return load_image(sys.stdin.buffer)
+        with warnings.catch_warnings():  # Pillow warns of metadata that it cannot read
+            warnings.simplefilter("ignore")
+            return load_image(source)
     except ImageRejected as error:
-        raise ImageRejected(f"standard input: {error}") from None
+        raise ImageRejected(f"{named}: {error}") from None
 
 
-def check_model(model: str) -> str:
-    """`model` if it can name one: a folder with a saved pipeline or a vision-language model, or `owner/name` on the hub.
+def check_model(model: str | None) -> str | None:
+    """`model` if it can name one: a folder with a saved pipeline or vision-language model, or `owner/name` on the hub;
+    None is the shipped one.
 
     Raises:
         CheckpointError: anything else.
     """
-    return _check_source(model, "model", ("model_index.json", "config.json"))
+    return None if model is None else _check_source(model, "model", ("model_index.json", "config.json"))
 
 
 def check_part(source: str, kind: str) -> str:
@@ -123,13 +132,13 @@ def _check_source(source: str, kind: str, files: tuple[str, ...]) -> str:
     return source
 
 
-def check_device(device: str) -> str:
-    """`device` if it is the name of one; whether the machine has it is found out when torch is there.
+def check_device(device: str | None) -> str | None:
+    """`device` if it is the name of one, or None; whether the machine has it is found out when torch is there.
 
     Raises:
         InvalidRequest: not a device name.
     """
-    if not _DEVICE.fullmatch(device):
+    if device is not None and not _DEVICE.fullmatch(device):
         raise InvalidRequest(f"unknown device {device!r}: cpu, cuda, cuda:1, mps or xpu")
     return device
 

@@ -16,7 +16,8 @@ from genllava_agent.records import ImageRecord, Turn
 
 if TYPE_CHECKING:
     from genllava import Drawing, GenLlavaPipeline
-    from genllava.protocols.shapes.conversation import Conversation, Mark
+    from genllava.protocols.shapes.conversation import Conversation
+    from genllava.protocols.shapes.conversation_state import Mark
     from genllava_agent.history import History
 
 MAX_BYTES: Final = 2_000_000_000

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genllava.errors import CheckpointError, GenLlavaError, InvalidRequest
@@ -14,30 +16,43 @@ if TYPE_CHECKING:
     from genllava import GenLlavaPipeline
 
 
-def load_pipeline(model: str | None, device: str | None, quiet: bool = True) -> GenLlavaPipeline:
-    """The pipeline of `model` (None: the shipped one) on `device` (None: a GPU where there is one).
+def load_pipeline(
+    model: str | None,
+    device: str | None,
+    quiet: bool = True,
+    *,
+    decoder: str | None = None,
+    editor: str | None = None,
+    dtype: str | None = None,
+) -> GenLlavaPipeline:
+    """The pipeline of `model` on `device` (None: a GPU where there is one).
 
     Args:
+        model: a saved pipeline, or a vision-language model, which is then put together with `decoder` and `editor`, and
+            without them only understands. None: the shipped one.
         quiet: keep libraries and warnings silent, for good: for commands, and not inside of other programs.
+        decoder, editor: diffusers pipelines.
+        dtype: of the weights. None: on a GPU as they were saved, on a CPU float32; the shipped model is always float32.
 
     Raises:
         CheckpointError: there is no such model, or it cannot be read.
-        InvalidRequest: this machine has no such device.
+        NotEnoughMemory: it does not fit.
+        InvalidRequest: this machine has no such device; or a decoder for a model that has its own.
     """
     if quiet:
-        _quiet()
+        keep_quiet()
     import torch
-
-    from genllava import GenLlavaPipeline
 
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.empty(0, device=place)
     except (RuntimeError, AssertionError, NotImplementedError):
         raise InvalidRequest(f"this machine has no usable device {place!r}") from None
+    if dtype is None and torch.device(place).type == "cpu":
+        dtype = "float32"
     try:
         with _no_bars():
-            pipeline = GenLlavaPipeline.from_pretrained(model)
+            return _load(model, place, decoder, editor, dtype)
     except GenLlavaError:
         raise
     except (OSError, ValueError, KeyError) as error:
@@ -45,8 +60,35 @@ def load_pipeline(model: str | None, device: str | None, quiet: bool = True) -> 
         raise CheckpointError(
             f"cannot load model {model!r}: {reason[0] if reason else type(error).__name__}"
         ) from error
-    pipeline.to(place)
-    return pipeline
+
+
+def _load(
+    model: str | None, place: str, decoder: str | None, editor: str | None, dtype: str | None
+) -> GenLlavaPipeline:
+    from genllava import GenLlavaPipeline
+
+    if model is None or _is_saved_pipeline(model):
+        if decoder is not None or editor is not None:
+            raise InvalidRequest(
+                f"{model or 'the shipped model'} has a decoder of its own: leave out --decoder and --editor, or give a "
+                "vision-language model as --model"
+            )
+        return GenLlavaPipeline.from_pretrained(model, torch_dtype=dtype, device=place)
+    return GenLlavaPipeline.assemble(model, decoder, editor, torch_dtype=dtype or "auto", device=place)
+
+
+def _is_saved_pipeline(model: str) -> bool:
+    """Whether a folder or hub id holds a `GenLlavaPipeline`, and not a model of another kind."""
+    index = Path(model) / "model_index.json"
+    if not Path(model).is_dir():
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError
+
+        try:
+            index = Path(hf_hub_download(model, index.name))
+        except EntryNotFoundError:  # a vision-language model has none; what cannot be reached fails when it is loaded
+            return False
+    return index.is_file() and json.loads(index.read_text(encoding="utf-8")).get("_class_name") == "GenLlavaPipeline"
 
 
 @contextmanager
@@ -65,7 +107,7 @@ def _no_bars() -> Iterator[None]:
             library.enable_progress_bar()
 
 
-def _quiet() -> None:
+def keep_quiet() -> None:
     """Keep the libraries' own bars, notices and warnings out of what the command prints."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")

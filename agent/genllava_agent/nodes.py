@@ -369,7 +369,9 @@ class Nodes:
 
         again = session.trials[0].drawing if session.trials else None
         options = session.settings.drawing_options() | {"cancel": session.interrupted}
-        options["callback_on_step_end"] = session.on_step(runtime.stream_writer, attempt)
+        source = session.known(state).get(action.image or state.get("focus") or "") if action.kind == "edit" else None
+        aspect = 1.0 if source is None else source.width / source.height
+        options["callback_on_step_end"] = session.on_step(runtime.stream_writer, attempt, aspect)
         worker, seed = self.engine.decider.worker, session.next_seed()
         try:
             with session.work(state) as meter:

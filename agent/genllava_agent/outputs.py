@@ -58,6 +58,16 @@ def check_picture_output(path: Path) -> Path:
     return check_output(path)
 
 
+def check_other_file(target: Path, source: str) -> None:
+    """See that writing `target` does not replace the picture that is worked from.
+
+    Raises:
+        InvalidRequest: it would.
+    """
+    if target.exists() and Path(source).exists() and target.samefile(source):
+        raise InvalidRequest(f"the output would replace {source} itself: give another name, or --overwrite")
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace `path` by a file with `data`: after a crash it holds the old bytes or the new ones.
 

@@ -17,17 +17,15 @@ def shown_at(step: int, total: int, previews: int) -> bool:
     return previews > 0 and (step * previews) // total > ((step - 1) * previews) // total
 
 
-def preview(pipeline: Any, latents: Tensor) -> Image.Image | None:
-    """What latents [B, C, h, w] look like now, the first of them; None while they are nothing that can be shown."""
-    import torch
+def preview(decoder: Any, latents: Tensor, aspect: float) -> Image.Image | None:
+    """What latents of a diffusers pipeline look like now, the first of them; None where that cannot be shown.
 
-    from genllava.errors import NonFiniteError
-    from genllava.protocols.shapes import latents as image_decoder
+    Args:
+        aspect: width by height of the picture.
+    """
+    from genllava.image_decoder.preview import preview as decoded
 
-    try:
-        with torch.no_grad():
-            image = image_decoder.decode(pipeline.vae, latents[:1])[0]
-    except NonFiniteError:
-        return None  # a rough picture may be out of range where the finished one is not
-    image.thumbnail((SIDE, SIDE))
+    image = decoded(decoder, latents, aspect)
+    if image is not None:
+        image.thumbnail((SIDE, SIDE))
     return image

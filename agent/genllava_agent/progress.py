@@ -55,11 +55,13 @@ class Progress:
             print(text, file=sys.stderr, flush=True)
 
     @property
-    def on_step(self) -> Callable[[int, int, Any], None]:
-        """A callback for `callback_on_step_end`: (step done, steps in all, latents)."""
+    def on_step(self) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
+        """A callback for `callback_on_step_end`, as diffusers calls it."""
 
-        def update(step: int, total: int, latents: Any) -> None:
+        def update(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             if self._bar is not None and self._task is not None:
-                self._bar.update(self._task, description="drawing", total=total, completed=step)
+                total = getattr(pipeline, "num_timesteps", None)
+                self._bar.update(self._task, description="drawing", total=total, completed=step + 1)
+            return tensors
 
         return update

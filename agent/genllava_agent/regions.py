@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from genllava.errors import InvalidRequest
-from genllava.images import border_color, difference, unletterbox
+from genllava.images import border_color, difference
 from genllava_agent.errors import UnknownImage
 from genllava_agent.inbox import admitted
 from genllava_agent.records import ImageRecord, Region, image_name
@@ -132,7 +132,6 @@ def put_back(whole: Image.Image, part: Image.Image, edited: Image.Image, mask: M
     """`whole` with what was edited in its `part`: where the region was, and where the edit put something else."""
     from scipy import ndimage
 
-    edited = unletterbox(edited, whole.size)
     differs = difference(edited, part) > _ALIKE
     changed = ndimage.binary_opening(differs, iterations=1)  # the decoder's faint noise is no change
     taken = mask | ndimage.binary_dilation(changed, iterations=_RIM)

@@ -40,6 +40,11 @@ def stop(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def note(message: str) -> None:
+    """Write what the user should know, and what is no error, as one line on stderr."""
+    typer.echo(f"note: {one_line(message)}", err=True)
+
+
 class OneLineErrors(TyperGroup):
     """A command group that turns every exception of its commands into one line and an exit code."""
 
@@ -62,9 +67,9 @@ def _stop_for(error: BaseException) -> NoReturn:
     if isinstance(error, typer.Abort):
         stop("interrupted", INTERRUPTED)
 
-    from genllava.errors import CheckpointError, GenLlavaError, ImageRejected, InvalidRequest
+    from genllava.errors import CheckpointError, GenLlavaError, ImageRejected, InvalidRequest, NotEnoughMemory
 
-    if isinstance(error, (CheckpointError, ImageRejected, InvalidRequest)):
+    if isinstance(error, (CheckpointError, ImageRejected, InvalidRequest, NotEnoughMemory)):
         stop(f"error: {error}", BAD_INPUT)
     if os.environ.get(TRACEBACK_VARIABLE):
         traceback.print_exception(error)

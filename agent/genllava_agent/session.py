@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from genllava.errors import Cancelled, InvalidRequest
+from genllava.options import StepCallback
 from genllava_agent.events import Preview
 from genllava_agent.records import ImageRecord, Region, Step, image_name
 from genllava_agent.settings import TurnSettings
@@ -21,8 +22,9 @@ from genllava_agent.verification import Comparison
 if TYPE_CHECKING:
     from PIL import Image
 
-    from genllava import Conversation, Drawing
-    from genllava.protocols.shapes.conversation import Mark
+    from genllava import Drawing
+    from genllava.protocols.shapes.conversation import Conversation
+    from genllava.protocols.shapes.conversation_state import Mark
     from genllava_agent.engine import Engine
     from genllava_agent.history import History
     from genllava_agent.live import Standing
@@ -112,7 +114,7 @@ class Session:
         if record.id in self._drawn:
             return self._drawn[record.id]
         latents = None if record.latents is None else self.artifacts.latents(record.latents)
-        image, caption = self.engine.view(self.image(record)), record.caption or ""
+        image, caption = self.image(record), record.caption or ""
         return Drawing(image, None, record.plan, record.seed or 0, latents=latents, caption=caption)
 
     def remember(self, record: ImageRecord, drawing: Drawing) -> None:
@@ -240,13 +242,19 @@ class Session:
         """Asked by the model before every token and every step of drawing."""
         return self._watch is not None and self._watch.asked()
 
-    def on_step(self, tell: Callable[[Any], None], attempt: int) -> Callable[[int, int, Any], None]:
-        """What the pipeline calls after every step of drawing: shows how far it has come."""
+    def on_step(self, tell: Callable[[Any], None], attempt: int, aspect: float = 1.0) -> StepCallback:
+        """What the pipeline calls after every step of drawing: shows how far it has come.
+
+        Args:
+            aspect: width by height of the picture.
+        """
         from genllava_agent.previews import preview, shown_at
 
-        def ended(step: int, total: int, latents: Any) -> None:
-            image = preview(self.engine.pipeline, latents) if shown_at(step, total, self.settings.previews) else None
-            tell(Preview(step, total, attempt, image))
+        def ended(decoder: Any, index: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
+            step, total = index + 1, max(index + 1, decoder.num_timesteps)
+            shown = shown_at(step, total, self.settings.previews)
+            tell(Preview(step, total, attempt, preview(decoder, values["latents"], aspect) if shown else None))
+            return values
 
         return ended
 

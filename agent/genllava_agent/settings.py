@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,6 +29,17 @@ class Limits(BaseModel):
     unet_rows: int = Field(default=2_000, ge=1)
     seconds: float = Field(default=600.0, gt=0, allow_inf_nan=False)
 
+_DRAWING: Final = (
+    "num_inference_steps",
+    "guidance_scale",
+    "image_guidance_scale",
+    "negative_prompt",
+    "height",
+    "width",
+    "bridge",
+)
+"""Options that are handed on to the pipeline."""
+
 
 class TurnSettings(BaseModel):
     """Settings of one turn; the context of the graph.
@@ -42,7 +53,8 @@ class TurnSettings(BaseModel):
         margin: the graph asks what is meant where the first action is less than this more likely than the second.
         previews: small pictures shown of each while it is drawn, at most.
         limits: where the turn stops.
-        num_inference_steps, guidance_scale, image_guidance_scale, conditioner: see `genllava.options`.
+        num_inference_steps, guidance_scale, image_guidance_scale, negative_prompt, height, width, bridge: see
+            `genllava.options`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,12 +69,14 @@ class TurnSettings(BaseModel):
     num_inference_steps: int | None = Field(default=None, ge=1, le=1000)
     guidance_scale: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     image_guidance_scale: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    conditioner: Literal["head", "caption"] | None = None
+    negative_prompt: str | None = None
+    height: int | None = Field(default=None, ge=1)
+    width: int | None = Field(default=None, ge=1)
+    bridge: Literal["head", "caption"] | None = None
 
     def drawing_options(self) -> dict[str, Any]:
         """Those that are handed on to the pipeline."""
-        names = ("num_inference_steps", "guidance_scale", "image_guidance_scale", "conditioner")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in _DRAWING}
 
     def with_options(self, options: dict[str, Any]) -> TurnSettings:
         """These settings with some replaced.

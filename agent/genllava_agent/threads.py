@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genllava.errors import InvalidRequest
-from genllava.protocols.shapes.requests import listed
+from genllava.requests import listed
 from genllava_agent import events
 from genllava_agent.background import in_background, stream_in_background
 from genllava_agent.errors import (

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from genllava.errors import ImageRejected, InvalidRequest
-from genllava.protocols.shapes.requests import listed
+from genllava.requests import listed
 from genllava_agent.errors import UnknownImage
 from genllava_agent.records import ImageRecord, Step
 

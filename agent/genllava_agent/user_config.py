@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava_agent.inputs import check_device, check_dtype, check_model, check_part
@@ -44,7 +44,7 @@ class ModelChoice:
     typed: dict[str, str] = field(default_factory=dict)
 
     @property
-    def others(self) -> dict[str, str]:
+    def others(self) -> dict[str, Any]:
         """Those besides `model` and `device` that are not left to the default."""
         named = {"decoder": self.decoder, "editor": self.editor, "dtype": self.dtype}
         return {name: value for name, value in named.items() if value is not None}
@@ -78,8 +78,8 @@ def choose(
         del chosen["model"]
     if "model" not in chosen and ("decoder" in chosen or "editor" in chosen):
         raise InvalidRequest(
-            "a decoder or an editor needs a --model, the vision-language model that it draws for: the shipped model has "
-            "its own"
+            "a decoder or an editor needs a --model, the vision-language model that it draws for: the shipped model "
+            "has its own"
         )
     return ModelChoice(**chosen, typed=typed)
 
@@ -127,8 +127,12 @@ def read_config(path: Path) -> dict[str, str]:
 
 
 def _checked(name: str, value: str) -> str:
-    if name == "model":
-        return value if value == SHIPPED else check_model(value)
     if name in ("decoder", "editor"):
-        return check_part(value, name)
-    return check_dtype(value) if name == "dtype" else check_device(value)
+        check_part(value, name)
+    elif name == "dtype":
+        check_dtype(value)
+    elif name == "device":
+        check_device(value)
+    elif value != SHIPPED:
+        check_model(value)
+    return value

@@ -15,13 +15,19 @@ from genllava_agent.state import Action, AgentState
 from genllava_agent.verification import as_planned
 
 if TYPE_CHECKING:
-    from genllava import Conversation, Drawing, Understanding
+    from genllava import Drawing, GenLlavaPipeline, Understanding
+    from genllava.protocols.shapes.conversation import Conversation
     from genllava_agent.session import Session
 
 TASK_TOKENS = {"understand": "[I2T]", "generate": "[T2I]", "edit": "[I2I]"}
 KINDS = {token: kind for kind, token in TASK_TOKENS.items()}
 TellPlan = Callable[[str, int | None], object]
 """Hears what a picture will show, and the number of the one that it edits, as soon as that is known."""
+
+
+def has_stream(pipeline: GenLlavaPipeline) -> bool:
+    """Whether the model has a token stream of its own, with notes and plans, and not only a chat template."""
+    return bool(pipeline.config["protocol"] == "shapes")
 
 
 class Worker(Protocol):
@@ -182,7 +188,7 @@ class VerbWorker:
 
     def describe(self, session: Session, state: AgentState, drawing: Drawing) -> str | None:
         pipeline = session.engine.pipeline
-        if pipeline.config["native_prompts"]:
+        if not has_stream(pipeline):
             return None
         return pipeline.conversation().describe(drawing, session.interrupted)
 
@@ -190,7 +196,7 @@ class VerbWorker:
         self, session: Session, state: AgentState, action: Action, drawing: Drawing, caption: str
     ) -> float | None:
         pipeline, words = session.engine.pipeline, as_planned(drawing.plan or "", caption)
-        if pipeline.config["native_prompts"]:
+        if not has_stream(pipeline):
             return None
         source = self._source(session, state, action) if action.kind == "edit" else None
         conversation = pipeline.conversation()

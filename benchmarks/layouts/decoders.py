@@ -82,7 +82,7 @@ def _vae(channels: int = 4, **config: Any) -> Any:
 
 
 def _flux_vae() -> Any:
-    return _vae(4, scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False)
+    return _vae(16, scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False)
 
 
 def _ddim(**config: Any) -> Any:
@@ -222,8 +222,8 @@ def _sd3_parts(t5: bool = True) -> dict[str, Any]:
     transformer = df.SD3Transformer2DModel(
         sample_size=8,
         patch_size=2,
-        in_channels=4,
-        out_channels=4,
+        in_channels=16,
+        out_channels=16,
         num_layers=2,
         attention_head_dim=8,
         num_attention_heads=4,
@@ -236,7 +236,7 @@ def _sd3_parts(t5: bool = True) -> dict[str, Any]:
     )
     return {
         "transformer": _opened_patches(transformer),
-        "vae": _vae(scaling_factor=1.5305, shift_factor=0.0609, use_quant_conv=False, use_post_quant_conv=False),
+        "vae": _vae(16, scaling_factor=1.5305, shift_factor=0.0609, use_quant_conv=False, use_post_quant_conv=False),
         "text_encoder": _clip(words, projection=32),
         "tokenizer": words,
         "text_encoder_2": _clip(words_2, projection=32),
@@ -267,7 +267,7 @@ def _flux_parts() -> dict[str, Any]:
     words, words_2 = _clip_words(), _t5_words()
     return {
         "transformer": df.FluxTransformer2DModel(
-            in_channels=16,
+            in_channels=64,
             num_layers=1,
             num_single_layers=1,
             attention_head_dim=16,
@@ -395,22 +395,15 @@ def _qwen_image_parts(processor: bool = False) -> dict[str, Any]:
         "text_encoder": model,
         "tokenizer": reader.tokenizer,
         "transformer": df.QwenImageTransformer2DModel(
-            in_channels=16,
-            out_channels=4,
+            in_channels=64,
+            out_channels=16,
             num_layers=1,
             attention_head_dim=16,
             num_attention_heads=2,
             joint_attention_dim=32,
             axes_dims_rope=(8, 4, 4),
         ),
-        "vae": df.AutoencoderKLQwenImage(
-            base_dim=8,
-            z_dim=4,
-            dim_mult=[1, 1, 1, 1],
-            num_res_blocks=1,
-            latents_mean=[-0.7, 0.1, 0.2, -0.1],
-            latents_std=[2.8, 1.4, 2.3, 1.9],
-        ),
+        "vae": df.AutoencoderKLQwenImage(base_dim=8, dim_mult=[1, 1, 1, 1], num_res_blocks=1),
         "scheduler": _flow(shift=1.0, use_dynamic_shifting=True),
     }
     return {**made, "processor": reader} if processor else made
@@ -443,7 +436,7 @@ def _longcat_parts() -> dict[str, Any]:
             pooled_projection_dim=32,
             axes_dims_rope=[4, 4, 8],
         ),
-        "vae": _vae(16, scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False),
+        "vae": _flux_vae(),
         "scheduler": _flow(use_dynamic_shifting=True),
     }
 

@@ -28,11 +28,13 @@ CHATML = (
 """ChatML, as LLaVA-OneVision and InternVL have it."""
 
 QWEN_VL = (
-    "{% if tools %}{{ '<|im_start|>system\\n' }}{% if messages[0].role == 'system' %}"
-    "{{ messages[0].content if messages[0].content is string else messages[0].content[0].text }}{{ '\\n\\n' }}{% endif %}"
-    "{{ '# Tools\\n\\nYou may call one or more functions.\\n<tools>' }}{% for tool in tools %}{{ '\\n' + tool | tojson }}"
-    "{% endfor %}{{ '\\n</tools>\\n\\nFor each function call, return a json object with function name and arguments "
-    'within <tool_call></tool_call> XML tags:\\n<tool_call>\\n{"name": <function-name>, "arguments": <args-json-object>}'
+    "{% if tools %}{{ '<|im_start|>system\\n' }}{% if messages[0].role == 'system' %}{{ messages[0].content if "
+    "messages[0].content is string else messages[0].content[0].text }}{{ '\\n\\n' }}{% endif %}"
+    "{{ '# Tools\\n\\nYou may call one or more functions.\\n<tools>' }}"
+    "{% for tool in tools %}{{ '\\n' + tool | tojson }}{% endfor %}"
+    "{{ '\\n</tools>\\n\\nFor each function call, return a json object with function name and arguments within "
+    "<tool_call></tool_call> XML tags:\\n<tool_call>\\n"
+    '{"name": <function-name>, "arguments": <args-json-object>}'
     "\\n</tool_call><|im_end|>\\n' }}{% endif %}{% for message in messages %}"
     "{% if not (message.role == 'system' and tools and loop.first) %}"
     "{% if message.role == 'tool' %}{{ '<|im_start|>user\\n<tool_response>\\n' }}"

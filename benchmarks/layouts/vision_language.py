@@ -33,6 +33,14 @@ _VISION: Final = {
     "num_attention_heads": 2,
     "initializer_range": _WIDE,
 }
+_QWEN_VISION: Final = {
+    "depth": 2,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_heads": 2,
+    "out_hidden_size": 32,
+    "initializer_range": _WIDE,
+}
 _CHATML: Final = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 
@@ -53,9 +61,9 @@ def _seeded(make: Callable[[], Any]) -> Any:
     torch.manual_seed(0)
     model = make().eval()
     with torch.no_grad():
-        for name, weight in model.named_parameters():  # some classes draw parts narrower than their config says
-            if weight.dim() > 1 and 0 < float(weight.std()) < _WIDE / 2:
-                weight.mul_(_WIDE / float(weight.std()) / (4 if "position" in name else 1))
+        for weight in model.parameters():  # some classes draw parts narrower than their config says, or leave zeros
+            if weight.dim() > 1 and float(weight.std()) < _WIDE / 2:
+                weight.normal_(0, _WIDE)
     return model
 
 
@@ -75,7 +83,9 @@ def _llava(folder: Path, text: Any, tokenizer: Any, template: str, siglip: bool 
         num_additional_image_tokens=0 if siglip else 1,
     )
     config = hf.LlavaConfig(
-        vision_config=hf.SiglipVisionConfig(**vision, vision_use_head=False) if siglip else hf.CLIPVisionConfig(**vision),
+        vision_config=hf.SiglipVisionConfig(**vision, vision_use_head=False)
+        if siglip
+        else hf.CLIPVisionConfig(**vision),
         text_config=text,
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         vision_feature_select_strategy="full" if siglip else "default",
@@ -90,10 +100,14 @@ def _llama_words() -> Any:
     )
 
 
+def llava_of(folder: Path, words: Any, template: str) -> None:
+    """LLaVA 1.5 with CLIP and Llama, and with any tokenizer and chat template."""
+    _llava(folder, hf.LlamaConfig(**_TEXT, vocab_size=len(words)), words, template)
+
+
 def llava15(folder: Path) -> None:
     """LLaVA 1.5: CLIP and Llama 2."""
-    words = _llama_words()
-    _llava(folder, hf.LlamaConfig(**_TEXT, vocab_size=len(words)), words, templates.LLAVA)
+    llava_of(folder, _llama_words(), templates.LLAVA)
 
 
 def llava_siglip_mistral(folder: Path) -> None:
@@ -112,8 +126,7 @@ def llava_sliding(folder: Path) -> None:
 
 def llava_inst(folder: Path) -> None:
     """A chat template that writes `[INST]` as plain text."""
-    words = _llama_words()
-    _llava(folder, hf.LlamaConfig(**_TEXT, vocab_size=len(words)), words, templates.INST)
+    llava_of(folder, _llama_words(), templates.INST)
 
 
 def llava_chatml(folder: Path) -> None:
@@ -193,14 +206,13 @@ def qwen25_vl(folder: Path) -> None:
     processor = hf.Qwen2_5_VLProcessor(
         image_processor=hf.Qwen2VLImageProcessor(size=size), tokenizer=words, video_processor=hf.Qwen2VLVideoProcessor()
     )
-    vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 32}
     config = hf.Qwen2_5_VLConfig(
         text_config={
             **{k: v for k, v in _TEXT.items() if k != "head_dim"},
             "vocab_size": len(words),
             "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]},
         },
-        vision_config={**vision, "window_size": 56, "fullatt_block_indexes": [1], "initializer_range": _WIDE},
+        vision_config={**_QWEN_VISION, "window_size": 56, "fullatt_block_indexes": [1]},
         **_qwen_ids(words),
     )
     ends = [words.convert_tokens_to_ids(token) for token in ("<|im_end|>", "<|endoftext|>")]
@@ -208,38 +220,38 @@ def qwen25_vl(folder: Path) -> None:
     save(folder, model, processor, templates.QWEN_VL, eos_token_id=ends)
 
 
+def _qwen3_reader(words: Any) -> Any:
+    size = {"shortest_edge": 32 * 32, "longest_edge": 32 * 32 * 24}
+    reader = hf.Qwen2VLImageProcessor(size=size, patch_size=16, merge_size=2)
+    return hf.Qwen3VLProcessor(image_processor=reader, tokenizer=words, video_processor=hf.Qwen3VLVideoProcessor())
+
+
+def _qwen3_text(words: Any, **more: Any) -> dict[str, Any]:
+    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 1, 1], "mrope_interleaved": True}
+    return {**_TEXT, "vocab_size": len(words), "rope_parameters": rope, **more}
+
+
 def qwen3_vl(folder: Path) -> None:
     """Qwen3-VL: interleaved positions in three dimensions, states of the tower in several layers."""
     words = _qwen_words()
-    size = {"shortest_edge": 32 * 32, "longest_edge": 32 * 32 * 24}
-    processor = hf.Qwen3VLProcessor(
-        image_processor=hf.Qwen2VLImageProcessor(size=size, patch_size=16, merge_size=2),
-        tokenizer=words,
-        video_processor=hf.Qwen3VLVideoProcessor(),
-    )
-    vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 32}
-    config = hf.Qwen3VLConfig(
-        text_config={
-            **_TEXT,
-            "vocab_size": len(words),
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": 1e4,
-                "mrope_section": [2, 1, 1],
-                "mrope_interleaved": True,
-            },
-        },
-        vision_config={
-            **vision,
-            "num_position_embeddings": 64,
-            "deepstack_visual_indexes": [0],
-            "initializer_range": _WIDE,
-        },
-        **_qwen_ids(words),
-    )
+    vision = {**_QWEN_VISION, "num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
+    config = hf.Qwen3VLConfig(text_config=_qwen3_text(words), vision_config=vision, **_qwen_ids(words))
     ends = [words.convert_tokens_to_ids(token) for token in ("<|im_end|>", "<|endoftext|>")]
     model = _seeded(lambda: hf.Qwen3VLForConditionalGeneration(config))
-    save(folder, model, processor, templates.QWEN_VL, eos_token_id=ends)
+    save(folder, model, _qwen3_reader(words), templates.QWEN_VL, eos_token_id=ends)
+
+
+def qwen35(folder: Path) -> None:
+    """Qwen3.5: linear attention in most layers, whose cache cannot be cut back."""
+    words = _qwen_words()
+    linear: dict[str, Any] = {"linear_key_head_dim": 8, "linear_value_head_dim": 8, "linear_num_key_heads": 2}
+    kinds = ["linear_attention", "full_attention", "full_attention"]
+    linear |= {"linear_num_value_heads": 4, "layer_types": kinds, "num_hidden_layers": 3}
+    vision = {**_QWEN_VISION, "num_position_embeddings": 64}
+    config = hf.Qwen3_5Config(text_config=_qwen3_text(words, **linear), vision_config=vision, **_qwen_ids(words))
+    ends = [words.convert_tokens_to_ids(token) for token in ("<|im_end|>", "<|endoftext|>")]
+    model = _seeded(lambda: hf.Qwen3_5ForConditionalGeneration(config))
+    save(folder, model, _qwen3_reader(words), templates.QWEN_VL, eos_token_id=ends)
 
 
 def _idefics_words() -> Any:
@@ -395,6 +407,7 @@ LAYOUTS: Final[dict[str, Callable[[Path], None]]] = {
     "llava_onevision": llava_onevision,
     "qwen25_vl": qwen25_vl,
     "qwen3_vl": qwen3_vl,
+    "qwen35": qwen35,
     "smolvlm": smolvlm,
     "idefics3": idefics3,
     "pixtral": pixtral,

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from genllava.errors import Cancelled, CheckpointError, InvalidRequest, NonFiniteError
-from genllava.image_decoder.conditioning import call_parameters
+from genllava.image_decoder.conditioning import ENCODING, call_parameters
 
 _OURS: Final = {
     "prompt": "prompts are an argument of their own",
@@ -31,6 +31,7 @@ _OURS: Final = {
 }
 _EMULATED: Final = ("callback_on_step_end", "callback_on_step_end_tensor_inputs")
 """Options that every pipeline gets, whether its call takes them or not."""
+_ENCODERS: Final = ("encode_prompt", "_encode_prompt", "rewire_prompt")
 _OFFLOADED: Final = threading.RLock()
 """Held by a call whose weights move between devices: another one would move them away."""
 _rows: ContextVar[list[int] | None] = ContextVar("rows of the denoiser in this call", default=None)
@@ -55,7 +56,7 @@ def run(
     pipeline: Any,
     arguments: dict[str, Any],
     *,
-    seeds: list[int],
+    generators: list[torch.Generator],
     cancel: Callable[[], bool] | None = None,
     count: Callable[[int], None] | None = None,
 ) -> list[Image.Image]:
@@ -67,7 +68,7 @@ def run(
     Args:
         arguments: of the call. `callback_on_step_end` is called by every pipeline, also by those that know no such
             argument; those give it nothing but the latents.
-        seeds: one for each prompt. The pictures of one prompt grow from its seed one after the other.
+        generators: one for each prompt. The pictures of one prompt grow from it one after the other.
         cancel: asked before the call and after every step.
         count: told how many rows went through the denoiser.
 
@@ -85,16 +86,21 @@ def run(
         copied.scheduler = copy.deepcopy(pipeline.scheduler)
         if not hasattr(copied, "_progress_bar_config"):
             copied.set_progress_bar_config(disable=True)
+        if "prompt_embeds" in arguments and type(pipeline).__name__.startswith("LongCatImage"):
+            _take_no_prompt(copied)
+        for method in filter(functools.partial(hasattr, copied), _ENCODERS):
+            _hold(copied, method)
         watch = _Watch(copied, arguments, cancel)
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         per_prompt = int(arguments.get("num_images_per_prompt") or 1)
         drawn_as = "np" if arguments.get("padding_mask_crop") is None else "pil"  # crops are put back in PIL only
+        finished = False
         try:
             output = copied(
                 **watch.arguments,
-                generator=generators[0] if len(seeds) == 1 else [g for g in generators for _ in range(per_prompt)],
+                generator=generators[0] if len(generators) == 1 else [g for g in generators for _ in range(per_prompt)],
                 output_type=drawn_as,
             )
+            finished = True
         except torch.OutOfMemoryError as error:
             remedy = "give a smaller height and width, or call enable_model_cpu_offload()"
             raise InvalidRequest(f"{name}: the device's memory ran out; {remedy}") from error
@@ -103,7 +109,8 @@ def run(
                 raise
             raise InvalidRequest(f"{name}: {error}") from error
         finally:
-            copied.maybe_free_model_hooks()
+            if not finished:  # what the call itself would have done at its end
+                copied.maybe_free_model_hooks()
     return _pictures(name, output)
 
 
@@ -170,6 +177,29 @@ def _count_rows(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str
     if tally is not None:
         rows = args[0] if args else kwargs.get("hidden_states", kwargs.get("sample"))
         tally.append(0 if rows is None else len(rows))
+
+
+def _hold(pipeline: Any, name: str) -> None:
+    """Let a method of a pipeline encode prompts while no other thread does."""
+    method = getattr(pipeline, name)
+
+    @functools.wraps(method)
+    def held(*args: Any, **kwargs: Any) -> Any:
+        with ENCODING:
+            return method(*args, **kwargs)
+
+    setattr(pipeline, name, held)
+
+
+def _take_no_prompt(pipeline: Any) -> None:
+    """LongCat-Image takes the batch from its prompts even where it gets `prompt_embeds` in their place."""
+    encode = pipeline.encode_prompt
+
+    def encode_prompt(prompt: Any = None, prompt_embeds: Any = None, **options: Any) -> Any:
+        prompt = prompt if prompt_embeds is None else [""] * len(prompt_embeds)
+        return encode(prompt=prompt, prompt_embeds=prompt_embeds, **options)
+
+    pipeline.encode_prompt = encode_prompt
 
 
 def _pictures(name: str, output: Any) -> list[Image.Image]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, fields
+import threading
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _MASKS: Final = ("prompt_attention_mask", "prompt_embeds_mask")
 """What pipelines call the mask over `prompt_embeds`."""
+ENCODING: Final = threading.RLock()
+"""Held while prompts are encoded: a tokenizer keeps how the last caller wanted texts padded and truncated."""
 _FREE_LENGTH: Final = 77
 """Rows we suggest where a pipeline takes any number of them; as many as a CLIP text encoder gives."""
 
@@ -62,13 +65,14 @@ class PromptEmbeds:
 
     def __getitem__(self, rows: slice) -> PromptEmbeds:
         """The conditioning of some of the pictures."""
-        tensors = [getattr(self, part.name) for part in fields(self)]
-        return PromptEmbeds(*[None if tensor is None else tensor[rows] for tensor in tensors])
+        tensors = {part.name: getattr(self, part.name) for part in fields(self)}
+        return replace(self, **{name: tensor[rows] for name, tensor in tensors.items() if tensor is not None})
 
 
 def call_parameters(pipeline: Any) -> dict[str, inspect.Parameter]:
-    """What a pipeline's call takes, by name."""
-    parameters = inspect.signature(type(pipeline).__call__).parameters
+    """What the call of a pipeline (or of a pipeline's class) takes, by name."""
+    kind = pipeline if isinstance(pipeline, type) else type(pipeline)
+    parameters = inspect.signature(kind.__call__).parameters
     kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     return {name: p for name, p in parameters.items() if name != "self" and p.kind not in kinds}
 
@@ -104,16 +108,14 @@ def read_spec(pipeline: Any) -> ConditioningSpec:
 
 @torch.no_grad()
 def _encode_nothing(pipeline: Any) -> tuple[Any, ...]:
-    known: dict[str, Any] = {
-        "num_images_per_prompt": 1,
-        "do_classifier_free_guidance": False,
-        "device": pipeline._execution_device,
-    }
-    call = call_parameters(pipeline)  # what the call passes on, by the call's own defaults
-    shared = {n: call[n].default for n in ("max_sequence_length", "complex_human_instruction") if n in call}
-    takes = inspect.signature(pipeline.encode_prompt).parameters
-    wanted = {"prompt": "", "prompt_2": None, "prompt_3": None, **known, **shared}
-    encoded: tuple[Any, ...] = pipeline.encode_prompt(**{n: v for n, v in wanted.items() if n in takes})
+    wanted: dict[str, Any] = {"prompt": "", "prompt_2": None, "prompt_3": None, "device": pipeline._execution_device}
+    wanted |= {"num_images_per_prompt": 1, "do_classifier_free_guidance": False}
+    call, takes = call_parameters(pipeline), inspect.signature(pipeline.encode_prompt).parameters
+    for name in ("max_sequence_length", "complex_human_instruction"):  # the call passes them on by its own defaults
+        if name in call:
+            wanted[name] = call[name].default
+    with ENCODING:
+        encoded: tuple[Any, ...] = pipeline.encode_prompt(**{n: v for n, v in wanted.items() if n in takes})
     return encoded
 
 
@@ -125,34 +127,32 @@ def embeds_arguments(pipeline: Any, given: PromptEmbeds, spec: ConditioningSpec)
     """
     parameters, name = call_parameters(pipeline), type(pipeline).__name__
     _check(name, given, spec)
-    place: dict[str, Any] = {"device": pipeline._execution_device, "dtype": denoiser_of(pipeline).dtype}
-    mask_name = next((mask for mask in _MASKS if mask in parameters), None)
-    tensors: dict[str, Tensor | None] = {
-        "prompt_embeds": given.embeds.to(**place),
-        "pooled_prompt_embeds": None if given.pooled is None else given.pooled.to(**place),
-        "negative_prompt_embeds": None if given.negative_embeds is None else given.negative_embeds.to(**place),
-        "negative_pooled_prompt_embeds": None if given.negative_pooled is None else given.negative_pooled.to(**place),
-    }
-    if mask_name is not None:
-        for prefix, embeds, mask in (
-            ("", given.embeds, given.mask),
-            ("negative_", given.negative_embeds, given.negative_mask),
-        ):
-            if embeds is not None:
-                mask = torch.ones(embeds.shape[:2]) if mask is None else mask
-                tensors[prefix + mask_name] = mask.to(place["device"], torch.long)
-    arguments: dict[str, Any] = {key: tensor for key, tensor in tensors.items() if tensor is not None}
-    unknown = arguments.keys() - parameters.keys()
-    if unknown:
+    device, dtype = pipeline._execution_device, denoiser_of(pipeline).dtype
+    arguments: dict[str, Any] = {}
+    for sign, embeds, pooled, mask in (
+        ("", given.embeds, given.pooled, given.mask),
+        ("negative_", given.negative_embeds, given.negative_pooled, given.negative_mask),
+    ):
+        if embeds is None:
+            continue
+        arguments[f"{sign}prompt_embeds"] = embeds.to(device, dtype)
+        if pooled is not None:
+            arguments[f"{sign}pooled_prompt_embeds"] = pooled.to(device, dtype)
+        for mask_name in filter(parameters.__contains__, _MASKS):
+            mask = torch.ones(embeds.shape[:2]) if mask is None else mask
+            arguments[sign + mask_name] = mask.to(device, torch.long)
+    if unknown := arguments.keys() - parameters.keys():
         raise InvalidRequest(f"{name} takes no {', '.join(sorted(unknown))}")
-    if given.negative_embeds is not None and "negative_prompt" in parameters:
+    if given.negative_embeds is not None:
         arguments["negative_prompt"] = None  # PixArt's default "" would stand against them
+    if "enable_prompt_rewrite" in parameters:
+        arguments["enable_prompt_rewrite"] = False  # LongCat-Image: there is no prompt to rewrite
     return arguments
 
 
 def _check(name: str, given: PromptEmbeds, spec: ConditioningSpec) -> None:
     shape = tuple(given.embeds.shape)
-    length = "any" if spec.variable_length or given.negative_embeds is not None else spec.length
+    length: int | str = "any" if spec.variable_length or given.negative_embeds is not None else spec.length
     if len(shape) != 3 or shape[2] != spec.dim or length not in ("any", shape[1]):
         raise InvalidRequest(f"{name} takes prompt_embeds of shape [B, {length}, {spec.dim}], not {list(shape)}")
     if given.negative_embeds is not None and given.negative_embeds.shape != given.embeds.shape:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from os import PathLike
 from typing import Any, Final
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -18,10 +18,11 @@ from genllava.image_decoder.conditioning import (
     ConditioningSpec,
     PromptEmbeds,
     call_parameters,
+    denoiser_of,
     embeds_arguments,
     read_spec,
 )
-from genllava.image_decoder.loading import load_diffusion, vision_language_of
+from genllava.image_decoder.loading import load_diffusion
 from genllava.image_decoder.notes import notes_on
 from genllava.image_decoder.preview import preview
 from genllava.image_decoder.siblings import check_pipeline, drawer_of, editor_of, is_controlled
@@ -70,11 +71,11 @@ class ImageDecoder:
     def __init__(self, pipeline: Any, editor: Any = None) -> None:
         for given, part in ((pipeline, "decoder"), (editor, "editor")):
             if given is not None:
-                check_pipeline(given, part)
+                check_pipeline(type(given), part)
         self.pipeline, self.editor = pipeline, editor
         self.counters = Counters()
         self._counting = threading.Lock()
-        self._specs: dict[str, ConditioningSpec] = {}
+        self._specs: dict[tuple[type, int], ConditioningSpec] = {}
 
     @classmethod
     def from_pretrained(
@@ -90,7 +91,7 @@ class ImageDecoder:
         ]
         return cls(*pipelines)
 
-    @cached_property
+    @property
     def spec(self) -> ConditioningSpec:
         """What `prompt_embeds` the drawing pipeline takes.
 
@@ -99,11 +100,6 @@ class ImageDecoder:
             InvalidRequest: there is no pipeline that draws.
         """
         return self._spec_of(drawer_of(self.pipeline, self.editor))
-
-    def vision_language(self) -> tuple[Any, Any] | None:
-        """The vision-language model that a pipeline carries as its text encoder, with its processor, if one does."""
-        found = [vision_language_of(x) for x in (self.pipeline, self.editor) if x is not None]
-        return next((pair for pair in found if pair is not None), None)
 
     def generate(
         self,
@@ -177,19 +173,25 @@ class ImageDecoder:
         """
         arguments, cancel = _split(options)
         pipeline = editor_of(self.pipeline, self.editor, masked="mask_image" in arguments)
-        width, height = (arguments.pop(side, None) for side in ("width", "height"))
+        width, height = arguments.pop("width", None), arguments.pop("height", None)
         if "image" in arguments:
             raise InvalidRequest("image is no option of an edit: the pictures are an argument of their own")
         if is_controlled(pipeline) and "control_image" not in arguments:
             raise InvalidRequest(f"{type(pipeline).__name__} needs a control_image beside the picture to edit")
         check_options(pipeline, arguments)
+        _check_strength(pipeline, arguments)
         size = _batch_size(instructions, prompt_embeds, seeds)
         if len(images) != size:
             raise InvalidRequest(f"{len(images)} pictures do not go with {size} seeds")
         edited: list[DecodedImage] = []
         for i, image in enumerate(images):
             canvas = canvas_for(pipeline, image.size, width, height)
-            own = {**_rows_of(arguments, slice(i, i + 1), size), **_laid_out(pipeline, image, canvas, arguments)}
+            own = _rows_of(arguments, slice(i, i + 1), size)
+            if type(pipeline).__name__ in _SIZES_ITSELF:
+                sides = {"width": width, "height": height}
+                own |= {"image": image, **{k: v for k, v in sides.items() if v and k in call_parameters(pipeline)}}
+            else:
+                own |= _laid_out(pipeline, image, canvas, arguments)
             texts = None if instructions is None else [instructions[i]]
             embeds = None if prompt_embeds is None else prompt_embeds[i : i + 1]
             for drawn in self._call(pipeline, texts, embeds, [seeds[i]], own, cancel):
@@ -241,19 +243,25 @@ class ImageDecoder:
         cancel: Callable[[], bool] | None,
     ) -> list[DecodedImage]:
         notes = [notes_on(pipeline, prompt, arguments) for prompt in prompts or [""] * len(seeds)]
+        arguments = dict(arguments)
         if prompts is not None:
-            arguments = {**arguments, "prompt": prompts[0] if len(prompts) == 1 else prompts}
+            arguments["prompt"] = prompts[0] if len(prompts) == 1 else prompts
         elif embeds is not None:
-            arguments = {**arguments, **embeds_arguments(pipeline, embeds, self._spec_of(pipeline))}
-        images = run(pipeline, arguments, seeds=seeds, cancel=cancel, count=self._count)
+            arguments |= embeds_arguments(pipeline, embeds, self._spec_of(pipeline))
+        times = 1
+        if not _takes_lists(pipeline):  # nor does DreamLite draw several pictures of one prompt
+            times = int(arguments.pop("num_images_per_prompt", None) or 1)
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        how: dict[str, Any] = {"generators": generators, "cancel": cancel, "count": self._count}
+        images = [image for _ in range(times) for image in run(pipeline, arguments, **how)]
         each, name = len(images) // len(seeds), type(pipeline).__name__
         return [DecodedImage(image, seeds[i // each], name, notes[i // each]) for i, image in enumerate(images)]
 
     def _spec_of(self, pipeline: Any) -> ConditioningSpec:
-        name = type(pipeline).__name__
-        if name not in self._specs:
-            self._specs[name] = read_spec(pipeline)
-        return self._specs[name]
+        key = (type(pipeline), id(denoiser_of(pipeline)))
+        if key not in self._specs:
+            self._specs[key] = read_spec(pipeline)
+        return self._specs[key]
 
     def _count(self, rows: int) -> None:
         with self._counting:
@@ -291,10 +299,18 @@ def _takes_lists(pipeline: Any) -> bool:
     return "list" in str(call_parameters(pipeline)["prompt"].annotation).lower()
 
 
+def _check_strength(pipeline: Any, arguments: Mapping[str, Any]) -> None:
+    """Image-to-image does only the last of its steps; diffusers fails obscurely where none is left."""
+    parameters = call_parameters(pipeline)
+    if {"strength", "num_inference_steps"} <= parameters.keys():
+        steps, strength = (arguments.get(n, parameters[n].default) for n in ("num_inference_steps", "strength"))
+        if int(steps * strength) < 1:
+            name = type(pipeline).__name__
+            raise InvalidRequest(f"{name}: {steps} steps at strength {strength} leave none to do: give more of either")
+
+
 def _laid_out(pipeline: Any, image: Image.Image, canvas: Canvas, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The picture to edit and all that goes with it, at the size to work at."""
-    if type(pipeline).__name__ in _SIZES_ITSELF:
-        return {"image": image}
     parameters = call_parameters(pipeline)
     width, height = canvas.working
     own: dict[str, Any] = {"image": canvas.lay(image)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 
 from genllava.checkpoints import DOWNLOAD_OPTIONS, INDEX, PICKLES, is_part, reading, refuse_remote_code
 from genllava.errors import CheckpointError
+from genllava.image_decoder.siblings import check_pipeline
 from genllava.weights import check_weights
 
 _DTYPES: Final = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
@@ -55,13 +57,13 @@ def load_diffusion(
         index = _index(part, folder)
         for name, entry in index.items():
             if is_part(entry) and name not in hub and name != "safety_checker":
-                _check_component(part, folder / name, *entry)
+                _check_component(part, folder / name, *entry, variant=variant)
             elif isinstance(entry, list) and entry[0] is None:  # diffusers wants to be told (SD 3 without T5)
                 hub.setdefault(name, None)
         if "safety_checker" in index and hub.setdefault("safety_checker", None) is None:
             hub["requires_safety_checker"] = False
-        given = set(hub)
-        pipeline: Any = diffusers.DiffusionPipeline.from_pretrained(
+        base: Any = diffusers.DiffusionPipeline
+        return base.from_pretrained(
             str(folder),
             device_map="balanced" if device_map == "auto" else device_map,
             quantization_config=quantization_config,
@@ -70,10 +72,6 @@ def load_diffusion(
             **{_DTYPE: _saved_dtype(folder, variant) if torch_dtype == "auto" else torch_dtype},
             **hub,
         )
-        for name, module in pipeline.components.items():
-            if isinstance(module, torch.nn.Module) and name not in given:
-                check_weights(f"{part}: {name}", module, folder / name, variant=variant)
-    return pipeline
 
 
 def vision_language_of(pipeline: Any) -> tuple[Any, Any] | None:
@@ -103,10 +101,11 @@ def _index(part: str, folder: Path) -> dict[str, Any]:
     kind = listed.get("_class_name")
     if not isinstance(kind, str) or not hasattr(diffusers, kind):
         raise CheckpointError(f"{part} {folder}: the installed diffusers has no {kind}, and code from it is not run")
+    check_pipeline(getattr(diffusers, kind), part)
     return {name: entry for name, entry in listed.items() if not name.startswith("_")}
 
 
-def _check_component(part: str, folder: Path, library: str, kind: str) -> None:
+def _check_component(part: str, folder: Path, library: str, kind: str, *, variant: str | None) -> None:
     if library not in ("transformers", "diffusers") and not hasattr(diffusers.pipelines, library):
         raise CheckpointError(f"{part}: {folder.name} is {kind} of {library}, and code from checkpoints is not run")
     files = sorted(folder.glob("*"))
@@ -114,12 +113,15 @@ def _check_component(part: str, folder: Path, library: str, kind: str) -> None:
     if pickles and not any(file.suffix == ".safetensors" for file in files):
         remedy = "load it where you trust it and save it again with save_pretrained(), which writes safetensors"
         raise CheckpointError(f"{part}: {folder.name}/{pickles[0]} is a pickle, which is not read; {remedy}")
+    made = getattr(import_module(library), kind, None) if library in ("transformers", "diffusers") else None
+    if isinstance(made, type) and issubclass(made, torch.nn.Module):
+        check_weights(f"{part}: {folder.name}", made, folder, variant=variant)
 
 
 def _saved_dtype(folder: Path, variant: str | None) -> torch.dtype:
     """The precision of the denoiser's weights, from the header of one of its files."""
     files = [file for name in ("unet", "transformer") for file in sorted((folder / name).glob("*.safetensors"))]
-    for file in [file for file in files if f".{variant}." in file.name] or files:
+    for file in sorted(files, key=lambda file: f".{variant}." not in file.name if variant else "." in file.stem):
         with safe_open(file, framework="pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118 -- not a mapping
                 if dtype := _DTYPES.get(tensors.get_slice(name).get_dtype()):

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from genllava.image_decoder.conditioning import call_parameters, denoiser_of
+from genllava.image_decoder.conditioning import ENCODING, call_parameters, denoiser_of
 
 
 def notes_on(pipeline: Any, prompt: str, options: Mapping[str, Any]) -> list[str]:
@@ -24,7 +24,8 @@ def _truncations(pipeline: Any, prompt: str, options: Mapping[str, Any]) -> list
         if not isinstance(tokenizer, PreTrainedTokenizerBase) or encoder is None or not isinstance(text, str):
             continue
         window = _window(pipeline, tokenizer, encoder, options)
-        tokens = len(tokenizer(text, verbose=False)["input_ids"])
+        with ENCODING:
+            tokens = len(tokenizer(text, verbose=False)["input_ids"])
         if tokens > window:
             notes.append(
                 f"text_encoder{suffix} of {type(pipeline).__name__} reads {window} tokens of a prompt: the last"

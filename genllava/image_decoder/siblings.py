@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from typing import Any, Final
 
@@ -19,13 +20,13 @@ _DRAWS: Final = {
 """Editors that need a picture, and the pipeline of the same components that draws without one."""
 
 
-def check_pipeline(pipeline: Any, part: str) -> None:
-    """See that a pipeline makes pictures from text.
+def check_pipeline(kind: Any, part: str) -> None:
+    """See that pipelines of a class make pictures from text.
 
     Raises:
-        CheckpointError: it does not.
+        CheckpointError: they do not.
     """
-    name, parameters = type(pipeline).__name__, call_parameters(pipeline)
+    name, parameters = kind.__name__, call_parameters(kind)
     if "prompt" not in parameters:
         raise CheckpointError(f"{part}: {name} has no text conditioning; give a text-to-image or editing pipeline")
     if "num_frames" in parameters or any("audio" in parameter for parameter in parameters):
@@ -75,15 +76,12 @@ def editor_of(pipeline: Any, editor: Any, *, masked: bool) -> Any:
     for candidate in filter(takes_source, given):
         if not masked or "mask_image" in call_parameters(candidate):
             return candidate
-    families: list[Any] = (
-        [AutoPipelineForInpainting] if masked else [AutoPipelineForImage2Image, AutoPipelineForInpainting]
-    )
+    families: list[Any] = [AutoPipelineForInpainting]
+    families = families if masked else [AutoPipelineForImage2Image, *families]
     for base in reversed(given) if masked else given:  # an editor's weights are made for whole pictures
         for family in families:
-            try:
+            with contextlib.suppress(ValueError):  # there is no sibling of this kind
                 return family.from_pipe(base)
-            except ValueError:  # there is no sibling of this kind
-                continue
     names = " and ".join(type(base).__name__ for base in given)
     kind = "inpainting" if masked else "image-to-image or inpainting"
     remedy = "a pipeline that takes mask_image" if masked else "a pipeline that edits"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Unpack
+from typing import Any, ClassVar, Final, Protocol, Unpack
 
 from PIL import Image
 
 from genllava.errors import InvalidRequest, ModelReplyError
-from genllava.options import DrawingOptions, Seed
+from genllava.options import CancelCheck, DrawingOptions, Seed
 from genllava.pipeline_output import Drawing, Result, Understanding
-from genllava.protocols.chat_protocol import ChatProtocol, Message
-from genllava.protocols.verbs import EDIT, check_call, image_name, image_number, verb_tools
+from genllava.protocols.parts import Message, Parts
+from genllava.protocols.verbs import EDIT, ToolSpec, check_call, image_name, image_number, verb_tools
 from genllava.requests import Request, Seen, as_image, check_text, listed
-from genllava.vision_language import Reply, ToolCall
+from genllava.vision_language import PrefixCache, Reply, ToolCall
 
 MAX_STEPS: Final = 8
 
@@ -27,6 +27,34 @@ class Mark:
     images: int
 
 
+class Speaker(Protocol):
+    """What a conversation needs of a protocol: see `ChatProtocol`."""
+
+    instructions: ClassVar[str]
+    parts: Parts
+
+    def reply(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec],
+        *,
+        on_text: Callable[[str], None] | None = None,
+        cancel: CancelCheck | None = None,
+        cache: PrefixCache | None = None,
+    ) -> Reply:
+        """What the model says next, and which tools it calls."""
+
+    def draw(
+        self, requests: Sequence[Request], prompts: Sequence[str], seed: Seed, options: DrawingOptions, *, edits: bool
+    ) -> list[Drawing]:
+        """Draw prompts, or edit the picture of each request."""
+
+
+def as_message(call: ToolCall) -> dict[str, Any]:
+    """A call as an entry of an assistant message's `tool_calls`."""
+    return {"type": "function", "id": call.id, "function": {"name": call.name, "arguments": call.arguments}}
+
+
 class ChatConversation:
     """Turns of a user and the model, with the pictures of both, numbered from 1 and named `image_1`, `image_2`, ...
 
@@ -35,7 +63,7 @@ class ChatConversation:
         images: all pictures so far; number K is `images[K - 1]`.
     """
 
-    def __init__(self, protocol: ChatProtocol) -> None:
+    def __init__(self, protocol: Speaker) -> None:
         self._protocol = protocol
         self._cache = protocol.parts.vision_language.new_cache()
         told = protocol.instructions
@@ -49,7 +77,7 @@ class ChatConversation:
         *,
         seed: Seed = None,
         max_steps: int = MAX_STEPS,
-        on_text: Callable[[str], object] | None = None,
+        on_text: Callable[[str], None] | None = None,
         **options: Unpack[DrawingOptions],
     ) -> list[Result]:
         """Run one turn: the model answers and draws until it says no more.
@@ -91,7 +119,7 @@ class ChatConversation:
         return other
 
     def _run(
-        self, seed: Seed, max_steps: int, on_text: Callable[[str], object] | None, options: DrawingOptions
+        self, seed: Seed, max_steps: int, on_text: Callable[[str], None] | None, options: DrawingOptions
     ) -> list[Result]:
         results: list[Result] = []
         cancel, corrected = options.get("cancel"), False
@@ -105,7 +133,8 @@ class ChatConversation:
                 results.append(Understanding(reply.text))
             if not reply.tool_calls and not reply.invalid:
                 return results
-            complaints = [*reply.invalid, *(check_call(tools, call.name, call.arguments) for call in reply.tool_calls)]
+            complaints = [each.reason for each in reply.invalid]
+            complaints += [check_call(tools, call.name, call.arguments) for call in reply.tool_calls]
             if complaint := next(filter(None, complaints), ""):
                 if corrected:
                     raise ModelReplyError(f"the language model called a tool in a way that does not fit: {complaint}")
@@ -153,7 +182,7 @@ class ChatConversation:
     def _add_assistant(self, reply: Reply) -> None:
         message: Message = {"role": "assistant", "content": [{"type": "text", "text": reply.text}]}
         if reply.tool_calls:
-            message["tool_calls"] = [call.as_message() for call in reply.tool_calls]
+            message["tool_calls"] = [as_message(call) for call in reply.tool_calls]
         self.messages.append(message)
 
     def _add_result(self, call: ToolCall, text: str, image: Image.Image | None) -> None:

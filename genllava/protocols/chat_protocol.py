@@ -3,50 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, cast
 
 import torch
 
 from genllava.errors import InvalidRequest
-from genllava.generation_head import GenerationHead
-from genllava.image_decoder import DecodedImage, ImageDecoder, PromptEmbeds
+from genllava.image_decoder import DecodedImage, PromptEmbeds
 from genllava.options import CancelCheck, DrawingOptions, Seed, resolve_seeds
 from genllava.pipeline_output import Drawing, Stopwatch, Understanding
 from genllava.protocols.base import Protocol
+from genllava.protocols.chat_conversation import ChatConversation
+from genllava.protocols.parts import Message, Parts, user_message
 from genllava.protocols.verbs import ToolSpec
+from genllava.protocols.visual_queries import head_embeds
 from genllava.requests import Request, as_image
-from genllava.vision_language import PrefixCache, Reply, VisionLanguage
-
-Message = dict[str, Any]
-"""A message as chat templates take it: {"role", "content": text or blocks}, with "tool_calls" of an assistant."""
-
-
-@dataclass(slots=True)
-class Parts:
-    """The parts of a pipeline, as a protocol uses them.
-
-    Attributes:
-        bridge: what steers the decoder unless a call says otherwise: `caption` or `head`.
-        drawing_options: of every drawing, unless a call says otherwise.
-    """
-
-    vision_language: VisionLanguage
-    image_decoder: ImageDecoder | None = None
-    generation_head: GenerationHead | None = None
-    bridge: str = "caption"
-    drawing_options: Mapping[str, Any] = field(default_factory=dict)
-
-    def require_decoder(self) -> ImageDecoder:
-        """The image decoder.
-
-        Raises:
-            InvalidRequest: this pipeline has none.
-        """
-        if self.image_decoder is None:
-            raise InvalidRequest("this pipeline has no image decoder: assemble it with decoder='...' to draw and edit")
-        return self.image_decoder
+from genllava.vision_language import PrefixCache, Reply
 
 
 class ChatProtocol(Protocol):
@@ -70,7 +42,7 @@ class ChatProtocol(Protocol):
         messages: Sequence[Message],
         tools: Sequence[ToolSpec],
         *,
-        on_text: Callable[[str], object] | None = None,
+        on_text: Callable[[str], None] | None = None,
         cancel: CancelCheck | None = None,
         cache: PrefixCache | None = None,
         **sampling: Any,
@@ -106,9 +78,7 @@ class ChatProtocol(Protocol):
     ) -> list[Drawing]:
         return self.draw(requests, self._prompts(requests, plan), seed, options, edits=True)
 
-    def conversation(self) -> Any:
-        from genllava.protocols.chat_conversation import ChatConversation
-
+    def conversation(self) -> ChatConversation:
         return ChatConversation(self)
 
     def query_prefix(self, task: str, prompt: str) -> str:
@@ -171,8 +141,6 @@ class ChatProtocol(Protocol):
         Raises:
             InvalidRequest: there is no generation head.
         """
-        from genllava.protocols.visual_queries import head_embeds
-
         task = "[I2I]" if edits else "[T2I]"
         asked = [[user_message(request.text, request.images)] for request in requests]
         prefixes = [self.query_prefix(task, prompt) for prompt in prompts]
@@ -195,16 +163,6 @@ class ChatProtocol(Protocol):
         if not all(isinstance(text, str) and text.strip() for text in plans):
             raise InvalidRequest("the plan is empty")
         return plans
-
-
-def user_message(text: str, images: Sequence[Any] = ()) -> Message:
-    """A message of the user: pictures, then words.
-
-    Args:
-        images: as `genllava.requests.as_image` takes them; they keep their own size.
-    """
-    blocks: list[dict[str, Any]] = [{"type": "image", "image": as_image(image)} for image in images]
-    return {"role": "user", "content": [*blocks, {"type": "text", "text": text}]}
 
 
 def _drawing(made: DecodedImage, prompt: str, source: int | None, rows: int, timings: dict[str, float]) -> Drawing:

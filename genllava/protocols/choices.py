@@ -12,7 +12,8 @@ from typing import Any, Final, cast
 
 from genllava.errors import ModelReplyError
 from genllava.options import CancelCheck
-from genllava.protocols.chat_protocol import ChatProtocol, Message
+from genllava.protocols.chat_protocol import ChatProtocol
+from genllava.protocols.parts import Message
 from genllava.protocols.turns import Turn, latest_turn
 from genllava.protocols.verbs import ToolSpec
 from genllava.vision_language import PrefixCache, Reply, ToolCall
@@ -32,7 +33,7 @@ class ChoicesProtocol(ChatProtocol):
         messages: Sequence[Message],
         tools: Sequence[ToolSpec],
         *,
-        on_text: Callable[[str], object] | None = None,
+        on_text: Callable[[str], None] | None = None,
         cancel: CancelCheck | None = None,
         cache: PrefixCache | None = None,
         **sampling: Any,
@@ -47,8 +48,7 @@ class ChoicesProtocol(ChatProtocol):
         if isinstance(choice, str):
             return said
         arguments = self._arguments(turn, choice, cancel, cache, sampling)
-        call = ToolCall(choice["name"], arguments, f"call_{len(turn.done) + 1}")
-        return Reply(said.text, [call], raw=said.raw)
+        return Reply(said.text, [ToolCall(choice["name"], arguments)], raw=said.raw)
 
     def _choose(self, turn: Turn, tools: Sequence[ToolSpec], cache: PrefixCache | None) -> dict[str, Any] | str:
         """What is done next: the tool that is called, `ANSWER`, or `NOTHING`."""

@@ -19,12 +19,13 @@ from typing import Any, Final, cast
 from genllava.errors import InvalidRequest
 from genllava.options import CancelCheck, DrawingOptions, Seed
 from genllava.pipeline_output import Drawing
-from genllava.protocols.chat_protocol import ChatProtocol, Message, Parts, user_message
+from genllava.protocols.chat_protocol import ChatProtocol
+from genllava.protocols.parts import Message, Parts, user_message
 from genllava.protocols.task_tokens import EOI, I2I, I2T, SOI, T2I, TASKS, TOOL
 from genllava.protocols.turns import latest_turn
 from genllava.protocols.verbs import EDIT, GENERATE, ToolSpec
 from genllava.requests import Request
-from genllava.vision_language import PrefixCache, Reply, ToolCall
+from genllava.vision_language import InvalidCall, PrefixCache, Reply, ToolCall
 
 _TOKENS: Final = (*TASKS, SOI, EOI)
 
@@ -56,7 +57,7 @@ class GenLlavaProtocol(ChatProtocol):
         messages: Sequence[Message],
         tools: Sequence[ToolSpec],
         *,
-        on_text: Callable[[str], object] | None = None,
+        on_text: Callable[[str], None] | None = None,
         cancel: CancelCheck | None = None,
         cache: PrefixCache | None = None,
         **sampling: Any,
@@ -66,7 +67,7 @@ class GenLlavaProtocol(ChatProtocol):
         tokens = [I2T, *([T2I] if GENERATE in offered else []), *([I2I] if EDIT in offered else [])]
         tokens += [TOOL] if set(offered) - {GENERATE, EDIT} else []
         prefix, said = "", ""
-        end = self._end_token()
+        end = self.parts.vision_language.end_token
         while True:
             allowed = [token for token in tokens if token != I2T or not (said or turn.said)]
             allowed += [end] if said or turn.said or turn.done else []
@@ -89,22 +90,22 @@ class GenLlavaProtocol(ChatProtocol):
         cancel: CancelCheck | None,
         cache: PrefixCache | None,
         sampling: dict[str, Any],
-    ) -> ToolCall | str:
+    ) -> ToolCall | InvalidCall:
         """What is called after a task token, or what is wrong with it."""
         if task == T2I:
             prompt = self._write(asked, prefix, None, cancel, cache, sampling)
-            return ToolCall(GENERATE, {"prompt": prompt}, "call_1")
+            return ToolCall(GENERATE, {"prompt": prompt})
         if task == I2I:
             names = offered[EDIT]["parameters"]["properties"]["image"]["enum"]
             name = self._next(asked, [f" {each}:" for each in names], prefix, cache).strip(" :")
             instruction = self._write(asked, f"{prefix} {name}:", None, cancel, cache, sampling)
-            return ToolCall(EDIT, {"image": name, "instruction": instruction}, "call_1")
+            return ToolCall(EDIT, {"image": name, "instruction": instruction})
         written = self._write(asked, prefix, None, cancel, cache, sampling)
         try:
             call = json.loads(written)
-            return ToolCall(str(call["name"]), dict(call["arguments"]), "call_1")
+            return ToolCall(str(call["name"]), dict(call["arguments"]))
         except (ValueError, KeyError, TypeError):
-            return f'a call must be JSON like {{"name": ..., "arguments": {{...}}}}, not {written[:80]!r}'
+            return InvalidCall(written, 'a call must be JSON like {"name": ..., "arguments": {...}}')
 
     def _next(self, asked: list[Message], allowed: Sequence[str], prefix: str, cache: PrefixCache | None) -> str:
         """The likeliest of a few continuations."""
@@ -117,7 +118,7 @@ class GenLlavaProtocol(ChatProtocol):
         self,
         asked: list[Message],
         prefix: str,
-        on_text: Callable[[str], object] | None,
+        on_text: Callable[[str], None] | None,
         cancel: CancelCheck | None,
         cache: PrefixCache | None,
         sampling: dict[str, Any],
@@ -126,9 +127,6 @@ class GenLlavaProtocol(ChatProtocol):
         chat = self.parts.vision_language.chat
         reply = chat(asked, prefix=prefix, stop=_TOKENS, on_text=on_text, cancel=cancel, cache=cache, **sampling)
         return cast(Reply, reply).text.strip()
-
-    def _end_token(self) -> str:
-        return self.parts.vision_language.end_token
 
     def _planned(
         self, task: str, requests: Sequence[Request], plan: str | Sequence[str] | None, seed: Seed,

@@ -7,7 +7,8 @@ from typing import Any, Final, cast
 
 from genllava.errors import CheckpointError
 from genllava.options import CancelCheck
-from genllava.protocols.chat_protocol import ChatProtocol, Message, Parts
+from genllava.protocols.chat_protocol import ChatProtocol
+from genllava.protocols.parts import Message, Parts
 from genllava.protocols.verbs import ToolSpec
 from genllava.vision_language import PrefixCache, Reply
 
@@ -41,7 +42,7 @@ class ToolCallsProtocol(ChatProtocol):
         messages: Sequence[Message],
         tools: Sequence[ToolSpec],
         *,
-        on_text: Callable[[str], object] | None = None,
+        on_text: Callable[[str], None] | None = None,
         cancel: CancelCheck | None = None,
         cache: PrefixCache | None = None,
         **sampling: Any,

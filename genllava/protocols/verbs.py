@@ -97,6 +97,6 @@ def _misfit(schema: Mapping[str, Any], value: Any) -> str:
         return ""
     if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
         return f"must be of type {kind}, not {value!r}"
-    if kind == "string" and len(value.strip()) < schema.get("minLength", 0):
+    if isinstance(value, str) and len(value.strip()) < schema.get("minLength", 0):
         return "must not be empty"
     return ""

@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, GenerationMixin, LogitsProcessor
-from transformers.generation import BaseStreamer
+from transformers.generation.streamers import BaseStreamer
 
 from genllava.errors import Cancelled, InvalidRequest, NonFiniteError
 
@@ -19,16 +19,10 @@ _OURS: Final = {
     "streamer": "on_text",
     "max_length": "max_new_tokens",
     "generator": "seed",
-    "tokenizer": "nothing: it is the processor's",
     "num_return_sequences": "the conversation as often in a list",
-    "return_dict_in_generate": "score or query_states",
-    "output_scores": "score",
-    "output_logits": "score",
-    "output_hidden_states": "query_states",
-    "output_attentions": "the model itself",
-    "use_model_defaults": "the options themselves",
-    "custom_generate": "the model itself",
-    "use_cache": "nothing: it always is",
+    "output_hidden_states": "query_states()",
+    **dict.fromkeys(("output_scores", "output_logits", "return_dict_in_generate"), "score()"),
+    **dict.fromkeys(("tokenizer", "use_cache", "custom_generate", "output_attentions", "cache_implementation"), "none"),
 }
 """Options of `generate()` that cannot be given, and what to give in their place."""
 
@@ -39,11 +33,11 @@ def check_options(options: Mapping[str, Any]) -> None:
     Raises:
         InvalidRequest: one is not.
     """
-    known = set(vars(GenerationConfig())) | set(inspect.signature(GenerationMixin.generate).parameters) | {"seed"}
-    known -= {"self", "kwargs"}
-    for name in options:
-        if name in _OURS and not (name == "num_return_sequences" and options[name] == 1):
-            raise InvalidRequest(f"chat() does not take {name}: give {_OURS[name]}")
+    parameters = inspect.signature(GenerationMixin.generate).parameters
+    known = {*vars(GenerationConfig()), *parameters, "seed"} - {"self", "kwargs"}  # type: ignore[no-untyped-call]
+    for name, value in options.items():
+        if name in _OURS and (name, value) != ("num_return_sequences", 1):
+            raise InvalidRequest(f"chat() does not take {name}; in its place: {_OURS[name]}")
         if name not in known or name.startswith("_"):
             raise InvalidRequest(f"unknown sampling option {name!r}: transformers' generate() has none of that name")
 
@@ -54,8 +48,8 @@ def seeded(seed: int | None, device: torch.device) -> Iterator[None]:
     if seed is None:
         yield
         return
-    kind = device.type if device.type in ("cuda", "mps", "xpu") else None
-    with torch.random.fork_rng(enabled=True, **({"device_type": kind} if kind and kind != "mps" else {"devices": []})):
+    devices = [device] if device.type not in ("cpu", "mps") else []
+    with torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"):
         torch.manual_seed(seed)
         yield
 
@@ -67,16 +61,15 @@ class Watch(LogitsProcessor):
         cancel: asked each time.
 
     Attributes:
-        read: [B, L] all tokens at the last step.
-        steps: how many there were.
+        read: [B, L] all tokens at the last step; None before the first.
     """
 
     def __init__(self, cancel: Callable[[], bool] | None = None) -> None:
-        self.cancel, self.read, self.steps = cancel, torch.empty(0, 0, dtype=torch.long), 0
+        self.cancel = cancel
+        self.read: Tensor | None = None
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         self.read = input_ids
-        self.steps += 1
         self.ask()
         check_finite(scores)
         return scores

@@ -8,7 +8,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
@@ -62,9 +61,10 @@ def load_model(source: str | PathLike[str], *, allow_unexpected: bool = False, *
     if folder.is_dir() and not list(folder.rglob("*.safetensors")) and any(list(folder.glob(p)) for p in _PICKLES):
         raise CheckpointError(f"{source} has its weights only as pickles, which are not read: convert to safetensors")
     with _reading(source, "weights"):
-        model, report = AutoModelForImageTextToText.from_pretrained(
-            source, config=config, use_safetensors=True, output_loading_info=True, trust_remote_code=False, **options
-        )
+        options |= {"use_safetensors": True, "trust_remote_code": False}
+        options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # the report is judged below
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(source, config=config, **options)
+        model, report = loaded
     _check_report(source, report, allow_unexpected)
     return model.eval()
 
@@ -96,21 +96,10 @@ def load_processor(source: str | PathLike[str], chat_template: str | None = None
     """
     known = {name: hub[name] for name in _HUB if hub.get(name) is not None}
     with _reading(source, "processor"):
-        processor = AutoProcessor.from_pretrained(source, trust_remote_code=False, **known)
+        load: Any = AutoProcessor.from_pretrained
+        processor = load(source, trust_remote_code=False, **known)
     if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
         raise CheckpointError(f"{source} has no processor for pictures and words: give the folder of one: processor=")
     if chat_template is not None:
         processor.chat_template = chat_template
     return processor
-
-
-def aligned(model: torch.nn.Module, alignment: int = 64) -> torch.nn.Module:
-    """Move weights that are mapped from a file to where memory is aligned, at multiples of `alignment` bytes.
-
-    A file has them anywhere, and for them some processors take other kernels, whose results differ in the last bits:
-    the model that was saved and the one that is loaded would not give the same numbers.
-    """
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.device.type == "cpu" and tensor.data_ptr() % alignment:
-            tensor.data = tensor.data.clone()
-    return model

@@ -56,8 +56,8 @@ class PrefixCache:
     def keep(self, layers: Any, ids: Sequence[int], pictures: Sequence[str]) -> None:
         """Take over what was read, where it can be cut back later on."""
         self.reset()
-        if croppable(layers):
-            length = layers.get_seq_length()
+        length = layers.get_seq_length() if croppable(layers) else 0
+        if 0 < length <= len(ids):
             self.layers, self.ids, self.pictures = layers, list(ids[:length]), list(pictures)
 
 

@@ -1,23 +1,27 @@
-"""How prompts become a model's inputs, and which part of them a cache already holds."""
+"""How prompts become a model's inputs, which part of them a cache holds already, and running the model on the rest."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, Final
 
 import torch
 from PIL import Image
+from torch import Tensor
+from transformers import GenerationMixin, LogitsProcessorList
 
 from genllava.errors import ImageRejected, InvalidRequest
+from genllava.pipeline_output import Counters
+from genllava.vision_language.decoding import Watch
 from genllava.vision_language.messages import ChatTemplate
-from genllava.vision_language.prefix_cache import PrefixCache, common_prefix, digest
+from genllava.vision_language.prefix_cache import PrefixCache, common_prefix, digest, empty_layers
 
-_TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "moe_mm_token_type_ids")
-_PROCESSOR_FAILS = (ValueError, TypeError, RuntimeError, ZeroDivisionError, IndexError)
 Inputs = dict[str, Any]
+_PER_TOKEN: Final = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "moe_mm_token_type_ids")
+_PROCESSOR_FAILS: Final = (ValueError, TypeError, RuntimeError, ZeroDivisionError, IndexError)
 
 
 @dataclass(slots=True)
@@ -25,30 +29,44 @@ class Prompt:
     """A rendered conversation and its pictures, in the order of their placeholders."""
 
     text: str
-    pictures: list[Image.Image] = field(default_factory=list)
+    pictures: list[Image.Image]
 
 
 class Reader:
-    """Runs a processor, and says what of a prompt is still to be read.
+    """Runs a processor and a model, and counts what was read.
 
     Args:
         model: a transformers model.
         template: the chat template of its processor.
+        counters: tokens read, pictures that went through the vision tower.
     """
 
-    def __init__(self, model: Any, template: ChatTemplate) -> None:
-        self.model, self.template, self.processor = model, template, template.processor
-        names = ("image_token_id", "image_token_index", "image_token_ids")
-        found = [getattr(owner, name, None) for owner in (self.processor, model.config) for name in names]
-        self.placeholders = {n for value in found for n in (value if isinstance(value, list) else [value]) if n is not None}
+    def __init__(self, model: Any, template: ChatTemplate, counters: Counters) -> None:
+        self.model, self.template, self.counters = model, template, counters
+        self.processor = template.processor
+        names = ("image_token_id", "image_token_index")
+        ids = {getattr(owner, name, None) for owner in (self.processor, model.config) for name in names}
+        self._placeholders = ids - {None}
         self.accepted = set(inspect.signature(model.forward).parameters)
+        prepare = inspect.signature(GenerationMixin.prepare_inputs_for_generation).parameters
+        self._cache_name = "cache" if "cache" in prepare else "past_key_values"
         # Models with positions in three dimensions keep the offset of their last conversation in this attribute.
         self._offset_owner = next((part for part in model.modules() if hasattr(part, "rope_deltas")), None)
 
-    def begins_itself(self, text: str) -> bool:
-        """Whether a prompt has its begin-of-text token already, so that the tokenizer adds none."""
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go: the device of the first weights that are in memory."""
+        found = (weight.device for weight in self.model.parameters() if weight.device.type != "meta")
+        return next(found, torch.device("cpu"))
+
+    def tokens(self, text: str) -> list[int]:
+        """A prompt's tokens, with a single placeholder for each picture."""
+        return list(self.processor.tokenizer(text, add_special_tokens=self._adds_begin(text))["input_ids"])
+
+    def _adds_begin(self, text: str) -> bool:
+        """Whether the tokenizer puts the begin-of-text token: not where the chat template did."""
         begin = self.processor.tokenizer.bos_token
-        return bool(begin) and text.startswith(begin)
+        return not (begin and text.startswith(begin))
 
     def encode(self, prompts: Sequence[Prompt], padding_side: str = "left") -> Inputs:
         """The processor's tensors for prompts, on the model's device: `input_ids` [B, L] and what goes with them.
@@ -65,14 +83,14 @@ class Reader:
                 return_tensors="pt",
                 padding=len(prompts) > 1,
                 padding_side=padding_side,
-                add_special_tokens=not self.begins_itself(prompts[0].text),
+                add_special_tokens=self._adds_begin(prompts[0].text),
             )
         except _PROCESSOR_FAILS as error:
             for picture in (picture for row in pictures for picture in row):
                 self._check_picture(picture)
             raise InvalidRequest(f"the model's processor does not take this conversation: {error}") from error
         batch = batch.to(device=self.device, dtype=self.model.dtype)
-        return {k: v for k, v in batch.items() if k not in _TEXT_INPUTS[2:] or k in self.accepted}
+        return {k: v for k, v in batch.items() if k not in _PER_TOKEN[2:] or k in self.accepted}
 
     def _check_picture(self, picture: Image.Image) -> None:
         try:
@@ -81,24 +99,70 @@ class Reader:
             width, height = picture.size
             raise ImageRejected(f"the model cannot read a picture of {width}x{height} pixels: {error}") from error
 
-    @property
-    def device(self) -> torch.device:
-        """Where inputs go: the device of the first weights that are in memory."""
-        found = (weight.device for weight in self.model.parameters() if weight.device.type != "meta")
-        return next(found, torch.device("cpu"))
+    def with_ending(self, inputs: Inputs, old: Sequence[int], new: Sequence[int]) -> Inputs:
+        """Inputs of a prompt with the `tokens` old, changed to those of one with the tokens new; same pictures."""
+        kept = inputs["input_ids"].shape[1] - len(old) + common_prefix(old, new)
+        tail = list(new[common_prefix(old, new) :])
+        fill = {"input_ids": tail, "attention_mask": [1] * len(tail)}
+        per_token = {
+            name: torch.cat([value[:, :kept], value.new_tensor([fill.get(name, [0] * len(tail))])], dim=1)
+            for name, value in inputs.items()
+            if name in _PER_TOKEN
+        }
+        return {**inputs, **per_token}
 
-    def retokenized(self, inputs: Inputs, ids: Sequence[int]) -> Inputs:
-        """The same inputs with other text tokens at their end: what was behind their common prefix is replaced."""
-        old = inputs["input_ids"]
-        kept = common_prefix(old[0].tolist(), ids)
-        changed = dict(inputs)
-        for name in set(_TEXT_INPUTS) & set(inputs):
-            value = inputs[name]
-            tail = list(ids[kept:]) if name == "input_ids" else [int(name == "attention_mask")] * (len(ids) - kept)
-            changed[name] = torch.cat([value[:, :kept], value.new_tensor([tail])], dim=1)
-        return changed
+    def generate(
+        self, inputs: Inputs, prompts: Sequence[Prompt], cache: PrefixCache | None, watch: Watch, **options: Any
+    ) -> Tensor:
+        """Run the model's `generate()`, going on from `cache` where there is one, and leave in it what was read.
 
-    def rest(self, prompt: Prompt, inputs: Inputs, cache: PrefixCache) -> tuple[Inputs, int]:
+        Raises:
+            InvalidRequest: `generate()` does not take the options.
+        """
+        given, digests = inputs, [digest(picture) for picture in prompts[0].pictures] if cache is not None else []
+        pictures, kept, layers = sum(len(prompt.pictures) for prompt in prompts), 0, None
+        beams = options.get("num_beams") or self.model.generation_config.num_beams or 1
+        if cache is not None and beams == 1:
+            layers = empty_layers(self.model)
+        if cache is not None and layers is not None:
+            given, pictures = self._rest(prompts[0], digests, inputs, cache)
+            kept, layers = len(cache), cache.layers or layers
+            given[self._cache_name] = layers
+        processors = LogitsProcessorList([watch, *options.pop("logits_processor", [])])
+        read: Tensor | None = None
+        try:
+            read = self.model.generate(**given, **options, logits_processor=processors)
+        finally:
+            if cache is not None:
+                read_row = watch.read if read is None else read
+                cache.keep(layers, [] if read_row is None else read_row[0].tolist(), digests)
+        self.count(int(inputs["attention_mask"].sum()) - kept, pictures)
+        return read
+
+    def outputs(self, inputs: Inputs, prompt: Prompt, cache: PrefixCache, last: int, **options: Any) -> Any:
+        """The model's outputs for what of a prompt is not in `cache` yet, at least for its `last` tokens.
+
+        `generate()` is asked for one token, which is dropped: it alone knows every model's positions and masks.
+        """
+        cache.cut(min(len(cache), inputs["input_ids"].shape[1] - last))
+        options |= {"do_sample": False, "num_beams": 1, "max_new_tokens": 1}
+        options["pad_token_id"] = self.processor.tokenizer.pad_token_id
+        if "logits_to_keep" in self.accepted:
+            options["logits_to_keep"] = last
+        found: list[Any] = []
+        hook = self.model.register_forward_hook(lambda module, given, output: found.append(output))
+        try:
+            self.generate(inputs, [prompt], cache, Watch(), **options)
+        finally:
+            hook.remove()
+        return found[0]
+
+    def count(self, tokens: int, pictures: int) -> None:
+        """Book what was read."""
+        self.counters.prefilled_tokens += tokens
+        self.counters.image_encodes += pictures
+
+    def _rest(self, prompt: Prompt, digests: list[str], inputs: Inputs, cache: PrefixCache) -> tuple[Inputs, int]:
         """Cut `cache` back to what it has in common with a prompt.
 
         Returns:
@@ -106,23 +170,21 @@ class Reader:
             number of those pictures.
         """
         ids = inputs["input_ids"][0].tolist()
-        digests = [digest(picture) for picture in prompt.pictures]
+        places = [index for index, token in enumerate(ids) if token in self._placeholders]
         length = min(common_prefix(cache.ids, ids), len(ids) - 1)
-        places = [index for index, token in enumerate(ids) if token in self.placeholders]
         first, length = self._first_new(prompt, cache, digests, places, length)
         chosen = inputs
         if 0 < first < len(digests):
             chosen = self.encode([self._bare(prompt.pictures[first:])])
-            if self._count(chosen) + sum(place < length for place in places) != len(places):
+            if self._size(chosen) + sum(place < length for place in places) != len(places):
                 first, length, chosen = 0, min(length, places[0]), inputs  # alone they are split up in another way
-        positions = self._positions(inputs) if length and self._offset_owner is not None else None
-        if self._offset_owner is not None and positions is None:
+        positions = self._positions(inputs) if length else None
+        if positions is None and self._offset_owner is not None:
             first, length, chosen = 0, 0, inputs
         cache.cut(length)
-        cache.pictures = cache.pictures[:first]
-        given = {k: v for k, v in inputs.items() if k in _TEXT_INPUTS}
+        given = {k: v for k, v in inputs.items() if k in _PER_TOKEN}
         if first < len(digests):
-            given |= {k: v for k, v in chosen.items() if k not in _TEXT_INPUTS}
+            given |= {k: v for k, v in chosen.items() if k not in _PER_TOKEN}
         if positions is not None:
             given["position_ids"] = positions
         return given, len(digests) - first
@@ -132,34 +194,32 @@ class Reader:
     ) -> tuple[int, int]:
         """The first picture that must be read, and how many tokens need not be; the cut goes through no picture."""
         same, before = common_prefix(cache.pictures, digests), sum(place < length for place in places)
-        if not digests:
+        if not digests or (places and before == 0):
             return 0, length
         if not places:  # pictures come in by another way than tokens
             return 0, 0
         if same == len(digests) and before == len(places):
             return same, length
-        if before == 0:
-            return 0, length
         for picture, key in zip(prompt.pictures, digests, strict=True):
             if key not in cache.sizes:
-                cache.sizes[key] = self._count(self.encode([self._bare([picture])]))
+                cache.sizes[key] = self._size(self.encode([self._bare([picture])]))
         edges = list(accumulate((cache.sizes[key] for key in digests), initial=0))
         first = max(n for n in range(same + 1) if edges[n] <= before) if edges[-1] == len(places) else 0
         return first, length if edges[first] == before else places[edges[first]]
 
-    def _count(self, inputs: Inputs) -> int:
-        """How many placeholders of media are in the first row of tokens."""
-        return sum(token in self.placeholders for token in inputs["input_ids"][0].tolist())
+    def _size(self, inputs: Inputs) -> int:
+        """How many placeholders there are in the first row of tokens."""
+        return sum(token in self._placeholders for token in inputs["input_ids"][0].tolist())
 
     def _bare(self, pictures: list[Image.Image]) -> Prompt:
-        return Prompt(self.template.render([{"role": "user", "content": [{"type": "image"}] * len(pictures)}]), pictures)
+        message = {"role": "user", "content": [{"type": "image"}] * len(pictures)}
+        return Prompt(self.template.render([message]), pictures)
 
-    def _positions(self, inputs: Inputs) -> torch.Tensor | None:
-        """The positions of all tokens, for models that count them in three dimensions."""
+    def _positions(self, inputs: Inputs) -> Tensor | None:
+        """The positions of all tokens, for a model that counts them in three dimensions and can say them."""
         prepare = getattr(self.model, "_prepare_position_ids_for_generation", None)
-        if prepare is None:
+        if prepare is None or self._offset_owner is None:
             return None
-        assert self._offset_owner is not None
         self._offset_owner.rope_deltas = None
-        positions: torch.Tensor = prepare(inputs["input_ids"], dict(inputs))
+        positions: Tensor = prepare(inputs["input_ids"], dict(inputs))
         return positions

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 Tools = Sequence[Mapping[str, Any]]
-_JSON: Final = json.JSONDecoder()
+_JSON: Final = json.JSONDecoder(strict=False)  # models write line breaks in strings as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,9 @@ def _python_calls(body: str, tools: Tools, parsed: Parsed, method: str = "") -> 
     """Calls written as Python expressions; nothing is evaluated but literals."""
     try:
         found = [node.value for node in ast.parse(body).body if isinstance(node, ast.Expr)]
-        calls = [call for value in found for call in (value.elts if isinstance(value, ast.List | ast.Tuple) else [value])]
+        calls = [
+            call for value in found for call in (value.elts if isinstance(value, ast.List | ast.Tuple) else [value])
+        ]
         if not calls:
             raise ValueError("there is no call in it")
         for call in calls:
@@ -243,7 +245,7 @@ def _python_calls(body: str, tools: Tools, parsed: Parsed, method: str = "") -> 
             values = dict(zip(_types(tools, name), map(_literal, call.args), strict=False))
             values |= {str(keyword.arg): _literal(keyword.value) for keyword in call.keywords}
             parsed.add(ast.unparse(call), {"name": name, "arguments": values})
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, TypeError) as error:
         parsed.broken(body, f"it is not a call with named values ({error})")
     return parsed
 

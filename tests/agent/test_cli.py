@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +17,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import genllava
-from genllava.errors import CheckpointError, InvalidRequest, NonFiniteError
+from genllava.errors import CheckpointError, InvalidRequest, NonFiniteError, NotEnoughMemory
+from genllava.pipeline_output import Drawing, Understanding
 from genllava_agent import cli, loading, outputs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -42,8 +42,20 @@ sys.exit(code)
 def run(*args: str | bytes, **environment: str) -> subprocess.CompletedProcess[str]:
     command: list[str | bytes] = [sys.executable, "-c", PROBE, *args]
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=120, env={**os.environ, **environment}
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "GENLLAVA_CONFIG": "", **environment},
     )
+
+
+@pytest.fixture(autouse=True)
+def _no_configuration_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where this user has one."""
+    monkeypatch.setenv("GENLLAVA_CONFIG", "")
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +79,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.mkfifo(folder / "pipe.png")
     (folder / "out.png").write_bytes(b"precious")
     (folder / "unfinished").mkdir()
+    (folder / "link.png").symlink_to("fine.png")
+    Image.new("RGB", (1, 5_000)).save(folder / "thin.png")
     (folder / "folder.png").mkdir()
     return folder
 
@@ -119,19 +133,38 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "demo output": (("demo", "-o", "{files}/none/sheet.png"), "no folder"),
     "demo model": (("demo", "--model", "nope", "-o", "{files}/sheet.png"), "nope"),
     "unknown split": (("evaluate", "--split", "train"), "train"),
-    "unknown conditioner": (("evaluate", "--conditioner", "brush"), "brush"),
+    "unknown bridge": (("evaluate", "--bridge", "brush"), "brush"),
     "too many pixels for a warning": (("understand", "{files}/large.png", "How many?"), "large.png"),
     "no examples": (("evaluate", "--n", "0"), "--n"),
     "report without folder": (("evaluate", "--json", "{files}/none/report.json"), "no folder"),
     "finetune into a file": (("finetune", "shapes", "--output", "{files}/fine.png"), "not a folder"),
     "info on nothing": (("info", "--model", "nope"), "nope"),
+    "info on nothing, by its name": (("info", "nope"), "nope"),
+    "info on two": (("info", "a/b", "--model", "a/c"), "once"),
+    "unknown dtype": ((*DRAW, "--dtype", "int3"), "bfloat16"),
+    "unknown decoder": ((*DRAW, "--model", "a/b", "--decoder", "nope"), "unknown decoder 'nope'"),
+    "decoder without index": ((*DRAW, "--model", "a/b", "--editor", "{files}/unfinished"), "saved editor"),
+    "decoder without a model": ((*DRAW, "--decoder", "a/b"), "--model"),
+    "the shipped model with a decoder": ((*DRAW, "--model", "shipped", "--decoder", "a/b"), "--model"),
+    "no height": ((*DRAW, "--height", "0"), "--height"),
+    "the output is the source": (
+        ("edit", "{files}/fine.png", "make it red", "-o", "{files}/../{folder}/fine.png"),
+        "--overwrite",
+    ),
+    "the output is behind a link": (
+        ("edit", "{files}/link.png", "make it red", "-o", "{files}/fine.png"),
+        "itself",
+    ),
+    "nothing on standard input": (("understand", "-", "How many?"), "standard input: the file is empty"),
+    "chat with a picture from standard input": (("chat", "-i", "-"), "name of a file"),
+    "one by five thousand": (("understand", "{files}/thin.png", "How many?"), "too long and thin"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_line_and_exit_code_2(case: str, files: Path) -> None:
     args, named = BAD[case]
-    done = run(*(arg.replace("{files}", str(files)) for arg in args))
+    done = run(*(arg.replace("{files}", str(files)).replace("{folder}", files.name) for arg in args))
     assert done.returncode == 2, done.stderr
     lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr
@@ -213,19 +246,22 @@ class FakePipeline:
 
     def __init__(self, draws: bool = True) -> None:
         self.draws = draws
+        self.unsure = ""
         self.calls: list[dict[str, Any]] = []
+        self.loaded: dict[str, str | None] = {}
 
     def understand(self, image: Image.Image, question: str) -> Any:
         assert image.mode == "RGB"
-        return SimpleNamespace(text="There are two shapes.", task_probabilities={"[I2T]": 1.0}, seen="image 1: x")
+        return Understanding("There are two shapes.", {"[I2T]": 1.0}, seen="image 1: x", unsure=self.unsure)
 
     def generate(self, prompt: str, callback_on_step_end: Callable[..., None], **options: Any) -> Any:
         self.calls.append(options)
-        callback_on_step_end(1, 2, None)
+        assert callback_on_step_end(self, 0, 999, {"latents": 1}) == {"latents": 1}
         if not self.draws:
-            return SimpleNamespace(image=None, text="I can only draw shapes.", plan=None, seed=3, seen="")
+            return Drawing(None, "I can only draw shapes.", None, 3)
         image = Image.new("RGB", (8, 8), "red")
-        return SimpleNamespace(image=image, text=None, plan="a large red circle", seed=3, seen="")
+        notes = ("the prompt was cut off",)
+        return Drawing(image, None, "a large red circle", 3, decoder="FluxPipeline", notes=notes, unsure=self.unsure)
 
     def edit(self, image: Image.Image, instruction: str, **options: Any) -> Any:
         return self.generate(instruction, **options)
@@ -234,7 +270,12 @@ class FakePipeline:
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePipeline]:
     fake = FakePipeline()
-    monkeypatch.setattr(loading, "load_pipeline", lambda model, device: fake)
+
+    def load(model: str | None, device: str | None, **others: str) -> FakePipeline:
+        fake.loaded = {"model": model, "device": device, **others}
+        return fake
+
+    monkeypatch.setattr(loading, "load_pipeline", load)
     return fake
 
 
@@ -245,6 +286,7 @@ def test_generate_writes_the_picture_and_passes_only_what_was_asked(pipeline: Fa
     assert "a large red circle (seed 3" in done.stdout
     assert Image.open(target).size == (8, 8)
     assert pipeline.calls == [{"seed": 3}]
+    assert done.stderr == "note: the prompt was cut off\n"
     assert [path.name for path in tmp_path.iterdir()] == ["drawing.png"]
 
 
@@ -254,6 +296,7 @@ def test_edit_writes_the_format_of_the_name(pipeline: FakePipeline, tmp_path: Pa
     done = CliRunner().invoke(cli.app, [*args, "--steps", "4", "--guidance", "2", "--image-guidance", "1.5"])
     report = json.loads(done.stdout)
     assert (report["seed"], report["plan"], report["text"]) == (3, "a large red circle", None)
+    assert (report["decoder"], report["notes"]) == ("FluxPipeline", ["the prompt was cut off"])
     assert pipeline.calls == [{"num_inference_steps": 4, "guidance_scale": 2.0, "image_guidance_scale": 1.5}]
     assert Image.open(tmp_path / name).size == (8, 8)
 
@@ -278,12 +321,96 @@ def test_understand_prints_the_answer(pipeline: FakePipeline, files: Path) -> No
     assert report["answer"] == "There are two shapes."
     assert report["task_probabilities"] == {"[I2T]": 1.0}
     assert report["seen"] == "image 1: x"
+    pipeline.unsure = "it does not look like shapes"
+    done = CliRunner().invoke(cli.app, args)
+    assert (done.stdout, done.stderr) == ("There are two shapes.\n", "note: it does not look like shapes\n")
+    assert json.loads(CliRunner().invoke(cli.app, [*args, "--json"]).stdout)["unsure"] == pipeline.unsure
+
+
+def test_options_of_the_decoder_and_of_loading(pipeline: FakePipeline, tmp_path: Path) -> None:
+    args = ["generate", "a cat", "-o", str(tmp_path / "a.png"), "--negative-prompt", "blur", "--height", "512"]
+    parts = ["--model", "own/reader", "--decoder", "own/painter", "--editor", "own/editor", "--dtype", "bfloat16"]
+    done = CliRunner().invoke(cli.app, [*args, "--width", "768", *parts, "--device", "cpu"])
+    assert done.exit_code == 0
+    assert pipeline.calls == [{"negative_prompt": "blur", "height": 512, "width": 768}]
+    assert pipeline.loaded == {
+        "model": "own/reader",
+        "device": "cpu",
+        "decoder": "own/painter",
+        "editor": "own/editor",
+        "dtype": "bfloat16",
+    }
+
+
+def test_a_picture_from_standard_input(pipeline: FakePipeline, tmp_path: Path, files: Path) -> None:
+    data = (files / "fine.png").read_bytes()
+    done = CliRunner().invoke(cli.app, ["understand", "-", "How many shapes?"], input=data)
+    assert done.stdout == "There are two shapes.\n"
+    target = tmp_path / "a.png"
+    assert CliRunner().invoke(cli.app, ["edit", "-", "make it red", "-o", str(target)], input=data).exit_code == 0
+    assert Image.open(target).size == (8, 8)
+
+
+def test_a_picture_through_a_pipe(files: Path) -> None:
+    command = [sys.executable, "-c", PROBE, "understand", "-", "How many?"]
+    for data, said in (((files / "fine.png").read_bytes()[:900], "damaged"), (b"hello", "not a PNG")):
+        done = subprocess.run(command, input=data, capture_output=True, check=False)
+        assert (done.returncode, done.stderr.decode().count("\n")) == (2, 1)
+        assert done.stderr.startswith(b"error: standard input: ")
+        assert said in done.stderr.decode()
+
+
+def test_the_source_is_replaced_only_if_that_is_said(pipeline: FakePipeline, tmp_path: Path, files: Path) -> None:
+    source = tmp_path / "a.png"
+    source.write_bytes((files / "fine.png").read_bytes())
+    args = ["edit", str(source), "make it red", "-o", str(source)]
+    assert CliRunner().invoke(cli.app, args).exit_code == 2
+    assert source.read_bytes() == (files / "fine.png").read_bytes()
+    assert CliRunner().invoke(cli.app, [*args, "--overwrite"]).exit_code == 0
+    assert Image.open(source).size == (8, 8)
+    other = tmp_path / "b.png"
+    other.write_bytes(b"old")
+    args[-1] = str(other)
+    assert CliRunner().invoke(cli.app, args).exit_code == 0, "other files are replaced"
+
+
+def test_what_was_left_out_of_a_picture_is_said(pipeline: FakePipeline, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    done = CliRunner().invoke(cli.app, ["understand", str(tmp_path / "a.gif"), "How many shapes?"])
+    assert done.stdout == "There are two shapes.\n"
+    assert done.stderr == "note: an animation: only its first frame is used\n"
+
+
+def test_threads_wait_asleep_unless_the_user_says_otherwise() -> None:
+    code = f"import sys, os; sys.path[:0] = {ROOTS!r}; from genllava_agent import cli; "
+    code += "sys.argv[1:] = ['--version']\ntry: cli.main()\nfinally: print(os.environ.get('OMP_WAIT_POLICY'))"
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
+    cases = (({}, "PASSIVE"), ({"OMP_NUM_THREADS": "1"}, "None"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE"))
+    for given, expected in cases:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**mine, **given})
+        assert done.stdout.endswith(f"{expected}\n")
+
+
+def test_info_says_what_a_model_is_made_of() -> None:
+    done = CliRunner().invoke(cli.app, ["info"])
+    assert done.exit_code == 0
+    for words in ("decoder/unet", "UNet2DConditionModel", "15.56 M", "apache-2.0", "105 MB in float32", "in 4-bit"):
+        assert words in done.stdout
+    report = json.loads(CliRunner().invoke(cli.app, ["info", "shipped", "--json"]).stdout)
+    assert report["memory"]["bfloat16"] == 2 * sum(part["parameters"] for part in report["parts"]) == 52_287_296
+    shipped = str(REPOSITORY / "genllava" / "shipped")
+    args = ["info", shipped, "--decoder", f"{shipped}/decoder", "--json"]
+    report = json.loads(CliRunner().invoke(cli.app, args).stdout)
+    names = [part["part"] for part in report["parts"]]
+    assert {"decoder/unet", "vlm"} <= set(names)
 
 
 @pytest.mark.parametrize(
     ("error", "code"),
     [
         (CheckpointError("two\nlines"), 2),
+        (NotEnoughMemory("28.0 GB"), 2),
         (NonFiniteError("nan in the latents"), 1),
         (RuntimeError("a\nfault"), 1),
         (KeyboardInterrupt(), 130),

@@ -33,8 +33,8 @@ def begun(*_):  # before every token that is written, and every step of drawing
     if left == 0:
         print("working", flush=True)
 
-pipeline.unet.register_forward_pre_hook(begun)
-pipeline.llava.model.language_model.register_forward_pre_hook(begun)
+pipeline.decoder.unet.register_forward_pre_hook(begun)
+pipeline.vlm.model.language_model.register_forward_pre_hook(begun)
 
 def streamed(text, **options):
     for event in thread.stream(text, **options):

@@ -253,7 +253,7 @@ def test_waiting_for_an_answer_uses_up_no_time(pipeline: GenLlavaPipeline, monke
 
 def test_a_task_that_is_cancelled_stops_the_drawing(seeded: VisualAgent) -> None:
     pipeline, rows = seeded.engine.pipeline, list[int]()
-    hook = pipeline.unet.register_forward_pre_hook(lambda *_: rows.append(len(rows)))
+    hook = pipeline.decoder.unet.register_forward_pre_hook(lambda *_: rows.append(len(rows)))
     context = TurnSettings(seed=1, num_inference_steps=500)
 
     async def run() -> None:

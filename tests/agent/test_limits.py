@@ -14,7 +14,7 @@ from PIL import Image
 
 from genllava.errors import Cancelled, InvalidRequest
 from genllava_agent import Limits, VisualAgent
-from genllava_agent.deciders import Decision, LabelScoring
+from genllava_agent.deciders import Decision, action_for
 from genllava_agent.errors import InvalidAnswer, NothingToUndo
 from genllava_agent.history import History
 from genllava_agent.records import Head, Kind
@@ -101,8 +101,8 @@ def test_whatever_never_ends_ends_within_every_limit(pipeline: Any) -> None:
 
     rows, reasons = 0, set[str]()
     hooks = [
-        pipeline.llava.model.language_model.register_forward_pre_hook(begun),
-        pipeline.unet.register_forward_pre_hook(drawing),
+        pipeline.vlm.model.language_model.register_forward_pre_hook(begun),
+        pipeline.decoder.unet.register_forward_pre_hook(drawing),
     ]
 
     @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -225,7 +225,7 @@ def test_an_instruction_that_cannot_be_read_leaves_the_question_open(agent: Visu
 
 def test_a_turn_as_long_as_the_model_can_read_is_left_out_of_the_next(agent: VisualAgent) -> None:
     thread = agent(CIRCLE, seed=1).thread
-    most = agent.engine.pipeline.language.max_length
+    most = agent.engine.pipeline.protocol.language.max_length
     thread("what is a circle? " * 250)
     assert len(thread.history()[-1].stream) > most * 0.6
     assert History(thread.history()).window_start(most // 2) == 2
@@ -367,7 +367,13 @@ def test_pictures_wait_for_a_request_that_is_taken(agent: VisualAgent) -> None:
 
 
 def test_the_model_can_go_on_where_another_decider_has_begun(pipeline: Any) -> None:
-    first = VisualAgent(pipeline, store=":memory:", decider=LabelScoring())
+    class VerbByVerb:
+        worker = VerbWorker()
+
+        def decide(self, session: Session, state: AgentState, possible: list[Kind], may_finish: bool) -> Decision:
+            return Decision(None if may_finish else action_for(possible[0], state, {}))
+
+    first = VisualAgent(pipeline, store=":memory:", decider=VerbByVerb())
     thread = first.thread("t")
     thread(CIRCLE, task="generate", seed=1)
     then = VisualAgent(pipeline, store=first.store)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from genllava import Drawing, GenLlavaPipeline
 from genllava.errors import ImageRejected, InvalidRequest
-from genllava.images import letterbox
+from genllava.images import letterbox, unletterbox
 from genllava_agent import VisualAgent
 from genllava_agent.errors import UnknownImage
 from genllava_agent.regions import part_alone, put_back
@@ -143,7 +143,7 @@ def test_a_part_is_put_back_where_it_was(size: tuple[int, int]) -> None:
     mask = np.zeros((size[1], size[0]), bool)
     mask[:96, :96] = True
     part = part_alone(whole, mask)
-    edited = letterbox(part_alone(wanted, mask), 96)  # as the model has it
+    edited = unletterbox(letterbox(part_alone(wanted, mask), 96), size)  # as the model has it
     result = put_back(whole, part, edited, mask)
     difference = np.abs(np.asarray(result).astype(int) - np.asarray(wanted).astype(int)).max(2)
     assert (difference > 100).mean() < 0.02, "nothing but edges"
@@ -152,4 +152,4 @@ def test_a_part_is_put_back_where_it_was(size: tuple[int, int]) -> None:
 
 def test_a_picture_with_a_part_put_back_is_seen_as_any_other(pipeline: GenLlavaPipeline) -> None:
     wide = render(Scene("white", THINGS)).resize((256, 128))
-    assert pipeline.picture(Drawing(wide, None, "a plan", 0)).image == pipeline.picture(wide).image
+    assert pipeline.protocol.picture(Drawing(wide, None, "a plan", 0)).image == pipeline.protocol.picture(wide).image

@@ -183,7 +183,7 @@ def test_a_thread_longer_than_the_model_can_read_goes_on(agent: VisualAgent) -> 
     counters = agent.engine.pipeline.counters
     encodes = counters.image_encodes
     thread = agent(CIRCLE, seed=1).thread
-    most = agent.engine.pipeline.language.max_length // 2
+    most = agent.engine.pipeline.protocol.language.max_length // 2
     while not History(thread.history()).window_start(most):
         thread("draw a small blue square in the middle", seed=2, verify=0)
         assert len(thread.history()) < 30
@@ -197,7 +197,7 @@ def test_a_thread_longer_than_the_model_can_read_goes_on(agent: VisualAgent) -> 
 
 def test_pictures_from_long_ago_are_told_of_or_declined(agent: VisualAgent) -> None:
     thread = agent(CIRCLE, seed=1).thread
-    most = agent.engine.pipeline.language.max_length // 2
+    most = agent.engine.pipeline.protocol.language.max_length // 2
     thread("draw a small blue square in the middle", seed=2)
     while History(thread.history()).window_start(most) < 6:
         thread("draw a large yellow star at the bottom", seed=3, verify=0)
@@ -230,8 +230,8 @@ def begun(agent: VisualAgent) -> Iterator[list[str]]:
     """What the model has begun to work out, one by one: `token` (or several that are read), `step` of drawing."""
     pipeline, passes = agent.engine.pipeline, list[str]()
     hooks = [
-        pipeline.llava.model.language_model.register_forward_pre_hook(lambda *_: passes.append("token")),
-        pipeline.unet.register_forward_pre_hook(lambda *_: passes.append("step")),
+        pipeline.vlm.model.language_model.register_forward_pre_hook(lambda *_: passes.append("token")),
+        pipeline.decoder.unet.register_forward_pre_hook(lambda *_: passes.append("step")),
     ]
     yield passes
     for hook in hooks:

@@ -305,9 +305,9 @@ def _ended(last: dict[str, Any]) -> tuple[str, str]:
 
 def _usage(session: Session, state: AgentState) -> UsageMetadata:
     """Tokens of the conversation up to the reply, and those of the reply, whatever had to be computed anew."""
-    language = session.engine.pipeline.protocol.language
-    written = state["stream"].ids
+    written, pipeline = state["stream"].ids, session.engine.pipeline
     if written:
+        language = pipeline.protocol.language
         request = state["request"]
         numbers = [state["images"][name].number for name in request.images]
         asked = len(layout.user_turn(language.tokenizer, request.text, numbers, language.tokens_per_image))
@@ -315,7 +315,7 @@ def _usage(session: Session, state: AgentState) -> UsageMetadata:
         new = max(0, len(written) - asked)
     else:  # done verb by verb
         texts = [text for step in state["steps"] for text in (step.text, step.plan or "")]
-        new = sum(len(layout.text_ids(language.tokenizer, text)) for text in texts)
+        new = sum(len(pipeline.processor.tokenizer.encode(text, add_special_tokens=False)) for text in texts)
         read = max(0, sum(step.tokens for step in state["steps"]) - new)
     return UsageMetadata(input_tokens=read, output_tokens=new, total_tokens=read + new)
 

@@ -22,6 +22,7 @@ from genllava_agent.records import ImageRecord, Request, Turn
 from genllava_agent.session import Session
 from genllava_agent.settings import TurnSettings
 from genllava_agent.stores.memory import MemoryThread
+from genllava_agent.workers import has_stream
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -150,8 +151,8 @@ def _turn(
 ) -> Turn:
     text, reply = _text(said), " ".join(said.replies).strip() or "Done."
     stream: list[int] = []
-    language = engine.pipeline.language
-    if not engine.pipeline.config["native_prompts"]:
+    if has_stream(engine.pipeline):
+        language = engine.pipeline.protocol.language
         numbers = [record.number for record in images]
         if text or numbers:
             seen = [  # as the model would have noted it then

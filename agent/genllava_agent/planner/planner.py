@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages import AIMessage, AnyMessage
@@ -16,8 +17,8 @@ from langchain_core.messages import AIMessage, AnyMessage
 from genllava.errors import Cancelled
 from genllava_agent.deciders import Decision
 from genllava_agent.errors import PlannerFailed
-from genllava_agent.planner.tools import Offer, offers
-from genllava_agent.planner.transcript import Transcript
+from genllava_agent.planner.tools import PLANNER_VERBS, Offer, Verb, offers
+from genllava_agent.planner.transcript import INSTRUCTIONS, Transcript
 from genllava_agent.records import Kind
 from genllava_agent.session import Session, Spent, spent_limit
 from genllava_agent.state import Action, AgentState
@@ -36,6 +37,8 @@ class Planner:
     Args:
         chat_model: one with tool calling.
         pictures: whether it is shown pictures; without them it is only told what is known of them.
+        verbs: what the pipeline's verbs are called as tools.
+        instructions: what it is told first; empty for nothing.
 
     Attributes:
         worker: does what it decides, verb by verb.
@@ -46,9 +49,18 @@ class Planner:
     needs_model = False
     speaks = True
 
-    def __init__(self, chat_model: BaseChatModel, *, pictures: bool = True) -> None:
+    def __init__(
+        self,
+        chat_model: BaseChatModel,
+        *,
+        pictures: bool = True,
+        verbs: Mapping[Kind, Verb] = PLANNER_VERBS,
+        instructions: str = INSTRUCTIONS,
+    ) -> None:
         self._chat_model = chat_model
         self._pictures = pictures
+        self._verbs = verbs
+        self._instructions = instructions
 
     def decide(self, session: Session, state: AgentState, possible: list[Kind], may_finish: bool) -> Decision:
         """The next call of the chat model, or its last words.
@@ -60,7 +72,7 @@ class Planner:
         transcript = self._transcript(session, state)
         transcript.observe(state)
         names = list(session.known(state))
-        offered = {} if _forced(session) else offers(session.engine.tools, names, possible)
+        offered = {} if _forced(session) else offers(session.engine.tools, names, possible, self._verbs)
         theirs = {tool["function"]["name"] for tool in session.theirs.get("tools", [])}
         while True:
             if transcript.calls:
@@ -86,7 +98,7 @@ class Planner:
 
     def _transcript(self, session: Session, state: AgentState) -> Transcript:
         if not session.notes:
-            session.notes.append(Transcript(session, state, self._pictures))
+            session.notes.append(Transcript(session, state, self._pictures, self._instructions, self._verbs))
         transcript: Transcript = session.notes[0]
         transcript.session = session  # another one than before, where the turn has waited for an answer
         return transcript
@@ -101,7 +113,7 @@ class Planner:
                 model = model.bind_tools(specs, **theirs)
             except NotImplementedError:
                 raise PlannerFailed("this chat model cannot call tools, so it cannot plan: give another one") from None
-        reply = _patiently(session, model, transcript.read())
+        reply = self._invoke(session, model, transcript.read())
         transcript.add(reply)
         text = str(reply.text).strip()
         if reply.invalid_tool_calls:
@@ -109,6 +121,10 @@ class Planner:
         elif not reply.tool_calls and not text:
             _correct(transcript, "an empty message: call a tool, or reply in words")
         return "" if transcript.calls or reply.invalid_tool_calls else text
+
+    def _invoke(self, session: Session, model: Any, messages: list[AnyMessage]) -> AIMessage:
+        """What the chat model says to that; the turn can be cancelled while it is waited for."""
+        return _patiently(session, model, messages)
 
 
 def _forced(session: Session) -> bool:

@@ -12,11 +12,41 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from genllava_agent.records import Kind
 from genllava_agent.state import Action
 
-_VERBS: Final[dict[Kind, tuple[str, str]]] = {
-    "understand": ("Ask the small model about a picture.", "The question, in short and plain words."),
-    "generate": ("Have a new picture drawn.", "All that the picture should show, in short and plain words."),
-    "edit": ("Have a changed copy of a picture made; the picture stays as it is.", "What to change, and into what."),
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """What a verb of the pipeline is called as a tool.
+
+    Attributes:
+        name, description: of the tool.
+        words: its argument that says what to do.
+        meaning: description of that argument.
+    """
+
+    name: str
+    description: str
+    words: str
+    meaning: str
+
+
+PLANNER_VERBS: Final[dict[Kind, Verb]] = {
+    "understand": Verb(
+        "understand", "Ask the small model about a picture.", "instruction", "The question, in short and plain words."
+    ),
+    "generate": Verb(
+        "generate",
+        "Have a new picture drawn.",
+        "instruction",
+        "All that the picture should show, in short and plain words.",
+    ),
+    "edit": Verb(
+        "edit",
+        "Have a changed copy of a picture made; the picture stays as it is.",
+        "instruction",
+        "What to change, and into what.",
+    ),
 }
+"""For a chat model that directs ours, which knows little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +59,7 @@ class Offer:
         arguments: checks those that are not pictures.
         pictures: names of the arguments that are pictures.
         names: of the pictures that exist.
+        words: the argument that says what to do, of a verb.
     """
 
     spec: dict[str, Any]
@@ -36,6 +67,7 @@ class Offer:
     arguments: type[BaseModel] | None
     pictures: tuple[str, ...]
     names: tuple[str, ...]
+    words: str = "instruction"
 
     def action(self, given: Mapping[str, Any]) -> Action | str:
         """What a call with these arguments does, or what is wrong with it, in words."""
@@ -56,35 +88,38 @@ class Offer:
                 return f"{'.'.join(map(str, first['loc']))}={first['input']!r}: {first['msg']}"
         if self.kind == "tool":
             return Action(kind="tool", tool=self.spec["function"]["name"], arguments=dict(given))
-        return Action(kind=self.kind, instruction=given["instruction"].strip(), image=given.get("image"))
+        return Action(kind=self.kind, instruction=given[self.words].strip(), image=given.get("image"))
 
 
-def offers(tools: Mapping[str, BaseTool], names: Sequence[str], possible: Sequence[Kind]) -> dict[str, Offer]:
+def offers(
+    tools: Mapping[str, BaseTool],
+    names: Sequence[str],
+    possible: Sequence[Kind],
+    verbs: Mapping[Kind, Verb] = PLANNER_VERBS,
+) -> dict[str, Offer]:
     """Those tools that can be called, by name.
 
     Args:
         tools: the agent's own.
         names: of the pictures that exist.
         possible: kinds of action.
+        verbs: what the pipeline's own are called.
     """
-    verbs = [kind for kind in possible if kind in _VERBS and (names or kind == "generate")]
-    result: dict[str, Offer] = {str(kind): _verb(kind, names) for kind in verbs}
+    can = [kind for kind in possible if kind in verbs and (names or kind == "generate")]
+    result: dict[str, Offer] = {verbs[kind].name: _verb(kind, verbs[kind], names) for kind in can}
     if "tool" in possible:
         own = {name: _tool(tool, names) for name, tool in tools.items()}
         result |= {name: offer for name, offer in own.items() if names or not offer.pictures}
     return result
 
 
-def _verb(kind: Kind, names: Sequence[str]) -> Offer:
-    purpose, instruction = _VERBS[kind]
-    arguments = create_model(
-        f"{kind}_arguments",
-        __config__=ConfigDict(strict=True, str_strip_whitespace=True),
-        instruction=(str, Field(min_length=1, description=instruction)),
-    )
+def _verb(kind: Kind, verb: Verb, names: Sequence[str]) -> Offer:
+    field: Any = {verb.words: (str, Field(min_length=1, description=verb.meaning))}
+    config = ConfigDict(strict=True, str_strip_whitespace=True)
+    arguments = create_model(f"{verb.name}_arguments", __config__=config, **field)
     pictures = () if kind == "generate" else ("image",)
-    spec = _spec(kind, purpose, arguments.model_json_schema(), pictures, names)
-    return Offer(spec, kind, arguments, pictures, tuple(names))
+    spec = _spec(verb.name, verb.description, arguments.model_json_schema(), pictures, names)
+    return Offer(spec, kind, arguments, pictures, tuple(names), verb.words)
 
 
 def _tool(tool: BaseTool, names: Sequence[str]) -> Offer:

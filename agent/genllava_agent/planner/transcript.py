@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall
 
-from genllava_agent.records import ImageRecord, Step
+from genllava_agent.planner.tools import PLANNER_VERBS, Verb
+from genllava_agent.records import ImageRecord, Kind, Step
 from genllava_agent.session import Session
 from genllava_agent.state import AgentState
 
@@ -33,6 +34,8 @@ class Transcript:
 
     Args:
         pictures: whether pictures are shown.
+        instructions: the first system message; empty for none.
+        verbs: what the pipeline's verbs are called as tools.
 
     Attributes:
         session: of the turn.
@@ -42,8 +45,16 @@ class Transcript:
         changed: what the user put in the place of the instruction of the first call; empty if that stands.
     """
 
-    def __init__(self, session: Session, state: AgentState, pictures: bool) -> None:
+    def __init__(
+        self,
+        session: Session,
+        state: AgentState,
+        pictures: bool,
+        instructions: str = INSTRUCTIONS,
+        verbs: Mapping[Kind, Verb] = PLANNER_VERBS,
+    ) -> None:
         self.session = session
+        self._verbs = verbs
         self._pictures = pictures
         self._made: list[ImageRecord] = []  # not shown yet
         self._known = 0  # steps
@@ -52,7 +63,8 @@ class Transcript:
         self.failed = False
         self.changed = ""
         rules = [str(message.text) for message in state["messages"] if isinstance(message, SystemMessage)]
-        self._messages: list[AnyMessage] = [SystemMessage("\n\n".join([INSTRUCTIONS, *rules]))]
+        told = "\n\n".join(filter(None, [instructions, *rules]))
+        self._messages: list[AnyMessage] = [SystemMessage(told)] if told else []
         made: list[ImageRecord] = []
         for turn in session.history:
             given = [record for record in turn.images if _given(record)]
@@ -72,7 +84,7 @@ class Transcript:
     def read(self) -> list[AnyMessage]:
         """What the chat model is to read now."""
         if self._made:
-            self._messages.append(self._told("Made by your calls.", self._made))
+            self._messages.append(self._shown("Made by your calls:", self._made))
             self._made = []
         left, messages = SHOWN, list[AnyMessage]()
         for message in reversed(self._messages):
@@ -102,8 +114,10 @@ class Transcript:
                 self.failed = False
                 continue
             if not self.calls:  # the turn goes on elsewhere than it began
-                arguments = {"instruction": step.plan or "", "image": step.source, **step.arguments}
-                name, key = step.tool or str(step.action), f"step_{number}"
+                verb = self._verbs.get(step.action)
+                words = "instruction" if verb is None else verb.words
+                arguments = {words: step.plan or "", "image": step.source, **step.arguments}
+                name, key = step.tool or (str(step.action) if verb is None else verb.name), f"step_{number}"
                 self.add(AIMessage("", tool_calls=[ToolCall(name=name, args=arguments, id=key)]))
             changed, self.changed = self.changed, ""
             told = f"The user changed the instruction to {changed!r}. " if changed else ""
@@ -139,6 +153,14 @@ class Transcript:
             self._answer(reason, False)
 
     def _told(self, text: str, records: Sequence[ImageRecord]) -> HumanMessage:
+        blocks = self._blocks(records)
+        return HumanMessage(content=[*blocks, {"type": "text", "text": text}] if blocks else text)
+
+    def _shown(self, text: str, records: Sequence[ImageRecord]) -> HumanMessage:
+        """The text comes first: a message that ends with a picture shows something, and asks for nothing."""
+        return HumanMessage(content=[{"type": "text", "text": text}, *self._blocks(records)])
+
+    def _blocks(self, records: Sequence[ImageRecord]) -> list[Any]:
         blocks: list[Any] = []
         for record in records:
             blocks.append({"type": "text", "text": _about(record)})
@@ -147,7 +169,7 @@ class Transcript:
                 self.session.image(record).save(file, "PNG")
                 data = base64.b64encode(file.getvalue()).decode()
                 blocks.append({"type": "image", "base64": data, "mime_type": "image/png"})
-        return HumanMessage(content=[*blocks, {"type": "text", "text": text}] if blocks else text)
+        return blocks
 
 
 def _called(messages: Sequence[AnyMessage]) -> list[AnyMessage]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from genllava_agent.agent import VisualAgent
     from genllava_agent.reply import Reply
     from genllava_agent.terminal.typed_lines import TypedLines
+    from genllava_agent.user_config import ModelChoice
 
 PROMPT: Final = "> "
 FAILED: Final = 1
@@ -43,8 +44,7 @@ Begin = Callable[[Callable[[], bool]], Iterator[events.Event]]
 def converse(
     name: str | None,
     store: str | None,
-    model: str | None,
-    device: str | None,
+    choice: ModelChoice,
     images: list[str],
     *,
     shows_pictures: bool,
@@ -54,7 +54,8 @@ def converse(
 
     Args:
         name: of the thread; a new one if None.
-        store, model, device, options: as for `VisualAgent`.
+        store, options: as for `VisualAgent`.
+        choice: of the model.
         images: files of pictures for the first request.
         shows_pictures: in the terminal, if it can.
 
@@ -77,13 +78,13 @@ def converse(
         name = new_name() if name is None else name
         opened.exists(name)  # before the wait for the model: refuses names that no thread can have, finds the store
         progress.stage("loading the model")
-        pipeline = load_pipeline(model, device)
+        pipeline = load_pipeline(choice.model, choice.device, **choice.others)
     with VisualAgent(pipeline, store=opened, **options) as agent:
         lines = TypedLines(sys.stdin.isatty(), history_file(store))
         chat = Chat(agent, agent.thread(name), lines, screen)
         chat.attached = images
         code = chat.run()
-        again = how_to_continue(chat.thread, store, model)
+        again = how_to_continue(chat.thread, store, **choice.typed)
         if again is not None:
             screen.note(f"To go on with this conversation: {again}")
     return code
@@ -304,13 +305,18 @@ def parse_answer(question: Question, line: str) -> dict[str, Any] | None:
     return {"decision": "reject", "reason": rest or None} if word == "reject" else None
 
 
-def how_to_continue(thread: Thread, store: str | None, model: str | None) -> str | None:
-    """The command that goes on with a thread; None if there is nothing to go on with."""
+def how_to_continue(thread: Thread, store: str | None, model: str | None = None, **others: str) -> str | None:
+    """The command that goes on with a thread; None if there is nothing to go on with.
+
+    Args:
+        model, others: the options about the model that were typed.
+    """
     if store == MEMORY or not thread.agent.store.exists(thread.name):
         return None
     words = ["genllava", "chat", "--thread", thread.name]
     words += [] if store is None else ["--store", store]
     words += [] if model is None else ["--model", model]
+    words += [word for name, value in others.items() for word in (f"--{name}", value)]
     return shlex.join(words)
 
 

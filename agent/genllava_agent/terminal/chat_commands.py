@@ -71,13 +71,16 @@ def typed_path(text: str) -> str:
 
 
 def _image(chat: Chat, rest: str) -> None:
-    from genllava_agent.inputs import read_picture
+    from genllava.images import picture_notes
+    from genllava_agent.inputs import check_file, read_picture
 
-    path = typed_path(rest)
+    path = check_file(typed_path(rest))
     picture = read_picture(path)
     chat.attached.append(str(Path(path).absolute()))
     chat.screen.picture(picture)
     chat.screen.note(f"Attached to your next request: {Path(path).name}, {picture.width}x{picture.height}.")
+    for note in picture_notes(picture):
+        chat.screen.note(f"Note: {note}")
 
 
 def _detach(chat: Chat, rest: str) -> None:

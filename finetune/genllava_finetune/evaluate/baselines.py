@@ -145,7 +145,7 @@ def _round_trip(pipeline: GenLlavaPipeline, pictures: Sequence[NDArray[np.uint8]
     back: list[NDArray[np.uint8]] = []
     for start in range(0, len(pictures), _BATCH):
         images = [Image.fromarray(picture) for picture in pictures[start : start + _BATCH]]
-        back += [np.asarray(image) for image in decode(pipeline.vae, encode(pipeline.vae, images))]
+        back += [np.asarray(image) for image in decode(pipeline.protocol.vae, encode(pipeline.protocol.vae, images))]
     return back
 
 

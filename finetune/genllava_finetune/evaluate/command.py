@@ -63,7 +63,7 @@ def measure(
     pipeline: GenLlavaPipeline, split: Split, n: int, names: Sequence[str], json_path: Path | None = None
 ) -> Report:
     """Run a pipeline over suites; arguments and errors as for `run`."""
-    side = int(pipeline.config["resolution"])
+    side = int(pipeline.protocol.resolution)
     if side != CANVAS:
         raise InvalidRequest(f"the oracle reads pictures of {CANVAS} pixels, and this model draws {side}")
     console, started = Console(stderr=True), time.perf_counter()

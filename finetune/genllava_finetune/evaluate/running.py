@@ -27,7 +27,7 @@ def route(pipeline: GenLlavaPipeline, cases: Sequence[Case], name: str) -> list[
     """The task chosen first for every case, without brackets; nothing is answered or drawn."""
     routes = []
     for chunk in _chunks(cases, name):
-        rows = pipeline.next_action(_texts(chunk), _shown(chunk))
+        rows = pipeline.protocol.next_action(_texts(chunk), _shown(chunk))
         routes += [_first(row) for row in rows]
     return routes
 
@@ -57,7 +57,7 @@ def _respond(pipeline: GenLlavaPipeline, task: str, cases: Sequence[Case]) -> li
     if task == I2T:
         answers = pipeline.understand(_shown(cases), _texts(cases))
         return [_produced(_first(answer.task_probabilities), answer) for answer in answers]
-    routes = [_first(row) for row in pipeline.next_action(_texts(cases), _shown(cases))]
+    routes = [_first(row) for row in pipeline.protocol.next_action(_texts(cases), _shown(cases))]
     produced = [Produced(chosen) for chosen in routes]
     rows = [row for row, chosen in enumerate(routes) if f"[{chosen}]" == task]
     if not rows:

@@ -14,13 +14,15 @@ from transformers import CLIPTextModel, LlavaForConditionalGeneration, PreTraine
 from genllava.generation_head import GenerationHead
 from genllava.pipeline_genllava import GenLlavaPipeline
 from genllava.protocols.shapes.autoencoder_patch import AutoencoderPatch
+from genllava.protocols.shapes.decoder_pipeline import ShapesDecoderPipeline
 from genllava.protocols.shapes.processing import build_processor
 from genllava_finetune.train.image_decoder import new_scheduler
 
 NUM_INFERENCE_STEPS: Final = 4
 GUIDANCE_SCALE: Final = 1.0
-CONDITIONER: Final = "caption"
+BRIDGE: Final = "caption"
 """What measured best on the development split (docs/log.md)."""
+PLAN_TEMPERATURE: Final = 0.7
 
 
 def assemble(
@@ -33,18 +35,24 @@ def assemble(
     vision: Any = llava.config.vision_config
     decoder = workspace / "image_decoder"
     pipeline = GenLlavaPipeline(
-        llava=llava,
+        vlm=llava,
         processor=build_processor(tokenizer, vision.image_size, vision.patch_size),
-        unet=UNet2DConditionModel.from_pretrained(decoder / "unet"),
-        vae=AutoencoderPatch.from_pretrained(workspace / "autoencoder"),
-        scheduler=new_scheduler(),
+        decoder=ShapesDecoderPipeline(
+            unet=UNet2DConditionModel.from_pretrained(decoder / "unet"),
+            vae=AutoencoderPatch.from_pretrained(workspace / "autoencoder"),
+            scheduler=new_scheduler(),
+            text_encoder=CLIPTextModel.from_pretrained(decoder / "text_encoder"),
+            tokenizer=PreTrainedTokenizerFast.from_pretrained(decoder / "tokenizer"),
+        ),
         generation_head=generation_head,
-        text_encoder=CLIPTextModel.from_pretrained(decoder / "text_encoder"),
-        tokenizer=PreTrainedTokenizerFast.from_pretrained(decoder / "tokenizer"),
-        num_inference_steps=NUM_INFERENCE_STEPS,
-        guidance_scale=GUIDANCE_SCALE,
-        conditioner=CONDITIONER,
-        edits_from_plans=True,
+        protocol="shapes",
+        bridge=BRIDGE,
+        drawing_options={
+            "num_inference_steps": NUM_INFERENCE_STEPS,
+            "guidance_scale": GUIDANCE_SCALE,
+            "image_guidance_scale": GUIDANCE_SCALE,
+        },
+        protocol_options={"edits_from_plans": True, "plan_temperature": PLAN_TEMPERATURE},
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
@@ -63,11 +71,12 @@ def assemble_saved(workspace: Path, part: str = "joint") -> GenLlavaPipeline:
 
 def save_half(pipeline: GenLlavaPipeline, folder: Path) -> None:
     """Save in half precision, which halves the wheel; loading goes back to single precision."""
-    for part in pipeline.components.values():
+    decoder: Any = pipeline.decoder
+    for part in (*pipeline.components.values(), *decoder.components.values()):
         if isinstance(part, torch.nn.Module):
             torch.nn.Module.to(part, torch.float16)  # diffusers' own `to` warns where there is nothing to warn of
     pipeline.save_pretrained(folder)
-    for path in [*folder.rglob("config.json"), folder / "model_index.json"]:
+    for path in [*folder.rglob("config.json"), *folder.rglob("model_index.json")]:
         path.write_text(json.dumps(_without_places(json.loads(path.read_text())), indent=2) + "\n")
 
 
@@ -82,15 +91,16 @@ def unpack(model: Path, workspace: Path) -> None:
     """Lay out a saved pipeline as finished parts, so that the joint tuning can start from it."""
     workspace.mkdir(parents=True, exist_ok=True)
     pipeline = GenLlavaPipeline.from_pretrained(model)
-    saved = {
-        "autoencoder": {".": pipeline.vae},
+    decoder: Any = pipeline.decoder
+    saved: dict[str, dict[str, Any]] = {
+        "autoencoder": {".": decoder.vae},
         "image_decoder": {
-            "unet": pipeline.unet,
-            "text_encoder": pipeline.text_encoder,
-            "tokenizer": pipeline.tokenizer,
+            "unet": decoder.unet,
+            "text_encoder": decoder.text_encoder,
+            "tokenizer": decoder.tokenizer,
         },
         "language_model": {
-            "llava": pipeline.llava,
+            "llava": pipeline.vlm,
             "generation_head": pipeline.generation_head,
             "tokenizer": pipeline.processor.tokenizer,
         },

@@ -377,7 +377,7 @@ class DialoguePart(Part):
             module.llava.device
         )
         drawings = pipeline.generate(list(SAMPLED), seed=0)
-        blank = np.zeros((pipeline.config["resolution"],) * 2 + (3,), np.uint8)
+        blank = np.zeros((pipeline.protocol.resolution,) * 2 + (3,), np.uint8)
         return contact_sheet(
             [np.stack([blank if drawing.image is None else np.asarray(drawing.image) for drawing in drawings])]
         )

@@ -54,6 +54,7 @@ class AutoencoderPatch(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffus
             raise ValueError(f"{tuple(pixels.shape[-2:])} is not a multiple of {self.patch_size} pixels")
         return AutoencoderTinyOutput(latents=self.encoder(pixels))
 
-    def decode(self, latents: Tensor) -> DecoderOutput:
-        """`latents` [B, C, h, w] to `sample` [B, 3, h*P, w*P], clamped to -1..1."""
-        return DecoderOutput(sample=self.decoder(latents).clamp(-1, 1))
+    def decode(self, latents: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
+        """`latents` [B, C, h, w] to `sample` [B, 3, h*P, w*P], clamped to -1..1; a tuple without `return_dict`."""
+        sample = self.decoder(latents).clamp(-1, 1)
+        return DecoderOutput(sample=sample) if return_dict else (sample,)

@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, Unpack
 
 import torch
-from torch import Tensor
 
 from genllava.errors import InvalidRequest
-from genllava.images import content_key
 from genllava.options import CancelCheck, DrawingOptions, Seed, resolve_seeds
 from genllava.pipeline_output import Drawing, Result, Understanding
 from genllava.protocols.shapes import layout, painting, segments
 from genllava.protocols.shapes.captions import check_captions
-from genllava.protocols.shapes.copying import NextRequest
-from genllava.protocols.shapes.latents import Picture
+from genllava.protocols.shapes.conversation_state import ConversationState
 from genllava.protocols.shapes.noting import Notes, noted_captions
 from genllava.protocols.shapes.options import Settings
-from genllava.protocols.shapes.parts import ShapesParts
 from genllava.protocols.shapes.requests import check_text
-from genllava.protocols.shapes.stream import StreamMark, TokenStream
-from genllava.protocols.shapes.tokens import BOS, EOS, I2I, I2T, IMAGE, T2I, USER_END, USER_START
+from genllava.protocols.shapes.tokens import EOS, I2I, I2T, IMAGE, T2I, USER_END, USER_START
 from genllava.requests import Seen, listed
 
 MAX_SEGMENTS: Final = 8
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Mark:
-    """A place in a conversation that it can go back to."""
-
-    stream: StreamMark
-    pictures: int
-    request: str
-    seen: str
-    acted: bool
-
-
-class Conversation:
+class Conversation(ConversationState):
     """Turns of a user and the model, with the pictures of both, numbered from 1.
 
     `ask` runs a whole turn. The steps it is made of are public too, for whoever wants to look in between:
@@ -58,49 +40,6 @@ class Conversation:
         seen: what it then noted down before it acted; empty where there was nothing to see.
         acted: something was done, and what comes next has not been looked at.
     """
-
-    def __init__(self, parts: ShapesParts) -> None:
-        self._parts = parts
-        self._language = parts.language
-        self._stream = TokenStream(self._language)
-        self._stream.append(0, [self._language.id(BOS)])
-        self._features: dict[str, Tensor] = {}
-        self.acted = False
-        self.pictures: list[Picture] = []
-        self.hidden: frozenset[int] = frozenset()
-        self.request = self.seen = ""
-
-    @property
-    def ids(self) -> list[int]:
-        """The token ids of the whole conversation."""
-        return list(self._stream.ids[0])
-
-    def __len__(self) -> int:
-        return len(self._stream.ids[0])
-
-    @property
-    def cache_bytes(self) -> int:
-        """What its key-value cache takes when all of it is read."""
-        return len(self) * self._language.bytes_per_token
-
-    @property
-    def unread(self) -> int:
-        """Tokens that are put down and will be read with what comes next."""
-        return self._stream.unread
-
-    @property
-    def left(self) -> str:
-        """What the user's message asks for after the request that was taken up last; empty if it is a single one."""
-        return self._language.text(NextRequest(self._language.tokenizer, self._stream.ids[0]).left)
-
-    @property
-    def captions(self) -> dict[int, str]:
-        """What is known of pictures in words, by number: as noted, or as seen when one was looked at by itself."""
-        return dict(noted_captions(self._language, self._stream.ids[0])) | self._looked_at()
-
-    def since(self, length: int) -> tuple[int, ...]:
-        """The token ids after the first `length`."""
-        return tuple(self._stream.ids[0][length:])
 
     def ask(
         self,
@@ -290,99 +229,6 @@ class Conversation:
         alone.add_user(layout.DESCRIBE, [picture], cancel)
         return layout.noted_caption(alone.seen, 1)
 
-    @torch.no_grad()
-    def recall(self, pictures: Sequence[Seen], captions: Mapping[int, str]) -> None:
-        """Begin in the middle of a long conversation: all its pictures count, and those that are seen can be edited.
-
-        Args:
-            pictures: all so far, in their order.
-            captions: of those that are seen, by number; empty where there is none.
-
-        Raises:
-            ImageRejected; InvalidRequest: too long.
-        """
-        language, numbers = self._language, sorted(captions)
-        self.pictures = [self._parts.picture(source) for source in pictures]
-        self.hidden = frozenset(range(1, len(self.pictures) + 1)) - captions.keys()
-        if not numbers:
-            return
-        known = [f"{layout.picture_prefix(number)} {captions[number]}" for number in numbers if captions[number]]
-        said, last = " ".join(known), captions[numbers[-1]] or layout.DESCRIBE
-        ids = layout.exchange(language.tokenizer, layout.DESCRIBE, numbers, language.tokens_per_image, said, last)
-        self._stream.append(0, ids, self._see([self.pictures[number - 1] for number in numbers]))
-
-    @torch.no_grad()
-    def replay(
-        self, ids: Sequence[int], pictures: Sequence[Seen], *, request: str = "", seen: str = "", acted: bool = False
-    ) -> None:  # fmt: skip
-        """Go on as if what was said elsewhere had been said here; it is read when something follows from it.
-
-        Args:
-            ids: token ids of it, as `ids` had them.
-            pictures: those whose placeholders are among the ids, in their order.
-            request, seen, acted: the state after it, as in its `mark()`; by default that after a turn's end.
-
-        Raises:
-            ImageRejected; InvalidRequest: too long, or not as many pictures as placeholders.
-        """
-        language = self._language
-        shown = [self._parts.picture(source) for source in pictures]
-        if list(ids).count(language.id(IMAGE)) != len(shown) * language.tokens_per_image:
-            raise InvalidRequest(f"these tokens do not show {len(shown)} pictures: they are of another model")
-        self._stream.append(0, ids, self._see(shown))
-        self.pictures += shown
-        self.request, self.seen, self.acted = request, seen, acted
-
-    def end_turn(self, said: str = "") -> None:
-        """Close the assistant's turn, if it is open. What was taken up and noted, and not acted on, is forgotten.
-
-        Where nothing was done at all, it is as if the message had not been said, unless it brought pictures: these
-        stay, and are looked at later.
-
-        Args:
-            said: what is said to such a message in place of the model.
-        """
-        if self._stream.ids[0][-1] in (self._language.id(BOS), self._language.id(EOS)):
-            return
-        if self._forget_look():
-            ids, tokenizer = self._stream.ids[0], self._language.tokenizer
-            message = len(ids) - 1 - ids[::-1].index(self._language.id(USER_START))
-            if self._language.id(IMAGE) not in ids[message:]:
-                if not said:
-                    self._stream.rollback(StreamMark(message, None))
-                    return
-                self._stream.append(0, [*layout.seen(tokenizer, ""), *layout.answer(tokenizer, said)])
-        self._stream.append(0, [self._language.id(EOS)])
-        self.acted = False
-
-    def mark(self) -> Mark:
-        """The present state, for `rollback`."""
-        return Mark(self._stream.mark(), len(self.pictures), self.request, self.seen, self.acted)
-
-    def rollback(self, mark: Mark) -> None:
-        """Forget everything since `mark`; what was computed before it is kept."""
-        self._stream.rollback(mark.stream)
-        del self.pictures[mark.pictures :]
-        self.request, self.seen, self.acted = mark.request, mark.seen, mark.acted
-
-    def branch(self) -> Conversation:
-        """A conversation of its own that goes on from here; what was computed so far is shared."""
-        other = copy.copy(self)
-        other._stream = self._stream.select([0])
-        other._features, other.pictures = dict(self._features), list(self.pictures)
-        return other
-
-    def anew(self) -> Conversation:
-        """An empty conversation, in which the pictures that are seen here are not encoded again."""
-        other = Conversation(self._parts)
-        seen = {content_key(self.pictures[number - 1].image) for number in self._visible()}
-        other._features = {key: features for key, features in self._features.items() if key in seen}
-        return other
-
-    def release(self) -> None:
-        """Give the cache's memory back; the next turn reads the conversation again."""
-        self._stream.release()
-
     def _draw(
         self, task: str, plan: str | None, source: int | None, seeds: list[int], settings: Settings,
         on_plan: Callable[[segments.Plan], object] | None,
@@ -420,19 +266,6 @@ class Conversation:
         self.pictures.append(picture)
         self.acted = True
 
-    def _visible(self) -> list[int]:
-        """Numbers of the pictures that are seen here."""
-        return [number for number in range(1, len(self.pictures) + 1) if number not in self.hidden]
-
-    @contextmanager
-    def _unchanged_by_failure(self) -> Iterator[None]:
-        before = self.mark()
-        try:
-            yield
-        except BaseException:
-            self.rollback(before)
-            raise
-
     def _look(self, cancel: CancelCheck | None) -> None:
         """Let the model take up the next request and write down what it sees."""
         spoke = self.acted and self._stream.ids[0][-1] != self._language.id(IMAGE)
@@ -457,23 +290,3 @@ class Conversation:
         end = len(ids) - 1 - ids[::-1].index(language.id(USER_END))
         begins = (language.id(USER_START), language.id(IMAGE))
         return ids[next(at for at in range(end, -1, -1) if ids[at] in begins) + 1 : end]
-
-    def _looked_at(self) -> dict[int, str]:
-        """What the model saw in pictures that it looked at by themselves."""
-        return {number: picture.caption for number, picture in enumerate(self.pictures, 1) if picture.caption}
-
-    def _forget_look(self) -> bool:
-        """Forget what was taken up and noted and not acted on; returns whether nothing was done since the message."""
-        if self.acted:
-            return False
-        looked_from = NextRequest(self._language.tokenizer, self._stream.ids[0]).looked_from
-        self._stream.rollback(StreamMark(looked_from, None))
-        self.acted = self._stream.ids[0][-1] != self._language.id(USER_END)
-        return not self.acted
-
-    def _see(self, pictures: Sequence[Picture]) -> list[Tensor]:
-        """Features [P, D] of each picture; one that was seen before is not encoded again."""
-        keys = [content_key(picture.image) for picture in pictures]
-        new = {k: p.image for k, p in zip(keys, pictures, strict=True) if k not in self._features}
-        self._features.update(zip(new, self._language.encode_pictures(list(new.values())), strict=True))
-        return [self._features[key] for key in keys]

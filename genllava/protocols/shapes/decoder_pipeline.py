@@ -35,7 +35,7 @@ class ShapesDecoderPipeline(DiffusionPipeline):
         resolution: side of the pictures, in pixels.
     """
 
-    model_cpu_offload_seq = "text_encoder->unet->vae"
+    model_cpu_offload_seq = "text_encoder->unet->vae"  # type: ignore[assignment]
     _optional_components = ["text_encoder", "tokenizer"]  # noqa: RUF012
     _callback_tensor_inputs = ["latents"]  # noqa: RUF012
 
@@ -112,7 +112,7 @@ class ShapesDecoderPipeline(DiffusionPipeline):
         count, side = len(prompt_embeds), int(self.config["resolution"])
         sources = None
         if image is not None:
-            images = list(image) if isinstance(image, (list, tuple)) else [image]
+            images: list[Any] = list(image) if isinstance(image, (list, tuple)) else [image]
             sources = encode(self.vae, [letterbox(load_image(each), side) for each in images]).cpu()
         generators = generator if isinstance(generator, list) else [generator or torch.Generator()] * count
         latents = denoise(

@@ -33,17 +33,17 @@ def build_terse() -> GenLlavaPipeline:
     """Random weights, and a liking for special tokens: whatever is written ends soon."""
     from genllava.protocols.shapes.tokens import SPECIAL_TOKENS
 
-    path = Path(__file__).parents[2] / "genllava" / "conftest.py"
+    path = Path(__file__).parents[2] / "genllava" / "shapes" / "conftest.py"
     spec = importlib.util.spec_from_file_location("tiny_pipeline", path)
     assert spec is not None
     assert spec.loader is not None
     tiny = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tiny)
     pipeline = tiny.build_pipeline()
-    ids = pipeline.language.tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS))
+    ids = pipeline.protocol.language.tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS))
     with torch.no_grad():
-        pipeline.llava.lm_head.weight[ids] *= 10
-    pipeline.refresh_null_embeds()
+        pipeline.vlm.lm_head.weight[ids] *= 10
+    pipeline.protocol.refresh_null_embeds()
     return pipeline  # type: ignore[no-any-return]
 
 

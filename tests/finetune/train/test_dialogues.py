@@ -14,7 +14,21 @@ from transformers import PreTrainedTokenizerFast
 from genllava.protocols.shapes import layout
 from genllava.protocols.shapes.copying import NextRequest
 from genllava.protocols.shapes.sentences import plain_sentences
-from genllava.protocols.shapes.tokens import BOS, EOI, EOS, I2I, I2T, IMAGE, QUERY, SEEN, SOI, SPECIAL_TOKENS, T2I, USER_END, USER_START
+from genllava.protocols.shapes.tokens import (
+    BOS,
+    EOI,
+    EOS,
+    I2I,
+    I2T,
+    IMAGE,
+    QUERY,
+    SEEN,
+    SOI,
+    SPECIAL_TOKENS,
+    T2I,
+    USER_END,
+    USER_START,
+)
 from genllava_finetune.shapes.conversation import sample_dialogue
 from genllava_finetune.shapes.dialogue import Dialogue, Look, Step, Turn
 from genllava_finetune.shapes.editing import sample_edit
