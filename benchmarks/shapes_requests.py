@@ -112,10 +112,8 @@ def sample() -> Record:
     return record
 
 
-def _dialogue(
-    name: str, seed: str, *, pictures: bool | None = None, lengths: Sequence[int] = range(1, 2)
-) -> Dialogue:
-    """One of a suite's kind; `pictures`: whether any have to come with its first message, None if it does not matter."""
+def _dialogue(name: str, seed: str, *, pictures: bool | None = None, lengths: Sequence[int] = range(1, 2)) -> Dialogue:
+    """One of a suite's kind; `pictures`: whether any come with its first message, None if that does not matter."""
     rng = random.Random(f"record:{name}:{seed}")
     while True:
         dialogue = SUITES[name](rng, "dev")

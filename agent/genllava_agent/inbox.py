@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genllava.errors import ImageRejected, InvalidRequest
-from genllava.images import load_image
+from genllava.images import load_image, picture_notes
 from genllava.requests import check_text
 from genllava_agent.pictures import ThreadImage
 from genllava_agent.records import ImageRecord, Request, image_name
@@ -145,7 +145,8 @@ def keep(store: ThreadStore, record: ImageRecord, image: Image.Image, jpeg: byte
     Args:
         jpeg: the JPEG that it came as, if it did.
     """
-    kept = None if jpeg is None else store.put_jpeg(image, jpeg)
+    # A photo that came in reduced does not have the pixels of its file.
+    kept = None if jpeg is None or picture_notes(image) else store.put_jpeg(image, jpeg)
     if kept is None:
         store.put_image(image)
     return record.model_copy(update={"jpeg": kept})

@@ -130,6 +130,14 @@ def test_what_is_smaller_as_a_png_is_kept_so(talk: Talk, tmp_path: Path) -> None
     assert thread.images[1].image == load_image(data)
 
 
+def test_a_photo_that_came_in_reduced_is_kept_as_it_was_seen(talk: Talk, tmp_path: Path) -> None:
+    large = coded(scene(size=(8000, 5200)))
+    thread = talk(tmp_path / "store").thread("a")
+    thread("what is it", large, task="understand")
+    assert kept_files(tmp_path / "store") == [".png"]
+    assert thread.images[1].image.size == (4000, 2600)
+
+
 def test_photos_go_with_their_turns(place: str, talk: Talk) -> None:
     thread, expected = talk(place).thread("a"), load_image(KINDS["of a camera"])
     thread("what is it", KINDS["of a camera"], task="understand")

@@ -15,7 +15,7 @@ from benchmarks.shapes_record import Record, differences, pixel_hash
 from genllava.pipeline_genllava import GenLlavaPipeline
 
 RECORD = Path(__file__).with_name("record.json.gz")
-EVERY = 25
+EVERY = 40
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,8 @@ def test_all_of_it_comes_out_the_same(shipped: GenLlavaPipeline, record: Record)
 def test_what_comes_out_otherwise_is_found(shipped: GenLlavaPipeline, record: Record) -> None:
     other = deepcopy(record)
     drawing = next(request for request in other.requests if request["result"]["image"])
-    other.requests, other.conversations = [drawing], other.conversations[:1]
+    shortest = min(other.conversations, key=len)
+    other.requests, other.conversations = [drawing], [shortest]
     image = other.drawn[drawing["result"]["image"]].copy()
     image.paste((1, 2, 3), (0, 0, 30, 30))
     drawing["result"] |= {"image": "other", "plan": "nothing", "tasks": {"[I2T]": 1.0}}

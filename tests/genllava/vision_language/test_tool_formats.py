@@ -50,7 +50,8 @@ REPLIES = {
     ),
     "mistral_list": (
         'Sure.[TOOL_CALLS] [{"name": "draw", "arguments": {"prompt": "a \\"red\\" sign,\\n{NO PARKING}: ü", '
-        '"count": 2, "options": {"sizes": [1, 2.5, {"deep": null}]}}, "id": "abcdefghi"}, {"name": "stop", "arguments": {}}]'
+        '"count": 2, "options": {"sizes": [1, 2.5, {"deep": null}]}}, "id": "abcdefghi"}, {"name": "stop", '
+        '"arguments": {}}]'
     ),
     "llama": (
         'Sure.<|python_tag|>{"name": "draw", "parameters": {"prompt": "a \\"red\\" sign,\\n{NO PARKING}: ü", '
