@@ -118,7 +118,7 @@ RESPONSE_TEMPLATE: Final = {
     "defaults": {"role": "assistant"},
     "start_anchor": "<|start|>assistant\n",
     "fields": {
-        "content": {"content": "text", "join": ""},
+        "content": {"content": "text", "repeats": True, "join": ""},
         "tool_calls": {
             "open": "<tool_call>",
             "close": "</tool_call>",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genllava.errors import CheckpointError
-from genllava.protocols.base import Protocol
+
+if TYPE_CHECKING:
+    from genllava.protocols.base import Protocol
 
 NAMES = ("tool_calls", "choices", "genllava", "shapes")
 

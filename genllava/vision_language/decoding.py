@@ -101,12 +101,14 @@ class TextStream(BaseStreamer):
     """Hands over the text so far, whenever there is more of it.
 
     Args:
-        words: from token ids to the text that can be shown already.
+        words: from token ids to the text that can be shown already; None for no change.
         ends: token ids that end an answer; they are no part of it.
         on_text: gets the text.
     """
 
-    def __init__(self, words: Callable[[list[int]], str], ends: set[int], on_text: Callable[[str], None]) -> None:
+    def __init__(
+        self, words: Callable[[list[int]], str | None], ends: set[int], on_text: Callable[[str], None]
+    ) -> None:
         self.words, self.ends, self.on_text = words, ends, on_text
         self.ids: list[int] | None = None
         self.text = ""
@@ -116,11 +118,12 @@ class TextStream(BaseStreamer):
             self.ids = []
             return
         self.ids += [token for token in value.flatten().tolist() if token not in self.ends]
-        self.show(self.words(self.ids).rstrip("\ufffd"))  # half a character is shown with its other half
+        text = self.words(self.ids)
+        self.show(None if text is None else text.rstrip("\ufffd"))  # half a character is shown with its other half
 
-    def show(self, text: str) -> None:
+    def show(self, text: str | None) -> None:
         """Hand `text` over unless it has been."""
-        if text != self.text:
+        if text is not None and text != self.text:
             self.text = text
             self.on_text(text)
 

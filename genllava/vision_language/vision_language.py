@@ -376,13 +376,14 @@ class VisionLanguage:
                 reply.text = self._without_special(reply.raw[: parsed.start])
         return reply
 
-    def _shown(self, ids: list[int], form: ToolFormat | None, tools: Tools | None) -> str:
-        """The words of an answer that is being written, without what may become a tool call."""
+    def _shown(self, ids: list[int], form: ToolFormat | None, tools: Tools | None) -> str | None:
+        """The words of an answer that is being written, without what may become a tool call; None: as before."""
         if form is None:
             return self._words(ids)
         raw = self._raw(ids)
-        words = None if form.markers else form.parse(raw, tools or []).words
-        return self._without_special(raw[: form.shown(raw)]) if words is None else words
+        if not form.markers:  # a reader of its own; half a call is an error to it
+            return form.parse(raw, tools or []).words
+        return self._without_special(raw[: form.shown(raw)])
 
     def _words(self, ids: list[int]) -> str:
         text = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)

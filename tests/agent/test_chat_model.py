@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import textwrap
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -144,17 +145,20 @@ def test_a_picture_of_an_earlier_reply_is_edited(model: BaseChatModel) -> None:
     assert messages[5].text == "The circle is green."
 
 
-@pytest.mark.parametrize("form", ["standard", "openai", "short", "bytes of a jpeg"])
+@pytest.mark.parametrize("form", ["standard", "openai", "short", "bytes of a jpeg", "lines", "openai in lines"])
 def test_pictures_come_in_all_the_ways_that_langchain_knows(model: BaseChatModel, form: str) -> None:
     file = io.BytesIO()
     pictures(model.invoke(RED))[0].save(file, "JPEG" if "jpeg" in form else "PNG", quality=95)
     data = base64.b64encode(file.getvalue()).decode()
+    lines = "\r\n".join(textwrap.wrap(data, 76))
     url = f"data:image/png;base64,{data}"
     block: dict[str, Any] = {
         "standard": {"type": "image", "base64": data, "mime_type": "image/png"},
         "openai": {"type": "image_url", "image_url": {"url": url}},
         "short": {"type": "image_url", "image_url": url},
         "bytes of a jpeg": {"type": "image", "base64": data, "mime_type": "image/jpeg"},
+        "lines": {"type": "image", "base64": lines, "mime_type": "image/png"},
+        "openai in lines": {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{lines}"}},
     }[form]
     reply = model.invoke([HumanMessage([{"type": "text", "text": "what color is the circle?"}, block])])
     assert reply.text == "The circle is red."

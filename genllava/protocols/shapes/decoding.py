@@ -49,6 +49,7 @@ def write(
     generators: Sequence[torch.Generator] | None = None,
     cancel: CancelCheck | None = None,
     on_tokens: Callable[[list[int]], object] | None = None,
+    likelihoods: Sequence[list[float]] | None = None,
 ) -> list[list[int]]:
     """Let the model write a text in each row, at most `max_tokens`, and at least one unless it `may_be_empty`.
 
@@ -60,6 +61,7 @@ def write(
         constraints: per row, which tokens its text is made of.
         temperature: 0 takes the most likely token, otherwise tokens are drawn with `generators`, one per row.
         on_tokens: called with the text of the first row whenever it has grown.
+        likelihoods: a list for each row, to which is added how likely each token was that was chosen, and the stop.
 
     Returns:
         The tokens of each row, prefix included.
@@ -98,6 +100,10 @@ def write(
                 allowed.append(free.index_fill(0, torch.tensor(sorted(barred)), False) if barred else free)
             scores = part.logits()[places].masked_fill(~torch.stack(allowed), -torch.inf)
             tokens = _pick(scores, temperature, None if generators is None else [generators[row] for row in running])
+            if likelihoods is not None:
+                picked = scores.softmax(1).gather(1, torch.tensor(tokens)[:, None])[:, 0].tolist()
+                for row, likelihood in zip(running, picked, strict=True):
+                    likelihoods[row].append(likelihood)
         going_on = []
         for row, place, token in zip(running, places, tokens, strict=True):
             if token in stops:

@@ -166,7 +166,7 @@ def task_probabilities(stream: TokenStream, allowed: Sequence[Sequence[str]]) ->
 
 def write_answers(
     stream: TokenStream, cancel: CancelCheck | None = None, on_text: Callable[[str], object] | None = None
-) -> list[str]:
+) -> list[Written]:
     """Let the model answer in every row: `[I2T] text`; `on_text` hears the first row's so far, token by token."""
     language = stream.language
     stream.append_all([language.id(I2T)])

@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 from genllava.images import content_key, load_image
 from genllava_agent import VisualAgent
 from genllava_agent.errors import AgentError, ThreadQuarantined
+from genllava_agent.inbox import keep, record_of
 from genllava_agent.stores.jpeg import without_metadata
 from genllava_agent.stores.memory import MemoryStore
 
@@ -130,12 +131,21 @@ def test_what_is_smaller_as_a_png_is_kept_so(talk: Talk, tmp_path: Path) -> None
     assert thread.images[1].image == load_image(data)
 
 
-def test_a_photo_that_came_in_reduced_is_kept_as_it_was_seen(talk: Talk, tmp_path: Path) -> None:
-    large = coded(scene(size=(8000, 5200)))
-    thread = talk(tmp_path / "store").thread("a")
-    thread("what is it", large, task="understand")
-    assert kept_files(tmp_path / "store") == [".png"]
-    assert thread.images[1].image.size == (4000, 2600)
+def test_a_photo_that_came_in_reduced_is_kept_as_it_was_seen() -> None:
+    class Store:
+        images: list[Image.Image] = []  # noqa: RUF012
+
+        def put_image(self, image: Image.Image) -> None:
+            self.images.append(image)
+
+        def put_jpeg(self, image: Image.Image, data: bytes) -> None:
+            raise AssertionError("the file is decoded at its full size")
+
+    large = coded(scene(size=(640, 384)))
+    seen = load_image(large, max_pixels=100_000)
+    store: Any = Store()
+    assert keep(store, record_of(seen, 1, 0), seen, large).jpeg is None
+    assert (store.images, seen.size) == ([seen], (320, 192))
 
 
 def test_photos_go_with_their_turns(place: str, talk: Talk) -> None:

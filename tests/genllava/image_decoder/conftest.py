@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,6 @@ def shared(checkpoint: Callable[[str], Path]) -> Callable[[str], Any]:
 
 
 @pytest.fixture
-def own(checkpoint: Callable[[str], Path]) -> Callable[[str], Any]:
+def own(shared: Callable[[str], Any]) -> Callable[[str], Any]:
     """A pipeline that the test may change."""
-    return lambda name: load_diffusion(checkpoint(name))
+    return lambda name: copy.deepcopy(shared(name))

@@ -36,8 +36,8 @@ def change(file: Path, edit: Callable[[dict[str, torch.Tensor]], object]) -> Non
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_every_layout_is_read_as_it_was_saved(name: str, checkpoint: Checkpoint) -> None:
-    pipeline = load_diffusion(checkpoint(name))
+def test_every_layout_is_read_as_it_was_saved(name: str, checkpoint: Checkpoint, shared: Callable[[str], Any]) -> None:
+    pipeline = shared(name)
     assert type(pipeline).__name__ == json.loads((checkpoint(name) / "model_index.json").read_text())["_class_name"]
     for part, module in pipeline.components.items():
         if not isinstance(module, torch.nn.Module):
