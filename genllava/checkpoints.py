@@ -20,6 +20,8 @@ _LIBRARIES: Final = ("transformers", "diffusers", "genllava")
 DOWNLOAD_OPTIONS: Final = ("cache_dir", "force_download", "local_files_only", "token", "revision")
 _PATTERNS: Final = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.model", "*.md", "*.gguf")
 """What is downloaded of a repository: no pickles and no code."""
+_MODEL_PATTERNS: Final = (*(pattern for pattern in _PATTERNS if pattern != "*.safetensors"), "model*.safetensors")
+"""The same of a model of transformers; some repositories have its weights a second time, in other layouts."""
 
 
 def refuse_remote_code(options: dict[str, Any]) -> None:
@@ -32,11 +34,35 @@ def refuse_remote_code(options: dict[str, Any]) -> None:
         raise InvalidRequest("code that comes with a checkpoint is not run: leave out trust_remote_code")
 
 
-def resolve(path: str | PathLike[str] | None, options: Mapping[str, Any]) -> Path:
+def is_pipeline(source: str | PathLike[str], options: Mapping[str, Any]) -> bool:
+    """Whether a folder or hub id holds a pipeline, and not a model by itself.
+
+    Args:
+        options: keyword arguments, of which those of downloads are used.
+    """
+    if Path(source).is_dir() or len(Path(source).parts) != 2:
+        return (Path(source) / INDEX).is_file()
+    from huggingface_hub import hf_hub_download
+
+    known = {name: options[name] for name in DOWNLOAD_OPTIONS if name in options}
+    try:
+        hf_hub_download(str(source), INDEX, **known)
+    except (OSError, ValueError):  # it has none; whatever else is wrong, its loader says
+        return False
+    return True
+
+
+def own_variant(folder: Path, variant: str | None) -> str | None:
+    """`variant`, if a part has files of it; its plain files are read otherwise."""
+    return variant if variant and any(f".{variant}." in path.name for path in folder.glob("*.safetensors")) else None
+
+
+def resolve(path: str | PathLike[str] | None, options: Mapping[str, Any], *, model: bool = False) -> Path:
     """The folder of a saved model or pipeline (None: the shipped one), downloaded if it is a hub id.
 
     Args:
         options: keyword arguments, of which those of downloads are used.
+        model: it is a model of transformers by itself.
 
     Raises:
         CheckpointError: there is no such model.
@@ -51,8 +77,9 @@ def resolve(path: str | PathLike[str] | None, options: Mapping[str, Any]) -> Pat
     from huggingface_hub import snapshot_download
 
     known = {name: options[name] for name in DOWNLOAD_OPTIONS if name in options}
-    with reading(folder):
-        return Path(snapshot_download(str(path), allow_patterns=list(_PATTERNS), **known))
+    patterns = list(_MODEL_PATTERNS if model else _PATTERNS)
+    with reading(path):
+        return Path(snapshot_download(str(path), allow_patterns=patterns, **known))
 
 
 @contextmanager

@@ -293,7 +293,8 @@ def _has_many_scans(image: JpegImagePlugin.JpegImageFile) -> bool:
     assert isinstance(image.fp, io.BytesIO)
     count, end = image.layers, image.fp.tell()  # just behind the header of the first scan
     of_all_colours = bytes([0, 6 + 2 * count, count])
-    return bool(image.info.get("progressive")) or not image.fp.getvalue()[: end - 2 * count - 3].endswith(of_all_colours)
+    interleaved = image.fp.getvalue()[: end - 2 * count - 3].endswith(of_all_colours)
+    return bool(image.info.get("progressive")) or not interleaved
 
 
 def _heic_reader() -> type[ImageFile.ImageFile]:
@@ -332,19 +333,21 @@ def _without_text(png: bytes) -> bytes:
 
 
 def _check_size(size: tuple[int, int], kind: str, max_pixels: int, largest: int, max_aspect: float) -> None:
-    """Args:
-    kind: of the file, or "picture".
-    max_pixels: of what comes out.
-    largest: that can come in.
+    """See that a picture may come in.
+
+    Args:
+        kind: of the file, or "picture".
+        max_pixels: of what comes out.
+        largest: that can come in.
     """
     width, height = size
     if width < 1 or height < 1:
         raise ImageRejected("the picture has no pixels")
-    if width * height > max(max_pixels, largest):
-        jpeg = f", or save it as a baseline JPEG, which may have {LARGEST['JPEG']:,}" if kind not in ("JPEG", "picture") else ""
+    allowed = max(max_pixels, largest)
+    if width * height > allowed:
+        jpeg = "" if kind in ("JPEG", "picture") else f", or save it as a baseline JPEG of up to {LARGEST['JPEG']:,}"
         raise ImageRejected(
-            f"the picture has {width * height:,} pixels; at most {max(max_pixels, largest):,} of a {kind} are read: "
-            f"make it smaller{jpeg}"
+            f"the picture has {width * height:,} pixels; at most {allowed:,} of a {kind} are read: make it smaller{jpeg}"
         )
     if max(size) > max_aspect * min(size):
         raise ImageRejected(

@@ -66,7 +66,10 @@ def _load(
     model: str | None, place: str, decoder: str | None, editor: str | None, dtype: str | None
 ) -> GenLlavaPipeline:
     from genllava import GenLlavaPipeline
+    from genllava.memory import check_models_fit
 
+    parts = [part for part in (decoder, editor) if part is not None]
+    check_models_fit([model, *parts], place, "float32" if model is None and dtype is None else dtype or "auto")
     if model is None or _is_saved_pipeline(model):
         if decoder is not None or editor is not None:
             raise InvalidRequest(

@@ -50,6 +50,9 @@ def check_options(pipeline: Any, options: Mapping[str, Any]) -> None:
         if option not in parameters and option not in _EMULATED:
             takes = ", ".join(sorted(parameters.keys() - _OURS.keys()))
             raise InvalidRequest(f"{name} takes no {option}; it takes {takes}")
+    others = set(options.get(_EMULATED[1], ())) - {"latents"}
+    if others and _EMULATED[1] not in parameters:
+        raise InvalidRequest(f"{name} gives callbacks nothing but latents, not {', '.join(sorted(others))}")
 
 
 def run(

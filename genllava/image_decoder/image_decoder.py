@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from os import PathLike
-from typing import Any, Final
+from typing import Any
 
 import torch
 from PIL import Image
@@ -22,15 +21,11 @@ from genllava.image_decoder.conditioning import (
     embeds_arguments,
     read_spec,
 )
-from genllava.image_decoder.loading import load_diffusion
 from genllava.image_decoder.notes import notes_on
 from genllava.image_decoder.preview import preview
 from genllava.image_decoder.siblings import check_pipeline, drawer_of, editor_of, is_controlled
-from genllava.image_decoder.sizes import Canvas, canvas_for
+from genllava.image_decoder.sizes import SIZES_ITSELF, Canvas, canvas_for
 from genllava.pipeline_output import Counters
-
-_SIZES_ITSELF: Final = ("QwenImageEditPipeline", "QwenImageEditPlusPipeline", "LongCatImageEditPipeline")
-"""Editors that choose the size they work at from the source by themselves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,20 +71,6 @@ class ImageDecoder:
         self.counters = Counters()
         self._counting = threading.Lock()
         self._specs: dict[tuple[type, int], ConditioningSpec] = {}
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        decoder: str | PathLike[str] | None,
-        editor: str | PathLike[str] | None = None,
-        **options: Any,
-    ) -> ImageDecoder:
-        """Loaded from folders or the hub; `options` are those of `load_diffusion`."""
-        pipelines = [
-            None if source is None else load_diffusion(source, part=part, **options)
-            for source, part in ((decoder, "decoder"), (editor, "editor"))
-        ]
-        return cls(*pipelines)
 
     @property
     def spec(self) -> ConditioningSpec:
@@ -187,7 +168,7 @@ class ImageDecoder:
         for i, image in enumerate(images):
             canvas = canvas_for(pipeline, image.size, width, height)
             own = _rows_of(arguments, slice(i, i + 1), size)
-            if type(pipeline).__name__ in _SIZES_ITSELF:
+            if type(pipeline).__name__ in SIZES_ITSELF:
                 sides = {"width": width, "height": height}
                 own |= {"image": image, **{k: v for k, v in sides.items() if v and k in call_parameters(pipeline)}}
             else:
@@ -196,7 +177,8 @@ class ImageDecoder:
             embeds = None if prompt_embeds is None else prompt_embeds[i : i + 1]
             for drawn in self._call(pipeline, texts, embeds, [seeds[i]], own, cancel):
                 edited.append(replace(drawn, image=canvas.take(drawn.image)))
-            self.counters.vae_encodes += 1
+            with self._counting:
+                self.counters.vae_encodes += 1
         return edited
 
     def preview(self, pipe: Any, latents: Tensor, aspect: float = 1.0) -> Image.Image | None:
@@ -212,26 +194,17 @@ class ImageDecoder:
         """
         return preview(pipe, latents, aspect)
 
-    def to(self, *where: Any, **how: Any) -> ImageDecoder:
-        """Moves both pipelines, as `DiffusionPipeline.to`."""
-        for pipeline in self._pipelines():
-            pipeline.to(*where, **how)
-        return self
-
     def enable_model_cpu_offload(self, **options: Any) -> None:
         """Keeps each model of both pipelines on the device only while it runs, as diffusers does.
 
         Raises:
             InvalidRequest: there is no accelerator, or the pipelines are placed by a device map already.
         """
-        for pipeline in self._pipelines():
+        for pipeline in filter(None, (self.pipeline, self.editor)):
             try:
                 pipeline.enable_model_cpu_offload(**options)
             except (RuntimeError, ValueError, ImportError) as error:
                 raise InvalidRequest(f"{type(pipeline).__name__} cannot be offloaded: {error}") from error
-
-    def _pipelines(self) -> list[Any]:
-        return [x for x in (self.pipeline, self.editor) if x is not None]
 
     def _call(
         self,
@@ -247,6 +220,8 @@ class ImageDecoder:
         if prompts is not None:
             arguments["prompt"] = prompts[0] if len(prompts) == 1 else prompts
         elif embeds is not None:
+            if embeds.negative_embeds is not None and arguments.get("negative_prompt") is not None:
+                raise InvalidRequest("give a negative_prompt or negative_embeds, not both")
             arguments |= embeds_arguments(pipeline, embeds, self._spec_of(pipeline))
         times = 1
         if not _takes_lists(pipeline):  # nor does DreamLite draw several pictures of one prompt
@@ -304,7 +279,7 @@ def _check_strength(pipeline: Any, arguments: Mapping[str, Any]) -> None:
     parameters = call_parameters(pipeline)
     if {"strength", "num_inference_steps"} <= parameters.keys():
         steps, strength = (arguments.get(n, parameters[n].default) for n in ("num_inference_steps", "strength"))
-        if int(steps * strength) < 1:
+        if isinstance(steps, int) and isinstance(strength, (int, float)) and int(steps * strength) < 1:
             name = type(pipeline).__name__
             raise InvalidRequest(f"{name}: {steps} steps at strength {strength} leave none to do: give more of either")
 

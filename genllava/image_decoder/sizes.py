@@ -11,6 +11,8 @@ from PIL import Image
 
 from genllava.image_decoder.conditioning import denoiser_of
 
+SIZES_ITSELF: Final = ("QwenImageEditPipeline", "QwenImageEditPlusPipeline", "LongCatImageEditPipeline")
+"""Editors that scale the source by themselves to the size that they work at."""
 _OWN_SIZE: Final = (0.5, 1.5)
 """A picture of this many times the trained area is edited at its own size; any other is scaled to that area."""
 
@@ -79,6 +81,8 @@ def canvas_for(pipeline: Any, source: tuple[int, int], width: int | None, height
         w = width if width is not None else max(grain, round(source[0] * (height or 0) / source[1] / grain) * grain)
         h = height if height is not None else max(grain, round(source[1] * w / source[0] / grain) * grain)
         return Canvas((w, h), (w, h), (w, h))
+    if type(pipeline).__name__ in SIZES_ITSELF:
+        return Canvas(source, source, source)
     times = source[0] * source[1] / trained_area(pipeline)
     scale = 1.0 if _OWN_SIZE[0] <= times <= _OWN_SIZE[1] else times**-0.5
     scaled = max(1, round(source[0] * scale)), max(1, round(source[1] * scale))

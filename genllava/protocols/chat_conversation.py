@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final, Protocol, Unpack
+from typing import Any, Final, Protocol, Unpack
 
 from PIL import Image
 
 from genllava.errors import InvalidRequest, ModelReplyError
 from genllava.options import CancelCheck, DrawingOptions, Seed
 from genllava.pipeline_output import Drawing, Result, Understanding
-from genllava.protocols.parts import Message, Parts
+from genllava.protocols.parts import RESULTS, Message, Parts, named_blocks
 from genllava.protocols.verbs import EDIT, ToolSpec, check_call, image_name, image_number, verb_tools
 from genllava.requests import Request, Seen, as_image, check_text, listed
 from genllava.vision_language import PrefixCache, Reply, ToolCall
@@ -30,8 +30,19 @@ class Mark:
 class Speaker(Protocol):
     """What a conversation needs of a protocol: see `ChatProtocol`."""
 
-    instructions: ClassVar[str]
     parts: Parts
+
+    @property
+    def instructions(self) -> str:
+        """The system message; empty for none."""
+
+    @property
+    def can_generate(self) -> bool:
+        """Whether new pictures can be drawn."""
+
+    @property
+    def can_edit(self) -> bool:
+        """Whether pictures can be changed."""
 
     def reply(
         self,
@@ -41,8 +52,12 @@ class Speaker(Protocol):
         on_text: Callable[[str], None] | None = None,
         cancel: CancelCheck | None = None,
         cache: PrefixCache | None = None,
+        **sampling: Any,
     ) -> Reply:
         """What the model says next, and which tools it calls."""
+
+    def turn_options(self, options: DrawingOptions, *, edits: bool) -> DrawingOptions:
+        """Those of a turn's options that one of the verbs takes."""
 
     def draw(
         self, requests: Sequence[Request], prompts: Sequence[str], seed: Seed, options: DrawingOptions, *, edits: bool
@@ -78,6 +93,7 @@ class ChatConversation:
         seed: Seed = None,
         max_steps: int = MAX_STEPS,
         on_text: Callable[[str], None] | None = None,
+        sampling: Mapping[str, Any] | None = None,
         **options: Unpack[DrawingOptions],
     ) -> list[Result]:
         """Run one turn: the model answers and draws until it says no more.
@@ -87,17 +103,21 @@ class ChatConversation:
         Args:
             images: a picture that comes with the request, or several.
             seed: of every picture of this turn.
-            max_steps: more pictures than this are not made.
+            max_steps: calls that are carried out; of further ones the model is told that they are not.
             on_text: called with the words of an answer so far.
+            sampling: options of transformers' `generate` for all that the model writes.
+            **options: of what is drawn and edited in this turn; height and width are those of new pictures.
 
         Raises:
             ImageRejected, InvalidRequest, Cancelled, NonFiniteError.
             ModelReplyError: the model called what cannot be called, and did so again after it was told.
         """
+        for edits in (False, True):
+            self._protocol.turn_options(options, edits=edits)
         before = self.mark()
         try:
             self._add_user(check_text(text), [as_image(source) for source in listed(images)])
-            return self._run(seed, max_steps, on_text, options)
+            return self._run(seed, max_steps, options, {"on_text": on_text, **(sampling or {})})
         except BaseException:
             self.rollback(before)
             raise
@@ -119,65 +139,76 @@ class ChatConversation:
         return other
 
     def _run(
-        self, seed: Seed, max_steps: int, on_text: Callable[[str], None] | None, options: DrawingOptions
+        self, seed: Seed, max_steps: int, options: DrawingOptions, sampling: dict[str, Any]
     ) -> list[Result]:
         results: list[Result] = []
-        cancel, corrected = options.get("cancel"), False
-        drawn = 0
+        done, corrected, stopped = 0, False, False
         while True:
-            decoder = self._protocol.parts.image_decoder
-            tools = [] if decoder is None or drawn >= max_steps else verb_tools(len(self.images))
-            reply = self._protocol.reply(self.messages, tools, on_text=on_text, cancel=cancel, cache=self._cache)
-            self._add_assistant(reply)
+            tools, cancel = self._tools(len(self.images)), options.get("cancel")
+            reply = self._protocol.reply(self.messages, tools, cancel=cancel, cache=self._cache, **sampling)
             if reply.text:
                 results.append(Understanding(reply.text))
-            if not reply.tool_calls and not reply.invalid:
+            if stopped or not (reply.tool_calls or reply.invalid):
+                self._add_assistant(Reply(reply.text))
                 return results
-            complaints = [each.reason for each in reply.invalid]
-            complaints += [check_call(tools, call.name, call.arguments) for call in reply.tool_calls]
-            if complaint := next(filter(None, complaints), ""):
+            self._add_assistant(reply)
+            if complaint := self._complaint(reply, options):
                 if corrected:
                     raise ModelReplyError(f"the language model called a tool in a way that does not fit: {complaint}")
                 corrected = True
                 self._refuse(reply, complaint)
                 continue
-            corrected, made = False, len(self.images)
+            corrected, stopped, made = False, done >= max_steps, list[Image.Image]()
             for call in reply.tool_calls:
-                if drawn < max_steps:
-                    results.append(self._carry_out(call, seed, options))
-                    drawn += 1
-                else:
-                    self._add_result(call, f"Not done: a turn makes at most {max_steps} pictures.", None)
-            self._show(made)
+                if done >= max_steps:
+                    self._add_result(call, f"Not done: at most {max_steps} calls of a turn are carried out.")
+                    continue
+                drawings = self._carry_out(call, seed, options)
+                results += drawings
+                made += [drawing.image for drawing in drawings if drawing.image is not None]
+                done += 1
+            self._show_made(made)
 
-    def _carry_out(self, call: ToolCall, seed: Seed, options: DrawingOptions) -> Drawing:
-        """Draw what a call asks for; the picture joins the conversation."""
-        if call.name == EDIT:
-            number = image_number(call.arguments["image"], len(self.images))
+    def _tools(self, images: int) -> list[ToolSpec]:
+        return verb_tools(images, self._protocol.can_generate, self._protocol.can_edit)
+
+    def _complaint(self, reply: Reply, options: DrawingOptions) -> str:
+        """What is wrong with the calls of a reply; a call may name what those before it will make."""
+        for each in reply.invalid:
+            return f"{each.reason} It was: {each.text}"
+        defaults = self._protocol.parts.drawing_options
+        pictures = int(options.get("num_images_per_prompt") or defaults.get("num_images_per_prompt") or 1)
+        for number, call in enumerate(reply.tool_calls):
+            tools = self._tools(len(self.images) + number * pictures)
+            if complaint := check_call(tools, call.name, call.arguments):
+                return complaint
+        return ""
+
+    def _carry_out(self, call: ToolCall, seed: Seed, options: DrawingOptions) -> list[Drawing]:
+        """Draw what a call asks for; the pictures join the conversation."""
+        edits = call.name == EDIT
+        chosen, source = self._protocol.turn_options(options, edits=edits), None
+        if edits:
+            source = image_number(call.arguments["image"], len(self.images))
             prompt = str(call.arguments["instruction"])
-            request = Request(prompt, (self.images[number - 1],))
-            drawing = self._protocol.draw([request], [prompt], seed, options, edits=True)[0]
-            drawing = replace(drawing, source=number)
+            request = Request(prompt, (self.images[source - 1],))
         else:
             prompt = str(call.arguments["prompt"])
-            drawing = self._protocol.draw([Request(prompt)], [prompt], seed, options, edits=False)[0]
-        if drawing.image is None:
+            request = Request(prompt)
+        drawings = self._protocol.draw([request], [prompt], seed, chosen, edits=edits)
+        images = [drawing.image for drawing in drawings if drawing.image is not None]
+        if not images:
             raise InvalidRequest("the image decoder made no picture")
-        self.images.append(drawing.image)
-        self._add_result(call, f"Done: {image_name(len(self.images))} was made.", drawing.image)
-        return drawing
+        first = len(self.images) + 1
+        self.images += images
+        names = ", ".join(image_name(number) for number in range(first, first + len(images)))
+        self._add_result(call, f"Done: {names} {'was' if len(images) == 1 else 'were'} made.", images)
+        return [replace(drawing, source=source) for drawing in drawings]
 
     def _add_user(self, text: str, images: Sequence[Image.Image]) -> None:
-        blocks = self._named(images)
-        self.messages.append({"role": "user", "content": [*blocks, {"type": "text", "text": text}]})
-
-    def _named(self, images: Sequence[Image.Image]) -> list[dict[str, Any]]:
-        blocks: list[dict[str, Any]] = []
-        for image in images:
-            self.images.append(image)
-            blocks.append({"type": "text", "text": f"{image_name(len(self.images))}:"})
-            blocks.append({"type": "image", "image": image})
-        return blocks
+        blocks = [*named_blocks(images, len(self.images) + 1), {"type": "text", "text": text}]
+        self.images += images
+        self.messages.append({"role": "user", "content": blocks})
 
     def _add_assistant(self, reply: Reply) -> None:
         message: Message = {"role": "assistant", "content": [{"type": "text", "text": reply.text}]}
@@ -185,24 +216,23 @@ class ChatConversation:
             message["tool_calls"] = [as_message(call) for call in reply.tool_calls]
         self.messages.append(message)
 
-    def _add_result(self, call: ToolCall, text: str, image: Image.Image | None) -> None:
-        """What came of a call; a picture goes with it where the chat template shows pictures there."""
+    def _add_result(self, call: ToolCall, text: str, images: Sequence[Image.Image] = ()) -> None:
+        """What came of a call; pictures go with it where the chat template shows pictures there."""
         content: list[dict[str, Any]] = [{"type": "text", "text": text}]
-        if image is not None and self._protocol.parts.vision_language.tool_results_show_images:
-            content.append({"type": "image", "image": image})
+        if self._protocol.parts.vision_language.tool_results_show_images:
+            content += [{"type": "image", "image": image} for image in images]
         self.messages.append({"role": "tool", "tool_call_id": call.id, "name": call.name, "content": content})
 
-    def _show(self, before: int) -> None:
+    def _show_made(self, made: Sequence[Image.Image]) -> None:
         """Show the model what its calls made, where its chat template shows no pictures in their results."""
-        if self._protocol.parts.vision_language.tool_results_show_images or before == len(self.images):
-            return
-        made = self.images[before:]
-        del self.images[before:]
-        self.messages.append({"role": "user", "content": self._named(made)})
+        if made and not self._protocol.parts.vision_language.tool_results_show_images:
+            blocks = named_blocks(made, len(self.images) - len(made) + 1)
+            self.messages.append({"role": "user", "content": blocks, RESULTS: True})
 
     def _refuse(self, reply: Reply, complaint: str) -> None:
         """Tell the model that its calls were not carried out, and why."""
         for call in reply.tool_calls:
-            self._add_result(call, f"Not done: {complaint}", None)
-        if not reply.tool_calls:
-            self.messages.append({"role": "user", "content": [{"type": "text", "text": f"Not done: {complaint}"}]})
+            self._add_result(call, f"Not done: {complaint}")
+        if reply.invalid and not reply.tool_calls:
+            blocks = [{"type": "text", "text": f"Not done: {complaint}"}]
+            self.messages.append({"role": "user", "content": blocks, RESULTS: True})

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, cast
+from contextlib import suppress
+from functools import cached_property
+from typing import Any, ClassVar, Final, cast
 
 import torch
 
 from genllava.errors import InvalidRequest
 from genllava.image_decoder import DecodedImage, PromptEmbeds
+from genllava.image_decoder.conditioning import call_parameters
+from genllava.image_decoder.siblings import drawer_of, editor_of
 from genllava.options import CancelCheck, DrawingOptions, Seed, resolve_seeds
 from genllava.pipeline_output import Drawing, Stopwatch, Understanding
 from genllava.protocols.base import Protocol
 from genllava.protocols.chat_conversation import ChatConversation
 from genllava.protocols.parts import Message, Parts, user_message
 from genllava.protocols.verbs import ToolSpec
-from genllava.protocols.visual_queries import head_embeds
+from genllava.protocols.visual_queries import fit_head, head_embeds
 from genllava.requests import Request, as_image
 from genllava.vision_language import PrefixCache, Reply
+
+_OPTIONS: Final = ("bridge", "callback_on_step_end", "callback_on_step_end_tensor_inputs", "cancel")
+"""Options of drawing that every pipeline takes, whatever its call does."""
 
 
 class ChatProtocol(Protocol):
@@ -28,13 +35,58 @@ class ChatProtocol(Protocol):
     queries (`bridge="head"`). What is done in a conversation, the model decides: see `reply`.
 
     Attributes:
-        instructions: the system message of a conversation; empty where the model is told nothing.
+        told: what the system message of a conversation says, where pictures can be made; empty for nothing.
+
+    Raises:
+        CheckpointError: the generation head does not fit the language model or the decoder.
     """
 
-    instructions: ClassVar[str] = ""
+    told: ClassVar[str] = ""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
+        if parts.generation_head is not None:
+            fit_head(parts.generation_head, parts.vision_language, parts.image_decoder)
+
+    @property
+    def instructions(self) -> str:
+        """The system message of a conversation; empty for none."""
+        return self.told if self._taken else ""
+
+    @property
+    def can_generate(self) -> bool:
+        """Whether new pictures can be drawn."""
+        return False in self._taken
+
+    @property
+    def can_edit(self) -> bool:
+        """Whether pictures can be changed."""
+        return True in self._taken
+
+    @cached_property
+    def _taken(self) -> dict[bool, set[str]]:
+        """Names of the options that drawing (False) and editing (True) take; without those that cannot be done."""
+        decoder, taken = self.parts.image_decoder, dict[bool, set[str]]()
+        if decoder is None:
+            return taken
+        with suppress(InvalidRequest):
+            taken[False] = {*_OPTIONS, *call_parameters(drawer_of(decoder.pipeline, decoder.editor))}
+        with suppress(InvalidRequest):
+            editor = editor_of(decoder.pipeline, decoder.editor, masked=False)
+            taken[True] = {*_OPTIONS, *call_parameters(editor), "mask_image"} - {"height", "width"}
+        return taken
+
+    def turn_options(self, options: DrawingOptions, *, edits: bool) -> DrawingOptions:
+        """Those options of a turn that a verb takes: a turn may draw and edit, and not all options are of both.
+
+        Raises:
+            InvalidRequest: neither of the verbs takes one.
+        """
+        known = set().union(*self._taken.values(), ("cancel",))
+        if unknown := sorted(name for name, value in options.items() if value is not None and name not in known):
+            raise InvalidRequest(f"nothing here takes the option {', '.join(unknown)}: {', '.join(sorted(known))}")
+        chosen = {name: value for name, value in options.items() if name in self._taken.get(edits, ())}
+        return cast(DrawingOptions, chosen)
 
     @abstractmethod
     def reply(
@@ -63,10 +115,17 @@ class ChatProtocol(Protocol):
         self, requests: Sequence[Request], cancel: CancelCheck | None, sampling: dict[str, Any]
     ) -> list[Understanding]:
         clock = Stopwatch()
-        conversations = [[user_message(request.text, request.images)] for request in requests]
+        conversations = [[self.asked(request)] for request in requests]
         replies = cast(list[Reply], self.parts.vision_language.chat(conversations, cancel=cancel, **sampling))
         clock.lap("answering")
-        return [Understanding(reply.text, timings=clock.timings) for reply in replies]
+        return [
+            Understanding(
+                reply.text,
+                timings=clock.timings,
+                unsure="" if reply.finished else f"it was cut off after {reply.new_tokens} tokens: max_new_tokens",
+            )
+            for reply in replies
+        ]
 
     def generate(
         self, requests: Sequence[Request], plan: str | Sequence[str] | None, seed: Seed, options: DrawingOptions
@@ -80,6 +139,10 @@ class ChatProtocol(Protocol):
 
     def conversation(self) -> ChatConversation:
         return ChatConversation(self)
+
+    def asked(self, request: Request) -> Message:
+        """A request as a message of the user."""
+        return user_message(request.text, request.images)
 
     def query_prefix(self, task: str, prompt: str) -> str:
         """The assistant's words before the visual queries of a picture.
@@ -106,7 +169,8 @@ class ChatProtocol(Protocol):
         """
         decoder, clock = self.parts.require_decoder(), Stopwatch()
         given = {name: value for name, value in options.items() if value is not None}
-        chosen: dict[str, Any] = {**self.parts.drawing_options, **given}
+        taken = self._taken.get(edits, ())
+        chosen: dict[str, Any] = {k: v for k, v in self.parts.drawing_options.items() if k in taken} | given
         bridge = chosen.pop("bridge", self.parts.bridge)
         seeds = resolve_seeds(seed, len(prompts))
         words: list[str] | None = list(prompts)
@@ -142,9 +206,11 @@ class ChatProtocol(Protocol):
             InvalidRequest: there is no generation head.
         """
         task = "[I2I]" if edits else "[T2I]"
-        asked = [[user_message(request.text, request.images)] for request in requests]
+        asked = [[self.asked(request)] for request in requests]
         prefixes = [self.query_prefix(task, prompt) for prompt in prompts]
         negative = options.pop("negative_prompt", None)
+        if negative is not None and not isinstance(negative, str):
+            raise InvalidRequest("with bridge='head' there is one negative_prompt for all pictures: give a string")
         refused = None if negative is None else ([user_message(negative)], self.query_prefix(task, negative))
         return head_embeds(self.parts.vision_language, self.parts.generation_head, asked, prefixes, refused)
 

@@ -2,32 +2,77 @@
 
 An assistant message of it, in the chat template of whatever language model it was made from:
 
-    [I2T] A cat on a wall. [T2I] a woodcut of a cat on a wall [SOI]<query_0>...<query_N-1>[EOI]
-    [I2I] image_1: make the wall blue [SOI]<query_0>...[EOI]
+    [I2T] A cat on a wall.[T2I] a woodcut of a cat on a wall[SOI]<query_0>...<query_N-1>[EOI]
+    [I2I] image_1: make the wall blue[SOI]<query_0>...<query_N-1>[EOI]
     [TOOL] {"name": "crop", "arguments": {"image": "image_1", "box": [0, 0, 0.5, 1]}}
 
+There is no space before these tokens, so that what comes next is always one token, and can be weighed against the end.
 It goes on after an answer with another task token, or ends. After a picture or a call it ends, what came of that
-follows as the next message, and the model is asked again until it ends without doing anything more.
+follows as the user's message, and the model is asked again until it ends without doing anything more.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from genllava.errors import InvalidRequest
+from genllava.errors import Cancelled, InvalidRequest
 from genllava.options import CancelCheck, DrawingOptions, Seed
-from genllava.pipeline_output import Drawing
+from genllava.pipeline_output import Drawing, Understanding
 from genllava.protocols.chat_protocol import ChatProtocol
-from genllava.protocols.parts import Message, Parts, user_message
+from genllava.protocols.parts import RESULTS, Message, Parts, named_blocks
 from genllava.protocols.task_tokens import EOI, I2I, I2T, SOI, T2I, TASKS, TOOL
-from genllava.protocols.turns import latest_turn
-from genllava.protocols.verbs import EDIT, GENERATE, ToolSpec
+from genllava.protocols.turns import as_blocks, texts_of
+from genllava.protocols.verbs import EDIT, GENERATE, ToolSpec, image_name
 from genllava.requests import Request
-from genllava.vision_language import InvalidCall, PrefixCache, Reply, ToolCall
+from genllava.vision_language import InvalidCall, PrefixCache, Reply, ToolCall, VisionLanguage
 
 _TOKENS: Final = (*TASKS, SOI, EOI)
+
+
+@dataclass(slots=True)
+class _Writer:
+    """An assistant message of this model that is being written.
+
+    Attributes:
+        asked: the conversation before it.
+        prefix: its words so far.
+        cache: of the conversation.
+        limits: of every call of `chat`: `cancel`, and sampling options.
+        reply: what came of it so far.
+    """
+
+    vision_language: VisionLanguage
+    asked: list[Message]
+    prefix: str
+    cache: PrefixCache | None = None
+    limits: dict[str, Any] = field(default_factory=dict)
+    reply: Reply = field(default_factory=lambda: Reply(""))
+
+    def choose(self, allowed: Sequence[str]) -> str:
+        """Go on with the likeliest of a few continuations."""
+        if (cancel := self.limits.get("cancel")) is not None and cancel():
+            raise Cancelled("cancelled while the model chose what to do")
+        best = 0
+        if len(allowed) > 1:
+            scores = self.vision_language.score(self.asked, allowed, prefix=self.prefix, cache=self.cache)
+            best = max(range(len(allowed)), key=scores.__getitem__)
+        self.prefix += allowed[best]
+        return allowed[best]
+
+    def write(self, on_text: Callable[[str], None] | None = None) -> str:
+        """Go on with text, up to the next of our tokens or the end of the message."""
+        written = self.vision_language.chat(
+            self.asked, prefix=self.prefix, stop=_TOKENS, on_text=on_text, cache=self.cache, **self.limits
+        )
+        reply = cast(Reply, written)
+        self.reply.prompt_tokens = self.reply.prompt_tokens or reply.prompt_tokens
+        self.reply.new_tokens += reply.new_tokens
+        text = reply.text.strip()
+        self.prefix += f" {text}"
+        return text
 
 
 class GenLlavaProtocol(ChatProtocol):
@@ -39,6 +84,11 @@ class GenLlavaProtocol(ChatProtocol):
         super().__init__(parts)
         parts.vision_language.add_tokens(_TOKENS)
 
+    def understand(
+        self, requests: Sequence[Request], cancel: CancelCheck | None, sampling: dict[str, Any]
+    ) -> list[Understanding]:
+        return super().understand(requests, cancel, {"prefix": self._gap + I2T, "stop": _TOKENS, **sampling})
+
     def generate(
         self, requests: Sequence[Request], plan: str | Sequence[str] | None, seed: Seed, options: DrawingOptions
     ) -> list[Drawing]:
@@ -49,8 +99,11 @@ class GenLlavaProtocol(ChatProtocol):
     ) -> list[Drawing]:
         return self._planned(I2I, requests, plan, seed, options)
 
+    def asked(self, request: Request) -> Message:
+        return {"role": "user", "content": [*named_blocks(request.images), {"type": "text", "text": request.text}]}
+
     def query_prefix(self, task: str, prompt: str) -> str:
-        return f"{task} {prompt} {SOI}"
+        return f"{self._gap}{_begin(task)} {prompt}{SOI}"
 
     def reply(
         self,
@@ -62,84 +115,97 @@ class GenLlavaProtocol(ChatProtocol):
         cache: PrefixCache | None = None,
         **sampling: Any,
     ) -> Reply:
-        turn = latest_turn(messages)
-        asked, offered = turn.asking(), {tool["function"]["name"]: tool["function"] for tool in tools}
-        tokens = [I2T, *([T2I] if GENERATE in offered else []), *([I2I] if EDIT in offered else [])]
-        tokens += [TOOL] if set(offered) - {GENERATE, EDIT} else []
-        prefix, said = "", ""
+        offered = {tool["function"]["name"]: tool["function"] for tool in tools}
+        tasks = [*([T2I] if GENERATE in offered else []), *([I2I] if EDIT in offered else [])]
+        tasks += [TOOL] if set(offered) - {GENERATE, EDIT} else []
         end = self.parts.vision_language.end_token
-        while True:
-            allowed = [token for token in tokens if token != I2T or not (said or turn.said)]
-            allowed += [end] if said or turn.said or turn.done else []
-            task = self._next(asked, allowed, prefix, cache)
-            if task == end:
-                return Reply(said)
-            if task == I2T:
-                said = self._write(asked, f"{I2T}", on_text, cancel, cache, sampling)
-                prefix = f"{I2T} {said} "
-                continue
-            call = self._call(task, asked, f"{prefix}{task}", offered, cancel, cache, sampling)
-            return Reply(said, [call]) if isinstance(call, ToolCall) else Reply(said, invalid=[call])
+        begun = messages[-1]["role"] == "tool" or RESULTS in messages[-1]
+        writer = self._writer(self._as_spoken(messages), cancel, cache, sampling)
+        task = writer.choose([I2T, *tasks, *([end] if begun else [])])
+        if task == I2T:
+            writer.reply.text = writer.write(on_text)
+            task = writer.choose([*tasks, end])
+        if task != end:
+            self._call(task, writer, offered)
+        return writer.reply
 
-    def _call(
-        self,
-        task: str,
-        asked: list[Message],
-        prefix: str,
-        offered: dict[str, Any],
-        cancel: CancelCheck | None,
-        cache: PrefixCache | None,
-        sampling: dict[str, Any],
-    ) -> ToolCall | InvalidCall:
-        """What is called after a task token, or what is wrong with it."""
-        if task == T2I:
-            prompt = self._write(asked, prefix, None, cancel, cache, sampling)
-            return ToolCall(GENERATE, {"prompt": prompt})
+    @property
+    def _gap(self) -> str:
+        """What the chat template has before the assistant's words."""
+        return str(self.parts.vision_language.template.gap)
+
+    def _writer(
+        self, asked: list[Message], cancel: CancelCheck | None, cache: PrefixCache | None, sampling: dict[str, Any]
+    ) -> _Writer:
+        limits = {"cancel": cancel, **sampling}
+        return _Writer(self.parts.vision_language, asked, self._gap, cache, limits)
+
+    def _as_spoken(self, messages: Sequence[Message]) -> list[Message]:
+        """A conversation in this model's own form: calls are its tokens, what came of them is the user's."""
+        spoken: list[Message] = []
+        for message in messages:
+            role, blocks = message["role"], as_blocks(message["content"])
+            if role == "assistant":
+                said = [f"{I2T} {text}" for text in texts_of(blocks)]
+                said += [self._as_written(call["function"]) for call in message.get("tool_calls") or []]
+                blocks = [{"type": "text", "text": "".join(said)}]
+            elif role == "tool":
+                role = "user"
+                blocks = [{**b, "text": b["text"] + "\n"} if b["type"] == "text" else b for b in blocks]
+            if spoken and role == spoken[-1]["role"] == "user":
+                spoken[-1]["content"] += blocks
+            else:
+                spoken.append({"role": role, "content": blocks})
+        return spoken
+
+    def _as_written(self, function: Mapping[str, Any]) -> str:
+        """A call as this model writes it."""
+        name, arguments = function["name"], function["arguments"]
+        head = self.parts.generation_head
+        queries = f"{SOI}{''.join(head.query_names if head else ())}{EOI}"
+        if name == GENERATE and set(arguments) == {"prompt"}:
+            return f"{T2I} {arguments['prompt']}{queries}"
+        if name == EDIT and set(arguments) == {"image", "instruction"}:
+            return f"{I2I} {arguments['image']}: {arguments['instruction']}{queries}"
+        return f"{TOOL} {json.dumps({'name': name, 'arguments': arguments}, ensure_ascii=False)}"
+
+    def _call(self, task: str, writer: _Writer, offered: Mapping[str, Any]) -> None:
+        """Let the model write what is called after a task token."""
         if task == I2I:
             names = offered[EDIT]["parameters"]["properties"]["image"]["enum"]
-            name = self._next(asked, [f" {each}:" for each in names], prefix, cache).strip(" :")
-            instruction = self._write(asked, f"{prefix} {name}:", None, cancel, cache, sampling)
-            return ToolCall(EDIT, {"image": name, "instruction": instruction})
-        written = self._write(asked, prefix, None, cancel, cache, sampling)
-        try:
-            call = json.loads(written)
-            return ToolCall(str(call["name"]), dict(call["arguments"]))
-        except (ValueError, KeyError, TypeError):
-            return InvalidCall(written, 'a call must be JSON like {"name": ..., "arguments": {...}}')
-
-    def _next(self, asked: list[Message], allowed: Sequence[str], prefix: str, cache: PrefixCache | None) -> str:
-        """The likeliest of a few continuations."""
-        if len(allowed) == 1:
-            return allowed[0]
-        scores = self.parts.vision_language.score(asked, allowed, prefix=prefix, cache=cache)
-        return allowed[max(range(len(allowed)), key=scores.__getitem__)]
-
-    def _write(
-        self,
-        asked: list[Message],
-        prefix: str,
-        on_text: Callable[[str], None] | None,
-        cancel: CancelCheck | None,
-        cache: PrefixCache | None,
-        sampling: dict[str, Any],
-    ) -> str:
-        """Text up to the next of our tokens, or the end of the message."""
-        chat = self.parts.vision_language.chat
-        reply = chat(asked, prefix=prefix, stop=_TOKENS, on_text=on_text, cancel=cancel, cache=cache, **sampling)
-        return cast(Reply, reply).text.strip()
+            name = writer.choose([f" {each}:" for each in names]).strip(" :")
+            call = ToolCall(EDIT, {"image": name, "instruction": writer.write()})
+        elif task == T2I:
+            call = ToolCall(GENERATE, {"prompt": writer.write()})
+        else:
+            written = writer.write()
+            try:
+                read = json.loads(written)
+                call = ToolCall(str(read["name"]), dict(read["arguments"]))
+            except (ValueError, KeyError, TypeError):
+                reason = 'a call must be JSON like {"name": ..., "arguments": {...}}.'
+                writer.reply.invalid.append(InvalidCall(written, reason))
+                return
+        writer.reply.tool_calls.append(call)
 
     def _planned(
         self, task: str, requests: Sequence[Request], plan: str | Sequence[str] | None, seed: Seed,
         options: DrawingOptions,
     ) -> list[Drawing]:  # fmt: skip
         """Draw what the model plans for each request, or the plans that are given."""
-        if plan is None:
-            plans = []
-            for request in requests:
-                asked = [user_message(request.text, request.images)]
-                plans.append(self._write(asked, task, None, options.get("cancel"), None, {}))
-            if empty := next((request.text for request, text in zip(requests, plans, strict=True) if not text), ""):
-                raise InvalidRequest(f"the language model planned nothing for {empty!r}: give plan=")
-        else:
-            plans = self._prompts(requests, plan)
+        self.parts.require_decoder()
+        if plan is not None:
+            return self.draw(requests, self._prompts(requests, plan), seed, options, edits=task == I2I)
+        plans = []
+        for request in requests:
+            writer = self._writer([self.asked(request)], options.get("cancel"), None, {})
+            writer.choose([_begin(task)])
+            plans.append(writer.write())
+            if not plans[-1]:
+                raise InvalidRequest(f"the language model planned nothing for {request.text!r}: give plan=")
         return self.draw(requests, plans, seed, options, edits=task == I2I)
+
+
+def _begin(task: str) -> str:
+    """The assistant's words before the plan of a request by itself, which has one picture to edit."""
+    return f"{I2I} {image_name(1)}:" if task == I2I else task

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from genllava.errors import InvalidRequest
 from genllava.generation_head import GenerationHead
 from genllava.image_decoder import ImageDecoder
+from genllava.protocols.verbs import image_name
 from genllava.requests import as_image
 from genllava.vision_language import VisionLanguage
 
 Message = dict[str, Any]
 """A message as chat templates take it: {"role", "content": text or blocks}, with "tool_calls" of an assistant."""
+
+
+RESULTS: Final = "results"
+"""Key of a user's message that is none of the user's: it shows what came of calls, or says what is wrong with them."""
 
 
 @dataclass(slots=True)
@@ -50,3 +55,16 @@ def user_message(text: str, images: Sequence[Any] = ()) -> Message:
     """
     blocks: list[dict[str, Any]] = [{"type": "image", "image": as_image(image)} for image in images]
     return {"role": "user", "content": [*blocks, {"type": "text", "text": text}]}
+
+
+def named_blocks(images: Sequence[Any], first: int = 1) -> list[dict[str, Any]]:
+    """Content blocks of pictures, each behind its name.
+
+    Args:
+        first: number of the first one in its conversation.
+    """
+    blocks: list[dict[str, Any]] = []
+    for number, image in enumerate(images, start=first):
+        blocks.append({"type": "text", "text": f"{image_name(number)}:"})
+        blocks.append({"type": "image", "image": as_image(image)})
+    return blocks

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-Message = dict[str, Any]
+from genllava.protocols.parts import RESULTS, Message
+
 Blocks = list[dict[str, Any]]
 
 
@@ -34,7 +35,7 @@ class Turn:
         if self.said:
             texts.append("Already answered: " + " ".join(self.said))
         if self.done:
-            texts.append("Already done: " + " ".join(self.done))
+            texts.append("So far: " + " ".join(self.done))
         if question:
             texts.append(question)
         blocks: Blocks = [{"type": "text", "text": "\n\n" + "\n\n".join(texts)}] if texts else []
@@ -51,12 +52,13 @@ def latest_turn(messages: Sequence[Message]) -> Turn:
     turn: Turn | None = None
     for message in messages:
         role, blocks = message["role"], as_blocks(message["content"])
-        result = role == "tool" or (role == "user" and turn is not None and _only_shows(blocks) and turn.done)
-        if result and turn is not None:
-            turn.done += [text for text in _texts(blocks) if role == "tool"]
-            turn.images += [block for block in blocks if role != "tool" or block["type"] == "image"]
+        shows = role == "user" and _only_shows(blocks)
+        told = role == "tool" or bool(message.get(RESULTS)) or (shows and turn is not None and bool(turn.done))
+        if told and turn is not None:
+            turn.done += [] if shows else texts_of(blocks)
+            turn.images += blocks if shows else [block for block in blocks if block["type"] == "image"]
         elif role == "assistant" and turn is not None:
-            turn.said += _texts(blocks)
+            turn.said += texts_of(blocks)
         elif role == "assistant":
             _join(joined, "assistant", blocks)
         else:
@@ -101,5 +103,6 @@ def _only_shows(blocks: Blocks) -> bool:
     return bool(blocks) and blocks[-1]["type"] == "image"
 
 
-def _texts(blocks: Blocks) -> list[str]:
+def texts_of(blocks: Blocks) -> list[str]:
+    """The texts among content blocks that are not empty."""
     return [block["text"] for block in blocks if block["type"] == "text" and block["text"]]

@@ -38,6 +38,15 @@ def verb_tools(images: int, can_generate: bool = True, can_edit: bool = True) ->
     return tools
 
 
+def without_names(tools: Sequence[ToolSpec]) -> list[ToolSpec]:
+    """The same tools with pictures described and not listed.
+
+    Tools stand at the beginning of a prompt: with a list of names in them, every new picture would change it, and all
+    that was read of the conversation would have to be read again. `check_call` still knows the names.
+    """
+    return [{**tool, "function": _without_names(tool["function"])} for tool in tools]
+
+
 def check_call(tools: Sequence[ToolSpec], name: str, arguments: Mapping[str, Any]) -> str:
     """What is wrong with a call, in words that the model can act on; empty where it fits its schema."""
     specs = {tool["function"]["name"]: tool["function"] for tool in tools}
@@ -67,6 +76,23 @@ def image_number(name: str, images: int) -> int:
         if name == image_name(number):
             return number
     raise InvalidRequest(f"there is no picture {name!r}: there are {images}")
+
+
+def _without_names(function: Mapping[str, Any]) -> dict[str, Any]:
+    schema = function.get("parameters") or {}
+    properties = dict(schema.get("properties", {}))
+    for name, value in properties.items():
+        names = value.get("enum") if isinstance(value, Mapping) else None
+        if names and all(isinstance(each, str) and _is_name(each) for each in names):
+            rest = {key: part for key, part in value.items() if key != "enum"}
+            description = f"{value.get('description', '')} Its name, such as {image_name(1)}.".strip()
+            properties[name] = {**rest, "description": description}
+    return {**function, "parameters": {**schema, "properties": properties}}
+
+
+def _is_name(text: str) -> bool:
+    number = text.removeprefix(image_name(0)[:-1])
+    return number.isdigit() and text == image_name(int(number))
 
 
 def _text(description: str) -> dict[str, Any]:

@@ -7,13 +7,40 @@ from typing import Any
 
 import torch
 
-from genllava.errors import InvalidRequest
+from genllava.errors import CheckpointError, InvalidRequest
 from genllava.generation_head import GenerationHead
-from genllava.image_decoder import PromptEmbeds
+from genllava.image_decoder import ImageDecoder, PromptEmbeds
 from genllava.vision_language import VisionLanguage
 
 Conversation = Sequence[dict[str, Any]]
 """Messages as chat templates take them."""
+
+
+def fit_head(head: GenerationHead, vision_language: VisionLanguage, decoder: ImageDecoder | None) -> None:
+    """Give a language model the queries of a generation head, and see that the head fits on both sides.
+
+    Raises:
+        CheckpointError: it does not.
+    """
+    if decoder is None:
+        raise CheckpointError("a generation head needs an image decoder: give decoder=")
+    if not head.config["query_tokens"]:
+        raise CheckpointError("this generation head has queries of its own: make it with query_tokens=True")
+    reads = vision_language.hidden_size * len(head.config["layers"])
+    if head.config["input_dim"] != reads:
+        raise CheckpointError(
+            f"the generation head reads {head.config['input_dim']} dimensions, the language model gives {reads}: make "
+            f"it with input_dim={reads}"
+        )
+    spec = decoder.spec
+    length, *made = head.config["output_length"], head.config["output_dim"], head.config["pooled_dim"]
+    if made != [spec.dim, spec.pooled_dim] or (length > spec.length and not spec.variable_length):
+        raise CheckpointError(
+            f"the generation head makes {length} prompt embeddings of {made[0]} dimensions with {made[1]} pooled ones, "
+            f"and the decoder takes {spec.length} of {spec.dim} with {spec.pooled_dim}: make it with "
+            f"output_length={spec.length}, output_dim={spec.dim}, pooled_dim={spec.pooled_dim}"
+        )
+    vision_language.add_tokens(head.query_names)
 
 
 def head_embeds(
@@ -42,7 +69,8 @@ def head_embeds(
     ]
     made = [head.condition(states.to(head.device, head.dtype)) for states in rows]
     embeds = torch.cat([each for each, _ in made])
-    pooled = None if head.config["pooled_dim"] is None else torch.cat([each for _, each in made if each is not None])
+    with_pooled = [each for _, each in made if each is not None]
+    pooled = torch.cat(with_pooled) if with_pooled else None
     if negative is None:
         null, null_pooled = head.null_embeds, None if pooled is None else head.null_pooled
     else:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from benchmarks.layouts import decoders, vision_language
-from genllava import GenLlavaPipeline
-from genllava.errors import CheckpointError, InvalidRequest
+from genllava import GenLlavaPipeline, memory
+from genllava.errors import CheckpointError, InvalidRequest, NotEnoughMemory
 from genllava_agent.loading import load_pipeline
 
 
@@ -31,6 +31,16 @@ def test_the_shipped_model() -> None:
     assert load(None, dtype="bfloat16").vlm.dtype == torch.bfloat16
     with pytest.raises(InvalidRequest, match="decoder of its own"):
         load(None, decoder="own/painter")
+
+
+def test_what_does_not_fit_is_refused_before_it_is_loaded(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda device: 1_000_000)
+    monkeypatch.setattr(GenLlavaPipeline, "from_pretrained", None)
+    monkeypatch.setattr(GenLlavaPipeline, "assemble", None)
+    with pytest.raises(NotEnoughMemory, match=r"the shipped model needs 105 MB in float32 .* 1\.0 MB free"):
+        load(None)
+    with pytest.raises(NotEnoughMemory, match=r"reader with .*painter needs .* in float32"):
+        load(folders / "reader", decoder=str(folders / "painter"))
 
 
 def test_a_vision_language_model_alone_only_understands(folders: Path) -> None:

@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import psutil
 import pytest
 import torch
+from transformers import LlamaConfig
 
 from genllava import memory
 from genllava.errors import GenLlavaError, NotEnoughMemory
-from genllava.memory import check_fits, free_memory, precision_name
+from genllava.memory import check_fits, check_models_fit, free_memory, precision_name
 
 SIZES = {
     "auto": 14_000_000_000,
@@ -77,6 +78,20 @@ def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert free_memory(torch.device("cpu")) == 64_000_000_000
     (tmp_path / "memory.max").write_text("8000000000\n")
     assert free_memory(torch.device("cpu")) == 6_000_000_000
+
+
+def test_models_that_are_loaded_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config = LlamaConfig(
+        vocab_size=1000, hidden_size=1000, intermediate_size=1000, num_hidden_layers=1, num_attention_heads=10
+    )
+    config.architectures = ["LlamaForCausalLM"]
+    config.save_pretrained(tmp_path)  # 9 million parameters
+    machine(monkeypatch, 130_000_000)
+    check_models_fit([None], "cpu", "float32")
+    check_models_fit([None, "not/here"], "cpu", "float32")
+    check_models_fit([None, tmp_path], "cpu", "bfloat16")
+    with pytest.raises(NotEnoughMemory, match=r"the shipped model with .* needs 141 MB in float32 .* has 130 MB free"):
+        check_models_fit([None, tmp_path], "cpu", None)
 
 
 def test_here_and_now() -> None:

@@ -13,17 +13,18 @@ from genllava.options import CancelCheck, DrawingOptions, Seed, resolve_seeds
 from genllava.pipeline_output import Drawing, Result, Understanding
 from genllava.protocols.shapes import layout, painting, segments
 from genllava.protocols.shapes.captions import check_captions
-from genllava.protocols.shapes.conversation_state import ConversationState
+from genllava.protocols.shapes.conversation_checks import ConversationChecks
 from genllava.protocols.shapes.noting import Notes, noted_captions
 from genllava.protocols.shapes.options import Settings
+from genllava.protocols.shapes.reading import UNREADABLE
 from genllava.protocols.shapes.requests import check_text
-from genllava.protocols.shapes.tokens import EOS, I2I, I2T, IMAGE, T2I, USER_END, USER_START
+from genllava.protocols.shapes.tokens import EOS, I2I, I2T, IMAGE, T2I
 from genllava.requests import Seen, listed
 
 MAX_SEGMENTS: Final = 8
 
 
-class Conversation(ConversationState):
+class Conversation(ConversationChecks):
     """Turns of a user and the model, with the pictures of both, numbered from 1.
 
     `ask` runs a whole turn. The steps it is made of are public too, for whoever wants to look in between:
@@ -127,7 +128,9 @@ class Conversation(ConversationState):
                     return {EOS: 1.0}
                 self._look(cancel)
                 allowed = [token for token in allowed if token != EOS]
-            return segments.task_probabilities(self._stream, [allowed])[0]
+            if not self._parts.checks_itself:
+                return segments.task_probabilities(self._stream, [allowed])[0]
+            return self._checked_action(allowed, cancel)
 
     @torch.no_grad()
     def answer(
@@ -144,9 +147,9 @@ class Conversation(ConversationState):
         with self._unchanged_by_failure():
             if self.acted:
                 self._look(cancel)
-            (text,) = segments.write_answers(self._stream, cancel, on_text)
+            said = self._say(cancel, on_text)
         self.acted = True
-        return Understanding(text)
+        return Understanding(said.text, unsure=said.unsure)
 
     @torch.no_grad()
     def draw(
@@ -219,6 +222,9 @@ class Conversation(ConversationState):
 
         The picture does not join the conversation, but its features are kept.
 
+        Returns:
+            the caption; empty where the picture cannot be read.
+
         Raises:
             ImageRejected, InvalidRequest, Cancelled, NonFiniteError.
         """
@@ -247,6 +253,8 @@ class Conversation(ConversationState):
                 check_captions(self._parts.tokenizer, [planned.text])
         if planned.source in self.hidden:
             raise InvalidRequest(f"image {planned.source} is too long ago to be seen: send it again")
+        if planned.source is not None and self._why_unread(planned.source, settings.cancel):
+            raise InvalidRequest(UNREADABLE)
         if on_plan is not None:
             on_plan(planned)
         states = segments.read_queries(self._stream)
@@ -275,6 +283,7 @@ class Conversation(ConversationState):
         else:
             (looked,) = segments.look(self._stream, self.acted, cancel, self._notes)
             self.request, self.seen = looked.request, looked.seen
+            self._check_notes(cancel)
         self.acted = False
 
     def _notes(self) -> Notes:
@@ -283,10 +292,3 @@ class Conversation(ConversationState):
         described = [number for number, _ in noted]
         named = layout.named_pictures(self._language.text(self._request_ids()))
         return Notes(self._language, self._visible(), dict(noted) | self._looked_at(), described, named)
-
-    def _request_ids(self) -> list[int]:
-        """The words of the request that was taken up last, without the pictures that came with it."""
-        ids, language = self._stream.ids[0], self._language
-        end = len(ids) - 1 - ids[::-1].index(language.id(USER_END))
-        begins = (language.id(USER_START), language.id(IMAGE))
-        return ids[next(at for at in range(end, -1, -1) if ids[at] in begins) + 1 : end]

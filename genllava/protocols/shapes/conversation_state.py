@@ -208,3 +208,10 @@ class ConversationState:
         new = {k: p.image for k, p in zip(keys, pictures, strict=True) if k not in self._features}
         self._features.update(zip(new, self._language.encode_pictures(list(new.values())), strict=True))
         return [self._features[key] for key in keys]
+
+    def _request_ids(self) -> list[int]:
+        """The words of the request that was taken up last, without the pictures that came with it."""
+        ids, language = self._stream.ids[0], self._language
+        end = len(ids) - 1 - ids[::-1].index(language.id(USER_END))
+        begins = (language.id(USER_START), language.id(IMAGE))
+        return ids[next(at for at in range(end, -1, -1) if ids[at] in begins) + 1 : end]

@@ -21,12 +21,14 @@ class Picture:
     Attributes:
         caption: what the model saw in it when it looked at it by itself, in the words of plans; empty if it did not.
         original: the picture at its own size; None where that is the size the model sees.
+        own: the model drew it.
     """
 
     image: Image.Image
     latents: Tensor | None = None
     caption: str = ""
     original: Image.Image | None = None
+    own: bool = False
 
 
 def vae_channels(vae: Any) -> int:

@@ -59,6 +59,7 @@ _SPECIAL: Final = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
 _CAPTION: Final = re.compile(
     r"(?:^|(?<=\s))(?<!in )image (\d[\d ]*): (?!image \d)(.*?)(?=\s(?:in |from )?image \d|\sthen:|$)"
 )
+_SPOKEN_OF: Final = re.compile(r"(?:^|(?<=\s))(?:in image (\d[\d ]*),|from image (\d[\d ]*) to image (\d[\d ]*))")
 _TOKEN_IDS: Final[WeakKeyDictionary[PreTrainedTokenizerBase, dict[str, int]]] = WeakKeyDictionary()
 """Of special tokens, as far as they were asked for: asking the tokenizer again and again adds up within a turn."""
 
@@ -157,6 +158,13 @@ def noted_caption(seen_text: str, number: int) -> str:
 def captions_in(seen_text: str) -> list[tuple[int, str]]:
     """The captions in what was noted: (number of the picture, words), in their order."""
     return [(int(number.replace(" ", "")), words.strip()) for number, words in _CAPTION.findall(seen_text)]
+
+
+def spoken_of(seen_text: str) -> list[int]:
+    """Numbers of the pictures that are asked about, by what was noted: `in image K, star: ...`, or described last."""
+    numbers = [number for found in _SPOKEN_OF.findall(seen_text) for number in found if number]
+    last = [number for number, _ in captions_in(seen_text)][-1:]
+    return sorted({int(number.replace(" ", "")) for number in numbers} or set(last))
 
 
 def text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

@@ -24,6 +24,7 @@ class ShapesParts:
 
     Attributes:
         counters: work done so far.
+        doubted: why pictures cannot be read, or nothing if they can, by their content and what was noted of them.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class ShapesParts:
         self.generation_head = generation_head
         self.config = config
         self.counters = counters
+        self.doubted: dict[tuple[str, str], str] = {}
 
     @property
     def unet(self) -> Any:
@@ -75,6 +77,11 @@ class ShapesParts:
         return int(self.decoder.config["resolution"])
 
     @property
+    def checks_itself(self) -> bool:
+        """Whether pictures are drawn again to see that they can be read, and answers said only where they are sure."""
+        return bool(self.config.get("checks_itself", False))
+
+    @property
     def language(self) -> LanguageModel:
         """The language model as `TokenStream` takes it."""
         queries = None if self.generation_head is None else self.generation_head.query_embeds.detach()
@@ -90,5 +97,5 @@ class ShapesParts:
         square = letterbox(image, self.resolution)
         original = None if image.size == square.size else image
         if isinstance(source, Drawing):
-            return Picture(square, source.latents, source.caption, original)
+            return Picture(square, source.latents, source.caption, original, own=source.plan is not None)
         return Picture(square, original=original)

@@ -20,6 +20,8 @@ from genllava.protocols.shapes.compatibility import align_weights, check_parts
 from genllava.protocols.shapes.conversation import Conversation
 from genllava.protocols.shapes.options import Settings
 from genllava.protocols.shapes.parts import ShapesParts
+from genllava.protocols.shapes.reading import read, why_unread
+from genllava.protocols.shapes.replies import Said, checked_tasks, has_known_words, not_understood, said
 from genllava.protocols.shapes.requests import Request, check_text, given_plans, task_choices
 from genllava.protocols.shapes.stream import TokenStream
 from genllava.protocols.shapes.tokens import BOS, I2I, I2T, SEEN, SOI, T2I
@@ -95,12 +97,13 @@ class ShapesProtocol(ShapesParts, Protocol):
             raise InvalidRequest(f"the shapes model answers greedily: leave out {', '.join(sorted(sampling))}")
         clock, admitted = Stopwatch(), self._admitted(requests)
         stream = self._open(admitted)
-        seen = [looked.seen for looked in segments.look(stream, cancel=cancel)]
-        rows = segments.task_probabilities(stream, task_choices(admitted))
-        texts = segments.write_answers(stream, cancel)
+        seen = self._look(stream, admitted, cancel)
+        rows = self._choose(stream, admitted, seen, task_choices(admitted))
+        replies = self._answer(stream, admitted, seen, cancel)
         clock.lap("answering")
         return [
-            Understanding(text, row, clock.timings, noted) for text, row, noted in zip(texts, rows, seen, strict=True)
+            Understanding(reply.text, row, clock.timings, noted, reply.unsure)
+            for reply, row, noted in zip(replies, rows, seen, strict=True)
         ]
 
     @torch.no_grad()
@@ -174,6 +177,44 @@ class ShapesProtocol(ShapesParts, Protocol):
             stream.append(row, [language.id(BOS), *turn], [features[key] for key in keys[row]])
         return stream
 
+    def _look(self, stream: TokenStream, requests: Sequence[Request], cancel: CancelCheck | None) -> list[str]:
+        """What is noted for each request, or why the picture that it is about cannot be read (see `reading`)."""
+        seen = [looked.seen for looked in segments.look(stream, cancel=cancel)]
+        if not self.checks_itself:
+            return seen
+        return read(self, seen, [request.pictures for request in requests], cancel)
+
+    def _choose(
+        self, stream: TokenStream, requests: Sequence[Request], seen: Sequence[str], choices: Sequence[Sequence[str]]
+    ) -> list[dict[str, float]]:
+        """How likely each task is, most likely first; a picture that cannot be read is not edited."""
+        rows = segments.task_probabilities(stream, choices)
+        if not self.checks_itself:
+            return rows
+        return [
+            checked_tasks(row, self._knows(request), why_unread(noted))
+            for row, request, noted in zip(rows, requests, seen, strict=True)
+        ]
+
+    def _answer(
+        self, stream: TokenStream, requests: Sequence[Request], seen: Sequence[str], cancel: CancelCheck | None
+    ) -> list[Said]:
+        """What is said to each request."""
+        texts = segments.write_answers(stream, cancel)
+        if not self.checks_itself:
+            return [Said(written.text) for written in texts]
+        return [
+            said(written, len(request.pictures), why_unread(noted), bool(noted))
+            if self._knows(request)
+            else not_understood()
+            for written, request, noted in zip(texts, requests, seen, strict=True)
+        ]
+
+    def _knows(self, request: Request) -> bool:
+        """Whether there are words in a request that the model knows."""
+        tokenizer = self.language.tokenizer
+        return has_known_words(tokenizer, layout.text_ids(tokenizer, layout.request_text(request.text)))
+
     def _draw(
         self,
         task: str,
@@ -200,17 +241,21 @@ class ShapesProtocol(ShapesParts, Protocol):
         chosen = [{task: 1.0}] * len(requests)
         seen = [""] * len(requests)
         if given is None or sources is not None:
-            seen = [looked.seen for looked in segments.look(stream, cancel=settings.cancel)]
+            seen = self._look(stream, requests, settings.cancel)
         else:
             stream.append_all([self.language.id(SEEN)])  # there is nothing to see, and nothing to choose
         if given is None:
-            chosen = segments.task_probabilities(stream, [(task, I2T)] * len(requests))
+            chosen = self._choose(stream, requests, seen, [(task, I2T)] * len(requests))
         drawn = [row for row, tasks in enumerate(chosen) if next(iter(tasks)) == task]
         spoken = [row for row in range(len(requests)) if row not in drawn]
         results: dict[int, Drawing] = {}
         if spoken:
-            texts = segments.write_answers(stream.select(spoken), settings.cancel)
-            results |= {row: Drawing(None, text, None, seeds[row]) for row, text in zip(spoken, texts, strict=True)}
+            part = [requests[row] for row in spoken], [seen[row] for row in spoken]
+            replies = self._answer(stream.select(spoken), *part, settings.cancel)
+            results |= {
+                row: Drawing(None, reply.text, None, seeds[row], unsure=reply.unsure)
+                for row, reply in zip(spoken, replies, strict=True)
+            }
         if drawn:
             picked = [seeds[row] for row in drawn]
             stream = stream.select(drawn)

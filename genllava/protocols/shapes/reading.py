@@ -1,14 +1,14 @@
 """Whether a picture is one that the model can read: what it noted of it is drawn again, and compared with it.
 
-The model describes whatever it is shown as simple shapes, a photograph or a blank sheet as well. What does not come back
-when its description is drawn was not there. Things are compared one by one, each moved to the same one of the picture,
-since a description says in which part of a picture a thing is, and not where to the pixel.
+The model describes whatever it is shown as simple shapes, a photograph or a blank sheet as well. What does not come
+back when its description is drawn was not there. Things are compared one by one, each moved to the same one of the
+picture, since a description says in which part of a picture a thing is, and not where to the pixel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from PIL import Image
 
 from genllava.images import content_key
 from genllava.options import CancelCheck
+from genllava.protocols.shapes import layout
 from genllava.protocols.shapes.latents import Picture
 from genllava.protocols.shapes.layers import Layers, Mask, with_rim
 from genllava.protocols.shapes.options import Settings
@@ -24,6 +25,7 @@ from genllava.protocols.shapes.parts import ShapesParts
 from genllava.protocols.shapes.segments import Plan
 
 UNREADABLE: Final = "This does not look like a drawing of simple shapes, so I cannot read it."
+_NOT_READ: Final = "I cannot read image"
 
 LIKE: Final = 0.28
 """From this likeness on a picture is taken for what was noted of it. On dev those of the renderer come to 0.4 at least,
@@ -39,6 +41,52 @@ _STEPS: Final = 2
 """Of drawing again: it need not be done neatly."""
 _REMEMBERED: Final = 1024
 """Pictures of which it is remembered whether they can be read."""
+
+_Array = TypeVar("_Array", NDArray[np.bool_], NDArray[np.float64])
+
+
+def read(
+    parts: ShapesParts,
+    seen: Sequence[str],
+    pictures: Sequence[Sequence[Picture]],
+    cancel: CancelCheck | None = None,
+) -> list[str]:
+    """What holds of what was noted for several requests: the notes without what was made up.
+
+    Where a picture that is asked about cannot be read, it is said why, and nothing else (see `why_unread`).
+
+    Args:
+        seen: the notes for each request.
+        pictures: those of each, all that there are; number K is the one at K - 1.
+
+    Raises:
+        Cancelled, NonFiniteError.
+    """
+    noted = [
+        {number: words for number, words in layout.captions_in(text) if 1 <= number <= len(shown)}
+        for text, shown in zip(seen, pictures, strict=True)
+    ]
+    places = [(row, number) for row, described in enumerate(noted) for number in described]
+    shown = [pictures[row][number - 1] for row, number in places]
+    reasons = dict(zip(places, doubts(parts, shown, [noted[r][n] for r, n in places], cancel), strict=True))
+    return [
+        _without(text, noted[row], {n: reasons[row, n] for n in noted[row] if reasons[row, n]})
+        for row, text in enumerate(seen)
+    ]
+
+
+def why_unread(seen: str) -> str:
+    """Why a picture that is asked about cannot be read, by what `read` returned; empty if it can."""
+    return seen if seen.startswith(_NOT_READ) else ""
+
+
+def _without(seen: str, noted: Mapping[int, str], reasons: Mapping[int, str]) -> str:
+    for number in layout.spoken_of(seen):
+        if number in reasons:
+            return f"{_NOT_READ} {number}; {reasons[number]}"
+    for number in reasons:
+        seen = seen.replace(f"{layout.picture_prefix(number)} {noted[number]}", "")
+    return " ".join(seen.split())
 
 
 def doubts(
@@ -100,7 +148,7 @@ def likeness(picture: Image.Image, drawn: Image.Image) -> float:
 
 
 def _reason(caption: str) -> str:
-    return f"drawn again, what I noted of it does not come out like it: {caption}"
+    return f"what I noted of it, drawn again, is another picture: {caption}"
 
 
 def _things(layers: Layers) -> list[Mask]:
@@ -116,7 +164,7 @@ def _middle(thing: Mask) -> NDArray[np.int_]:
     return np.asarray(np.argwhere(thing).mean(0).round().astype(int))
 
 
-def _moved(array: NDArray[np.generic], offset: NDArray[np.int_]) -> NDArray[np.generic]:
+def _moved(array: _Array, offset: NDArray[np.int_]) -> _Array:
     """[H, W, ...] moved by (down, right) pixels; what comes in is zero."""
     moved = np.zeros_like(array)
     height, width = array.shape[:2]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from genllava.protocols.shapes.reading import UNREADABLE
+from genllava.protocols.shapes.segments import Written
+from genllava.protocols.shapes.tokens import I2I, I2T
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 OUTSIDE: Final = "I can only see, draw and edit simple shapes."
 ABILITIES: Final = "I can answer questions about pictures of simple shapes, draw them and edit them."
-_CHAT: Final = frozenset(
-    {"Hello! I can see, draw and edit simple shapes.", "You are welcome!", "Goodbye!", ABILITIES}
-)
+_CHAT: Final = frozenset({"Hello! I can see, draw and edit simple shapes.", "You are welcome!", "Goodbye!", ABILITIES})
 """What the model was taught to say of no picture, besides `OUTSIDE`."""
 VOCABULARY: Final = (
     "I know circles, squares, triangles, stars, diamonds and crosses, small or large, in red, green, blue, yellow, "
@@ -26,20 +26,6 @@ NOT_UNDERSTOOD: Final = "I do not understand that: I read plain English about si
 SURE: Final = 0.8
 LIKELY: Final = 0.25
 """A text is said if its tokens were this likely, by their geometric mean and the least likely of them."""
-
-
-class Written(NamedTuple):
-    """A text as the model wrote it.
-
-    Attributes:
-        text: the words.
-        likelihoods: of its tokens, that of what ended it included.
-        ended: the model came to an end by itself.
-    """
-
-    text: str
-    likelihoods: Sequence[float]
-    ended: bool
 
 
 class Said(NamedTuple):
@@ -63,21 +49,22 @@ def has_known_words(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> b
     return any(len(piece.lstrip("Ġ▁")) > 1 for piece in tokenizer.convert_ids_to_tokens(list(ids)))
 
 
-def said(written: Written, pictures: int, unreadable: str = "") -> Said:
+def said(written: Written, pictures: int, unreadable: str = "", noted: bool = True) -> Said:
     """What is said in place of what the model wrote.
 
     Args:
         pictures: how many the conversation has; of none nothing can be described.
         unreadable: why the picture that is asked about cannot be read; empty if it can.
+        noted: the model noted something of pictures for this request.
     """
     if written.text == ABILITIES:
         return Said(f"{ABILITIES} {VOCABULARY}")
     if written.text in _CHAT:
         return Said(written.text) if is_sure(written) else not_understood()
+    if written.text == OUTSIDE and not (unreadable and noted):
+        return Said(OUTSIDE)
     if unreadable:
         return Said(UNREADABLE, unreadable)
-    if written.text == OUTSIDE:
-        return Said(OUTSIDE)
     if not is_sure(written):
         return not_understood()
     return Said(written.text) if pictures else Said(NO_PICTURE, "there is no picture that this could be about")
@@ -86,3 +73,19 @@ def said(written: Written, pictures: int, unreadable: str = "") -> Said:
 def not_understood() -> Said:
     """What is said to words that the model does not know."""
     return Said(NOT_UNDERSTOOD, "it is not clear to me what was asked")
+
+
+def checked_tasks(likely: Mapping[str, float], understood: bool, unreadable: str) -> dict[str, float]:
+    """How likely each task is, most likely first: nothing is done but to say so about what cannot be read.
+
+    Args:
+        likely: by the model, for the tasks that may be chosen.
+        understood: there are words in the request that the model knows.
+        unreadable: why the picture that is asked about cannot be read; empty if it can.
+    """
+    if I2T not in likely or (understood and not unreadable):
+        return dict(likely)
+    given = {I2I} if understood else set(likely) - {I2T}
+    tasks = {task: likelihood for task, likelihood in likely.items() if task not in given}
+    tasks[I2T] += sum(likely[task] for task in given if task in likely)
+    return dict(sorted(tasks.items(), key=lambda item: -item[1]))

@@ -16,7 +16,7 @@ from genllava.protocols.shapes import layout
 from genllava.protocols.shapes.copying import NextRequest
 from genllava.protocols.shapes.decoding import Constraint, choose, write
 from genllava.protocols.shapes.stream import TokenStream
-from genllava.protocols.shapes.tokens import EOI, EOS, I2I, I2T, SEEN, SOI, TASKS, USER_END, USER_START
+from genllava.protocols.shapes.tokens import EOI, EOS, I2I, I2T, IMAGE, SEEN, SOI, TASKS, USER_END, USER_START
 
 MAX_REQUEST_TOKENS: Final = 256
 MAX_SEEN_TOKENS: Final = 256
@@ -40,6 +40,21 @@ class Look:
 
     request: str
     seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An answer as the model wrote it.
+
+    Attributes:
+        text: the words.
+        likelihoods: of its tokens, that of what ended it included.
+        ended: the model came to an end by itself.
+    """
+
+    text: str
+    likelihoods: Sequence[float]
+    ended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +97,7 @@ def look(
     """Let the model look in every row, before it does something: `[INST] words [/INST] image 1: ... [SEEN]`.
 
     Of several requests in a message it takes up the next, and writes down what it sees; and where nothing is done
-    before the one after that, it takes up that one too.
+    before the one after that, it takes up that one too. Where there is no picture there is nothing to see.
 
     Args:
         going_on: something was done about the message, so that this is of its other requests, if words are left.
@@ -92,8 +107,9 @@ def look(
     stops = [language.id(SEEN), language.id(USER_START)]
     requests: list[list[str]] = [[] for _ in stream.ids]
     seen: list[list[str]] = [[] for _ in stream.ids]
-    looking = list(range(len(stream)))
-    _take_requests(stream, looking if going_on else _asked(stream, looking, words_too=True), requests, cancel)
+    rows = list(range(len(stream)))
+    _take_requests(stream, rows if going_on else _asked(stream, rows, words_too=True), requests, cancel)
+    looking = [row for row in rows if language.id(IMAGE) in stream.ids[row]]
     while looking:
         with _some_rows(stream, looking) as part:
             texts = write(
@@ -172,8 +188,19 @@ def write_answers(
     stream.append_all([language.id(I2T)])
     stops = [language.id(token) for token in (EOS, USER_START)]
     on_tokens = None if on_text is None else lambda ids: on_text(language.text(ids))
-    texts = write(stream, stops=stops, max_tokens=MAX_ANSWER_TOKENS, cancel=cancel, on_tokens=on_tokens)
-    return [language.text(ids) for ids in texts]
+    likelihoods: list[list[float]] = [[] for _ in stream.ids]
+    texts = write(
+        stream,
+        stops=stops,
+        max_tokens=MAX_ANSWER_TOKENS,
+        cancel=cancel,
+        on_tokens=on_tokens,
+        likelihoods=likelihoods,
+    )
+    return [
+        Written(language.text(ids), likely, len(ids) < MAX_ANSWER_TOKENS)
+        for ids, likely in zip(texts, likelihoods, strict=True)
+    ]
 
 
 def write_plans(

@@ -14,6 +14,7 @@ from genllava.generation_head import GenerationHead
 from genllava.image_decoder import ConditioningSpec, ImageDecoder, PromptEmbeds
 from genllava.image_decoder.siblings import drawer_of
 from tests.genllava.image_decoder.small import drawn, options, picture, pixels
+from tests.genllava.image_decoder.test_drawing import SIMILAR
 
 SPECS = {
     "sd15": ConditioningSpec(77, 32),
@@ -31,6 +32,8 @@ SPECS = {
     "controlnet_sd15": ConditioningSpec(77, 32),
     "controlnet_sdxl": ConditioningSpec(77, 64, pooled_dim=32),
 }
+
+DISTINCT = [pytest.param(name, marks=[pytest.mark.slow] * (name in SIMILAR)) for name in SPECS]
 
 Load = Callable[[str], Any]
 
@@ -68,7 +71,7 @@ def test_embeds_of_a_prompt_draw_what_the_prompt_draws(name: str, shared: Load) 
     assert (pixels(result) == drawn(pipeline, "a red cat", 3, name)).all()
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_embeds_of_a_head(name: str, shared: Load) -> None:
     """A batch, with what guidance leads away from; rows, pooled embedding and mask all tell."""
     decoder, spec = ImageDecoder(shared(name)), SPECS[name]
@@ -124,6 +127,11 @@ def test_embeds_that_do_not_fit(shared: Load) -> None:
     refused("sd15", "NaN", PromptEmbeds(torch.full((1, 77, 32), torch.nan)))
     wrong = PromptEmbeds(torch.zeros(1, 77, 32), negative_embeds=torch.zeros(1, 5, 32))
     refused("sd15", "negative_embeds must have the shape", wrong)
+    both = PromptEmbeds(torch.zeros(1, 77, 32), negative_embeds=torch.zeros(1, 77, 32))
+    with pytest.raises(InvalidRequest, match="negative_prompt or negative_embeds"):
+        ImageDecoder(shared("sd15")).generate(
+            None, seeds=[1], prompt_embeds=both, options=options("sd15", negative_prompt="blue")
+        )
     with pytest.raises(CheckpointError, match="takes no prompt_embeds: give it prompts"):
         _ = ImageDecoder(shared("dreamlite")).spec
 

@@ -27,6 +27,9 @@ DRAWING = (
     "controlnet_sd15",
     "controlnet_sdxl",
 )
+SIMILAR = ("sd21", "sd35_without_t5", "controlnet_sdxl")
+"""Layouts that share nearly all code with another one: most tests of them are slow ones."""
+DISTINCT = [pytest.param(name, marks=[pytest.mark.slow] * (name in SIMILAR)) for name in DRAWING]
 BOTH = ("flux_kontext", "qwen_image_edit", "longcat_image_edit")
 """Editors that also draw, by themselves or by the pipeline that diffusers has for their components."""
 GUIDED_BY_NEGATIVE = ("flux", "qwen_image")
@@ -58,7 +61,7 @@ def test_the_picture_is_the_one_of_plain_diffusers(name: str, shared: Load) -> N
     assert pixels(result).std() > 5  # a grey picture would equal another one
 
 
-@pytest.mark.parametrize("name", DRAWING)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_words_seeds_and_options_tell(name: str, shared: Load) -> None:
     pipeline = shared(name)
     base = drawn(pipeline, name=name)
@@ -72,7 +75,7 @@ def test_words_seeds_and_options_tell(name: str, shared: Load) -> None:
     assert (negative != drawn(pipeline, name=name, negative_prompt="blue", **{other: 9.0})).any()
 
 
-@pytest.mark.parametrize("name", DRAWING)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_several_pictures_of_a_prompt(name: str, shared: Load) -> None:
     pipeline = shared(name)
     results = ImageDecoder(pipeline).generate(["a cat"], seeds=[5], options=options(name, num_images_per_prompt=2))
@@ -85,7 +88,7 @@ def test_several_pictures_of_a_prompt(name: str, shared: Load) -> None:
     assert (pixels(results[0]) != pixels(results[1])).any()
 
 
-@pytest.mark.parametrize("name", DRAWING)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_a_batch_is_the_single_pictures(name: str, shared: Load) -> None:
     """To one level of 255: matrix products of another size are summed in another order on some processors."""
     pipeline, decoder = shared(name), ImageDecoder(shared(name))

@@ -183,12 +183,6 @@ def test_pipelines_that_are_no_image_decoders(tmp_path: Path) -> None:
             ImageDecoder(*given)
 
 
-def test_both_at_once(checkpoint: Checkpoint) -> None:
-    decoder = ImageDecoder.from_pretrained(checkpoint("sdxl"), checkpoint("instruct_pix2pix"), torch_dtype="auto")
-    assert type(decoder.pipeline).__name__ == "StableDiffusionXLPipeline"
-    assert type(decoder.editor).__name__ == "StableDiffusionInstructPix2PixPipeline"
-
-
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_the_vision_language_model_that_a_pipeline_carries(name: str, shared: Callable[[str], Any]) -> None:
     found = vision_language_of(shared(name))

@@ -15,14 +15,14 @@ from transformers import CLIPImageProcessor
 from genllava.errors import Cancelled, InvalidRequest, NonFiniteError
 from genllava.image_decoder import ImageDecoder
 from tests.genllava.image_decoder.small import drawn, options, picture, pixels, plain
-from tests.genllava.image_decoder.test_drawing import DRAWING
+from tests.genllava.image_decoder.test_drawing import DISTINCT
 
 Load = Callable[[str], Any]
 WITHOUT_CALLBACK = ("pixart_sigma", "longcat_image", "dreamlite")
 """Their calls know no `callback_on_step_end`."""
 
 
-@pytest.mark.parametrize("name", DRAWING)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_a_callback_sees_every_step_and_can_look(name: str, shared: Load) -> None:
     decoder, seen, looks = ImageDecoder(shared(name)), [], []
 
@@ -51,6 +51,15 @@ def test_a_callback_can_change_the_latents(name: str, shared: Load) -> None:
     assert (changed == drawn(shared(name), "other", 9, name=name, callback_on_step_end=clear)).all()
 
 
+def test_tensors_that_a_callback_cannot_have(shared: Load) -> None:
+    chosen = {"callback_on_step_end": lambda *_: {}, "callback_on_step_end_tensor_inputs": ["latents", "prompt_embeds"]}
+    drawn(shared("sd15"), name="sd15", **chosen)
+    with pytest.raises(
+        InvalidRequest, match="DreamLitePipeline gives callbacks nothing but latents, not prompt_embeds"
+    ):
+        drawn(shared("dreamlite"), name="dreamlite", **chosen)
+
+
 def test_what_a_callback_raises_comes_out(shared: Load) -> None:
     def fail(*_: Any) -> dict[str, Any]:
         raise ValueError("mine")
@@ -60,7 +69,7 @@ def test_what_a_callback_raises_comes_out(shared: Load) -> None:
             drawn(shared(name), name=name, callback_on_step_end=fail)
 
 
-@pytest.mark.parametrize("name", [*DRAWING, "instruct_pix2pix", "sdxl_instruct_pix2pix"])
+@pytest.mark.parametrize("name", [*DISTINCT, "instruct_pix2pix", "sdxl_instruct_pix2pix"])
 def test_it_stops_when_cancelled(name: str, shared: Load) -> None:
     decoder, editing = ImageDecoder(shared(name)), name.endswith("pix2pix")
     for after in (0, 1):

@@ -1,0 +1,105 @@
+"""What a conversation does so that nothing is said or drawn of pictures that cannot be read, or of none at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from genllava.options import CancelCheck
+from genllava.protocols.shapes import decoding, layout, replies, segments
+from genllava.protocols.shapes.conversation_state import ConversationState
+from genllava.protocols.shapes.noting import noted_captions
+from genllava.protocols.shapes.reading import read, why_unread
+from genllava.protocols.shapes.replies import Said
+from genllava.protocols.shapes.stream import TokenStream
+from genllava.protocols.shapes.tokens import BOS, I2I, SEEN, USER_END, USER_START
+
+
+class ConversationChecks(ConversationState):
+    """A conversation that checks what the model noted and wrote before it goes on from there.
+
+    What it decides follows from its tokens, its pictures and `seen` alone, so that it is the same where a conversation
+    is replayed.
+    """
+
+    def _check_notes(self, cancel: CancelCheck | None) -> None:
+        """Leave out of `seen` what was made up; where the request is about that, it says why that is not read."""
+        if self._parts.checks_itself and self.seen:
+            (self.seen,) = read(self._parts, [self.seen], [self.pictures], cancel)
+
+    def _checked_action(self, allowed: Sequence[str], cancel: CancelCheck | None) -> dict[str, float]:
+        """As `Conversation.next_action`: what cannot be read is not edited, but answered about."""
+        alone = self._alone()
+        likely = segments.task_probabilities(self._stream if alone is None else alone, [allowed])[0]
+        unread = self._unread(cancel)
+        if next(iter(likely)) == I2I and not all(self.pictures[number - 1].own for number in self._visible()):
+            unread = self._why_unread(self._source(), cancel)
+            self.seen = unread or self.seen
+        understood = replies.has_known_words(self._language.tokenizer, self._request_ids())
+        return replies.checked_tasks(likely, understood, unread)
+
+    def _say(self, cancel: CancelCheck | None, on_text: Callable[[str], object] | None) -> Said:
+        """Let the model answer, and put into the conversation what is said in its place, if anything is."""
+        tokenizer = self._language.tokenizer
+        if not self._parts.checks_itself:
+            (written,) = segments.write_answers(self._stream, cancel, on_text)
+            return Said(written.text)
+        if not replies.has_known_words(tokenizer, self._request_ids()):
+            self._stream.append(0, layout.answer(tokenizer, replies.OUTSIDE))
+            said, shown = replies.not_understood(), ""
+        else:
+            unread, before, alone = self._unread(cancel), self._stream.mark(), self._alone()
+            aloud = on_text if self.pictures and not unread else None  # else it may have to be taken back
+            (written,) = segments.write_answers(self._stream if alone is None else alone, cancel, aloud)
+            said = replies.said(written, len(self.pictures), unread, noted=bool(self.seen))
+            shown = written.text if said.text.startswith(written.text) else ""
+            if alone is not None or not shown:
+                self._stream.rollback(before)
+                self._stream.append(0, layout.answer(tokenizer, shown or replies.OUTSIDE))
+        if on_text is not None and said.text != shown:
+            on_text(said.text)
+        return said
+
+    def _unread(self, cancel: CancelCheck | None) -> str:
+        """Why the picture that is asked about cannot be read, which is the one described last; empty if it can."""
+        if self.seen:
+            return why_unread(self.seen)
+        described = noted_captions(self._language, self._stream.ids[0])
+        return self._why_unread(described[-1][0], cancel) if described else ""
+
+    def _why_unread(self, number: int, cancel: CancelCheck | None) -> str:
+        """Why a picture cannot be read; empty if it can."""
+        if not self._parts.checks_itself or self.pictures[number - 1].own:
+            return ""
+        caption = self.captions.get(number) or self._caption(number, cancel)
+        seen = f"{layout.picture_prefix(number)} {caption}"
+        return why_unread(*read(self._parts, [seen], [self.pictures], cancel))
+
+    def _source(self) -> int:
+        """The number of the picture that the model would edit now."""
+        aside, tokenizer = self._stream.aside([0]), self._language.tokenizer
+        prefixes = {n: layout.text_ids(tokenizer, layout.picture_prefix(n)) for n in self._visible()}
+        aside.append(0, [self._language.id(I2I)])
+        longest = max(map(len, prefixes.values()))
+        (ids,) = decoding.write(aside, stops=[], max_tokens=longest, prefixes=[list(prefixes.values())])
+        return next(number for number, prefix in prefixes.items() if ids[: len(prefix)] == prefix)
+
+    def _alone(self) -> TokenStream | None:
+        """The request by itself, where there is no picture: what was said before it has no part in it then.
+
+        None where there are pictures, or nothing was said before.
+        """
+        language = self._language
+        start, end = language.id(USER_START), language.id(USER_END)
+        if self.pictures or self._stream.ids[0].count(start) == 1:
+            return None
+        stream = TokenStream(language).aside([0])
+        stream.append(0, [language.id(BOS), start, *self._request_ids(), end, language.id(SEEN)])
+        return stream
+
+    def _caption(self, number: int, cancel: CancelCheck | None) -> str:
+        """What the model sees in one of the pictures by itself, whether it can read it or not."""
+        language, stream = self._language, TokenStream(self._language).aside([0])
+        turn = layout.user_turn(language.tokenizer, layout.DESCRIBE, [1], language.tokens_per_image)
+        stream.append(0, [language.id(BOS), *turn], self._see([self.pictures[number - 1]]))
+        (looked,) = segments.look(stream, cancel=cancel)
+        return layout.noted_caption(looked.seen, 1)
