@@ -5,17 +5,20 @@ from __future__ import annotations
 import inspect
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from diffusers import DiffusionPipeline
 
 from genllava import checkpoints
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.generation_head import GenerationHead
-from genllava.image_decoder import ImageDecoder, load_diffusion, vision_language_of
-from genllava.part_loading import Loaded, load_head, take_how
-from genllava.vision_language import VisionLanguage
-from genllava.vision_language.loading import load_processor
+from genllava.image_decoder import load_diffusion, vision_language_of
+from genllava.part_loading import How, Loaded, check_room, load_head, take_how
+from genllava.vision_language.loading import load_model, load_processor
 
 Source = str | PathLike[str]
+_OF_THE_MODEL: Final = ("attn_implementation", "max_memory", "offload_folder", "allow_unexpected")
+"""Options of loading that only the language model takes."""
 
 
 def load_parts(
@@ -42,9 +45,10 @@ def load_parts(
         protocol, bridge, tool_format: see `GenLlavaPipeline`.
         processor: where the model's processor is, if not beside it.
         chat_template: Jinja source of a chat template, in the place of the model's own.
-        **options: how weights are loaded: `torch_dtype="auto"` (as they were saved), `device`, `device_map`,
-            `quantization_config` (of the language model), `variant`, options of downloads; and default options of every
-            drawing, such as `num_inference_steps`.
+        **options: how weights are loaded: `torch_dtype="auto"` (as they were saved), `device`, `device_map` (where it
+            is a dict, that of the language model), `quantization_config` (of the language model; where it comes from a
+            pipeline, a `PipelineQuantizationConfig`), `variant`, `attn_implementation`, options of downloads; and
+            default options of every drawing, such as `num_inference_steps`.
 
     Raises:
         CheckpointError: a part cannot be read, or the parts do not fit together; the message names it.
@@ -54,34 +58,40 @@ def load_parts(
     checkpoints.refuse_remote_code(options)
     how = take_how(options)
     hub: dict[str, Any] = {name: options.pop(name) for name in checkpoints.DOWNLOAD_OPTIONS if name in options}
+    own: dict[str, Any] = {name: options.pop(name) for name in _OF_THE_MODEL if name in options}
     dtype = how.dtype(protocol)
-    place: dict[str, Any] = {"torch_dtype": dtype, "device_map": how.device_map, "variant": how.variant, **hub}
-    draws = None if decoder is None else load_diffusion(decoder, **place)
-    edits = None if editor is None else load_diffusion(editor, **place)
-    if _is_pipeline(vlm):
-        whole = load_diffusion(vlm, **place)
-        draws, reader = draws or whole, _from_pipeline(whole, vlm, processor, chat_template, tool_format)
+    whole = checkpoints.is_pipeline(vlm, hub)
+    sources = {"vlm": vlm, "decoder": decoder, "editor": editor}
+    folders = {
+        name: _pipeline_folder(name, source, how, hub)
+        if name != "vlm" or whole
+        else checkpoints.resolve(vlm, hub, model=True)
+        for name, source in sources.items()
+        if source is not None
+    }
+    check_room(" with ".join(str(source) for source in sources.values() if source), folders, how, dtype)
+    place = {"torch_dtype": dtype, "device_map": how.pipeline_map, "variant": how.variant}
+    draws, edits = (
+        load_diffusion(folders[name], part=name, **place) if name in folders else None for name in ("decoder", "editor")
+    )
+    if whole:
+        if own:
+            raise InvalidRequest(f"a vision-language model out of a pipeline takes no {', '.join(own)}")
+        carrier = load_diffusion(folders["vlm"], part="vlm", quantization_config=how.quantization_config, **place)
+        model, reader = _from_pipeline(carrier, vlm)
+        draws = draws or carrier
     else:
-        reader = VisionLanguage.from_pretrained(
-            vlm,
-            processor=processor,
-            chat_template=chat_template,
-            tool_format=tool_format,
-            quantization_config=how.quantization_config,
-            **place,
-        )
+        variant = checkpoints.own_variant(folders["vlm"], how.variant)
+        how_model = {"device_map": how.device_map, "quantization_config": how.quantization_config, "variant": variant}
+        model, reader = load_model(folders["vlm"], torch_dtype=dtype, **how_model, **own), None
+    if reader is None or processor is not None:
+        reader = load_processor(folders["vlm"] if processor is None else processor, **hub)
+    if chat_template is not None:
+        reader.chat_template = chat_template
     head = generation_head
     if head is not None and not isinstance(head, GenerationHead):
         head = load_head(checkpoints.resolve(head, hub), dtype, how.variant)
-    if head is not None:
-        _fit_head(head, reader, draws)
-    parts = {
-        "vlm": reader.model,
-        "processor": reader.processor,
-        "decoder": draws,
-        "editor": edits,
-        "generation_head": head,
-    }
+    parts = {"vlm": model, "processor": reader, "decoder": draws, "editor": edits, "generation_head": head}
     settings = {
         "protocol": protocol,
         "bridge": bridge,
@@ -91,52 +101,23 @@ def load_parts(
     return Loaded(parts, settings, how.device)
 
 
-def _is_pipeline(source: Source) -> bool:
-    return (Path(source) / checkpoints.INDEX).is_file()
+def _pipeline_folder(part: str, source: Source, how: How, hub: dict[str, Any]) -> Path:
+    """Where a diffusers pipeline is, downloaded if it is a hub id: what diffusers reads of it, and its card."""
+    if Path(source).is_dir() or len(Path(source).parts) != 2:
+        return Path(source)
+    with checkpoints.reading(f"{part} {source}"):
+        return Path(DiffusionPipeline.download(str(source), use_safetensors=True, variant=how.variant, **hub))
 
 
-def _from_pipeline(
-    pipeline: Any, source: Source, processor: Source | None, chat_template: str | None, tool_format: str | None
-) -> VisionLanguage:
-    """The vision-language model that a diffusers pipeline carries as its text encoder."""
+def _from_pipeline(pipeline: Any, source: Source) -> tuple[Any, Any]:
+    """The vision-language model that a diffusers pipeline carries as its text encoder, and its processor."""
     found = vision_language_of(pipeline)
     if found is None:
         raise CheckpointError(
-            f"{source} is a {type(pipeline).__name__}, whose text encoder is no vision-language model: give one as the "
-            "first argument, and this as decoder="
+            f"{source} is a {type(pipeline).__name__}, whose text encoder is no vision-language model with a "
+            "processor: give one as the first argument, and this as decoder="
         )
-    model, reader = found
-    if processor is not None:
-        reader = load_processor(processor, chat_template)
-    elif chat_template is not None:
-        reader.chat_template = chat_template
-    return VisionLanguage(model, reader, tool_format=tool_format)
-
-
-def _fit_head(head: GenerationHead, reader: VisionLanguage, decoder: Any) -> None:
-    """Give the language model the head's queries, and see that the head fits both sides.
-
-    Raises:
-        CheckpointError: it does not.
-    """
-    if decoder is None:
-        raise CheckpointError("a generation head needs an image decoder: give decoder=")
-    if not head.config["query_tokens"]:
-        raise CheckpointError("this generation head has queries of its own: make it with query_tokens=True")
-    reads = reader.hidden_size * len(head.config["layers"])
-    if head.config["input_dim"] != reads:
-        raise CheckpointError(
-            f"the generation head reads {head.config['input_dim']} dimensions, the language model gives {reads}: make "
-            f"it with input_dim={reads}"
-        )
-    spec = ImageDecoder(decoder).spec
-    made = (head.config["output_length"], head.config["output_dim"], head.config["pooled_dim"])
-    if made[1:] != (spec.dim, spec.pooled_dim) or (spec.length is not None and made[0] > spec.length):
-        raise CheckpointError(
-            f"the generation head makes prompt embeddings of (length, width, pooled width) {made}, and "
-            f"{type(decoder).__name__} takes {(spec.length, spec.dim, spec.pooled_dim)}"
-        )
-    reader.add_tokens(head.query_names)
+    return found
 
 
 def _drawing_options(options: dict[str, Any], *pipelines: Any) -> dict[str, Any]:

@@ -43,11 +43,12 @@ def is_pipeline(source: str | PathLike[str], options: Mapping[str, Any]) -> bool
     if Path(source).is_dir() or len(Path(source).parts) != 2:
         return (Path(source) / INDEX).is_file()
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
 
     known = {name: options[name] for name in DOWNLOAD_OPTIONS if name in options}
     try:
         hf_hub_download(str(source), INDEX, **known)
-    except (OSError, ValueError):  # it has none; whatever else is wrong, its loader says
+    except (EntryNotFoundError, OSError, ValueError):  # it has none; whatever else is wrong, its loader says
         return False
     return True
 
@@ -73,7 +74,7 @@ def resolve(path: str | PathLike[str] | None, options: Mapping[str, Any], *, mod
     if path is None:
         raise CheckpointError("this installation has no shipped model")
     if folder.is_absolute() or len(folder.parts) != 2:
-        raise CheckpointError(f"there is no model folder {path}")
+        raise CheckpointError(f"there is no model folder {path}, and it is no id of the form owner/name")
     from huggingface_hub import snapshot_download
 
     known = {name: options[name] for name in DOWNLOAD_OPTIONS if name in options}

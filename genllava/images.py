@@ -347,7 +347,8 @@ def _check_size(size: tuple[int, int], kind: str, max_pixels: int, largest: int,
     if width * height > allowed:
         jpeg = "" if kind in ("JPEG", "picture") else f", or save it as a baseline JPEG of up to {LARGEST['JPEG']:,}"
         raise ImageRejected(
-            f"the picture has {width * height:,} pixels; at most {allowed:,} of a {kind} are read: make it smaller{jpeg}"
+            f"the picture has {width * height:,} pixels; at most {allowed:,} of a {kind} are read: "
+            f"make it smaller{jpeg}"
         )
     if max(size) > max_aspect * min(size):
         raise ImageRejected(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -10,14 +11,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors import safe_open
 
-from genllava.checkpoints import check_files, is_part, reading
+from genllava.checkpoints import check_files, is_part, own_variant, reading
 from genllava.errors import InvalidRequest
 from genllava.generation_head import GenerationHead
+from genllava.memory import check_fits, precision_name
+from genllava.model_info import model_info
 from genllava.weights import check_weights
 
 _MOVED: Final = {"genllava.autoencoder_patch": "genllava.protocols.shapes.autoencoder_patch"}
 """Modules of version 0.1 whose classes checkpoints name."""
+_DTYPES: Final = ("float32", "bfloat16", "float16")
+_SAVED: Final = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 
 
 @dataclass(slots=True)
@@ -25,7 +31,8 @@ class How:
     """How weights are loaded; as the keyword arguments of `GenLlavaPipeline.from_pretrained`.
 
     Attributes:
-        device: where the pipeline is put afterwards; None: it stays where it was loaded.
+        device: where the pipeline is put afterwards; without one, and without a device map, an accelerator where there
+            is one.
     """
 
     torch_dtype: Any = None
@@ -39,6 +46,11 @@ class How:
         if self.torch_dtype is not None:
             return self.torch_dtype
         return torch.float32 if protocol == "shapes" else "auto"
+
+    @property
+    def pipeline_map(self) -> str | None:
+        """The device map of diffusers pipelines: modules that a dict names are the language model's."""
+        return self.device_map if isinstance(self.device_map, str) else None
 
 
 @dataclass(slots=True)
@@ -64,14 +76,45 @@ def take_how(options: dict[str, Any]) -> How:
     if "dtype" in options:
         options["torch_dtype"] = options.pop("dtype")
     how = How(**{name: options.pop(name) for name in inspect.signature(How).parameters if name in options})
-    if isinstance(how.torch_dtype, str) and how.torch_dtype != "auto":
-        named = getattr(torch, how.torch_dtype, None)
-        if not isinstance(named, torch.dtype):
-            raise InvalidRequest(f"unknown torch_dtype {how.torch_dtype!r}: float32, bfloat16, float16 or auto")
-        how.torch_dtype = named
+    name = str(how.torch_dtype).removeprefix("torch.")
+    if name in _DTYPES:
+        how.torch_dtype = getattr(torch, name)
+    elif name not in ("auto", "None"):
+        raise InvalidRequest(f"unknown torch_dtype {how.torch_dtype!r}: {', '.join(_DTYPES)} or auto")
     if how.device is not None and how.device_map is not None:
         raise InvalidRequest("give device= or device_map=, not both")
+    if how.device is None and how.device_map is None and how.quantization_config is None:
+        how.device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return how
+
+
+def check_room(what: str, folders: Mapping[str, Path], how: How, dtype: Any) -> None:
+    """See that weights fit into the memory of the device that they go to.
+
+    Where a device map spreads them over several, the libraries see to that by themselves.
+
+    Args:
+        what: is loaded, for the message.
+        folders: of the parts, by name; `quantization_config` is that of `vlm`.
+        dtype: that they are loaded as.
+
+    Raises:
+        NotEnoughMemory: they do not.
+        CheckpointError: a part is not there, or damaged.
+    """
+    spread = how.device_map is not None and how.device_map not in ("cpu", "cuda", "mps", "xpu")
+    if spread and torch.accelerator.is_available():
+        return
+    quantised = ""
+    if how.quantization_config is not None:
+        quantised = "int8" if getattr(how.quantization_config, "load_in_8bit", False) else "4-bit"
+    sizes = Counter[str]()
+    for name, folder in folders.items():
+        own = model_info(folder, variant=how.variant).bytes
+        if name != "vlm":  # only the language model is quantised
+            own |= dict.fromkeys(("int8", "4-bit"), own[precision_name(dtype)])
+        sizes.update(own if name != "vlm" or not quantised else dict.fromkeys(own, own[quantised]))
+    check_fits(sizes, how.device or ("cpu" if spread else how.device_map) or "cpu", dtype, what=what)
 
 
 def load_head(folder: Path, dtype: Any, variant: str | None) -> GenerationHead:
@@ -80,10 +123,12 @@ def load_head(folder: Path, dtype: Any, variant: str | None) -> GenerationHead:
     Raises:
         CheckpointError: it cannot be read, or tensors are missing.
     """
-    check_files(folder, str(folder))
-    with reading(folder):
+    check_files(folder, f"generation_head {folder}")
+    variant = own_variant(folder, variant)
+    with reading(f"generation_head {folder}"):
+        asked = _saved_dtype(folder, variant) if dtype == "auto" else dtype
         head: GenerationHead = GenerationHead.from_pretrained(
-            folder, torch_dtype=None if dtype == "auto" else dtype, use_safetensors=True, variant=variant
+            folder, torch_dtype=asked, use_safetensors=True, variant=variant
         )
     check_weights("generation_head", head, folder, variant=variant)
     return head.eval()
@@ -113,10 +158,20 @@ def _load(folder: Path, entry: Any, dtype: Any) -> Any:
         made = getattr(import_module(_MOVED.get(library, library)), class_name)
         if not issubclass(made, torch.nn.Module):
             return made.from_pretrained(folder)
-        asked = {} if dtype == "auto" else {"torch_dtype": dtype}
-        part = made.from_pretrained(folder, use_safetensors=True, **asked)
+        asked = _saved_dtype(folder) if dtype == "auto" else dtype
+        part = made.from_pretrained(folder, use_safetensors=True, torch_dtype=asked)
     check_weights(folder.name, part, folder)
     return part.eval()
+
+
+def _saved_dtype(folder: Path, variant: str | None = None) -> torch.dtype:
+    """The precision of a part's weights, from the header of one of its files."""
+    for path in sorted(folder.glob(f"*.{variant}.*safetensors" if variant else "*.safetensors")):
+        with safe_open(path, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118  (not a mapping)
+                if (found := tensors.get_slice(name).get_dtype()) in _SAVED:
+                    return _SAVED[found]
+    return torch.float32
 
 
 def offload(vlm: Any, nested: Sequence[Any], gpu_id: int | None = None, device: Any = None) -> None:

@@ -294,7 +294,7 @@ class GenLlavaPipeline(DiffusionPipeline):
             pretrained_model_name_or_path: a folder written by `save_pretrained`, `owner/name` on the hub, or None for
                 the model that ships with this package.
             **options: `torch_dtype` (a dtype, its name, or "auto"; the shapes model is float32 unless said otherwise,
-                others are as they were saved), `device` (None: the CPU), `device_map`, `quantization_config` (of the
+                others are as they were saved), `device` (None: an accelerator where there is one), `device_map`, `quantization_config` (of the
                 language model), `variant`; parts in the place of the saved ones (`vlm=`, `decoder=`, ..., and those of
                 the decoder, such as `unet=` and `scheduler=`);
                 settings in their place (`bridge=`, ...); and those of downloads.

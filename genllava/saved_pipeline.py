@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from genllava.checkpoints import DOWNLOAD_OPTIONS, INDEX, is_part, read_index, reading
-from genllava.errors import InvalidRequest
+from genllava.checkpoints import DOWNLOAD_OPTIONS, INDEX, is_part, own_variant, read_index, reading
+from genllava.errors import CheckpointError, InvalidRequest
 from genllava.flat_layout import as_parts
-from genllava.image_decoder import load_diffusion
-from genllava.part_loading import Loaded, load_components, load_head, take_how
+from genllava.image_decoder import load_diffusion, vision_language_of
+from genllava.part_loading import Loaded, check_room, load_components, load_head, take_how
 from genllava.vision_language.loading import load_model, load_processor
 
 PARTS: Final = ("vlm", "processor", "decoder", "editor", "generation_head")
+CARRIED: Final = ("vlm", "processor")
+"""What a decoder may carry: it is saved there alone, if its text encoder is the language model."""
 SETTINGS: Final = ("protocol", "bridge", "tool_format", "drawing_options", "protocol_options")
 
 
@@ -27,31 +29,44 @@ def load_saved(folder: Path, options: dict[str, Any]) -> Loaded:
     """
     index = read_index(folder)
     if "llava" in index:
+        check_room(str(folder), {"model": folder}, take_how(dict(options)), "auto")
         index, options = as_parts(folder, index, options)
     how = take_how(options)
     given: dict[str, Any] = {name: options.pop(name) for name in PARTS if name in options}
     settings: dict[str, Any] = {name: index[name] for name in SETTINGS if name in index}
     settings |= {name: options.pop(name) for name in SETTINGS if name in options}
-    inner = {name: options.pop(name) for name in _parts_of(folder / "decoder") if name in options}
+    inside = _parts_of(folder / "decoder") if "decoder" not in given else []
+    inner = {name: options.pop(name) for name in inside if name in options}
     if unknown := sorted(set(options) - set(DOWNLOAD_OPTIONS)):
-        raise InvalidRequest(f"from_pretrained has no option {', '.join(unknown)}")
+        raise InvalidRequest(
+            f"from_pretrained has no option {', '.join(unknown)}: parts ({', '.join(PARTS)}), parts of the saved "
+            f"decoder ({', '.join(inside) or 'none'}), settings ({', '.join(SETTINGS)}), torch_dtype, device, "
+            "device_map, quantization_config, variant, and those of downloads"
+        )
     dtype = how.dtype(settings.get("protocol"))
-    place: dict[str, Any] = {"torch_dtype": dtype, "device_map": how.device_map, "variant": how.variant}
+    read = [name for name in PARTS if name not in given and is_part(index.get(name))]
+    check_room(str(folder), {name: folder / name for name in read if name != "processor"}, how, dtype)
+    place: dict[str, Any] = {"torch_dtype": dtype, "device_map": how.pipeline_map, "variant": how.variant}
     parts = dict.fromkeys(PARTS) | given
-    if "vlm" not in given:
-        parts["vlm"] = load_model(folder / "vlm", quantization_config=how.quantization_config, **place)
-    if "processor" not in given:
-        parts["processor"] = _processor(folder / "processor", settings.get("protocol"))
-    for name in ("decoder", "editor"):
-        if name in given or not is_part(index.get(name)):
-            continue
+    for name in read:
         own = inner if name == "decoder" else {}
-        if settings.get("protocol") == "shapes":
+        if name == "vlm":
+            variant = own_variant(folder / name, how.variant)
+            how_model = {"device_map": how.device_map, "quantization_config": how.quantization_config}
+            parts[name] = load_model(folder / name, torch_dtype=dtype, variant=variant, **how_model)
+        elif name == "processor":
+            parts[name] = _processor(folder / name, settings.get("protocol"))
+        elif name == "generation_head":
+            parts[name] = load_head(folder / name, dtype, how.variant)
+        elif settings.get("protocol") == "shapes":
             parts[name] = _shapes_decoder(folder / name, dtype, own)
         else:
             parts[name] = load_diffusion(folder / name, part=name, **place, **own)
-    if "generation_head" not in given and is_part(index.get("generation_head")):
-        parts["generation_head"] = load_head(folder / "generation_head", dtype, how.variant)
+    for name, part in zip(CARRIED, vision_language_of(parts["decoder"]) or (), strict=False):
+        if parts[name] is None:  # it was saved in the decoder alone
+            parts[name] = part
+    if missing := [name for name in CARRIED if parts[name] is None]:
+        raise CheckpointError(f"{folder} has no {' and no '.join(missing)}: give {missing[0]}=, or save it again")
     return Loaded(parts, settings, how.device)
 
 

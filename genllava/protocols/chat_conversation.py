@@ -138,9 +138,7 @@ class ChatConversation:
         other._cache = self._cache.copy()
         return other
 
-    def _run(
-        self, seed: Seed, max_steps: int, options: DrawingOptions, sampling: dict[str, Any]
-    ) -> list[Result]:
+    def _run(self, seed: Seed, max_steps: int, options: DrawingOptions, sampling: dict[str, Any]) -> list[Result]:
         results: list[Result] = []
         done, corrected, stopped = 0, False, False
         while True:
