@@ -5,34 +5,50 @@ from __future__ import annotations
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-PARTS = ("vlm", "decoder", "editor", "generation_head")
+from huggingface_hub import ModelCard, ModelCardData
+
+from genllava.model_info import NOT_STATED, stated_licence
+
+_PARTS: Final = ("vlm", "decoder", "editor", "generation_head")
+_ALL_HOLD: Final = "Each part has a licence of its own, and all hold."
+_WRITTEN: Final = (_ALL_HOLD, "This model card has been automatically generated")
+"""In cards that nobody wrote by hand: ours, and the empty one that diffusers puts into what is pushed to the hub."""
 
 
 def write_model_card(pipeline: Any, folder: str | PathLike[str]) -> None:
-    """Write README.md into `folder`, unless there is one."""
+    """Write README.md into `folder`; one that somebody wrote keeps its text, and gets the licences into its head."""
     path = Path(folder) / "README.md"
-    if path.exists():
-        return
-    rows = [(name, part) for name in PARTS if (part := getattr(pipeline, name, None)) is not None]
-    lines = [
-        "---",
-        "library_name: diffusers",
-        "pipeline_tag: any-to-any",
-        "tags: [genllava]",
-        "---",
-        "",
-        "# A GenLLaVA pipeline",
-        "",
-        "Load it with `GenLlavaPipeline.from_pretrained(...)`. Each part has a licence of its own, and all hold.",
-        "",
-        "| part | class | made from | licence |",
-        "|---|---|---|---|",
-        *(f"| {name} | {type(part).__name__} | {_source(part)} | {_licence(part)} |" for name, part in rows),
-    ]
+    parts = {name: part for name in _PARTS if (part := getattr(pipeline, name, None)) is not None}
+    licences = {name: _licence(name, _origin(part)) for name, part in parts.items()}
+    written = path.read_text(encoding="utf-8") if path.exists() else _ALL_HOLD
+    if any(text in written for text in _WRITTEN):
+        rows = [f"| {n} | {type(p).__name__} | {_source(_origin(p))} | {licences[n]} |" for n, p in parts.items()]
+        named = set(licences.values())
+        several = len(named) > 1 or NOT_STATED in named
+        lines = [
+            "# A GenLLaVA pipeline",
+            "",
+            f"Load it with `GenLlavaPipeline.from_pretrained(...)`. {_ALL_HOLD}",
+            "",
+            "| part | class | made from | licence |",
+            "|---|---|---|---|",
+            *rows,
+        ]
+        head = ModelCardData(
+            library_name="diffusers",
+            pipeline_tag="any-to-any",
+            tags=["genllava"],
+            license="other" if several else named.pop(),
+            license_name="one-for-each-part" if several else None,
+        )
+        card = ModelCard(f"---\n{head}\n---\n\n" + "\n".join(lines) + "\n")
+    else:
+        card = ModelCard(written)
+    card.data["part_licenses"] = licences
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    card.save(path)
 
 
 def _origin(part: Any) -> str:
@@ -42,22 +58,21 @@ def _origin(part: Any) -> str:
     return str(getattr(part, "name_or_path", None) or named or "")
 
 
-def _source(part: Any) -> str:
-    """The hub id of a part; folders are nobody else's business."""
-    origin = _origin(part)
-    return origin if origin and not Path(origin).exists() else "not stated"
+def _source(origin: str) -> str:
+    """The hub id of a part; folders are nobody else's business, but for those of downloads, which name it."""
+    for folder in Path(origin).parts:
+        if folder.startswith("models--"):
+            return "/".join(folder.split("--")[1:])
+    return origin if origin and not Path(origin).exists() else NOT_STATED
 
 
-def _licence(part: Any) -> str:
-    """What the model card beside a part's weights says."""
-    import yaml
-
-    folder = Path(_origin(part) or ".")
-    for path in (folder / "README.md", folder.parent / "README.md"):
-        if not _origin(part) or not path.is_file():
-            continue
-        head = path.read_text(encoding="utf-8").split("---")
-        stated = yaml.safe_load(head[1]) if len(head) > 2 else None
-        if isinstance(stated, dict) and (licence := stated.get("license_name") or stated.get("license")):
-            return str(licence)
-    return "not stated: see where it comes from"
+def _licence(name: str, origin: str) -> str:
+    """What the model card beside a part's weights says, or that of the pipeline which it was a part of."""
+    folder = Path(origin)
+    if not origin or not folder.is_dir():
+        return NOT_STATED
+    if stated := stated_licence(folder):
+        return stated
+    card = folder.parent / "README.md"
+    named = ModelCard.load(card).data.to_dict().get("part_licenses") if card.is_file() else None
+    return str((named or {}).get(name) or NOT_STATED)

@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 
 from genllava.checkpoints import check_files, is_part, own_variant, reading
-from genllava.errors import InvalidRequest
+from genllava.errors import CheckpointError, InvalidRequest
 from genllava.generation_head import GenerationHead
 from genllava.memory import check_fits, precision_name
 from genllava.model_info import model_info
@@ -102,6 +102,8 @@ def check_room(what: str, folders: Mapping[str, Path], how: How, dtype: Any) -> 
         NotEnoughMemory: they do not.
         CheckpointError: a part is not there, or damaged.
     """
+    if not folders:
+        return
     spread = how.device_map is not None and how.device_map not in ("cpu", "cuda", "mps", "xpu")
     if spread and torch.accelerator.is_available():
         return
@@ -110,7 +112,10 @@ def check_room(what: str, folders: Mapping[str, Path], how: How, dtype: Any) -> 
         quantised = "int8" if getattr(how.quantization_config, "load_in_8bit", False) else "4-bit"
     sizes = Counter[str]()
     for name, folder in folders.items():
-        own = model_info(folder, variant=how.variant).bytes
+        try:
+            own = model_info(folder, variant=how.variant).bytes
+        except CheckpointError as error:
+            raise CheckpointError(f"{name}: {error}") from error
         if name != "vlm":  # only the language model is quantised
             own |= dict.fromkeys(("int8", "4-bit"), own[precision_name(dtype)])
         sizes.update(own if name != "vlm" or not quantised else dict.fromkeys(own, own[quantised]))

@@ -12,7 +12,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from genllava import assembly, checkpoints, part_loading, saved_pipeline
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.generation_head import GenerationHead
-from genllava.image_decoder import ImageDecoder
+from genllava.image_decoder import ImageDecoder, vision_language_of
 from genllava.model_card import write_model_card
 from genllava.options import CancelCheck, DrawingOptions, Seed
 from genllava.pipeline_output import Counters, Drawing, TurnOutput, Understanding
@@ -49,7 +49,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         counters: work done so far.
     """
 
-    _optional_components = ["decoder", "editor", "generation_head"]  # noqa: RUF012
+    _optional_components = ["vlm", "processor", "decoder", "editor", "generation_head"]  # noqa: RUF012
 
     vlm: Any
     processor: Any
@@ -63,7 +63,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         processor: Any,
         decoder: Any = None,
         editor: Any = None,
-        generation_head: Any = None,
+        generation_head: GenerationHead | None = None,
         protocol: str | None = None,
         bridge: str = "caption",
         tool_format: str | None = None,
@@ -108,7 +108,7 @@ class GenLlavaPipeline(DiffusionPipeline):
     def parts(self) -> Parts:
         """The parts as general protocols use them, all counting in `counters`."""
         vision_language = VisionLanguage(self.vlm, self.processor, tool_format=self.config["tool_format"])
-        vision_language.counters = self.counters
+        vision_language.counters = vision_language.reader.counters = self.counters
         image_decoder = None
         if self.decoder is not None or self.editor is not None:
             image_decoder = ImageDecoder(self.decoder, self.editor)
@@ -294,10 +294,10 @@ class GenLlavaPipeline(DiffusionPipeline):
             pretrained_model_name_or_path: a folder written by `save_pretrained`, `owner/name` on the hub, or None for
                 the model that ships with this package.
             **options: `torch_dtype` (a dtype, its name, or "auto"; the shapes model is float32 unless said otherwise,
-                others are as they were saved), `device` (None: an accelerator where there is one), `device_map`, `quantization_config` (of the
-                language model), `variant`; parts in the place of the saved ones (`vlm=`, `decoder=`, ..., and those of
-                the decoder, such as `unet=` and `scheduler=`);
-                settings in their place (`bridge=`, ...); and those of downloads.
+                others are as they were saved), `device` (None: an accelerator where there is one), `device_map`,
+                `quantization_config` (of the language model), `variant`; parts in the place of the saved ones (`vlm=`,
+                `decoder=`, ..., and those of the decoder, such as `unet=` and `scheduler=`); settings in their place
+                (`bridge=`, ...); and those of downloads.
 
         Raises:
             CheckpointError: files are missing, unsafe or damaged, or the parts do not fit together.
@@ -324,8 +324,40 @@ class GenLlavaPipeline(DiffusionPipeline):
         if not options.pop("safe_serialization", True):
             raise InvalidRequest("weights are saved as safetensors only")
         self.protocol.before_saving()
+        carried = None if self.decoder is None else vision_language_of(self.decoder)
+        parts = {name: getattr(self, name) for name in saved_pipeline.CARRIED}
+        twice = [name for name, part in zip(parts, carried or (), strict=False) if part is parts[name]]
+        self.register_modules(**dict.fromkeys(twice))  # type: ignore[no-untyped-call]  # saved in the decoder alone
+        try:
+            super().save_pretrained(str(save_directory), **options)
+        finally:
+            self.register_modules(**parts)  # type: ignore[no-untyped-call]
         write_model_card(self, save_directory)
-        super().save_pretrained(str(save_directory), **options)
+
+    def _upload_folder(self, working_dir: str | PathLike[str], *args: Any, **kwargs: Any) -> Any:
+        write_model_card(self, working_dir)  # diffusers has put an empty one there
+        return super()._upload_folder(working_dir, *args, **kwargs)
+
+    @classmethod
+    def from_pipe(cls, pipeline: GenLlavaPipeline, **options: Any) -> GenLlavaPipeline:
+        """A pipeline of the same parts and settings, some of them replaced; nothing is loaded, copied or converted.
+
+        `GenLlavaPipeline(**pipeline.components)` has the parts alone, and the settings as they are by themselves.
+
+        Args:
+            **options: parts and settings, as for `GenLlavaPipeline`.
+
+        Raises:
+            CheckpointError: the parts do not fit together.
+            InvalidRequest: an option that does not exist.
+        """
+        kept: dict[str, Any] = {
+            **pipeline.components,
+            **{name: pipeline.config[name] for name in saved_pipeline.SETTINGS},
+        }
+        if unknown := sorted(set(options) - set(kept)):
+            raise InvalidRequest(f"from_pipe has no option {', '.join(unknown)}: {', '.join(kept)}")
+        return cls(**{**kept, **options})
 
     # --- devices ---
 

@@ -62,9 +62,9 @@ def load_saved(folder: Path, options: dict[str, Any]) -> Loaded:
             parts[name] = _shapes_decoder(folder / name, dtype, own)
         else:
             parts[name] = load_diffusion(folder / name, part=name, **place, **own)
-    for name, part in zip(CARRIED, vision_language_of(parts["decoder"]) or (), strict=False):
-        if parts[name] is None:  # it was saved in the decoder alone
-            parts[name] = part
+    carried = None if parts["decoder"] is None else vision_language_of(parts["decoder"])
+    if carried is not None and parts["vlm"] is None:  # it was saved in the decoder alone
+        parts["vlm"], parts["processor"] = carried[0], parts["processor"] or carried[1]
     if missing := [name for name in CARRIED if parts[name] is None]:
         raise CheckpointError(f"{folder} has no {' and no '.join(missing)}: give {missing[0]}=, or save it again")
     return Loaded(parts, settings, how.device)

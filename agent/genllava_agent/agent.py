@@ -43,7 +43,7 @@ class VisualAgent:
             ships with the package.
         device: where to put it; a GPU if there is one.
         store: where threads are kept: a folder, `:memory:`, `postgresql://...`, or None for this user's data folder.
-        tools: LangChain tools that the `decider` may call; the model itself calls none.
+        tools: LangChain tools that the `decider` may call, or a model that is assembled; the one that ships calls none.
         decider: who chooses what is done: None is the model itself; a LangChain chat model with tool calling plans in
             its place.
         busy: what happens to a request while another turn of its thread is running: it is put in the `queue`, or is
@@ -79,10 +79,10 @@ class VisualAgent:
         if taken := next((name for name in names if name in get_args(Verb) or names.count(name) > 1), None):
             verbs = ", ".join(get_args(Verb))
             raise InvalidRequest(f"a tool cannot be called {taken!r}, as another one is ({verbs} are taken): rename it")
-        if tools and decider is None:
-            raise InvalidRequest(
-                "the model itself calls no tools: give decider= a LangChain chat model with tool calling, which does"
-            )
+        if tools and decider is None and not isinstance(model, (str, Path)):  # those are asked when they are loaded
+            from genllava_agent.workers import check_tools
+
+            check_tools(model)
         self._tools, self._decider = tools, decider
         self.settings: TurnSettings = self._of_tools_that_exist(settings)
         self._busy = busy

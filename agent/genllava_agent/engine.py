@@ -66,7 +66,10 @@ class Engine:
         with self.lock:
             if self._decider is None:
                 from genllava_agent.deciders import default_decider
+                from genllava_agent.workers import check_tools
 
+                if self.tools:
+                    check_tools(self.pipeline)
                 self._decider = default_decider(self.pipeline)
             return self._decider
 

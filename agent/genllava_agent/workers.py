@@ -30,6 +30,18 @@ def has_stream(pipeline: GenLlavaPipeline) -> bool:
     return bool(pipeline.config["protocol"] == "shapes")
 
 
+def check_tools(pipeline: GenLlavaPipeline | None) -> None:
+    """See that a model (None: the one that ships) calls tools.
+
+    Raises:
+        InvalidRequest: it does not.
+    """
+    if pipeline is None or has_stream(pipeline):
+        raise InvalidRequest(
+            "the model itself calls no tools: give decider= a LangChain chat model with tool calling, which does"
+        )
+
+
 class Worker(Protocol):
     """Does one thing at a time. Every method may raise what the pipeline raises."""
 

@@ -23,7 +23,6 @@ _UNET: Final = {
     "norm_num_groups": 8,
     "attention_head_dim": 4,
 }
-SEED: Final = 0
 
 
 def clip_words() -> Any:

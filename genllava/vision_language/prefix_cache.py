@@ -69,7 +69,8 @@ def empty_layers(model: Any) -> DynamicCache | None:
     """
     config = model.config.get_text_config(decoder=True)
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    shared = getattr(config, "num_kv_shared_layers", 0)
+    # Layers that use other layers' keys have none in the cache; models that say which do so were tried.
+    shared = getattr(config, "num_kv_shared_layers", 0) and not hasattr(config, "kv_sharing_modes")
     plain = kinds <= {"full_attention", "sliding_attention"} and not shared and not model.config.is_encoder_decoder
     return DynamicCache() if plain else None
 

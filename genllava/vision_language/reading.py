@@ -50,6 +50,9 @@ class Reader:
         self.accepted = set(inspect.signature(model.forward).parameters)
         prepare = inspect.signature(GenerationMixin.prepare_inputs_for_generation).parameters
         self._cache_name = "cache" if "cache" in prepare else "past_key_values"
+        # What a model puts its pictures in place of; others attend to pictures beside the text, again for every token.
+        merging = ("get_placeholder_mask", "inputs_merger")
+        self._merges = any(hasattr(part, name) for part in (model, getattr(model, "model", model)) for name in merging)
         # Models with positions in three dimensions keep the offset of their last conversation in this attribute.
         self._offset_owner = next((part for part in model.modules() if hasattr(part, "rope_deltas")), None)
 
@@ -196,7 +199,7 @@ class Reader:
         same, before = common_prefix(cache.pictures, digests), sum(place < length for place in places)
         if not digests or (places and before == 0):
             return 0, length
-        if not places:  # pictures come in by another way than tokens
+        if not places or not self._merges:
             return 0, 0
         if same == len(digests) and before == len(places):
             return same, length

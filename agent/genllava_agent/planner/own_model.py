@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, SystemMessage, ToolMessage, UsageMetadata
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, ToolMessage, UsageMetadata
 from langchain_core.messages.tool import ToolCall
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import PrivateAttr
 
+from genllava.errors import InvalidRequest
 from genllava.images import load_image
+from genllava.pipeline_output import Drawing
+from genllava.protocols.parts import RESULTS
 from genllava.protocols.verbs import EDIT, GENERATE
 from genllava_agent.deciders import Decision, action_for
 from genllava_agent.planner.planner import Planner
 from genllava_agent.planner.tools import Verb
 from genllava_agent.records import Kind
 from genllava_agent.session import Session
-from genllava_agent.state import AgentState
+from genllava_agent.state import Action, AgentState
+from genllava_agent.workers import TellPlan, VerbWorker, Worker
 
 if TYPE_CHECKING:
     from genllava import GenLlavaPipeline
@@ -40,6 +45,21 @@ VERBS: Final[dict[Kind, Verb]] = {
     ),
 }
 """It answers by itself, so that there is no verb for that."""
+SILENT: Final = "silent"
+"""Marks a message of a model that had nothing more to say."""
+
+
+class OwnWorker(VerbWorker):
+    """Verb by verb, as the model called them: what it says to draw is the plan, and is not planned again."""
+
+    def draw(
+        self, session: Session, state: AgentState, action: Action, seed: int, again: Drawing | None, tell: TellPlan,
+        options: dict[str, Any],
+    ) -> Drawing:  # fmt: skip
+        taken = session.engine.pipeline.protocol.turn_options(options, edits=action.kind == "edit")
+        if again is None and state["request"].task is None:
+            again = Drawing(None, None, action.instruction, seed)  # nothing is taken of it but its plan
+        return super().draw(session, state, action, seed, again, tell, taken)
 
 
 class OwnModel(Planner):
@@ -49,17 +69,29 @@ class OwnModel(Planner):
         pipeline: with a protocol for general language models.
     """
 
+    worker: Worker = OwnWorker()
     needs_model = True
 
     def __init__(self, pipeline: GenLlavaPipeline) -> None:
         protocol: Any = pipeline.protocol
         super().__init__(PipelineChatModel(pipeline), verbs=VERBS, instructions=protocol.instructions)
+        self._verbs_that_can = [
+            *(["generate"] if protocol.can_generate else []),
+            *(["edit"] if protocol.can_edit else []),
+        ]
 
     def decide(self, session: Session, state: AgentState, possible: list[Kind], may_finish: bool) -> Decision:
+        """The next call of the model, or the end of the turn, with all that it said in the turn."""
         task = state["request"].task
         if task is not None and not state["steps"]:
             return Decision(action_for(task, state, {}))
-        return super().decide(session, state, possible, may_finish)
+        possible = [kind for kind in possible if kind not in VERBS or kind in self._verbs_that_can]
+        decision = super().decide(session, state, possible, may_finish)
+        if decision.action is not None or session.calls:
+            return decision
+        spoken = self._transcript(session, state).spoken
+        said = [str(message.text).strip() for message in spoken if SILENT not in message.additional_kwargs]
+        return replace(decision, text="\n\n".join(filter(None, said)) or decision.text)
 
     def _invoke(self, session: Session, model: Any, messages: list[AnyMessage]) -> AIMessage:
         """Ask in this thread, which has the model to itself."""
@@ -95,31 +127,51 @@ class PipelineChatModel(BaseChatModel):
         tools: Sequence[dict[str, Any]] = (),
         **options: Any,
     ) -> ChatResult:
-        reply = self._protocol.reply(as_template_messages(messages), list(tools), cache=self._cache, **options)
+        choice = options.pop("tool_choice", None)
+        if choice not in (None, False, "auto", "none"):
+            raise InvalidRequest(f"the pipeline's own model cannot be made to call a tool: leave out {choice!r}")
+        offered = [] if choice == "none" else list(tools)
+        sampling = {name: value for name, value in options.items() if name not in ("strict", "parallel_tool_calls")}
+        reply = self._protocol.reply(as_template_messages(messages), offered, cache=self._cache, **sampling)
         calls = [ToolCall(name=call.name, args=call.arguments, id=call.id) for call in reply.tool_calls]
         broken: list[Any] = [
             {"type": "invalid_tool_call", "name": "", "args": each.text, "id": f"invalid_{n}", "error": each.reason}
             for n, each in enumerate(reply.invalid)
         ]
-        text = reply.text
-        if not text and not calls and not broken:  # all was done before: what was said then is the reply
-            text = " ".join(_said_since(messages)) or "Done."
+        silent = not (reply.text or calls or broken)  # all was done before
         usage = UsageMetadata(
             input_tokens=reply.prompt_tokens,
             output_tokens=reply.new_tokens,
             total_tokens=reply.prompt_tokens + reply.new_tokens,
         )
-        message = AIMessage(text, tool_calls=calls, invalid_tool_calls=broken, usage_metadata=usage)
+        message = AIMessage(
+            "Done." if silent else reply.text,
+            tool_calls=calls,
+            invalid_tool_calls=broken,
+            usage_metadata=usage,
+            additional_kwargs={SILENT: True} if silent else {},
+        )
         return ChatResult(generations=[ChatGeneration(message=message)])
 
 
 def as_template_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     """LangChain's messages as chat templates take them; pictures are decoded, at their own size.
 
+    What is said to a call that could not be read, and pictures that are shown after results, the user says: templates
+    have results of calls only.
+
     Raises:
         ImageRejected: one is no picture.
     """
-    return [_as_template_message(message) for message in messages]
+    made: list[dict[str, Any]] = []
+    called: set[str | None] = set()
+    for message in messages:
+        entry = _as_template_message(message)
+        called |= {call["id"] for call in message.tool_calls} if isinstance(message, AIMessage) else set()
+        unread = isinstance(message, ToolMessage) and message.tool_call_id not in called
+        shown = entry["role"] == "user" and made and (made[-1]["role"] == "tool" or RESULTS in made[-1])
+        made.append({"role": "user", "content": entry["content"], RESULTS: True} if unread or shown else entry)
+    return made
 
 
 def _as_template_message(message: BaseMessage) -> dict[str, Any]:
@@ -140,16 +192,3 @@ def _as_block(block: Any) -> dict[str, Any]:
     if isinstance(block, dict) and block.get("type") == "image":
         return {"type": "image", "image": load_image(base64.b64decode(block["base64"]))}
     return {"type": "text", "text": block["text"] if isinstance(block, dict) else str(block)}
-
-
-def _said_since(messages: Sequence[BaseMessage]) -> list[str]:
-    """What the assistant said besides its calls since the user's latest request; pictures that are shown are none."""
-    said: list[str] = []
-    for message in reversed(messages):
-        last: Any = message.content[-1] if isinstance(message.content, list) else None
-        shows = isinstance(last, dict) and last["type"] == "image"
-        if (message.type == "human" and not shows) or isinstance(message, SystemMessage):
-            break
-        if isinstance(message, AIMessage) and str(message.text).strip():
-            said.append(str(message.text).strip())
-    return said[::-1]

@@ -73,6 +73,7 @@ class Transcript:
             made = [record for record in turn.images if not _given(record)]
         asked = [state["images"][name] for name in state["request"].images]
         self._messages.append(self._told(state["request"].text, [*made, *asked]))
+        self._began = len(self._messages)
         self._messages += _called(state["messages"])
 
     @property
@@ -80,6 +81,11 @@ class Transcript:
         """The words of the chat model's latest message."""
         said = [message for message in self._messages if isinstance(message, AIMessage)]
         return str(said[-1].text).strip() if said else ""
+
+    @property
+    def spoken(self) -> list[AIMessage]:
+        """What the chat model said in this turn."""
+        return [message for message in self._messages[self._began :] if isinstance(message, AIMessage)]
 
     def read(self) -> list[AnyMessage]:
         """What the chat model is to read now."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
+from genllava.protocols.shapes.replies import VOCABULARY
 from genllava_finetune.shapes.dialogue import (
     AnswerCheck,
     Check,
@@ -90,7 +91,9 @@ def _score(step: Step, check: Check, produced: Produced) -> Score:
     if isinstance(check, DeclineCheck):
         declined = produced.image is None and bool(produced.text)
         # Words alone would do to draw nothing, but they are to be the honest ones.
-        honest = normalize_answer(produced.text or "") == normalize_answer(step.text)
+        # What is said of its words is more than a model was taught.
+        said = (produced.text or "").removesuffix(f" {VOCABULARY}")
+        honest = normalize_answer(said) == normalize_answer(step.text)
         return Score(declined and honest, True, declined=declined)
     if produced.image is None:
         return _nothing(check)

@@ -27,18 +27,18 @@ from genllava.protocols.shapes.segments import Plan
 UNREADABLE: Final = "This does not look like a drawing of simple shapes, so I cannot read it."
 _NOT_READ: Final = "I cannot read image"
 
-LIKE: Final = 0.28
-"""From this likeness on a picture is taken for what was noted of it. On dev those of the renderer come to 0.4 at least,
-97 of 100 that were drawn elsewhere to 0.3, photographs, textures, noise, screenshots and blank pictures to 0.27 at most."""
+LIKE: Final = 0.27
+"""From this likeness on a picture is taken for what was noted of it. On dev the pictures of the renderer come to 0.6 at
+least and 98 of 100 drawn elsewhere to 0.28, photographs, textures, noise, screenshots, blank ones to 0.26 at most."""
 _REACH: Final = 3 / 16
 """How far a thing may be from where it is drawn, in parts of the picture's side: two that are further apart are not
 described as in the same place."""
-_ALIKE: Final = 128
+_ALIKE: Final = 150
 """Largest difference of a channel, in levels of 255, between shades of one colour."""
 _SPECK: Final = 12
 """Pixels; what is smaller is no thing."""
-_STEPS: Final = 2
-"""Of drawing again: it need not be done neatly."""
+_STEPS: Final = 1
+"""Of drawing again, which need not be done neatly: with four it comes to the same."""
 _REMEMBERED: Final = 1024
 """Pictures of which it is remembered whether they can be read."""
 

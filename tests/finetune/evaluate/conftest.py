@@ -55,6 +55,7 @@ class Oracle:
                 self.turns.update(dict.fromkeys(keys, turn))
         self.make, self.confused = make, confused
         self.calls: list[str] = []
+        self.protocol = self  # where the shapes model has `next_action`
 
     def next_action(self, request: list[str], images: Any = None) -> list[dict[str, float]]:
         return [self._probabilities(step) for step in self._steps(request, images)]
@@ -115,12 +116,12 @@ def hopeless() -> Callable[[Turn], list[Produced]]:
 @pytest.fixture(scope="session")
 def ignorant() -> GenLlavaPipeline:
     """A tiny pipeline with random weights that draws pictures of the size the oracle reads."""
-    path = Path(__file__).parents[2] / "genllava" / "conftest.py"
+    path = Path(__file__).parents[2] / "genllava" / "shapes" / "conftest.py"
     spec = importlib.util.spec_from_file_location("tiny_parts", path)
     assert spec is not None
     assert spec.loader is not None
     parts = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(parts)
     pipeline: GenLlavaPipeline = parts.build_pipeline()
-    pipeline.register_to_config(resolution=CANVAS)  # type: ignore[no-untyped-call]
+    pipeline.decoder.register_to_config(resolution=CANVAS)  # type: ignore[union-attr]
     return pipeline

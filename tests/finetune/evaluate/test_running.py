@@ -115,7 +115,7 @@ def test_a_whole_measurement(names: list[str], ignorant: GenLlavaPipeline, tmp_p
 
 def test_a_model_the_oracle_cannot_read_is_refused(oracle: Make) -> None:
     model = oracle([])
-    model.config = {"resolution": 64}  # type: ignore[misc]
+    model.resolution = 64  # type: ignore[attr-defined]
     with pytest.raises(InvalidRequest, match="64"):
         measure(model, "dev", 1, ["outside"])
 
