@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from accelerate import init_empty_weights
+from diffusers.models.modeling_utils import ModelMixin
 from safetensors import safe_open
 from transformers.utils import logging as transformers_logging
 
 from genllava.errors import CheckpointError
 
-_LOGGERS: Final = ("transformers.modeling_utils", "diffusers.models.modeling_utils")
+_LOGGERS: Final = ("transformers.modeling_utils", "diffusers.models.modeling_utils", "diffusers.configuration_utils")
+_Found = tuple[Collection[str], Collection[tuple[str, Any, Any]]]
+"""Names that are missing; names, saved shapes and wanted shapes of those that differ."""
 _REMEDY: Final = "download or save it again, or give a part of your own by keyword"
 
 
@@ -24,10 +28,9 @@ def check_weights(
 ) -> None:
     """See that the safetensors files in `folder` hold every tensor of `module`, by name and shape.
 
-    The module's own class reads the headers of the files, without their data, and tells what it misses: it knows about
-    tied weights and names that have changed since. Parts that a user gave need no check. Tensors that the module has no
-    use for are no fault: public checkpoints carry many. A checkpoint that was saved quantised holds other tensors than
-    the module and is not checked.
+    Only headers are read. Names that have changed since a checkpoint was made, and tied weights, are known to the
+    libraries and allowed for. Tensors that the module has no use for are no fault: public checkpoints carry many. A
+    checkpoint that was saved quantised holds other tensors than the module and is not checked.
 
     Args:
         part: what error messages call it.
@@ -40,41 +43,50 @@ def check_weights(
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if "quantization_config" in config:
         return
-    there = variant is not None and any(f".{variant}." in file.name for file in folder.glob("*.safetensors"))
-    _check_shards(part, folder)
     kind: Any = module if isinstance(module, type) else type(module)
     with _quiet():
-        _, found = kind.from_pretrained(
-            folder,
-            device_map="meta",
-            variant=variant if there else None,
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
-    _refuse_missing(part, found["missing_keys"])
-    for name, saved, wanted in sorted(found["mismatched_keys"]):
+        look = _look_at_diffusers if issubclass(kind, ModelMixin) else _look_at_transformers
+        missing, shapes = look(kind, folder, variant if any(weight_files(folder, variant)) else None)
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise CheckpointError(f"{part}: its files lack the weight {min(missing)}{more}; {_REMEDY}")
+    for name, saved, wanted in sorted(shapes):
         sizes = f"{list(saved)} in its file and {list(wanted)} by its config"
         raise CheckpointError(f"{part}: the weight {name} is {sizes}; {_REMEDY}")
 
 
-def _check_shards(part: str, folder: Path) -> None:
-    """Each shard holds what the index says of it; diffusers believes the index."""
-    for index in folder.glob("*.safetensors.index*.json"):
-        shards: dict[str, set[str]] = {}
-        for name, shard in json.loads(index.read_text(encoding="utf-8"))["weight_map"].items():
-            shards.setdefault(shard, set()).add(name)
-        for shard, names in shards.items():
-            if not (folder / shard).is_file():
-                raise CheckpointError(f"{part}: its file {shard} is missing; {_REMEDY}")
-            with safe_open(folder / shard, framework="pt") as tensors:
-                _refuse_missing(part, names.difference(tensors.keys()))
+def weight_files(folder: Path, variant: str | None) -> list[Path]:
+    """The safetensors files of a variant, or those of none: `model.safetensors`, `model.fp16-00001-of-00002...`."""
+    files = sorted(folder.glob("*.safetensors"))
+    return [file for file in files if file.stem.partition(".")[2].split("-")[0] == (variant or "")]
 
 
-def _refuse_missing(part: str, missing: set[str] | list[str]) -> None:
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise CheckpointError(f"{part}: its files lack the weight {min(missing)}{more}; {_REMEDY}")
+def _look_at_diffusers(kind: Any, folder: Path, variant: str | None) -> _Found:
+    """By hand: `from_pretrained` believes the index of shards, and reads all the data."""
+    saved: dict[str, Any] = {}
+    for file in weight_files(folder, variant):
+        if file.name.startswith("diffusion_pytorch_model"):
+            with safe_open(file, framework="pt") as tensors:
+                saved |= {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+    with init_empty_weights():
+        made = kind.from_config(kind.load_config(folder))
+    made._fix_state_dict_keys_on_load(saved)  # names of attention before diffusers 0.15
+    wanted = {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
+    shapes = [(name, saved[name], wanted[name]) for name in wanted.keys() & saved.keys() if saved[name] != wanted[name]]
+    return wanted.keys() - saved.keys(), shapes
+
+
+def _look_at_transformers(kind: Any, folder: Path, variant: str | None) -> _Found:
+    """By its own loading, which knows how names changed; nothing is read for the device `meta`."""
+    _, found = kind.from_pretrained(
+        folder,
+        device_map="meta",
+        variant=variant,
+        use_safetensors=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+    )
+    return found["missing_keys"], found["mismatched_keys"]
 
 
 @contextmanager

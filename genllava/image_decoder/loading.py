@@ -18,7 +18,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 from genllava.checkpoints import DOWNLOAD_OPTIONS, INDEX, PICKLES, is_part, reading, refuse_remote_code
 from genllava.errors import CheckpointError
 from genllava.image_decoder.siblings import check_pipeline
-from genllava.weights import check_weights
+from genllava.weights import check_weights, weight_files
 
 _DTYPES: Final = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
 _DTYPE: Final = "dtype" if hasattr(pipeline_utils, "_resolve_dtype") else "torch_dtype"
@@ -120,8 +120,9 @@ def _check_component(part: str, folder: Path, library: str, kind: str, *, varian
 
 def _saved_dtype(folder: Path, variant: str | None) -> torch.dtype:
     """The precision of the denoiser's weights, from the header of one of its files."""
-    files = [file for name in ("unet", "transformer") for file in sorted((folder / name).glob("*.safetensors"))]
-    for file in sorted(files, key=lambda file: f".{variant}." not in file.name if variant else "." in file.stem):
+    folders = [folder / name for name in ("unet", "transformer")]
+    files = [file for each in folders for file in weight_files(each, variant) or weight_files(each, None)]
+    for file in files:
         with safe_open(file, framework="pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118 -- not a mapping
                 if dtype := _DTYPES.get(tensors.get_slice(name).get_dtype()):

@@ -189,10 +189,18 @@ class ChatTemplate:
 
         A model writes it itself (a space, mostly); were it taken for part of the words, history would have it twice.
         """
+        written, before = self._answered.partition(_PROBE)[0], self._probe(tools=False)
+        return written.removeprefix(before) if written.startswith(before) else ""
+
+    @cached_property
+    def after_answer(self) -> str:
+        """What the template has behind the assistant's words."""
+        return self._answered.partition(_PROBE)[2]
+
+    @cached_property
+    def _answered(self) -> str:
         answer = {"role": "assistant", "content": _blocks(_PROBE) if self._takes("assistant", True) else _PROBE}
-        written, before = self._probe(answer, tools=False, prompt=False), self._probe(tools=False)
-        words = written.find(_PROBE)
-        return written[len(before) : words] if words >= 0 and written.startswith(before) else ""
+        return self._probe(answer, tools=False, prompt=False)
 
     @cached_property
     def supports_tools(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, cast
 
@@ -18,33 +17,10 @@ from genllava.vision_language.loading import load_model, load_processor
 from genllava.vision_language.messages import ChatTemplate, Message
 from genllava.vision_language.prefix_cache import PrefixCache, common_prefix
 from genllava.vision_language.reading import Prompt, Reader
-from genllava.vision_language.tool_formats import InvalidCall, ToolCall, ToolFormat, Tools, response_template_format
+from genllava.vision_language.reply import Reply
+from genllava.vision_language.tool_formats import ToolFormat, Tools, response_template_format
 
 Conversation = Sequence[Message]
-
-
-@dataclass(slots=True)
-class Reply:
-    """What the model said.
-
-    Attributes:
-        text: its words, without special tokens, tool calls, and the space that its chat template has before words;
-            otherwise as it wrote them.
-        tool_calls: the tools it asks for, in order; only where tools were offered.
-        raw: all that it wrote, special tokens included, without the token that ends it.
-        prompt_tokens: length of what it answered, in tokens.
-        new_tokens: tokens that it wrote, with the one that ends the answer.
-        invalid: what stands where a tool call should but cannot be read, and why.
-        finished: it ended by itself, not at `max_new_tokens`.
-    """
-
-    text: str
-    tool_calls: list[ToolCall] = field(default_factory=list)
-    raw: str = ""
-    prompt_tokens: int = 0
-    new_tokens: int = 0
-    invalid: list[InvalidCall] = field(default_factory=list)
-    finished: bool = True
 
 
 class VisionLanguage:
@@ -141,8 +117,9 @@ class VisionLanguage:
 
     @property
     def end_token(self) -> str:
-        """The token that ends an answer; the first where there are several."""
-        return cast(str, self.tokenizer.convert_ids_to_tokens(min(self._ends({}))))
+        """The token that ends an answer: of several, the one that the chat template has behind it."""
+        ends, after = self.tokenizer.convert_ids_to_tokens(sorted(self._ends({}))), self.template.after_answer
+        return str(min(ends, key=lambda end: after.find(end) if end in after else len(after)))
 
     @property
     def supports_tools(self) -> bool:
@@ -325,21 +302,29 @@ class VisionLanguage:
         )
 
     def add_tokens(self, tokens: Sequence[str]) -> None:
-        """Give the tokenizer special tokens that it lacks, and the model a row for each, drawn like its other rows."""
+        """Give the tokenizer special tokens that it lacks, and the model a row for each; the same in every process.
+
+        What it reads of a token is drawn like its other rows. New rows of an output layer of its own are zero, so that
+        no token is written before it was trained; where input and output share their rows they cannot be.
+        """
         known = self.tokenizer.get_vocab()
         new = [token for token in tokens if token not in known]
         if not new:
             return
         self.tokenizer.add_tokens(new, special_tokens=True)
         ids = self.tokenizer.convert_tokens_to_ids(new)
-        if len(self.tokenizer) > self.model.get_input_embeddings().weight.shape[0]:
+        before = self.model.get_input_embeddings().weight.shape[0]
+        if len(self.tokenizer) > before:
             # Rows made from the mean of the others would be equal to each other once rounded to half precision.
-            self.model.resize_token_embeddings(len(self.tokenizer), mean_resizing=False)
-        weight = self.model.get_input_embeddings().weight
+            with seeded(ids[0], self.device):
+                self.model.resize_token_embeddings(len(self.tokenizer), mean_resizing=False)
+        weight, head = self.model.get_input_embeddings().weight, self.model.get_output_embeddings()
         if weight.is_floating_point() and weight.device.type != "meta":
             with torch.no_grad():
                 rows = torch.randn(len(ids), weight.shape[1], generator=torch.Generator().manual_seed(ids[0]))
                 weight[ids] = (rows * float(weight[: ids[0]].float().std())).to(weight)
+                if head is not None and head.weight is not weight:
+                    head.weight[before:] = 0
         self._set_up(self.template.chosen_format)
 
     def _rows(self, messages: Any) -> tuple[list[Conversation], bool]:

@@ -57,6 +57,23 @@ def test_tensors_of_no_use_are_no_fault(tmp_path: Path) -> None:
     check_weights("vae", vae, tmp_path)
 
 
+def test_names_of_old_checkpoints(tmp_path: Path) -> None:
+    """Stable Diffusion 1.5's autoencoder is still on the hub under the names that diffusers had at first."""
+    vae = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4)
+    vae.save_pretrained(tmp_path)
+    file, old = tmp_path / "diffusion_pytorch_model.safetensors", {}
+    for name, tensor in load_file(file).items():
+        for now, then in (("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")):
+            name = name.replace(now, then)
+        old[name] = tensor
+    assert any("proj_attn" in name for name in old)
+    save_file(old, file, metadata={"format": "pt"})
+    check_weights("vae", AutoencoderKL, tmp_path)
+    without(file, "encoder.mid_block.attentions.0.query.weight")
+    with pytest.raises(CheckpointError, match=r"mid_block.attentions.0.to_q.weight"):
+        check_weights("vae", AutoencoderKL, tmp_path)
+
+
 def test_a_head_of_ours(tmp_path: Path) -> None:
     head = GenerationHead(num_queries=2, input_dim=8, output_length=3, output_dim=4, hidden_dim=8, num_layers=1)
     head.save_pretrained(tmp_path)

@@ -11,7 +11,7 @@ from genllava.protocols.shapes.noting import noted_captions
 from genllava.protocols.shapes.reading import read, why_unread
 from genllava.protocols.shapes.replies import Said
 from genllava.protocols.shapes.stream import TokenStream
-from genllava.protocols.shapes.tokens import BOS, I2I, SEEN, USER_END, USER_START
+from genllava.protocols.shapes.tokens import BOS, I2I, USER_END, USER_START
 
 
 class ConversationChecks(ConversationState):
@@ -86,16 +86,17 @@ class ConversationChecks(ConversationState):
         return next(number for number, prefix in prefixes.items() if ids[: len(prefix)] == prefix)
 
     def _alone(self) -> TokenStream | None:
-        """The request by itself, where there is no picture: what was said before it has no part in it then.
+        """The request by itself, where there is no picture: what was said before has no part in it. Else None.
 
-        None where there are pictures, or nothing was said before.
+        The model was taught that as well, and to note things then that are in no picture. Nobody sees these notes.
         """
         language = self._language
         start, end = language.id(USER_START), language.id(USER_END)
-        if self.pictures or self._stream.ids[0].count(start) == 1:
+        if self.pictures:
             return None
         stream = TokenStream(language).aside([0])
-        stream.append(0, [language.id(BOS), start, *self._request_ids(), end, language.id(SEEN)])
+        stream.append(0, [language.id(BOS), start, *self._request_ids(), end])
+        segments.look(stream)
         return stream
 
     def _caption(self, number: int, cancel: CancelCheck | None) -> str:

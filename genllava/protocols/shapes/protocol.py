@@ -18,6 +18,7 @@ from genllava.protocols.shapes import layout, painting, segments
 from genllava.protocols.shapes.captions import check_captions
 from genllava.protocols.shapes.compatibility import align_weights, check_parts
 from genllava.protocols.shapes.conversation import Conversation
+from genllava.protocols.shapes.copying import NextRequest
 from genllava.protocols.shapes.options import Settings
 from genllava.protocols.shapes.parts import ShapesParts
 from genllava.protocols.shapes.reading import read, why_unread
@@ -145,8 +146,7 @@ class ShapesProtocol(ShapesParts, Protocol):
         """
         requests = self._admitted(pair_requests(images, request))
         stream = self._open(requests)
-        segments.look(stream, cancel=cancel)
-        rows = segments.task_probabilities(stream, task_choices(requests))
+        rows = self._choose(stream, requests, self._look(stream, requests, cancel), task_choices(requests))
         return rows[0] if isinstance(request, str) else rows
 
     def conversation(self) -> Conversation:
@@ -182,6 +182,7 @@ class ShapesProtocol(ShapesParts, Protocol):
         seen = [looked.seen for looked in segments.look(stream, cancel=cancel)]
         if not self.checks_itself:
             return seen
+        seen = [noted if request.pictures else "" for noted, request in zip(seen, requests, strict=True)]
         return read(self, seen, [request.pictures for request in requests], cancel)
 
     def _choose(
@@ -200,15 +201,23 @@ class ShapesProtocol(ShapesParts, Protocol):
         self, stream: TokenStream, requests: Sequence[Request], seen: Sequence[str], cancel: CancelCheck | None
     ) -> list[Said]:
         """What is said to each request."""
-        texts = segments.write_answers(stream, cancel)
         if not self.checks_itself:
-            return [Said(written.text) for written in texts]
+            return [Said(written.text) for written in segments.write_answers(stream, cancel)]
+        understood = [row for row, request in enumerate(requests) if self._knows(request)]
+        texts = segments.write_answers(stream.select(understood), cancel) if understood else []
+        answers = dict(zip(understood, texts, strict=True))
         return [
-            said(written, len(request.pictures), why_unread(noted), bool(noted))
-            if self._knows(request)
+            said(answers[row], len(request.pictures), why_unread(noted), bool(noted))
+            if row in answers
             else not_understood()
-            for written, request, noted in zip(texts, requests, seen, strict=True)
+            for row, (request, noted) in enumerate(zip(requests, seen, strict=True))
         ]
+
+    def _left_out(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """What a message asks for besides the request that was taken up: a verb does one thing."""
+        copy = NextRequest(self.language.tokenizer, ids)
+        left = self.language.text(copy.left)
+        return (f"left out, since one picture is drawn: {left!r}",) if copy.possible and len(left.split()) > 2 else ()
 
     def _knows(self, request: Request) -> bool:
         """Whether there are words in a request that the model knows."""
@@ -272,6 +281,8 @@ class ShapesProtocol(ShapesParts, Protocol):
             edited = None if sources is None else [sources[row] for row in drawn]
             unedited = segments.unedited(before, shown, plans)
             drawings = painting.paint(self, plans, states, edited, picked, settings, unedited)
+            left = [self._left_out(stream.ids[n]) if given is None else () for n in range(len(drawn))]
+            drawings = [replace(drawing, notes=notes) for drawing, notes in zip(drawings, left, strict=True)]
             results |= zip(drawn, drawings, strict=True)
         clock.lap("drawing" if drawn else "answering")
         return [

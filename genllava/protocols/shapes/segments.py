@@ -16,7 +16,7 @@ from genllava.protocols.shapes import layout
 from genllava.protocols.shapes.copying import NextRequest
 from genllava.protocols.shapes.decoding import Constraint, choose, write
 from genllava.protocols.shapes.stream import TokenStream
-from genllava.protocols.shapes.tokens import EOI, EOS, I2I, I2T, IMAGE, SEEN, SOI, TASKS, USER_END, USER_START
+from genllava.protocols.shapes.tokens import EOI, EOS, I2I, I2T, SEEN, SOI, TASKS, USER_END, USER_START
 
 MAX_REQUEST_TOKENS: Final = 256
 MAX_SEEN_TOKENS: Final = 256
@@ -97,7 +97,7 @@ def look(
     """Let the model look in every row, before it does something: `[INST] words [/INST] image 1: ... [SEEN]`.
 
     Of several requests in a message it takes up the next, and writes down what it sees; and where nothing is done
-    before the one after that, it takes up that one too. Where there is no picture there is nothing to see.
+    before the one after that, it takes up that one too.
 
     Args:
         going_on: something was done about the message, so that this is of its other requests, if words are left.
@@ -107,9 +107,8 @@ def look(
     stops = [language.id(SEEN), language.id(USER_START)]
     requests: list[list[str]] = [[] for _ in stream.ids]
     seen: list[list[str]] = [[] for _ in stream.ids]
-    rows = list(range(len(stream)))
-    _take_requests(stream, rows if going_on else _asked(stream, rows, words_too=True), requests, cancel)
-    looking = [row for row in rows if language.id(IMAGE) in stream.ids[row]]
+    looking = list(range(len(stream)))
+    _take_requests(stream, looking if going_on else _asked(stream, looking, words_too=True), requests, cancel)
     while looking:
         with _some_rows(stream, looking) as part:
             texts = write(

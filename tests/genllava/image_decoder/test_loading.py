@@ -91,7 +91,7 @@ def test_shards(checkpoint: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="decoder: unet: its files lack the weight"):
         load_diffusion(tmp_path)
     shards[-1].unlink()
-    with pytest.raises(CheckpointError, match=f"decoder: unet: its file {shards[-1].name} is missing"):
+    with pytest.raises(CheckpointError, match=r"decoder: unet: its files lack the weight .* more;"):
         load_diffusion(tmp_path)
 
 

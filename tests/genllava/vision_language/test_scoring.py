@@ -111,6 +111,27 @@ def test_states_are_those_of_the_query_tokens(checkpoint: Callable[[str], Path])
         torch.testing.assert_close(model.query_states(talk, "So: ", QUERIES, layers=(layer,)), want[layer][:, -3:])
 
 
+@pytest.mark.parametrize("name", ["llava15", "llava_sliding", "qwen35"])
+def test_added_tokens_are_not_written_untrained(name: str, checkpoint: Callable[[str], Path]) -> None:
+    """Whatever the process drew before; and the process's own random numbers stay as they were."""
+    talk, rows = [say("user", "hi")], []
+    for seed in range(8):
+        model = VisionLanguage.from_pretrained(checkpoint(name))
+        before = model.chat(talk, max_new_tokens=8).raw
+        torch.manual_seed(seed)
+        want = torch.rand(2)
+        torch.manual_seed(seed)
+        model.add_tokens(QUERIES)
+        assert torch.equal(torch.rand(2), want)
+        assert model.chat(talk, max_new_tokens=8).raw == before
+        rows.append(model.model.get_input_embeddings().weight[-3:])
+    assert all(torch.equal(row, rows[0]) for row in rows)
+    assert not model.model.lm_head.weight[-3:].any()
+    loss = -model.model(**model.reader.encode([model._prompt(talk, None)])).logits[0, -1].log_softmax(-1)[-1]
+    loss.backward()
+    assert model.model.lm_head.weight.grad[-1].abs().sum() > 0  # they can be trained
+
+
 def test_gradients_reach_the_query_rows(checkpoint: Callable[[str], Path], pictures: list[Image.Image]) -> None:
     model = VisionLanguage.from_pretrained(checkpoint("llava15"))
     model.add_tokens(QUERIES)
