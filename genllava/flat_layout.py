@@ -58,10 +58,12 @@ def as_parts(folder: Path, index: dict[str, Any], options: dict[str, Any]) -> tu
     parts["processor"] = reader
     if is_part(index.get("generation_head")):
         parts["generation_head"] = load_head(folder / "generation_head", dtype, None)
+    drawing = {name: index[name] for name in _OF_DRAWINGS if name in index}
     settings = {
         "protocol": protocol,
         "bridge": index.get("conditioner", "head"),
-        "drawing_options": {name: index[name] for name in _OF_DRAWINGS if name in index},
+        "drawing_options": drawing
+        | (dict.fromkeys(("height", "width"), int(index["resolution"])) if assembled else {}),
         "protocol_options": {} if assembled else {name: index[name] for name in _OF_THE_PROTOCOL if name in index},
     }
     return settings, {**parts, **options, "torch_dtype": how.torch_dtype}

@@ -22,7 +22,7 @@ from genllava import GenerationHead, GenLlavaError, GenLlavaPipeline
 from genllava.protocols.visual_queries import head_embeds
 
 PHOTO: Final = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8))
-OPTIONS: Final = {"num_inference_steps": 2, "seed": 1}
+OPTIONS: Final = {"num_inference_steps": 4, "seed": 1}
 QUERIES: Final = 4
 CARRY: Final = ("qwen_image_edit", "longcat_image", "longcat_image_edit", "dreamlite")
 """Pipelines whose text encoder is a whole vision-language model: all verbs come from one id."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -35,7 +36,7 @@ def _line(error: Exception) -> str:
     return " ".join(lines[:2]) if lines else type(error).__name__
 
 
-def load_model(source: str | PathLike[str], *, allow_unexpected: bool = False, **options: Any) -> Any:
+def load_model(source: str | PathLike[str], **options: Any) -> Any:
     """A checkpoint's model, in evaluation mode, with every tensor found by name.
 
     Args:
@@ -65,23 +66,23 @@ def load_model(source: str | PathLike[str], *, allow_unexpected: bool = False, *
         options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # the report is judged below
         loaded: Any = AutoModelForImageTextToText.from_pretrained(source, config=config, **options)
         model, report = loaded
-    _check_report(source, report, allow_unexpected)
+    _check_report(source, report)
     return model.eval()
 
 
-def _check_report(source: object, report: dict[str, Any], allow_unexpected: bool) -> None:
+def _check_report(source: object, report: dict[str, Any]) -> None:
     """See that every tensor was found, by name."""
     wrong = {
         "missing": report.get("missing_keys"),
         "of another shape": report.get("mismatched_keys"),
-        "unknown to this model": None if allow_unexpected else report.get("unexpected_keys"),
     }
     for what, keys in wrong.items():
         names = sorted(str(key[0] if isinstance(key, tuple) else key) for key in keys or [])
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            remedy = ": load it with allow_unexpected=True if that is meant" if what.startswith("unknown") else ""
-            raise CheckpointError(f"{source}: weights are {what}: {', '.join(names[:3])}{more}{remedy}")
+            raise CheckpointError(f"{source}: weights are {what}: {', '.join(names[:3])}{more}")
+    if unused := sorted(report.get("unexpected_keys") or []):  # public checkpoints carry heads for training, buffers
+        warnings.warn(f"{source}: the model has no place for {len(unused)} tensors, such as {unused[0]}", stacklevel=3)
 
 
 def load_processor(source: str | PathLike[str], chat_template: str | None = None, **hub: Any) -> Any:

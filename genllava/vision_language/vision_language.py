@@ -67,7 +67,6 @@ class VisionLanguage:
         processor: str | PathLike[str] | None = None,
         chat_template: str | None = None,
         tool_format: str | None = None,
-        allow_unexpected: bool = False,
         **hub: Any,
     ) -> VisionLanguage:
         """Load a model and its processor from a folder or the Hugging Face hub.
@@ -80,14 +79,13 @@ class VisionLanguage:
             processor: where the processor is, if not beside the model.
             chat_template: Jinja text, in place of the checkpoint's own.
             tool_format: how it writes tool calls, where its template does not show it.
-            allow_unexpected: load a checkpoint that holds tensors which the model has no place for.
             **hub: `revision`, `token`, `cache_dir`, `local_files_only`, `attn_implementation`, ...
 
         Raises:
             CheckpointError: it is no vision-language model, or a part is missing, unsafe or does not fit.
         """
         options = {"torch_dtype": torch_dtype, "device_map": device_map, "variant": variant, **hub}
-        options |= {"quantization_config": quantization_config, "allow_unexpected": allow_unexpected}
+        options["quantization_config"] = quantization_config
         model = load_model(source, **options)
         if device is not None:
             model = model.to(device)

@@ -35,7 +35,9 @@ class Forced(VisionLanguage):
         scores: of them.
     """
 
-    def __init__(self, model: Any, processor: Any, script: Sequence[str] = (), prefers: Sequence[str | None] = ()) -> None:
+    def __init__(
+        self, model: Any, processor: Any, script: Sequence[str] = (), prefers: Sequence[str | None] = ()
+    ) -> None:
         super().__init__(model, processor)
         self.script, self.prefers = list(script), list(prefers)
         self.read: list[str] = []
@@ -148,7 +150,9 @@ class Layouts:
             self._assembled[key] = self.assemble(*parts, **options)  # type: ignore[arg-type]
         return self._assembled[key]
 
-    def assemble(self, vlm: str, decoder: str | None = None, editor: str | None = None, **options: Any) -> GenLlavaPipeline:
+    def assemble(
+        self, vlm: str, decoder: str | None = None, editor: str | None = None, **options: Any
+    ) -> GenLlavaPipeline:
         """Several of them put together, to draw in two steps."""
         if decoder is not None:
             options.setdefault("num_inference_steps", 2)

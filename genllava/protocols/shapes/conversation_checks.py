@@ -23,7 +23,9 @@ class ConversationChecks(ConversationState):
 
     def _check_notes(self, cancel: CancelCheck | None) -> None:
         """Leave out of `seen` what was made up; where the request is about that, it says why that is not read."""
-        if self._parts.checks_itself and self.seen:
+        if not self.pictures and self._parts.checks_itself:
+            self.seen = ""
+        elif self.seen and self._parts.checks_itself:
             (seen,) = read(self._parts, [self.seen], [self.pictures], cancel)
             asked = [] if why_unread(seen) else layout.spoken_of(seen)  # some were described earlier
             self.seen = next(filter(None, (self._why_unread(number, cancel) for number in asked)), seen)

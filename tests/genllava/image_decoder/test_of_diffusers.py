@@ -77,7 +77,7 @@ def test_a_lora(name: str, own: Load, tmp_path: Path) -> None:
         return drawn(pipeline, name=name)
 
     before = made()
-    pipeline.load_lora_weights(tmp_path)
+    pipeline.load_lora_weights(tmp_path, weight_name="pytorch_lora_weights.safetensors")
     with_it = made()
     assert (before != with_it).any()
     arguments = {"image": picture(64, 64), "num_inference_steps": 2} if name == "instruct_pix2pix" else options(name)
