@@ -60,11 +60,13 @@ class Loaded:
     Attributes:
         parts, settings: keyword arguments of `GenLlavaPipeline`.
         device: where it is to be put; None: it stays where it is.
+        own: names of the parts that the caller gave.
     """
 
     parts: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     device: Any = None
+    own: tuple[str, ...] = ()
 
 
 def take_how(options: dict[str, Any]) -> How:
@@ -171,7 +173,7 @@ def _load(folder: Path, entry: Any, dtype: Any) -> Any:
 
 def _saved_dtype(folder: Path, variant: str | None = None) -> torch.dtype:
     """The precision of a part's weights, from the header of one of its files."""
-    for path in sorted(folder.glob(f"*.{variant}.*safetensors" if variant else "*.safetensors")):
+    for path in sorted(folder.glob(f"*.{variant}*.safetensors" if variant else "*.safetensors")):
         with safe_open(path, framework="pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118  (not a mapping)
                 if (found := tensors.get_slice(name).get_dtype()) in _SAVED:

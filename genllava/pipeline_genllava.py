@@ -281,6 +281,8 @@ class GenLlavaPipeline(DiffusionPipeline):
         pipeline = cls(**loaded.parts, **loaded.settings)
         if loaded.device is not None:
             pipeline.to(loaded.device)
+        if not {"vlm", "llava", "generation_head"}.isdisjoint(loaded.own):
+            pipeline.protocol.before_saving()  # what is stored was made by other weights
         pipeline.protocol.after_loading()
         return pipeline
 

@@ -28,6 +28,7 @@ def load_saved(folder: Path, options: dict[str, Any]) -> Loaded:
         CheckpointError, InvalidRequest, NotEnoughMemory.
     """
     index = read_index(folder)
+    own = tuple(options)
     if "llava" in index:
         check_room(str(folder), {"model": folder}, take_how(dict(options)), "auto")
         index, options = as_parts(folder, index, options)
@@ -49,7 +50,7 @@ def load_saved(folder: Path, options: dict[str, Any]) -> Loaded:
     place: dict[str, Any] = {"torch_dtype": dtype, "device_map": how.pipeline_map, "variant": how.variant}
     parts = dict.fromkeys(PARTS) | given
     for name in read:
-        own = inner if name == "decoder" else {}
+        mine = inner if name == "decoder" else {}
         if name == "vlm":
             variant = own_variant(folder / name, how.variant)
             how_model = {"device_map": how.device_map, "quantization_config": how.quantization_config}
@@ -59,15 +60,15 @@ def load_saved(folder: Path, options: dict[str, Any]) -> Loaded:
         elif name == "generation_head":
             parts[name] = load_head(folder / name, dtype, how.variant)
         elif settings.get("protocol") == "shapes":
-            parts[name] = _shapes_decoder(folder / name, dtype, own)
+            parts[name] = _shapes_decoder(folder / name, dtype, mine)
         else:
-            parts[name] = load_diffusion(folder / name, part=name, **place, **own)
+            parts[name] = load_diffusion(folder / name, part=name, **place, **mine)
     carried = None if parts["decoder"] is None else vision_language_of(parts["decoder"])
     if carried is not None and parts["vlm"] is None:  # it was saved in the decoder alone
         parts["vlm"], parts["processor"] = carried[0], parts["processor"] or carried[1]
     if missing := [name for name in CARRIED if parts[name] is None]:
         raise CheckpointError(f"{folder} has no {' and no '.join(missing)}: give {missing[0]}=, or save it again")
-    return Loaded(parts, settings, how.device)
+    return Loaded(parts, settings, how.device, own)
 
 
 def _processor(folder: Path, protocol: str | None) -> Any:

@@ -29,6 +29,11 @@ def make_protocol(pipeline: Any) -> Protocol:
     from genllava.protocols.genllava import GenLlavaProtocol
     from genllava.protocols.tool_calls import ToolCallsProtocol
 
+    if type(pipeline.decoder).__name__ == "ShapesDecoderPipeline":
+        raise CheckpointError(
+            f"this decoder is the shapes model's, and the protocol {name!r} is not: its settings do not come with its "
+            "parts, so take both by GenLlavaPipeline.from_pipe(...)"
+        )
     parts = pipeline.parts()
     if name is None:
         return (ToolCallsProtocol if parts.vision_language.supports_tools else ChoicesProtocol)(parts)

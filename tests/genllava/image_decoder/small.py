@@ -44,7 +44,8 @@ def plain(pipeline: Any, seed: int, **arguments: Any) -> list[Image.Image]:
     """What the pipeline gives by itself."""
     pipeline.set_progress_bar_config(disable=True)
     try:
-        images: list[Image.Image] = pipeline(generator=torch.Generator().manual_seed(seed), **arguments).images
+        arguments.setdefault("generator", torch.Generator().manual_seed(seed))
+        images: list[Image.Image] = pipeline(**arguments).images
     finally:
         del pipeline._progress_bar_config
     return images

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
 from genllava.errors import InvalidRequest
 from genllava.image_decoder import ImageDecoder
@@ -99,6 +100,15 @@ def test_a_batch_is_the_single_pictures(name: str, shared: Load) -> None:
         single = drawn(pipeline, prompt, seed, name, negative_prompt="blue")
         assert abs(pixels(result) - single).max() <= 1
         assert result.seed == seed
+
+
+@pytest.mark.parametrize("name", ["sd15", "sdxl", "sd35", "flux", "pixart_sigma", "qwen_image", "longcat_image"])
+def test_a_batch_is_the_batch_of_plain_diffusers(name: str, shared: Load) -> None:
+    pipeline, prompts = shared(name), ["a red cat", "two blue dogs on the moon"]
+    results = ImageDecoder(pipeline).generate(prompts, seeds=[3, 4], options=options(name))
+    generators = [torch.Generator().manual_seed(seed) for seed in (3, 4)]
+    expected = plain(pipeline, 0, prompt=prompts, **arguments(name), generator=generators)
+    assert all((pixels(a) == pixels(b)).all() for a, b in zip(results, expected, strict=True))
 
 
 @pytest.mark.parametrize("name", ["sd15", "flux", "dreamlite"])
