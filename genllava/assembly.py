@@ -13,7 +13,7 @@ from genllava import checkpoints
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.generation_head import GenerationHead
 from genllava.image_decoder import load_diffusion, vision_language_of
-from genllava.part_loading import How, Loaded, check_room, load_head, take_how
+from genllava.part_loading import How, Loaded, check_room, load_head, own_variant, take_how
 from genllava.vision_language.loading import load_model, load_processor
 
 Source = str | PathLike[str]
@@ -81,7 +81,7 @@ def load_parts(
         model, reader = _from_pipeline(carrier, vlm)
         draws = draws or carrier
     else:
-        variant = checkpoints.own_variant(folders["vlm"], how.variant)
+        variant = own_variant(folders["vlm"], how.variant)
         how_model = {"device_map": how.device_map, "quantization_config": how.quantization_config, "variant": variant}
         model, reader = load_model(folders["vlm"], torch_dtype=dtype, **how_model, **own), None
     if reader is None or processor is not None:

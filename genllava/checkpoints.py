@@ -53,12 +53,6 @@ def is_pipeline(source: str | PathLike[str], options: Mapping[str, Any]) -> bool
     return True
 
 
-def own_variant(folder: Path, variant: str | None) -> str | None:
-    """`variant`, if a part has files of it; its plain files are read otherwise."""
-    names = [path.name for path in folder.glob("*.safetensors")]
-    return variant if any(f".{variant}{end}" in name for name in names for end in ".-") else None
-
-
 def resolve(path: str | PathLike[str] | None, options: Mapping[str, Any], *, model: bool = False) -> Path:
     """The folder of a saved model or pipeline (None: the shipped one), downloaded if it is a hub id.
 

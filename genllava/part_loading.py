@@ -13,12 +13,12 @@ from typing import Any, Final
 import torch
 from safetensors import safe_open
 
-from genllava.checkpoints import check_files, is_part, own_variant, reading
+from genllava.checkpoints import check_files, is_part, reading
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.generation_head import GenerationHead
 from genllava.memory import check_fits, precision_name
 from genllava.model_info import model_info
-from genllava.weights import check_weights
+from genllava.weights import check_weights, weight_files
 
 _MOVED: Final = {"genllava.autoencoder_patch": "genllava.protocols.shapes.autoencoder_patch"}
 """Modules of version 0.1 whose classes checkpoints name."""
@@ -124,6 +124,11 @@ def check_room(what: str, folders: Mapping[str, Path], how: How, dtype: Any) -> 
     check_fits(sizes, how.device or ("cpu" if spread else how.device_map) or "cpu", dtype, what=what)
 
 
+def own_variant(folder: Path, variant: str | None) -> str | None:
+    """`variant`, if a part has files of it; its plain files are read otherwise."""
+    return variant if variant and weight_files(folder, variant) else None
+
+
 def load_head(folder: Path, dtype: Any, variant: str | None) -> GenerationHead:
     """A saved generation head.
 
@@ -173,7 +178,7 @@ def _load(folder: Path, entry: Any, dtype: Any) -> Any:
 
 def _saved_dtype(folder: Path, variant: str | None = None) -> torch.dtype:
     """The precision of a part's weights, from the header of one of its files."""
-    for path in sorted(folder.glob(f"*.{variant}*.safetensors" if variant else "*.safetensors")):
+    for path in weight_files(folder, variant):
         with safe_open(path, framework="pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118  (not a mapping)
                 if (found := tensors.get_slice(name).get_dtype()) in _SAVED:

@@ -53,6 +53,8 @@ def pair_requests(images: Any, text: str | Sequence[str]) -> list[Request]:
     """
     if isinstance(text, str):
         texts, shown = [text], [images]
+    elif not isinstance(text, Sequence):
+        raise InvalidRequest(f"a request is text, or a list of texts, not {type(text).__name__}")
     else:
         texts, shown = list(text), [None] * len(text) if images is None else images
     if not texts or not isinstance(shown, (list, tuple)) or len(shown) != len(texts):

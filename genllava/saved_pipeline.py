@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from genllava.checkpoints import DOWNLOAD_OPTIONS, INDEX, is_part, own_variant, read_index, reading
+from genllava.checkpoints import DOWNLOAD_OPTIONS, INDEX, is_part, read_index, reading
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.flat_layout import as_parts
 from genllava.image_decoder import load_diffusion, vision_language_of
-from genllava.part_loading import Loaded, check_room, load_components, load_head, take_how
+from genllava.part_loading import Loaded, check_room, load_components, load_head, own_variant, take_how
 from genllava.vision_language.loading import load_model, load_processor
 
 PARTS: Final = ("vlm", "processor", "decoder", "editor", "generation_head")

@@ -96,18 +96,17 @@ def read_spec(pipeline: Any) -> ConditioningSpec:
     if not hasattr(pipeline, "encode_prompt"):  # InstructPix2Pix: one CLIP text encoder
         dim = denoiser_of(pipeline).config.cross_attention_dim
         return ConditioningSpec(int(pipeline.tokenizer.model_max_length), int(dim), mask=mask)
-    encoded = [x for x in _encode_nothing(pipeline) if isinstance(x, torch.Tensor)]
-    embeds = next(x for x in encoded if x.ndim == 3)
-    pooled_dim = None
-    if "pooled_prompt_embeds" in parameters:
-        pooled_dim = next(x.shape[1] for x in encoded if x.ndim == 2 and len(x) == 1 and x.is_floating_point())
+    embeds, pooled = encode_nothing(pipeline)
+    pooled_dim = None if pooled is None else pooled.shape[1]
     free = "prompt_embeds_mask" in parameters  # Qwen-Image: no padding, so the empty prompt is only its template
     length = _FREE_LENGTH if free else embeds.shape[1]
     return ConditioningSpec(length, embeds.shape[2], pooled_dim, mask, variable_length=free)
 
 
 @torch.no_grad()
-def _encode_nothing(pipeline: Any) -> tuple[Any, ...]:
+def encode_nothing(pipeline: Any) -> tuple[Tensor, Tensor | None]:
+    """What a pipeline's own text encoders make of an empty prompt: embeddings [1, L, D], and pooled ones [1, P] if it
+    takes any."""
     wanted: dict[str, Any] = {"prompt": "", "prompt_2": None, "prompt_3": None, "device": pipeline._execution_device}
     wanted |= {"num_images_per_prompt": 1, "do_classifier_free_guidance": False}
     call, takes = call_parameters(pipeline), inspect.signature(pipeline.encode_prompt).parameters
@@ -115,8 +114,12 @@ def _encode_nothing(pipeline: Any) -> tuple[Any, ...]:
         if name in call:
             wanted[name] = call[name].default
     with ENCODING:
-        encoded: tuple[Any, ...] = pipeline.encode_prompt(**{n: v for n, v in wanted.items() if n in takes})
-    return encoded
+        encoded = pipeline.encode_prompt(**{n: v for n, v in wanted.items() if n in takes})
+    tensors = [x for x in encoded if isinstance(x, torch.Tensor)]
+    pooled = None
+    if "pooled_prompt_embeds" in call:
+        pooled = next(x for x in tensors if x.ndim == 2 and len(x) == 1 and x.is_floating_point())
+    return next(x for x in tensors if x.ndim == 3), pooled
 
 
 def embeds_arguments(pipeline: Any, given: PromptEmbeds, spec: ConditioningSpec) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from genllava.image_decoder.conditioning import (
     call_parameters,
     denoiser_of,
     embeds_arguments,
+    encode_nothing,
     read_spec,
 )
 from genllava.image_decoder.notes import notes_on
@@ -81,6 +82,10 @@ class ImageDecoder:
             InvalidRequest: there is no pipeline that draws.
         """
         return self._spec_of(drawer_of(self.pipeline, self.editor))
+
+    def encode_nothing(self) -> tuple[Tensor, Tensor | None]:
+        """What the drawing pipeline's own text encoders make of an empty prompt: [1, L, D], and [1, P] if pooled."""
+        return encode_nothing(drawer_of(self.pipeline, self.editor))
 
     def generate(
         self,

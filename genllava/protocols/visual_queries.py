@@ -41,6 +41,13 @@ def fit_head(head: GenerationHead, vision_language: VisionLanguage, decoder: Ima
             f"output_length={spec.length}, output_dim={spec.dim}, pooled_dim={spec.pooled_dim}"
         )
     vision_language.add_tokens(head.query_names)
+    if head.config["residual"] and not bool(head.null_embeds.any()):  # a new one begins at the decoder's empty prompt
+        embeds, pooled = decoder.encode_nothing()
+        rows = min(length, embeds.shape[1])
+        with torch.no_grad():
+            head.null_embeds[:, :rows] = embeds[:, :rows].to(head.null_embeds)
+            if pooled is not None:
+                head.null_pooled.copy_(pooled)
 
 
 def head_embeds(

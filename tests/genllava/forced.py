@@ -148,7 +148,9 @@ class Layouts:
         key = repr((parts, options))
         if key not in self._assembled:
             self._assembled[key] = self.assemble(*parts, **options)  # type: ignore[arg-type]
-        return self._assembled[key]
+        pipe = self._assembled[key]
+        pipe.protocol.parts.vision_language = pipe.parts().vision_language  # none that was forced before
+        return pipe
 
     def assemble(
         self, vlm: str, decoder: str | None = None, editor: str | None = None, **options: Any

@@ -23,9 +23,10 @@ VOCABULARY: Final = (
 NO_PICTURE: Final = f"There is no picture yet. {ABILITIES}"
 NOT_UNDERSTOOD: Final = "I do not understand that: I read plain English about simple shapes."
 
-SURE: Final = 0.8
+SURE: Final = 0.7
 LIKELY: Final = 0.25
-"""A text is said if its tokens were this likely, by their geometric mean and the least likely of them."""
+"""A text is said if its tokens were this likely, by their geometric mean and the least likely of them. On dev what is
+right comes to 0.8 and 0.5 at least, and what is written to words that make no sense mostly to less than 0.7 or 0.2."""
 
 
 class Said(NamedTuple):

@@ -204,7 +204,7 @@ def test_what_it_is_not_sure_of_is_not_said() -> None:
     sure = Written("There is one shape.", [0.99, 0.97, 1.0], True)
     assert replies.said(sure, 1) == replies.Said("There is one shape.")
     assert replies.said(sure, 0).text == replies.NO_PICTURE
-    for likelihoods, ended in (([0.99, 0.2, 1.0], True), ([0.7, 0.7, 0.8], True), ([1.0] * 256, False)):
+    for likelihoods, ended in (([0.99, 0.2, 1.0], True), ([0.6, 0.6, 0.8], True), ([1.0] * 256, False)):
         said = replies.said(Written("one one one", likelihoods, ended), 1)
         assert (said.text, bool(said.unsure)) == (replies.NOT_UNDERSTOOD, True)
     assert replies.said(Written("Goodbye!", [0.4], True), 0).text == replies.NOT_UNDERSTOOD
