@@ -17,7 +17,7 @@ from genllava.part_loading import How, Loaded, check_room, load_head, own_varian
 from genllava.vision_language.loading import load_model, load_processor
 
 Source = str | PathLike[str]
-_OF_THE_MODEL: Final = ("attn_implementation", "max_memory", "offload_folder", "allow_unexpected")
+_OF_THE_MODEL: Final = ("attn_implementation", "max_memory", "offload_folder")
 """Options of loading that only the language model takes."""
 
 

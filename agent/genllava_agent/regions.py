@@ -128,8 +128,16 @@ def part_alone(image: Image.Image, mask: Mask) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def put_back(whole: Image.Image, part: Image.Image, edited: Image.Image, mask: Mask) -> Image.Image:
-    """`whole` with what was edited in its `part`: where the region was, and where the edit put something else."""
+def put_back(
+    whole: Image.Image, part: Image.Image, edited: Image.Image, mask: Mask, beyond: bool = True
+) -> Image.Image:
+    """`whole` with what was edited in its `part`, where the region was.
+
+    Args:
+        beyond: and where the edit put something else. Only of a model that leaves alone what is flat.
+    """
+    if not beyond:
+        return Image.composite(edited, whole, Image.fromarray((mask * 255).astype(np.uint8)))
     from scipy import ndimage
 
     differs = difference(edited, part) > _ALIKE

@@ -127,12 +127,13 @@ class Session:
         if part is None or part.origin != "region":
             return drawing
         from genllava_agent.regions import put_back, region_mask
+        from genllava_agent.workers import has_stream
 
         assert drawing.image is not None
         region = Region.model_validate(part.params)
         whole = self.image(self.known(state)[region.image])
         mask = region_mask(region, whole, self.artifacts)
-        image = put_back(whole, self.image(part), drawing.image, mask)
+        image = put_back(whole, self.image(part), drawing.image, mask, has_stream(self.engine.pipeline))
         return replace(drawing, image=image, latents=None, caption="")
 
     def parents(self, state: AgentState, drawing: Drawing) -> tuple[str, ...]:

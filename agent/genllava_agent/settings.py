@@ -29,6 +29,7 @@ class Limits(BaseModel):
     unet_rows: int = Field(default=2_000, ge=1)
     seconds: float = Field(default=600.0, gt=0, allow_inf_nan=False)
 
+
 _DRAWING: Final = (
     "num_inference_steps",
     "guidance_scale",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
+from PIL import Image
 
 from genllava.errors import CheckpointError, InvalidRequest
 
@@ -109,6 +110,7 @@ def encode_nothing(pipeline: Any) -> tuple[Tensor, Tensor | None]:
     takes any."""
     wanted: dict[str, Any] = {"prompt": "", "prompt_2": None, "prompt_3": None, "device": pipeline._execution_device}
     wanted |= {"num_images_per_prompt": 1, "do_classifier_free_guidance": False}
+    wanted["image"] = Image.new("RGB", (64, 64))  # of editors whose text encoder looks at the source
     call, takes = call_parameters(pipeline), inspect.signature(pipeline.encode_prompt).parameters
     for name in ("max_sequence_length", "complex_human_instruction"):  # the call passes them on by its own defaults
         if name in call:

@@ -11,8 +11,8 @@ from PIL import Image
 from genllava.errors import InvalidRequest, ModelReplyError
 from genllava.options import CancelCheck, DrawingOptions, Seed
 from genllava.pipeline_output import Drawing, Result, Understanding
-from genllava.protocols.parts import RESULTS, Message, Parts, named_blocks
-from genllava.protocols.verbs import EDIT, ToolSpec, check_call, image_name, image_number, verb_tools
+from genllava.protocols.parts import Message, Parts, named_blocks
+from genllava.protocols.verbs import EDIT, RESULTS, ToolSpec, check_call, image_name, image_number, verb_tools
 from genllava.requests import Request, Seen, as_image, check_text, listed
 from genllava.vision_language import PrefixCache, Reply, ToolCall
 

@@ -82,7 +82,7 @@ class ChatProtocol(Protocol):
         Raises:
             InvalidRequest: neither of the verbs takes one.
         """
-        known = set().union(*self._taken.values(), ("cancel",))
+        known = set().union(*self._taken.values(), ("cancel", "height", "width") if self._taken else ("cancel",))
         if unknown := sorted(name for name, value in options.items() if value is not None and name not in known):
             raise InvalidRequest(f"nothing here takes the option {', '.join(unknown)}: {', '.join(sorted(known))}")
         chosen = {name: value for name, value in options.items() if name in self._taken.get(edits, ())}

@@ -22,10 +22,10 @@ from genllava.errors import Cancelled, InvalidRequest
 from genllava.options import CancelCheck, DrawingOptions, Seed
 from genllava.pipeline_output import Drawing, Understanding
 from genllava.protocols.chat_protocol import ChatProtocol
-from genllava.protocols.parts import RESULTS, Message, Parts, named_blocks
+from genllava.protocols.parts import Message, Parts, named_blocks
 from genllava.protocols.task_tokens import EOI, I2I, I2T, SOI, T2I, TASKS, TOOL
 from genllava.protocols.turns import as_blocks, texts_of
-from genllava.protocols.verbs import EDIT, GENERATE, ToolSpec, image_name
+from genllava.protocols.verbs import EDIT, GENERATE, RESULTS, ToolSpec, image_name
 from genllava.requests import Request
 from genllava.vision_language import InvalidCall, PrefixCache, Reply, ToolCall, VisionLanguage
 

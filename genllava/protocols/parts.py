@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from genllava.errors import InvalidRequest
 from genllava.generation_head import GenerationHead
@@ -15,10 +15,6 @@ from genllava.vision_language import VisionLanguage
 
 Message = dict[str, Any]
 """A message as chat templates take it: {"role", "content": text or blocks}, with "tool_calls" of an assistant."""
-
-
-RESULTS: Final = "results"
-"""Key of a user's message that is none of the user's: it shows what came of calls, or says what is wrong with them."""
 
 
 @dataclass(slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from genllava.protocols.parts import RESULTS, Message
+from genllava.protocols.parts import Message
+from genllava.protocols.verbs import RESULTS
 
 Blocks = list[dict[str, Any]]
 

@@ -9,6 +9,8 @@ from genllava.errors import InvalidRequest
 
 GENERATE: Final = "generate_image"
 EDIT: Final = "edit_image"
+RESULTS: Final = "results"
+"""Key of a user's message that is none of the user's: it shows what came of calls, or says what is wrong with them."""
 
 ToolSpec = dict[str, Any]
 """A function tool as OpenAI and chat templates have it: {"type": "function", "function": {"name", ...}}."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -176,3 +177,8 @@ def pixels(image: Any) -> Any:
 def same(one: Any, other: Any) -> bool:
     """Whether two pictures are equal."""
     return pixels(one).shape == pixels(other).shape and bool((pixels(one) == pixels(other)).all())
+
+
+def some(names: Any, fast: Sequence[str]) -> list[Any]:
+    """Values of a parameter, of which only a few are fast."""
+    return [name if name in fast else pytest.param(name, marks=pytest.mark.slow) for name in names]

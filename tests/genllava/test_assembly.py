@@ -15,7 +15,7 @@ from benchmarks.layouts import decoders, vision_language
 from genllava import GenLlavaPipeline, assembly
 from genllava.errors import InvalidRequest
 from genllava.image_decoder import load_diffusion
-from tests.genllava.forced import SMALL, Layouts, force, picture, pixels, same
+from tests.genllava.forced import SMALL, Layouts, force, picture, pixels, same, some
 from tests.genllava.image_decoder.conftest import OWN_CLASSES
 from tests.genllava.image_decoder.small import options as small
 
@@ -26,10 +26,6 @@ ONLY_DRAW = ("pixart_sigma", "sana", "longcat_image")
 ONLY_EDIT = ("instruct_pix2pix", "sdxl_instruct_pix2pix")
 AT_A_SIZE = ("flux", "flux_kontext", "qwen_image", "qwen_image_edit", "dreamlite")
 """Layouts whose edits are scaled to a large area unless they are told a size."""
-
-
-def some(names: Any, fast: tuple[str, ...]) -> list[Any]:
-    return [name if name in fast else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def has(name: str) -> None:

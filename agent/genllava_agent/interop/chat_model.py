@@ -29,11 +29,13 @@ from genllava_agent.background import Elsewhere, heard_outside, in_background, s
 from genllava_agent.deciders import as_decider, speaks
 from genllava_agent.interop.chat_text import ReplyText
 from genllava_agent.interop.foreign import ignored, open_messages
+from genllava_agent.planner.own_model import OwnModel
 from genllava_agent.records import Question
 from genllava_agent.reply import reply_text
 from genllava_agent.session import Session
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import AgentState
+from genllava_agent.workers import has_stream
 
 _BINDING: Final = ("tools", "tool_choice", "strict", "parallel_tool_calls")
 _WITHOUT_EFFECT: Final = ("temperature", "max_tokens", "max_retries", "api_key")
@@ -191,8 +193,10 @@ class ChatGenLlava(BaseChatModel):
 
     @property
     def _planned(self) -> bool:
-        """Whether another chat model decides; to ask loads nothing."""
-        decider = as_decider(self.agent._decider)
+        """Whether a chat model decides, another one or the pipeline's own; to ask loads nothing."""
+        decider, model = as_decider(self.agent._decider), self.agent._model
+        if decider is None and model is not None and not isinstance(model, (str, Path)):
+            return not has_stream(model)
         return decider is not None and speaks(decider)
 
     @cached_property
@@ -313,6 +317,8 @@ def _usage(session: Session, state: AgentState) -> UsageMetadata:
         asked = len(layout.user_turn(language.tokenizer, request.text, numbers, language.tokens_per_image))
         read = 1 + sum(len(turn.stream) for turn in session.history) + asked
         new = max(0, len(written) - asked)
+    elif isinstance(decider := session.engine.decider, OwnModel):
+        read, new = decider.usage(session, state)
     else:  # done verb by verb
         texts = [text for step in state["steps"] for text in (step.text, step.plan or "")]
         new = sum(len(pipeline.processor.tokenizer.encode(text, add_special_tokens=False)) for text in texts)

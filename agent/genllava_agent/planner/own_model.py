@@ -17,8 +17,7 @@ from pydantic import PrivateAttr
 from genllava.errors import InvalidRequest
 from genllava.images import load_image
 from genllava.pipeline_output import Drawing
-from genllava.protocols.parts import RESULTS
-from genllava.protocols.verbs import EDIT, GENERATE
+from genllava.protocols.verbs import EDIT, GENERATE, RESULTS
 from genllava_agent.deciders import Decision, action_for
 from genllava_agent.planner.planner import Planner
 from genllava_agent.planner.tools import Verb
@@ -92,6 +91,12 @@ class OwnModel(Planner):
         spoken = self._transcript(session, state).spoken
         said = [str(message.text).strip() for message in spoken if SILENT not in message.additional_kwargs]
         return replace(decision, text="\n\n".join(filter(None, said)) or decision.text)
+
+    def usage(self, session: Session, state: AgentState) -> tuple[int, int]:
+        """Tokens of the conversation up to this turn's first reply, and those that were written in the turn."""
+        used = [message.usage_metadata for message in self._transcript(session, state).spoken if message.usage_metadata]
+        read = next((each["input_tokens"] for each in used if each["input_tokens"]), 0)
+        return read, sum(each["output_tokens"] for each in used)
 
     def _invoke(self, session: Session, model: Any, messages: list[AnyMessage]) -> AIMessage:
         """Ask in this thread, which has the model to itself."""

@@ -93,7 +93,9 @@ def test_what_is_not_edited_stays_pixel_by_pixel(shipped: GenLlavaPipeline, sour
     corner = (slice(80, 128), slice(80, 128))
     assert np.array_equal(pixels(drawing.image)[corner], pixels(source)[corner])
     if drawing.latents is not None:
-        assert torch.allclose(drawing.latents[:, 5:, 5:], encode(shipped.decoder.vae, [source])[0][:, 5:, 5:], atol=1e-5)
+        assert torch.allclose(
+            drawing.latents[:, 5:, 5:], encode(shipped.decoder.vae, [source])[0][:, 5:, 5:], atol=1e-5
+        )
     assert (drawing.latents is None) == shipped.config["protocol_options"]["edits_from_plans"]
     assert drawing.unet_rows == shipped.counters.unet_rows == 8
     assert shipped.counters.aside_tokens == 0, "words are enough"

@@ -68,9 +68,7 @@ def test_a_picture_is_seen_once_per_call(pipe: GenLlavaPipeline, picture: Pictur
 
 
 @pytest.mark.parametrize("bridge", ["head", "caption"])
-def test_generation_batched_equals_single(
-    pipe: GenLlavaPipeline, monkeypatch: pytest.MonkeyPatch, bridge: Any
-) -> None:
+def test_generation_batched_equals_single(pipe: GenLlavaPipeline, monkeypatch: pytest.MonkeyPatch, bridge: Any) -> None:
     always(monkeypatch, T2I)
     seeds = [3, 4, 5, 6]
     assert resolve_seeds(np.array(seeds), 4) == resolve_seeds(tuple(seeds), 4) == seeds  # type: ignore[arg-type]

@@ -1,0 +1,293 @@
+"""An assembled model in the agent: a real one, made to write what a test wants, decides, answers, draws and edits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.tools import tool
+from PIL import Image
+
+from genllava import GenLlavaPipeline
+from genllava.errors import Cancelled, InvalidRequest
+from genllava.protocols.choices import ANSWER, NOTHING
+from genllava.protocols.task_tokens import I2I, I2T, SOI, T2I
+from genllava_agent import VisualAgent, events
+from tests.genllava.forced import Forced, Layouts, force, picture, same
+from tests.genllava.protocols.test_choices import CHANGE, DRAW
+
+Made = tuple[VisualAgent, Forced, GenLlavaPipeline]
+
+
+@pytest.fixture(scope="module")
+def layouts(tmp_path_factory: pytest.TempPathFactory) -> Layouts:
+    return Layouts(tmp_path_factory.mktemp("layouts"))
+
+
+@pytest.fixture
+def made(layouts: Layouts) -> Iterator[Callable[..., Made]]:
+    """An agent of an assembled pipeline, with its forced model."""
+    opened: list[VisualAgent] = []
+
+    def make(vlm: str = "qwen3_vl", script: Any = (), prefers: Any = (), parts: Any = None, **options: Any) -> Made:
+        pipe = layouts.shared(vlm, "sd15", "instruct_pix2pix", **(parts or {}))
+        model = force(pipe, script, prefers)
+        opened.append(VisualAgent(pipe, store=":memory:", **{"seed": 1, "height": 64, "width": 64, **options}))
+        return opened[-1], model, pipe
+
+    yield make
+    for agent in opened:
+        agent.close()
+
+
+def draw(prompt: str) -> tuple[str, dict[str, Any]]:
+    return "generate_image", {"prompt": prompt}
+
+
+def edit(image: str, instruction: str) -> tuple[str, dict[str, Any]]:
+    return "edit_image", {"image": image, "instruction": instruction}
+
+
+def kinds(reply: Any) -> list[tuple[str, str]]:
+    return [(step.action, step.outcome) for step in reply.steps]
+
+
+def test_it_answers_and_draws_in_one_message(made: Any) -> None:
+    agent, model, pipe = made()
+    words = "a woodcut of a sign 'NO PARKING',\nx**2"
+    model.script = [model.says("A harbour with boats.", draw(words)), "There is the woodcut."]
+    reply = agent("what is on this photo? then draw it as a woodcut", images=[picture(160, 90)])
+    model.done()
+    assert reply.text == "A harbour with boats.\n\nThere is the woodcut.", "what it answered on the way is not lost"
+    assert kinds(reply) == [("generate", "ok"), ("understand", "ok")]
+    assert reply.image.size == (64, 64)
+    assert same(reply.image, pipe.generate(words, seed=1, height=64, width=64))
+    assert (reply.images[0].id, reply.images[0].record.plan) == ("image_2", words)
+    assert same(model.shown[0][0], picture(160, 90))
+    assert same(model.shown[1][1], reply.image), "it is shown what was made"
+    assert "image_1, from the user:" in model.read[0]
+
+
+def test_several_steps_and_pictures_by_name(made: Any) -> None:
+    agent, model, pipe = made()
+    calls = draw("a cat"), edit("image_2", "make it blue"), edit("image_1", "at night")
+    model.script = [model.says("", *calls), "All three.", model.says("", edit("image_3", "now red")), "Red."]
+    thread = agent.thread()
+    photo = picture(97, 61)
+    reply = thread("a cat, it in blue, and my photo at night", [photo])
+    assert [image.id for image in reply.images] == ["image_2", "image_3", "image_4"]
+    assert [image.record.parents for image in reply.images] == [(), ("image_2",), ("image_1",)]
+    assert reply.images[2].image.size == (97, 61), "an edit has the size of its source, whatever the agent's is"
+    assert same(reply.images[2].image, pipe.edit(photo, "at night", seed=1))
+    assert same(reply.images[1].image, pipe.edit(reply.images[0].image, "make it blue", seed=1))
+    later = thread("the blue one in red")
+    model.done()
+    assert later.images[0].record.parents == ("image_3",)
+    assert later.text == "Red."
+    assert "All three." in model.read[-1]
+
+
+def test_it_ends_without_a_word(made: Any) -> None:
+    agent, model, _ = made()
+    model.script = [model.says("", draw("a cat")), "", model.says("Here.", draw("a cat")), ""]
+    assert agent("a cat").text == "Done."
+    assert agent("a cat").text == "Here."
+    model.done()
+
+
+def test_what_does_not_fit_goes_back_once(made: Any) -> None:
+    agent, model, _ = made()
+    broken = '<tool_call>\n{"name": "generate_image", "arguments": \n</tool_call>'
+    model.script = [model.says("", edit("image_9", "blue")), broken, "Sorry."]
+    reply = agent("make it blue", images=[picture(32, 32)])
+    assert "there is no picture 'image_9'" in model.read[1]
+    assert kinds(reply) == [("understand", "error"), ("understand", "ok")]
+    model.script = [broken, model.says("", draw("a cat")), "Done so."]
+    reply = agent("a cat")
+    assert kinds(reply) == [("generate", "ok"), ("understand", "ok")]
+    assert "<|im_start|>user\nthe arguments are not valid JSON" in model.read[-2]
+    model.done()
+
+
+@pytest.mark.parametrize("task", ["understand", "generate", "edit"])
+def test_a_task_that_is_said_is_done(made: Any, task: str) -> None:
+    agent, model, pipe = made(script=["A boat."] if task == "understand" else [])
+    reply = agent("a red boat", images=[picture(97, 61)], task=task)
+    model.done()
+    assert kinds(reply) == [(task, "ok")]
+    if task == "understand":
+        assert reply.text == "A boat."
+    elif task == "generate":
+        assert same(reply.image, pipe.generate("a red boat", seed=1, height=64, width=64))
+    else:
+        assert same(reply.image, pipe.edit(picture(97, 61), "a red boat", seed=1))
+
+
+def test_a_part_of_a_picture(made: Any) -> None:
+    agent, model, _ = made()
+    model.script = [model.says("", edit("image_2", "make it blue")), "Blue."]
+    photo = picture(96, 64)
+    reply = agent("make this blue", images=[photo], region=(0, 0, 40, 32))
+    model.done()
+    assert reply.image.size == (96, 64)
+    changed, before = reply.image, photo
+    assert same(changed.crop((48, 40, 96, 64)), before.crop((48, 40, 96, 64))), "the rest of the picture stays"
+    assert not same(changed.crop((0, 0, 40, 32)), before.crop((0, 0, 40, 32)))
+    assert len(model.shown[0]) == 2, "it sees the whole and the part"
+    assert "the part of image_1 that the user means" in model.read[0]
+
+
+def test_what_is_heard_while_it_works(made: Any) -> None:
+    agent, model, _ = made(previews=2)
+    model.script = [model.says("A harbour.", draw("a cat"), edit("image_1", "blue")), "Done so."]
+    heard = list(agent.stream("what? a cat, in blue", images=[picture(97, 61)]))
+    names = [type(event).__name__ for event in heard]
+    assert names.count("ImageReady") == names.count("PlanWritten") == 2
+    shown = [event.image for event in heard if isinstance(event, events.Preview) and event.image is not None]
+    assert len(shown) == 4
+    assert all(isinstance(image, Image.Image) for image in shown)
+    assert abs(shown[-1].width / shown[-1].height - 97 / 61) < 0.3
+    text = "".join(event.text for event in heard if isinstance(event, events.TextDelta))
+    assert text == heard[-1].reply.text == "A harbour.\n\nDone so."
+
+
+def test_it_stops_when_it_is_cancelled(made: Any) -> None:
+    for patience in (2, 20, 45):
+        agent, model, _ = made()
+        model.script = [model.says("A harbour.", draw("a cat")), "Done so."]
+        asked = [0]
+
+        def cancel(asked: list[int] = asked, patience: int = patience) -> bool:
+            asked[0] += 1
+            return asked[0] > patience
+
+        thread = agent.thread()
+        with pytest.raises(Cancelled):
+            thread("a cat", [picture(32, 32)], cancel=cancel)
+        assert thread.history() == []
+    model.script = ["Hello."]
+    assert thread("hi").text == "Hello."
+
+
+@pytest.mark.parametrize("decision", ["approve", "reject", "other words"])
+def test_edits_wait_for_the_users_word(made: Any, decision: str) -> None:
+    agent, model, pipe = made(approve="edit")
+    photo = picture(64, 64)
+    model.script = [model.says("", edit("image_1", "make it blue")), "Done so."]
+    waiting = agent("blue", images=[photo])
+    assert (waiting.pending.action, waiting.pending.image) == ("edit", "image_1")
+    assert waiting.pending.instruction == "make it blue"
+    if decision == "reject":
+        reply = waiting.thread.reject("not today")
+        assert kinds(reply) == [("edit", "rejected")]
+        assert reply.images == ()
+        return
+    words = "make it blue" if decision == "approve" else "make it green"
+    reply = waiting.thread.approve() if decision == "approve" else waiting.thread.approve(words)
+    model.done()
+    assert reply.text == "Done so."
+    assert same(reply.image, pipe.edit(photo, words, seed=1))
+    assert ("The user changed the instruction to 'make it green'" in model.read[1]) == (decision != "approve")
+
+
+def test_it_calls_tools_of_the_users(made: Any) -> None:
+    called: list[Any] = []
+
+    @tool
+    def weather(city: str, days: int = 1) -> str:
+        """Tell the weather of a city."""
+        called.append((city, days))
+        return "Rain."
+
+    agent, model, _ = made(tools=[weather])
+    calls = ("weather", {"city": "Łódź", "days": 2}), draw("a rainy street")
+    model.script = [model.says("", *calls), "It rains."]
+    reply = agent("the weather in Łódź as a picture")
+    model.done()
+    assert called == [("Łódź", 2)]
+    assert kinds(reply) == [("tool", "ok"), ("generate", "ok"), ("understand", "ok")]
+    assert "Rain." in model.read[1]
+    assert '"name": "weather"' in model.read[0]
+    assert reply.text == "It rains."
+    agent, model, _ = made("llava15", tools=[weather])
+    model.script, model.prefers = ["Paris", "It rains."], ["tell the weather of a city", ANSWER, NOTHING]
+    assert agent("the weather in Paris").text == "It rains."
+    assert called[-1] == ("Paris", 1)
+    with pytest.raises(InvalidRequest, match="calls no tools"):
+        VisualAgent(store=":memory:", tools=[weather])
+
+
+def test_a_model_without_tools_chooses(made: Any) -> None:
+    agent, model, pipe = made("llava15")
+    model.script = ["A harbour.", "a woodcut of a harbour", "make it blue"]
+    model.prefers = [ANSWER, DRAW, CHANGE, "image_2", NOTHING]
+    photo = picture(160, 90)
+    reply = agent("what is it? draw it as a woodcut, in blue", images=[photo])
+    model.done()
+    assert reply.text == "A harbour."
+    assert kinds(reply) == [("generate", "ok"), ("edit", "ok"), ("understand", "ok")]
+    assert reply.images[0].record.plan == "a woodcut of a harbour"
+    assert same(reply.images[1].image, pipe.edit(reply.images[0].image, "make it blue", seed=1))
+    assert same(model.shown[0][0], photo)
+
+
+def test_task_tokens_of_a_finetuned_model(made: Any) -> None:
+    agent, model, pipe = made("qwen3_vl", parts={"protocol": "genllava"})
+    model.script = [f"A cat.{T2I}", f"a woodcut of 'X'{SOI}", f"make it blue{SOI}", "Blue now."]
+    model.prefers = [I2T, T2I, I2I, " image_2:", I2T, model.end_token]
+    reply = agent("what? a woodcut, in blue", images=[picture(64, 64)])
+    model.done()
+    assert reply.text == "A cat.\n\nBlue now."
+    assert [image.record.plan for image in reply.images] == ["a woodcut of 'X'", "make it blue"]
+    assert same(reply.image, pipe.edit(reply.images[0].image, "x", plan="make it blue", seed=1))
+    model.script = [f"a dog, planned{SOI}"]
+    reply = agent("a dog", task="generate")
+    assert reply.images[0].record.plan == "a dog, planned", "what the user wants drawn, the model plans"
+
+
+def test_limits_hold(made: Any) -> None:
+    agent, model, _ = made(limits={"images": 1})
+    model.script = [model.says("", draw("a cat"), draw("a dog")), "One."]
+    reply = agent("two")
+    assert len(reply.images) == 1
+    assert "1 picture" in reply.stopped
+    agent, model, _ = made(limits={"tokens": 30})
+    model.script = [model.says("", draw("a cat"))]
+    assert "30 tokens" in agent("a cat").stopped
+
+
+def test_as_a_chat_model(made: Any) -> None:
+    agent, model, _ = made()
+    model.script = [model.says("A harbour.", draw("a cat")), "Done so."]
+    chat = agent.chat_model()
+    pictures = [{"type": "text", "text": "what? then a cat"}]
+    message = chat.invoke([SystemMessage("Be brief."), HumanMessage(content=pictures)])
+    model.done()
+    assert message.text == "A harbour.\n\nDone so."
+    assert [block["type"] for block in message.content_blocks] == ["text", "image"]
+    assert "Be brief." in model.read[0], "its system message is read"
+    assert "ignored" not in message.response_metadata
+    usage = message.usage_metadata
+    written = len(model.tokenizer("A harbour. Done so. a cat")["input_ids"])
+    assert usage["output_tokens"] >= written
+    assert usage["input_tokens"] > 50
+    assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
+    model.script = [model.says("A boat.", draw("a dog")), "Done."]
+    chunks = list(chat.stream("a dog"))
+    assert "".join(chunk.text for chunk in chunks) == "A boat.\n\nDone."
+
+
+def test_nothing_is_read_twice(made: Any) -> None:
+    agent, model, pipe = made()
+    model.script = [model.says("", draw("a cat")), "One.", "Two.", "Three."]
+    thread = agent.thread()
+    pipe.counters.reset()
+    photo = picture(64, 64)
+    thread("a cat", [photo])
+    thread("and?")
+    before = pipe.counters.prefilled_tokens
+    thread("so?")
+    assert pipe.counters.prefilled_tokens - before < 60
+    assert pipe.counters.image_encodes == 3, "what was made moves to the next request once, and then stays"
