@@ -13,7 +13,7 @@ from genllava import checkpoints
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.generation_head import GenerationHead
 from genllava.image_decoder import load_diffusion, vision_language_of
-from genllava.part_loading import How, Loaded, check_room, load_head, own_variant, take_how
+from genllava.part_loading import How, Loaded, beside, check_room, load_head, own_variant, take_how
 from genllava.vision_language.loading import load_model, load_processor
 
 Source = str | PathLike[str]
@@ -84,6 +84,7 @@ def load_parts(
         variant = own_variant(folders["vlm"], how.variant)
         how_model = {"device_map": how.device_map, "quantization_config": how.quantization_config, "variant": variant}
         model, reader = load_model(folders["vlm"], torch_dtype=dtype, **how_model, **own), None
+    beside(model, (draws, edits), how)
     if reader is None or processor is not None:
         reader = load_processor(folders["vlm"] if processor is None else processor, **hub)
     if chat_template is not None:

@@ -28,7 +28,8 @@ class DrawingOptions(TypedDict, total=False):
 
     Attributes:
         negative_prompt: what should not be in the picture.
-        height, width: of a new picture, in pixels; an edit has the size of its source.
+        height, width: of a new picture, in pixels. An edit has the size of its source, also in a conversation that is
+            given these; given to `edit` itself, they are the size to work at and to come back with.
         num_inference_steps: denoising steps.
         guidance_scale: of the text; 1 switches classifier-free guidance off in most pipelines.
         image_guidance_scale: of the source picture, in editors such as InstructPix2Pix.

@@ -90,6 +90,13 @@ def take_how(options: dict[str, Any]) -> How:
     return how
 
 
+def beside(vlm: Any, pipelines: Sequence[Any], how: How) -> None:
+    """Move diffusers pipelines to where a quantised language model is: it went there by itself while it was loaded."""
+    if how.quantization_config is not None and how.device is None and how.device_map is None:
+        for pipeline in filter(None, pipelines):
+            pipeline.to(vlm.device)
+
+
 def check_room(what: str, folders: Mapping[str, Path], how: How, dtype: Any) -> None:
     """See that weights fit into the memory of the device that they go to.
 
@@ -121,7 +128,10 @@ def check_room(what: str, folders: Mapping[str, Path], how: How, dtype: Any) -> 
         if name != "vlm":  # only the language model is quantised
             own |= dict.fromkeys(("int8", "4-bit"), own[precision_name(dtype)])
         sizes.update(own if name != "vlm" or not quantised else dict.fromkeys(own, own[quantised]))
-    check_fits(sizes, how.device or ("cpu" if spread else how.device_map) or "cpu", dtype, what=what)
+    place = how.device or (None if spread else how.device_map)
+    if place is None:
+        place = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    check_fits(sizes, place or "cpu", dtype, what=what)
 
 
 def own_variant(folder: Path, variant: str | None) -> str | None:

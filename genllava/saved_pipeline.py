@@ -9,7 +9,7 @@ from genllava.checkpoints import DOWNLOAD_OPTIONS, INDEX, is_part, read_index, r
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.flat_layout import as_parts
 from genllava.image_decoder import load_diffusion, vision_language_of
-from genllava.part_loading import Loaded, check_room, load_components, load_head, own_variant, take_how
+from genllava.part_loading import Loaded, beside, check_room, load_components, load_head, own_variant, take_how
 from genllava.vision_language.loading import load_model, load_processor
 
 PARTS: Final = ("vlm", "processor", "decoder", "editor", "generation_head")
@@ -68,6 +68,7 @@ def load_saved(folder: Path, options: dict[str, Any]) -> Loaded:
         parts["vlm"], parts["processor"] = carried[0], parts["processor"] or carried[1]
     if missing := [name for name in CARRIED if parts[name] is None]:
         raise CheckpointError(f"{folder} has no {' and no '.join(missing)}: give {missing[0]}=, or save it again")
+    beside(parts["vlm"], (parts["decoder"], parts["editor"]), how)
     return Loaded(parts, settings, how.device, own)
 
 

@@ -173,7 +173,14 @@ def test_files_of_a_variant(layouts: Layouts, tmp_path: Path) -> None:
 def test_how_the_language_model_is_loaded_is_handed_through(layouts: Layouts, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = spied(monkeypatch, "load_model", "quantization_config")
     config = object()
-    pipe = GenLlavaPipeline.assemble(layouts("qwen3_vl"), quantization_config=config, attn_implementation="eager")
+    moved: list[Any] = []
+    monkeypatch.setattr(
+        diffusers.DiffusionPipeline, "to", lambda self, place: moved.append((type(self).__name__, place))
+    )
+    pipe = GenLlavaPipeline.assemble(
+        layouts("qwen3_vl"), layouts("sd15"), quantization_config=config, attn_implementation="eager"
+    )
+    assert moved == [("StableDiffusionPipeline", pipe.vlm.device)], "the decoder goes to where such a model is"
     assert seen["quantization_config"] is config
     assert seen["attn_implementation"] == "eager"
     assert pipe.vlm.config.get_text_config()._attn_implementation == "eager"

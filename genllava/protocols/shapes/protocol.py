@@ -19,9 +19,10 @@ from genllava.protocols.shapes.captions import check_captions
 from genllava.protocols.shapes.compatibility import align_weights, check_parts
 from genllava.protocols.shapes.conversation import Conversation
 from genllava.protocols.shapes.copying import NextRequest
+from genllava.protocols.shapes.latents import Picture
 from genllava.protocols.shapes.options import Settings
 from genllava.protocols.shapes.parts import ShapesParts
-from genllava.protocols.shapes.reading import read, why_unread
+from genllava.protocols.shapes.reading import UNREADABLE, read, why_unread
 from genllava.protocols.shapes.replies import Said, checked_tasks, has_known_words, not_understood, said
 from genllava.protocols.shapes.requests import Request, check_text, given_plans, task_choices
 from genllava.protocols.shapes.stream import TokenStream
@@ -237,17 +238,10 @@ class ShapesProtocol(ShapesParts, Protocol):
         seeds = resolve_seeds(seed, len(requests))
         given = given_plans(plan, requests)
         sources = [request.pictures[0] for request in requests] if task == I2I else None
-        if given is not None and settings.bridge == "caption":  # the language model has no part in this
-            plans = [segments.parse_plan(task, text, [1]) for text in given]
-            if self.tokenizer is not None:
-                check_captions(self.tokenizer, [plan.text for plan in plans])
-            shown = {row: source.caption for row, source in enumerate(sources or []) if source.caption}
-            unedited = segments.unedited(None, shown, plans)
-            return painting.paint(self, plans, None, sources, seeds, settings, unedited)
-
+        if given is not None and settings.bridge == "caption":
+            return self._draw_plans(task, given, sources, seeds, settings)
         clock = Stopwatch()
         stream = self._open(requests)
-        chosen = [{task: 1.0}] * len(requests)
         seen = [""] * len(requests)
         if given is None or sources is not None:
             seen = self._look(stream, requests, settings.cancel)
@@ -255,6 +249,8 @@ class ShapesProtocol(ShapesParts, Protocol):
             stream.append_all([self.language.id(SEEN)])  # there is nothing to see, and nothing to choose
         if given is None:
             chosen = self._choose(stream, requests, seen, [(task, I2T)] * len(requests))
+        else:
+            chosen = [{I2T: 1.0} if why_unread(noted) else {task: 1.0} for noted in seen]
         drawn = [row for row, tasks in enumerate(chosen) if next(iter(tasks)) == task]
         spoken = [row for row in range(len(requests)) if row not in drawn]
         results: dict[int, Drawing] = {}
@@ -289,3 +285,31 @@ class ShapesProtocol(ShapesParts, Protocol):
             replace(results[row], seen=seen[row], task_probabilities=chosen[row], timings=clock.timings)
             for row in range(len(requests))
         ]
+
+    def _draw_plans(
+        self,
+        task: str,
+        given: Sequence[str],
+        sources: Sequence[Picture] | None,
+        seeds: Sequence[int],
+        settings: Settings,
+    ) -> list[Drawing]:
+        """Draw plans that are given, in which the language model has no part; it only has to know what is edited."""
+        plans = [segments.parse_plan(task, text, [1]) for text in given]
+        if self.tokenizer is not None:
+            check_captions(self.tokenizer, [plan.text for plan in plans])
+        unread = [""] * len(plans)
+        if sources is not None and self.checks_itself and not all(source.own for source in sources):
+            described = [Request(layout.DESCRIBE, [source]) for source in sources]
+            unread = [why_unread(noted) for noted in self._look(self._open(described), described, settings.cancel)]
+        results = {
+            row: Drawing(None, UNREADABLE, None, seeds[row], unsure=why) for row, why in enumerate(unread) if why
+        }
+        drawn = [row for row in range(len(plans)) if row not in results]
+        if drawn:
+            plans, picked = [plans[row] for row in drawn], [seeds[row] for row in drawn]
+            edited = None if sources is None else [sources[row] for row in drawn]
+            shown = {row: source.caption for row, source in enumerate(edited or []) if source.caption}
+            unedited = segments.unedited(None, shown, plans)
+            results |= zip(drawn, painting.paint(self, plans, None, edited, picked, settings, unedited), strict=True)
+        return [results[row] for row in range(len(given))]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from genllava.errors import InvalidRequest
 from genllava.pipeline_genllava import GenLlavaPipeline
 from genllava.pipeline_output import Drawing, Understanding
 from genllava.protocols.shapes import layout, replies
@@ -104,11 +105,18 @@ def test_the_picture_that_is_asked_about_counts(shipped: GenLlavaPipeline) -> No
 
 
 def test_a_plan_that_is_given_does_not_get_around_it(shipped: GenLlavaPipeline) -> None:
+    plan = "at the center a small green circle, on white"
     chat = shipped.conversation()
     chat.add_user("make the circle green", [noise()])
-    with pytest.raises(Exception, match="does not look like a drawing"):
-        chat.draw(I2I, plan="at the center a small green circle, on white", seed=0)
+    with pytest.raises(InvalidRequest, match="does not look like a drawing"):
+        chat.draw(I2I, plan=plan, seed=0)
     assert len(chat.pictures) == 1
+    for bridge in ("caption", "head"):
+        declined, drawing = shipped.edit(
+            [page(), render(SCENE)], ["change it"] * 2, plan=[plan] * 2, seed=0, bridge=bridge
+        )
+        assert (declined.image, declined.text) == (None, UNREADABLE)
+        assert drawing.image is not None
 
 
 def test_it_is_told_before_anything_else_is(shipped: GenLlavaPipeline) -> None:
