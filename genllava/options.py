@@ -6,7 +6,7 @@ import operator
 import random
 from collections.abc import Callable, Sequence
 from numbers import Integral
-from typing import Any, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 from genllava.errors import InvalidRequest
 
@@ -18,6 +18,9 @@ CancelCheck = Callable[[], bool]
 """Asked before every token and every denoising step; when it returns true, `Cancelled` is raised."""
 StepCallback = Callable[[Any, int, Any, dict[str, Any]], Any]
 """diffusers' own: called with (pipeline, step from 0, timestep, {"latents": ...}) when a denoising step has ended."""
+
+DESCRIBE: Final = "Describe the picture."
+"""What a message asks that has pictures and no words."""
 
 
 class DrawingOptions(TypedDict, total=False):

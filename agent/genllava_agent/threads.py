@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genllava.errors import InvalidRequest
+from genllava.options import DESCRIBE
 from genllava.requests import listed
 from genllava_agent import events
 from genllava_agent.background import in_background, stream_in_background
@@ -370,7 +371,7 @@ class Thread:
         from genllava_agent.running import stored_settings
 
         settings = self.agent.settings_with(options)
-        check_request(text)
+        text = check_request(text or DESCRIBE if images else text)
         check_count(images)
         self._refuse_pending(head)
         history = self._history(store, head.turn)

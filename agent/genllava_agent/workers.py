@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genllava.errors import InvalidRequest
-from genllava.protocols.shapes.layout import DESCRIBE
+from genllava.options import DESCRIBE
 from genllava_agent.asked_back import completed, is_understood
 from genllava_agent.errors import UnknownImage
 from genllava_agent.records import ImageRecord, Request, image_number
@@ -202,7 +202,8 @@ class VerbWorker:
         pipeline = session.engine.pipeline
         if not has_stream(pipeline):
             return None
-        return pipeline.conversation().describe(drawing, session.interrupted)
+        caption: str = pipeline.conversation().describe(drawing, session.interrupted)
+        return caption
 
     def likelihood(
         self, session: Session, state: AgentState, action: Action, drawing: Drawing, caption: str
@@ -213,7 +214,8 @@ class VerbWorker:
         source = self._source(session, state, action) if action.kind == "edit" else None
         conversation = pipeline.conversation()
         conversation.add_user(action.instruction, source, session.interrupted)
-        return conversation.likelihood(TASK_TOKENS[action.kind], words, None if source is None else 1)
+        found: float = conversation.likelihood(TASK_TOKENS[action.kind], words, None if source is None else 1)
+        return found
 
     def left(self, session: Session, state: AgentState) -> str:
         return ""

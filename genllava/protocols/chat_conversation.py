@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, Unpack
 from PIL import Image
 
 from genllava.errors import InvalidRequest, ModelReplyError
-from genllava.options import CancelCheck, DrawingOptions, Seed
+from genllava.options import DESCRIBE, CancelCheck, DrawingOptions, Seed
 from genllava.pipeline_output import Drawing, Result, Understanding
 from genllava.protocols.parts import Message, Parts, named_blocks
 from genllava.protocols.verbs import EDIT, RESULTS, ToolSpec, check_call, image_name, image_number, verb_tools
@@ -116,7 +116,8 @@ class ChatConversation:
             self._protocol.turn_options(options, edits=edits)
         before = self.mark()
         try:
-            self._add_user(check_text(text), [as_image(source) for source in listed(images)])
+            shown = [as_image(source) for source in listed(images)]
+            self._add_user(check_text(text or DESCRIBE if shown else text), shown)
             return self._run(seed, max_steps, options, {"on_text": on_text, **(sampling or {})})
         except BaseException:
             self.rollback(before)

@@ -14,6 +14,7 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMes
 
 from genllava.errors import ImageRejected, InvalidRequest
 from genllava.images import decode_base64, load_image
+from genllava.options import DESCRIBE
 from genllava.protocols.shapes import layout
 from genllava.protocols.shapes.tokens import EOS
 from genllava_agent.history import History
@@ -94,7 +95,8 @@ def open_messages(
     check_count(now.shown)
     images = _admitted(artifacts, now.shown, len(records), len(history) + 1)
     names = tuple(record.id for record in images)
-    request = Request(text=check_request(_text(now)), images=names, task=settings.task)
+    text = check_request(_text(now) or DESCRIBE if now.shown else _text(now))
+    request = Request(text=text, images=names, task=settings.task)
     session = Session(key, engine, artifacts, History(history), settings, seed, cancel, inline=True)
     focus = next((record.id for record in reversed([*records, *images])), None)
     return session, Received(request, {record.id: record for record in images}, focus)

@@ -32,6 +32,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
+from genllava.options import DESCRIBE as DESCRIBE
 from genllava.protocols.shapes.sentences import plain_sentences
 from genllava.protocols.shapes.tokens import (
     EOI,
@@ -48,9 +49,6 @@ from genllava.protocols.shapes.tokens import (
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-DESCRIBE: Final = "Describe the picture."
-"""What the model is asked where only its captions are wanted."""
 
 ORDINALS: Final = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _NAMED: Final = re.compile(r"\b(?:image|picture|drawing)[ _]?(?:number |#)?(\d+)\b", re.IGNORECASE)
