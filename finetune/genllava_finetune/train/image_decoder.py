@@ -218,7 +218,8 @@ class ImageDecoder(Part):
         ids = tokenize_plans(self.tokenizer, [any_plan(rng, t) for _, t in pairs])
         place = module.unet.device
         drawn = sample_latents(module, to_pixels(sources).to(place), edited.to(place), ids.to(place), steps=8)
-        return contact_sheet([np.stack(sources), np.stack(targets), to_uint8(module.vae.decode(drawn, return_dict=False)[0])])
+        made = module.vae.decode(drawn, return_dict=False)[0]
+        return contact_sheet([np.stack(sources), np.stack(targets), to_uint8(made)])
 
 
 @torch.no_grad()
