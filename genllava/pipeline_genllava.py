@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any, Unpack, overload
 
 import torch
@@ -325,6 +326,8 @@ class GenLlavaPipeline(DiffusionPipeline):
         """
         if not options.pop("safe_serialization", True):
             raise InvalidRequest("weights are saved as safetensors only")
+        if Path(save_directory).is_file():
+            raise InvalidRequest(f"{save_directory} is a file: give a folder to save to")
         self.protocol.before_saving()
         carried = None if self.decoder is None else vision_language_of(self.decoder)
         parts = {name: getattr(self, name) for name in saved_pipeline.CARRIED}

@@ -57,7 +57,9 @@ def pair_requests(images: Any, text: str | Sequence[str]) -> list[Request]:
         raise InvalidRequest(f"a request is text, or a list of texts, not {type(text).__name__}")
     else:
         texts, shown = list(text), [None] * len(text) if images is None else images
-    if not texts or not isinstance(shown, (list, tuple)) or len(shown) != len(texts):
+    if not texts:
+        raise InvalidRequest("the list of requests is empty")
+    if not isinstance(shown, (list, tuple)) or len(shown) != len(texts):
         raise InvalidRequest("a list of requests needs a list of as many pictures")
     return [Request(check_text(words), tuple(listed(sources))) for words, sources in zip(texts, shown, strict=True)]
 

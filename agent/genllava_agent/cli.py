@@ -33,7 +33,7 @@ from genllava_agent.cli_options import (
     Width,
 )
 from genllava_agent.command_steps import deliver, given, load, print_json, read, say
-from genllava_agent.reporting import OneLineErrors, stop
+from genllava_agent.reporting import DECLINED, OneLineErrors, stop
 
 if TYPE_CHECKING:
     from genllava import Drawing, Understanding
@@ -122,6 +122,8 @@ def understand(
     else:
         typer.echo(result.text)
         say(result.unsure)
+    if result.unsure:
+        raise typer.Exit(DECLINED)
 
 
 @app.command()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
+from numbers import Integral, Real
 from typing import Any, Final
 
 import numpy as np
@@ -31,6 +33,8 @@ _OURS: Final = {
 }
 _EMULATED: Final = ("callback_on_step_end", "callback_on_step_end_tensor_inputs")
 """Options that every pipeline gets, whether its call takes them or not."""
+_COUNTS: Final = ("num_inference_steps", "num_images_per_prompt", "height", "width")
+_SCALES: Final = ("guidance_scale", "image_guidance_scale", "true_cfg_scale", "strength")
 _ENCODERS: Final = ("encode_prompt", "_encode_prompt", "rewire_prompt")
 _OFFLOADED: Final = threading.RLock()
 """Held by a call whose weights move between devices: another one would move them away."""
@@ -50,9 +54,25 @@ def check_options(pipeline: Any, options: Mapping[str, Any]) -> None:
         if option not in parameters and option not in _EMULATED:
             takes = ", ".join(sorted(parameters.keys() - _OURS.keys()))
             raise InvalidRequest(f"{name} takes no {option}; it takes {takes}")
+    _check_values(options)
     others = set(options.get(_EMULATED[1], ())) - {"latents"}
     if others and _EMULATED[1] not in parameters:
         raise InvalidRequest(f"{name} gives callbacks nothing but latents, not {', '.join(sorted(others))}")
+
+
+def _check_values(options: Mapping[str, Any]) -> None:
+    """See that values can be meant: pipelines take some that cannot, and draw noise or another size without a word."""
+    if ("height" in options) != ("width" in options):  # some pipelines then take neither
+        raise InvalidRequest("give height and width together")
+    for name in _COUNTS:
+        if name in options and (not isinstance(options[name], Integral) or options[name] < 1):
+            raise InvalidRequest(f"{name} must be a whole number from 1, not {options[name]!r}")
+    for name in _SCALES:
+        value = options.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+            raise InvalidRequest(f"{name} must be a number, not {value!r}")
+    if not callable(options.get(_EMULATED[0], print)):
+        raise InvalidRequest(f"{_EMULATED[0]} must be a function of (pipeline, step, timestep, callback_kwargs)")
 
 
 def run(
@@ -130,7 +150,10 @@ class _Watch:
         self._pipeline, self._cancel = pipeline, cancel
         native = "callback_on_step_end" in call_parameters(pipeline)
         self.arguments = {k: v for k, v in arguments.items() if native or k not in _EMULATED}
-        self._callback = None if native else arguments.get("callback_on_step_end")
+        callback = arguments.get("callback_on_step_end")
+        self._callback = None if native else callback
+        if native and callback is not None:  # one that returns nothing changes nothing
+            self.arguments["callback_on_step_end"] = lambda *told: callback(*told) or {}
         step = pipeline.scheduler.step
 
         @functools.wraps(step)  # pipelines look at its signature

@@ -38,8 +38,7 @@ class ConversationChecks(ConversationState):
         if next(iter(likely)) == I2I and not all(self.pictures[number - 1].own for number in self._visible()):
             unread = self._why_unread(self._source(), cancel)
             self.seen = unread or self.seen
-        understood = replies.has_known_words(self._language.tokenizer, self._request_ids())
-        return replies.checked_tasks(likely, understood, unread)
+        return replies.checked_tasks(likely, self._understood(), unread)
 
     def _say(self, cancel: CancelCheck | None, on_text: Callable[[str], object] | None) -> Said:
         """Let the model answer, and put into the conversation what is said in its place, if anything is."""
@@ -47,7 +46,7 @@ class ConversationChecks(ConversationState):
         if not self._parts.checks_itself:
             (written,) = segments.write_answers(self._stream, cancel, on_text)
             return Said(written.text)
-        if not replies.has_known_words(tokenizer, self._request_ids()):
+        if not self._understood():
             self._stream.append(0, layout.answer(tokenizer, replies.OUTSIDE))
             said, shown = replies.not_understood(), ""
         else:
@@ -62,6 +61,11 @@ class ConversationChecks(ConversationState):
         if on_text is not None and said.text != shown:
             on_text(said.text)
         return said
+
+    def _understood(self) -> bool:
+        """Whether there are words in the request that the model knows, if there is any."""
+        ids = self._request_ids()
+        return not ids or replies.has_known_words(self._language.tokenizer, ids)
 
     def _unread(self, cancel: CancelCheck | None) -> str:
         """Why the picture that is asked about cannot be read, which is the one described last; empty if it can."""
@@ -92,12 +96,12 @@ class ConversationChecks(ConversationState):
 
         The model was taught that as well, and to note things then that are in no picture. Nobody sees these notes.
         """
-        language = self._language
-        start, end = language.id(USER_START), language.id(USER_END)
-        if self.pictures:
+        language, request = self._language, self._request_ids()
+        if self.pictures or not request:
             return None
         stream = TokenStream(language).aside([0])
-        stream.append(0, [language.id(BOS), start, *self._request_ids(), end])
+        stream.append(0, [language.id(token) for token in (BOS, USER_START)])
+        stream.append(0, [*request, language.id(USER_END)])
         segments.look(stream)
         return stream
 

@@ -210,8 +210,10 @@ class ConversationState:
         return [self._features[key] for key in keys]
 
     def _request_ids(self) -> list[int]:
-        """The words of the request that was taken up last, without the pictures that came with it."""
+        """The words of the request that was taken up last, without the pictures that came with it; none if none was."""
         ids, language = self._stream.ids[0], self._language
+        if language.id(USER_END) not in ids:
+            return []
         end = len(ids) - 1 - ids[::-1].index(language.id(USER_END))
         begins = (language.id(USER_START), language.id(IMAGE))
         return ids[next(at for at in range(end, -1, -1) if ids[at] in begins) + 1 : end]

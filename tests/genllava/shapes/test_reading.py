@@ -175,6 +175,12 @@ def test_without_a_picture_none_is_described(shipped: GenLlavaPipeline) -> None:
     assert isinstance(drawing, Drawing)
 
 
+def test_nothing_was_asked_yet(shipped: GenLlavaPipeline) -> None:
+    chat = shipped.conversation()
+    assert chat.next_action([T2I, I2T]).keys() == {T2I, I2T}
+    assert chat.draw(T2I, plan="at the top a small red circle, on white", seed=0).image is not None
+
+
 def test_words_of_another_script(shipped: GenLlavaPipeline) -> None:
     texts = ["画一个红色的圆", "ارسم دائرة حمراء", "こんにちは", "нарисуй красный круг", "😀😀", "1234"]
     for image in (None, render(SCENE)):
