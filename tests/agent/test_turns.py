@@ -213,7 +213,7 @@ def test_two_errors_in_a_row_end_a_turn(pipeline: Any, monkeypatch: pytest.Monke
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("CUDA out of memory")
 
-    monkeypatch.setattr("genllava.painting.denoise", broken)
+    monkeypatch.setattr("genllava.protocols.shapes.painting.denoise", broken)
     reply = agent("draw a red circle")
     assert [step.outcome for step in reply.steps] == ["error", "error"]
     assert "out of memory" in reply.text
