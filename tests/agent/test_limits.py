@@ -361,9 +361,16 @@ def test_reasons_are_words(agent: VisualAgent) -> None:
 
 def test_pictures_wait_for_a_request_that_is_taken(agent: VisualAgent) -> None:
     thread = agent.thread(images=[shown()])
-    with pytest.raises(InvalidRequest):
-        thread("")
+    with pytest.raises(InvalidRequest, match="characters"):
+        thread("x" * 1_000_000)
     assert "red" in thread("what colour is the circle?").text
+
+
+def test_pictures_alone_ask_what_they_show(agent: VisualAgent) -> None:
+    reply = agent("", images=[shown()])
+    assert "red circle" in reply.text
+    with pytest.raises(InvalidRequest, match="empty"):
+        agent("")
 
 
 def test_the_model_can_go_on_where_another_decider_has_begun(pipeline: Any) -> None:
