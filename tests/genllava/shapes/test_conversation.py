@@ -71,8 +71,7 @@ def converse(pipe: GenLlavaPipeline, seed: int, pictures: Pictures, reuse: bool)
             chat.rollback(mark)
         chat.end_turn()
     return chat.ids
-
-
+@pytest.mark.slow
 def test_the_same_tokens_with_and_without_the_cache(
     own_pipe: GenLlavaPipeline, picture: Pictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,8 +108,7 @@ def test_what_was_not_acted_on_is_forgotten_at_the_end(pipe: GenLlavaPipeline) -
     assert len(chat) == length + 1
     chat.end_turn()
     assert len(chat) == length + 1, "it is over already"
-
-
+@pytest.mark.slow
 def test_rows_take_up_requests_as_they_would_alone(pipe: GenLlavaPipeline) -> None:
     """Random weights choose where they begin and end; a row that is one request stays as it is."""
     rng, language = random.Random(3), pipe.protocol.language
