@@ -7,13 +7,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
-from diffusers import DiffusionPipeline
-
 from genllava import checkpoints
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.generation_head import GenerationHead
 from genllava.image_decoder import load_diffusion, vision_language_of
-from genllava.part_loading import How, Loaded, beside, check_room, load_head, own_variant, take_how
+from genllava.image_decoder.loading import pipeline_folder
+from genllava.part_loading import Loaded, beside, check_room, load_head, own_variant, take_how
 from genllava.vision_language.loading import load_model, load_processor
 
 Source = str | PathLike[str]
@@ -60,15 +59,15 @@ def load_parts(
     hub: dict[str, Any] = {name: options.pop(name) for name in checkpoints.DOWNLOAD_OPTIONS if name in options}
     own: dict[str, Any] = {name: options.pop(name) for name in _OF_THE_MODEL if name in options}
     dtype = how.dtype(protocol)
-    whole = checkpoints.is_pipeline(vlm, hub)
+    whole = checkpoints.find_index(vlm, hub) is not None
     sources = {"vlm": vlm, "decoder": decoder, "editor": editor}
-    folders = {
-        name: _pipeline_folder(name, source, how, hub)
-        if name != "vlm" or whole
-        else checkpoints.resolve(vlm, hub, model=True)
-        for name, source in sources.items()
-        if source is not None
-    }
+    folders = dict[str, Path]()
+    for name, source in sources.items():
+        if name == "vlm" and not whole:
+            folders[name] = checkpoints.resolve(vlm, hub, model=True)
+        elif source is not None:
+            with checkpoints.reading(f"{name} {source}"):
+                folders[name] = pipeline_folder(name, source, how.variant, hub)
     check_room(" with ".join(str(source) for source in sources.values() if source), folders, how, dtype)
     place = {"torch_dtype": dtype, "device_map": how.pipeline_map, "variant": how.variant}
     draws, edits = (
@@ -100,14 +99,6 @@ def load_parts(
         "drawing_options": _drawing_options(options, draws, edits),
     }
     return Loaded(parts, settings, how.device)
-
-
-def _pipeline_folder(part: str, source: Source, how: How, hub: dict[str, Any]) -> Path:
-    """Where a diffusers pipeline is, downloaded if it is a hub id: what diffusers reads of it, and its card."""
-    if Path(source).is_dir() or len(Path(source).parts) != 2:
-        return Path(source)
-    with checkpoints.reading(f"{part} {source}"):
-        return Path(DiffusionPipeline.download(str(source), use_safetensors=True, variant=how.variant, **hub))
 
 
 def _from_pipeline(pipeline: Any, source: Source) -> tuple[Any, Any]:

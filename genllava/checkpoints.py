@@ -34,23 +34,23 @@ def refuse_remote_code(options: dict[str, Any]) -> None:
         raise InvalidRequest("code that comes with a checkpoint is not run: leave out trust_remote_code")
 
 
-def is_pipeline(source: str | PathLike[str], options: Mapping[str, Any]) -> bool:
-    """Whether a folder or hub id holds a pipeline, and not a model by itself.
+def find_index(source: str | PathLike[str], options: Mapping[str, Any]) -> Path | None:
+    """The index of the pipeline that a folder or hub id holds; None for a model by itself, or none at all.
 
     Args:
         options: keyword arguments, of which those of downloads are used.
     """
     if Path(source).is_dir() or len(Path(source).parts) != 2:
-        return (Path(source) / INDEX).is_file()
+        path = Path(source) / INDEX
+        return path if path.is_file() else None
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
     known = {name: options[name] for name in DOWNLOAD_OPTIONS if name in options}
     try:
-        hf_hub_download(str(source), INDEX, **known)
+        return Path(hf_hub_download(str(source), INDEX, **known))
     except (EntryNotFoundError, OSError, ValueError):  # it has none; whatever else is wrong, its loader says
-        return False
-    return True
+        return None
 
 
 def resolve(path: str | PathLike[str] | None, options: Mapping[str, Any], *, model: bool = False) -> Path:

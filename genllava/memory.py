@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from os import PathLike
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from genllava.errors import NotEnoughMemory
-from genllava.model_info import PRECISIONS, is_here, model_info
 
 if TYPE_CHECKING:
     import torch
@@ -66,29 +64,6 @@ def check_fits(
         f"{what} needs {gigabytes(needed)} {stated} for the weights alone, and {kind} ({place}) has {gigabytes(free)} "
         f"free: {'; '.join([*remedies, 'or take a smaller model'])}"
     )
-
-
-def check_models_fit(
-    sources: Sequence[str | PathLike[str] | None],
-    device: str | torch.device,
-    torch_dtype: str | torch.dtype | None = "auto",
-    *,
-    variant: str | None = None,
-) -> None:
-    """`check_fits` for saved models that are loaded together, of which only configs and heads of files are read.
-
-    Those that are not on this machine yet count nothing: their size is known when they have been downloaded.
-
-    Args:
-        sources: folders or hub ids; None is the model that ships.
-
-    Raises:
-        NotEnoughMemory: they do not fit.
-        CheckpointError: one is incomplete or damaged.
-    """
-    infos = [model_info(source, variant=variant) for source in sources if is_here(source)]
-    sizes = {name: sum(info.bytes[name] for info in infos) for name in ("auto", *PRECISIONS)}
-    check_fits(sizes, device, torch_dtype, what=" with ".join(info.source for info in infos))
 
 
 def free_memory(device: torch.device) -> int | None:

@@ -114,15 +114,6 @@ def model_info(source: str | PathLike[str] | None = None, *, variant: str | None
     return ModelInfo("the shipped model" if source is None else str(source), folder, tuple(parts))
 
 
-def is_here(source: str | PathLike[str] | None) -> bool:
-    """Whether `model_info` finds a model on this machine; else it would have to be downloaded, or there is none."""
-    try:
-        _folder(source)
-    except CheckpointError:
-        return False
-    return True
-
-
 def stated_licence(folder: Path) -> str | None:
     """The licence that the model card in `folder` states: an identifier, or a name with where to read it."""
     head = _card_head(folder)

@@ -11,19 +11,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import safe_open
 
 from genllava.checkpoints import check_files, is_part, reading
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.generation_head import GenerationHead
 from genllava.memory import check_fits, precision_name
 from genllava.model_info import model_info
-from genllava.weights import check_weights, weight_files
+from genllava.weights import check_weights, saved_dtype, weight_files
 
 _MOVED: Final = {"genllava.autoencoder_patch": "genllava.protocols.shapes.autoencoder_patch"}
 """Modules of version 0.1 whose classes checkpoints name."""
 _DTYPES: Final = ("float32", "bfloat16", "float16")
-_SAVED: Final = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 
 
 @dataclass(slots=True)
@@ -148,7 +146,7 @@ def load_head(folder: Path, dtype: Any, variant: str | None) -> GenerationHead:
     check_files(folder, f"generation_head {folder}")
     variant = own_variant(folder, variant)
     with reading(f"generation_head {folder}"):
-        asked = _saved_dtype(folder, variant) if dtype == "auto" else dtype
+        asked = saved_dtype(weight_files(folder, variant)) if dtype == "auto" else dtype
         head: GenerationHead = GenerationHead.from_pretrained(
             folder, torch_dtype=asked, use_safetensors=True, variant=variant
         )
@@ -180,20 +178,10 @@ def _load(folder: Path, entry: Any, dtype: Any) -> Any:
         made = getattr(import_module(_MOVED.get(library, library)), class_name)
         if not issubclass(made, torch.nn.Module):
             return made.from_pretrained(folder)
-        asked = _saved_dtype(folder) if dtype == "auto" else dtype
+        asked = saved_dtype(weight_files(folder, None)) if dtype == "auto" else dtype
         part = made.from_pretrained(folder, use_safetensors=True, torch_dtype=asked)
     check_weights(folder.name, part, folder)
     return part.eval()
-
-
-def _saved_dtype(folder: Path, variant: str | None = None) -> torch.dtype:
-    """The precision of a part's weights, from the header of one of its files."""
-    for path in weight_files(folder, variant):
-        with safe_open(path, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118  (not a mapping)
-                if (found := tensors.get_slice(name).get_dtype()) in _SAVED:
-                    return _SAVED[found]
-    return torch.float32
 
 
 def offload(vlm: Any, nested: Sequence[Any], gpu_id: int | None = None, device: Any = None) -> None:

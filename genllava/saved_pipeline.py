@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from genllava.checkpoints import DOWNLOAD_OPTIONS, INDEX, is_part, read_index, reading
+from genllava.checkpoints import DOWNLOAD_OPTIONS, INDEX, SHIPPED, is_part, read_index, reading
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.flat_layout import as_parts
 from genllava.image_decoder import load_diffusion, vision_language_of
@@ -28,9 +28,9 @@ def load_saved(folder: Path, options: dict[str, Any]) -> Loaded:
         CheckpointError, InvalidRequest, NotEnoughMemory.
     """
     index = read_index(folder)
-    own = tuple(options)
+    own, what = tuple(options), "the shipped model" if folder == SHIPPED else str(folder)
     if "llava" in index:
-        check_room(str(folder), {"model": folder}, take_how(dict(options)), "auto")
+        check_room(what, {"model": folder}, take_how(dict(options)), "auto")
         index, options = as_parts(folder, index, options)
     how = take_how(options)
     given: dict[str, Any] = {name: options.pop(name) for name in PARTS if name in options}
@@ -46,7 +46,7 @@ def load_saved(folder: Path, options: dict[str, Any]) -> Loaded:
         )
     dtype = how.dtype(settings.get("protocol"))
     read = [name for name in PARTS if name not in given and is_part(index.get(name))]
-    check_room(str(folder), {name: folder / name for name in read if name != "processor"}, how, dtype)
+    check_room(what, {part: folder / part for part in read if part != "processor"}, how, dtype)
     place: dict[str, Any] = {"torch_dtype": dtype, "device_map": how.pipeline_map, "variant": how.variant}
     parts = dict.fromkeys(PARTS) | given
     for name in read:

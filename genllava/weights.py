@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from transformers.utils import logging as transformers_logging
 from genllava.errors import CheckpointError
 
 _LOGGERS: Final = ("transformers.modeling_utils", "diffusers.models.modeling_utils", "diffusers.configuration_utils")
+_DTYPES: Final = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
 _Found = tuple[Collection[str], Collection[tuple[str, Any, Any]]]
 """Names that are missing; names, saved shapes and wanted shapes of those that differ."""
 _REMEDY: Final = "download or save it again, or give a part of your own by keyword"
@@ -59,6 +60,16 @@ def weight_files(folder: Path, variant: str | None) -> list[Path]:
     """The safetensors files of a variant, or those of none: `model.safetensors`, `model.fp16-00001-of-00002...`."""
     files = sorted(folder.glob("*.safetensors"))
     return [file for file in files if file.stem.partition(".")[2].split("-")[0] == (variant or "")]
+
+
+def saved_dtype(files: Iterable[Path]) -> torch.dtype:
+    """The precision of weights, from the header of the first file that has floating point numbers; else float32."""
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118  (not a mapping)
+                if dtype := _DTYPES.get(tensors.get_slice(name).get_dtype()):
+                    return dtype
+    return torch.float32
 
 
 def _look_at_diffusers(kind: Any, folder: Path, variant: str | None) -> _Found:

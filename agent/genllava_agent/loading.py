@@ -7,9 +7,9 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genllava.checkpoints import find_index
 from genllava.errors import CheckpointError, GenLlavaError, InvalidRequest
 
 if TYPE_CHECKING:
@@ -66,10 +66,7 @@ def _load(
     model: str | None, place: str, decoder: str | None, editor: str | None, dtype: str | None
 ) -> GenLlavaPipeline:
     from genllava import GenLlavaPipeline
-    from genllava.memory import check_models_fit
 
-    parts = [part for part in (decoder, editor) if part is not None]
-    check_models_fit([model, *parts], place, "float32" if model is None and dtype is None else dtype or "auto")
     if model is None or _is_saved_pipeline(model):
         if decoder is not None or editor is not None:
             raise InvalidRequest(
@@ -82,16 +79,10 @@ def _load(
 
 def _is_saved_pipeline(model: str) -> bool:
     """Whether a folder or hub id holds a `GenLlavaPipeline`, and not a model of another kind."""
-    index = Path(model) / "model_index.json"
-    if not Path(model).is_dir():
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError
-
-        try:
-            index = Path(hf_hub_download(model, index.name))
-        except EntryNotFoundError:  # a vision-language model has none; what cannot be reached fails when it is loaded
-            return False
-    return index.is_file() and json.loads(index.read_text(encoding="utf-8")).get("_class_name") == "GenLlavaPipeline"
+    index = find_index(model, {})
+    if index is None:
+        return False
+    return bool(json.loads(index.read_text(encoding="utf-8")).get("_class_name") == "GenLlavaPipeline")
 
 
 @contextmanager

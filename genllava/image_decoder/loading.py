@@ -11,16 +11,14 @@ from typing import Any, Final
 import diffusers
 import torch
 from diffusers.pipelines import pipeline_utils
-from safetensors import safe_open
 from transformers import ProcessorMixin
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from genllava.checkpoints import DOWNLOAD_OPTIONS, INDEX, PICKLES, is_part, reading, refuse_remote_code
 from genllava.errors import CheckpointError
 from genllava.image_decoder.siblings import check_pipeline
-from genllava.weights import check_weights, weight_files
+from genllava.weights import check_weights, saved_dtype, weight_files
 
-_DTYPES: Final = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
 _DTYPE: Final = "dtype" if hasattr(pipeline_utils, "_resolve_dtype") else "torch_dtype"
 """What this diffusers calls the precision; newer ones warn of the old name."""
 
@@ -53,7 +51,7 @@ def load_diffusion(
     """
     refuse_remote_code(hub)
     with reading(f"{part} {source}"):
-        folder = _folder(source, variant, {k: hub.pop(k) for k in DOWNLOAD_OPTIONS if k in hub})
+        folder = pipeline_folder(part, source, variant, {k: hub.pop(k) for k in DOWNLOAD_OPTIONS if k in hub})
         index = _index(part, folder)
         for name, entry in index.items():
             if is_part(entry) and name not in hub and name != "safety_checker":
@@ -85,11 +83,16 @@ def vision_language_of(pipeline: Any) -> tuple[Any, Any] | None:
     return None if model is None or processor is None else (model, processor)
 
 
-def _folder(source: str | PathLike[str], variant: str | None, options: dict[str, Any]) -> Path:
+def pipeline_folder(part: str, source: str | PathLike[str], variant: str | None, options: dict[str, Any]) -> Path:
+    """Where a diffusers pipeline is, downloaded if it is a hub id: what diffusers reads of it, and its card.
+
+    Raises:
+        CheckpointError: it is neither a folder nor a hub id.
+    """
     if Path(source).is_dir():
         return Path(source)
     if Path(source).is_absolute() or len(Path(source).parts) != 2:
-        raise CheckpointError(f"there is no folder {source}, and it is no model id of the form owner/name")
+        raise CheckpointError(f"{part}: there is no folder {source}, and it is no model id of the form owner/name")
     return Path(diffusers.DiffusionPipeline.download(str(source), use_safetensors=True, variant=variant, **options))
 
 
@@ -121,10 +124,4 @@ def _check_component(part: str, folder: Path, library: str, kind: str, *, varian
 def _saved_dtype(folder: Path, variant: str | None) -> torch.dtype:
     """The precision of the denoiser's weights, from the header of one of its files."""
     folders = [folder / name for name in ("unet", "transformer")]
-    files = [file for each in folders for file in weight_files(each, variant) or weight_files(each, None)]
-    for file in files:
-        with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 -- not a mapping
-                if dtype := _DTYPES.get(tensors.get_slice(name).get_dtype()):
-                    return dtype
-    return torch.float32
+    return saved_dtype(file for each in folders for file in weight_files(each, variant) or weight_files(each, None))

@@ -12,10 +12,10 @@ from typing import Any, Final
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
+from genllava.checkpoints import PICKLES
 from genllava.errors import CheckpointError
 
 _HUB: Final = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
-_PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 @contextmanager
@@ -59,7 +59,8 @@ def load_model(source: str | PathLike[str], **options: Any) -> Any:
             "AutoModelForImageTextToText knows"
         )
     folder = Path(source)
-    if folder.is_dir() and not list(folder.rglob("*.safetensors")) and any(list(folder.glob(p)) for p in _PICKLES):
+    pickled = folder.is_dir() and any(file.suffix in PICKLES for file in folder.glob("*"))
+    if pickled and not list(folder.rglob("*.safetensors")):
         raise CheckpointError(f"{source} has its weights only as pickles, which are not read: convert to safetensors")
     with _reading(source, "weights"):
         options |= {"use_safetensors": True, "trust_remote_code": False}

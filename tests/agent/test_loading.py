@@ -35,8 +35,8 @@ def test_the_shipped_model() -> None:
 
 def test_what_does_not_fit_is_refused_before_it_is_loaded(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_memory", lambda device: 1_000_000)
-    monkeypatch.setattr(GenLlavaPipeline, "from_pretrained", None)
-    monkeypatch.setattr(GenLlavaPipeline, "assemble", None)
+    for loads in ("saved_pipeline.load_model", "assembly.load_model", "assembly.load_diffusion"):
+        monkeypatch.setattr(f"genllava.{loads}", None)  # nothing is loaded
     with pytest.raises(NotEnoughMemory, match=r"the shipped model needs 105 MB in float32 .* 1\.0 MB free"):
         load(None)
     with pytest.raises(NotEnoughMemory, match=r"reader with .*painter needs .* in float32"):

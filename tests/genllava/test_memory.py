@@ -11,8 +11,10 @@ import torch
 from transformers import LlamaConfig
 
 from genllava import memory
+from genllava.checkpoints import SHIPPED
 from genllava.errors import GenLlavaError, NotEnoughMemory
-from genllava.memory import check_fits, check_models_fit, free_memory, precision_name
+from genllava.memory import check_fits, free_memory, precision_name
+from genllava.part_loading import How, check_room
 
 SIZES = {
     "auto": 14_000_000_000,
@@ -87,11 +89,11 @@ def test_models_that_are_loaded_together(monkeypatch: pytest.MonkeyPatch, tmp_pa
     config.architectures = ["LlamaForCausalLM"]
     config.save_pretrained(tmp_path)  # 9 million parameters
     machine(monkeypatch, 130_000_000)
-    check_models_fit([None], "cpu", "float32")
-    check_models_fit([None, "not/here"], "cpu", "float32")
-    check_models_fit([None, tmp_path], "cpu", "bfloat16")
-    with pytest.raises(NotEnoughMemory, match=r"the shipped model with .* needs 141 MB in float32 .* has 130 MB free"):
-        check_models_fit([None, tmp_path], "cpu", None)
+    both = {"vlm": SHIPPED, "decoder": tmp_path}
+    check_room("the shipped model", {"vlm": SHIPPED}, How(device="cpu"), torch.float32)
+    check_room("both", both, How(device="cpu"), torch.bfloat16)
+    with pytest.raises(NotEnoughMemory, match=r"both needs 141 MB in float32 .* has 130 MB free"):
+        check_room("both", both, How(device="cpu"), torch.float32)
 
 
 def test_here_and_now() -> None:
