@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from genllava_agent import errors, events
     from genllava_agent.agent import VisualAgent
+    from genllava_agent.create import create_genllava_agent
     from genllava_agent.errors import AgentError
     from genllava_agent.records import ImageRecord, Question, Step, Turn
     from genllava_agent.reply import Reply
@@ -27,6 +28,7 @@ __all__ = [
     "Thread",
     "Turn",
     "VisualAgent",
+    "create_genllava_agent",
     "errors",
     "events",
 ]
@@ -41,6 +43,7 @@ _HOMES: Final = {
     "Thread": "threads",
     "Turn": "records",
     "VisualAgent": "agent",
+    "create_genllava_agent": "create",
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from genllava.errors import InvalidRequest
 from genllava_agent.errors import ThreadNotFound
@@ -15,15 +15,18 @@ from genllava_agent.errors import ThreadNotFound
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.tools import BaseTool
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.graph.state import CompiledStateGraph
 
     from genllava import GenLlavaPipeline
-    from genllava_agent.deciders import Decider
+    from genllava_agent.deciders.base import Decider
     from genllava_agent.engine import Engine
     from genllava_agent.events import Event
+    from genllava_agent.nodes.base import AgentParts
     from genllava_agent.reply import Reply
     from genllava_agent.running import Runner
     from genllava_agent.settings import TurnSettings
-    from genllava_agent.stores.base import Store
+    from genllava_agent.stores.base import Artifacts, Store
     from genllava_agent.stores.waiting import Waiting
     from genllava_agent.threads import Thread
 
@@ -43,15 +46,16 @@ class VisualAgent:
             ships with the package.
         device: where to put it; a GPU if there is one.
         store: where threads are kept: a folder, `:memory:`, `postgresql://...`, or None for this user's data folder.
-        tools: LangChain tools that the `decider` may call, or a model that is assembled; the one that ships calls none.
-        decider: who chooses what is done: None is the model itself; a LangChain chat model with tool calling plans in
-            its place.
+        checkpointer: any LangGraph saver, to keep conversations in that one; pictures and locks stay in the store.
+        tools: LangChain tools, or functions, that may be called; see `create_genllava_agent`.
+        decider: who decides what is done: None is the model itself; a LangChain chat model with tool calling decides
+            in its place.
         busy: what happens to a request while another turn of its thread is running: it is put in the `queue`, or is
             an `error` (`ThreadBusy`).
         **options: of every turn, see `TurnSettings`: approve, verify, margin, limits, previews, seed, ...
 
     Raises:
-        InvalidRequest: an option that does not exist, or tools and nobody who would call them.
+        InvalidRequest: an option that does not exist, or something that is no tool.
     """
 
     def __init__(
@@ -60,35 +64,32 @@ class VisualAgent:
         *,
         device: str | None = None,
         store: str | Path | Store | None = None,
-        tools: Sequence[BaseTool] = (),
+        checkpointer: BaseCheckpointSaver[Any] | None = None,
+        tools: Sequence[BaseTool | Callable[..., Any]] = (),
         decider: Decider | BaseChatModel | None = None,
         busy: Literal["queue", "error"] = "queue",
         **options: Any,
     ) -> None:
-        from genllava_agent.records import Verb
+        from genllava_agent.create import as_tools, check_approvals, check_checkpointer, check_decider
         from genllava_agent.settings import checked
 
         if busy not in ("queue", "error"):
             raise InvalidRequest(f"busy={busy!r} cannot be: queue or error")
         settings = checked(options)
-        self._model, self._device, self._store = model, device, store
-        for tool in tools:
-            if not (hasattr(tool, "name") and hasattr(tool, "invoke")):
-                raise InvalidRequest(f"{tool!r} is no tool: make it one with langchain_core.tools.tool")
-        names = [tool.name for tool in tools]
-        if taken := next((name for name in names if name in get_args(Verb) or names.count(name) > 1), None):
-            verbs = ", ".join(get_args(Verb))
-            raise InvalidRequest(f"a tool cannot be called {taken!r}, as another one is ({verbs} are taken): rename it")
-        if tools and decider is None and not isinstance(model, (str, Path)):  # those are asked when they are loaded
-            from genllava_agent.workers import check_tools
-
-            check_tools(model)
-        self._tools, self._decider = tools, decider
-        self.settings: TurnSettings = self._of_tools_that_exist(settings)
+        if checkpointer is not None:
+            check_checkpointer(checkpointer)
+        self._model, self._device, self._store, self._checkpointer = model, device, store, checkpointer
+        self.tools = as_tools(tools)
+        check_decider(decider)
+        self._decider = decider
+        self.settings: TurnSettings = check_approvals(settings, self.tools)
         self._busy = busy
+        self._begin()
+
+    def _begin(self) -> None:
         self._making = threading.RLock()  # whatever is made when it is first needed is made once
         self._opened: Store | None = None
-        self._engine: Engine | None = None
+        self._parts: AgentParts | None = None
         self._runner: Runner | None = None
 
     # --- asking ---
@@ -171,14 +172,12 @@ class VisualAgent:
     # --- for other people's programs ---
 
     @cached_property
-    def graph(self) -> Any:
-        """The compiled LangGraph graph, messages in and messages out, for use inside of other graphs.
-
-        Pictures are base64 blocks; threads are those of the graph it runs in, if it has a checkpointer.
-        """
+    def graph(self) -> CompiledStateGraph[Any, TurnSettings, Any, Any]:
+        """The compiled LangGraph graph, messages in and messages out, for use inside of other graphs: see
+        `create_genllava_agent`. It has no checkpointer of its own, and takes that of the graph it runs in."""
         from genllava_agent.graph import build_graph
 
-        return build_graph(self.engine, settings=self.settings)
+        return build_graph(self.parts)
 
     def chat_model(self, **options: Any) -> BaseChatModel:
         """The agent as a LangChain chat model, with pictures in and out as content blocks."""
@@ -202,19 +201,25 @@ class VisualAgent:
 
         with self._making:
             if self._opened is None:
-                self._opened = open_store(self._store)
+                self._opened = open_store(self._store, self._checkpointer)
             return self._opened
+
+    @property
+    def parts(self) -> AgentParts:
+        """What the nodes of its graph share."""
+        from genllava_agent.create import agent_parts
+
+        with self._making:
+            if self._parts is None:
+                self._parts = agent_parts(
+                    self._model, self._device, self.tools, self._decider, self.settings, self._artifacts
+                )
+            return self._parts
 
     @property
     def engine(self) -> Engine:
         """The model, and what is kept of it between turns."""
-        from genllava_agent.deciders import as_decider
-        from genllava_agent.engine import Engine
-
-        with self._making:
-            if self._engine is None:
-                self._engine = Engine(self._load, as_decider(self._decider), {tool.name: tool for tool in self._tools})
-            return self._engine
+        return self.parts.engine
 
     @property
     def runner(self) -> Runner:
@@ -223,8 +228,16 @@ class VisualAgent:
 
         with self._making:
             if self._runner is None:
-                self._runner = Runner(self.engine)
+                self._runner = Runner(self.graph, self.store)
             return self._runner
+
+    def forget(self, turns: set[str]) -> None:
+        """Let go of what is in memory of these turns."""
+        if self._parts is not None:
+            self._parts.engine.live.forget(turns)
+
+    def _artifacts(self, thread: str) -> Artifacts:
+        return self.store.artifacts(thread)
 
     def settings_with(self, options: dict[str, Any]) -> TurnSettings:
         """The settings of a turn that is given some of its own.
@@ -232,16 +245,9 @@ class VisualAgent:
         Raises:
             InvalidRequest: an option that does not exist, or a value that cannot be.
         """
-        return self._of_tools_that_exist(self.settings.with_options(options))
+        from genllava_agent.create import check_approvals
 
-    def _of_tools_that_exist(self, settings: TurnSettings) -> TurnSettings:
-        known = [f"tool:{tool.name}" for tool in self._tools]
-        for action in settings.approve:
-            if action.startswith("tool:") and action not in known:  # a slip of the pen would let it run unasked
-                raise InvalidRequest(
-                    f"cannot wait for approval of {action!r}: {', '.join(known) or 'there is no tool'}"
-                )
-        return settings
+        return check_approvals(self.settings.with_options(options), self.tools)
 
     def waiting(self, cancel: Callable[[], bool] | None = None) -> Waiting:
         """How long a request waits for other turns of its thread."""
@@ -264,15 +270,14 @@ class VisualAgent:
     def __repr__(self) -> str:
         return f"<VisualAgent of {self._model or 'the shipped model'}>"
 
-    def _load(self) -> GenLlavaPipeline:
-        if self._model is not None and not isinstance(self._model, (str, Path)):
-            return self._model
-        from genllava_agent.inputs import check_device, check_model
-        from genllava_agent.loading import load_pipeline
+    def __getstate__(self) -> dict[str, Any]:
+        """For copying and pickling: what it was made of, without what it has opened. A store in memory stays its own."""
+        gone = ("_making", "_opened", "_parts", "_runner", "graph")
+        return {name: value for name, value in self.__dict__.items() if name not in gone}
 
-        return load_pipeline(
-            check_model(None if self._model is None else str(self._model)), check_device(self._device), quiet=False
-        )
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()
 
 
 def _paired(texts: Sequence[str], images: Sequence[Any] | None) -> list[tuple[str, Any]]:

@@ -8,339 +8,230 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-import typer
-
-from genllava_agent.cli_options import (
-    AsJson,
-    Decoder,
-    Device,
-    Dtype,
-    Editor,
-    Guidance,
-    Height,
-    ImageGuidance,
-    Model,
-    NegativePrompt,
-    Out,
-    Overwrite,
-    Picture,
-    Seed,
-    Steps,
-    Width,
-)
-from genllava_agent.command_steps import deliver, given, load, print_json, read, say
-from genllava_agent.reporting import DECLINED, OneLineErrors, stop
+from genllava.errors import InvalidRequest
+from genllava_agent.cli_options import DECODING, command_parser
+from genllava_agent.inputs import check_device, check_model, check_request, check_store, read_picture
+from genllava_agent.outputs import check_other_file, check_output, check_picture_output, write_picture
+from genllava_agent.reporting import DECLINED, explained, note, one_line
+from genllava_agent.user_config import KEYS, ModelChoice, choose
 
 if TYPE_CHECKING:
-    from genllava import Drawing, Understanding
+    from PIL import Image
 
-app = typer.Typer(
-    cls=OneLineErrors,
-    rich_markup_mode=None,  # plain help: drawing it with rich costs more than the rest of the start-up
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="One model that answers questions about pictures, draws them from words, and edits them.",
-)
+    from genllava import Drawing, GenLlavaPipeline, Understanding
+    from genllava_agent.progress import Progress
 
 
-@app.callback(invoke_without_command=True)
-def root(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
-) -> None:
-    if version:
-        from genllava import __version__
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line, and leave with its exit code; the entry point of the `genllava` script.
 
-        typer.echo(f"genllava {__version__}")
-        raise typer.Exit
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+    Args:
+        arguments: in place of those that the program was called with.
+    """
+    _let_threads_sleep()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # a character that the terminal lacks must not end the command
+                stream.reconfigure(errors="replace")
+        parser = command_parser()
+        options = parser.parse_args(arguments)
+        if options.command is None:
+            parser.print_help()
+        code = 0 if options.command is None else COMMANDS[options.command](options) or 0
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads any more; what is left must not be written at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = DECLINED
+    except (Exception, KeyboardInterrupt) as error:
+        message, code = explained(error)
+        print(one_line(message), file=sys.stderr)
+    sys.exit(code)
 
 
-@app.command()
-def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Contact sheet to write.")] = Path("genllava-demo.png"),
-    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31, help="Another seed, other pictures.")] = 7,
-    model: Model = None,
-    decoder: Decoder = None,
-    editor: Editor = None,
-    dtype: Dtype = None,
-    device: Device = None,
-) -> None:
-    """Ask, draw, edit and converse, and write a contact sheet of it all."""
-    from genllava_agent.outputs import check_picture_output
-    from genllava_agent.user_config import choose
+# --- the commands: what is typed is checked first, then the model is loaded; each may return an exit code ---
 
-    target = check_picture_output(output)
-    choice = choose(model, decoder, editor, dtype, device)
 
+def demo(options: Namespace) -> None:
+    target = check_picture_output(options.output)
+    choice = _choice(options)
     from genllava_agent.demo import run
 
-    run(target, seed=seed, choice=choice)
+    run(target, seed=options.seed, choice=choice)
 
 
-@app.command()
-def understand(
-    image: Picture,
-    question: Annotated[str, typer.Argument(help="What to ask about the picture.")],
-    model: Model = None,
-    decoder: Decoder = None,
-    editor: Editor = None,
-    dtype: Dtype = None,
-    device: Device = None,
-    as_json: AsJson = False,
-) -> None:
-    """Answer a QUESTION about the picture in the file IMAGE."""
-    from genllava_agent.inputs import check_request
-    from genllava_agent.user_config import choose
-
-    check_request(question, "question")
-    choice = choose(model, decoder, editor, dtype, device)
-    picture = read(image)
-
+def understand(options: Namespace) -> int:
     from genllava_agent.progress import Progress
 
+    check_request(options.question, "question")
+    choice = _choice(options)
+    picture = _read(options.image)
     with Progress() as progress:
-        pipeline = load(choice, progress)
+        pipeline = _load(choice, progress)
         progress.stage("looking")
         started = time.perf_counter()
-        result: Understanding = pipeline.understand(picture, question)
-    if as_json:
-        print_json(
-            {
-                "answer": result.text,
-                "seen": result.seen,
-                "unsure": result.unsure,
-                "task_probabilities": result.task_probabilities,
-                "seconds": round(time.perf_counter() - started, 3),
-            }
-        )
+        result: Understanding = pipeline.understand(picture, options.question)
+        seconds = time.perf_counter() - started
+    if options.as_json:
+        said = _fields(result, "seen", "unsure", "task_probabilities")
+        _print_json(answer=result.text, **said, seconds=round(seconds, 3))
     else:
-        typer.echo(result.text)
-        say(result.unsure)
-    if result.unsure:
-        raise typer.Exit(DECLINED)
+        print(result.text)
+        note(result.unsure)
+    return DECLINED if result.unsure else 0
 
 
-@app.command()
-def generate(
-    prompt: Annotated[str, typer.Argument(help="What to draw.")],
-    output: Out,
-    seed: Seed = None,
-    steps: Steps = None,
-    guidance: Guidance = None,
-    negative_prompt: NegativePrompt = None,
-    height: Height = None,
-    width: Width = None,
-    model: Model = None,
-    decoder: Decoder = None,
-    editor: Editor = None,
-    dtype: Dtype = None,
-    device: Device = None,
-    as_json: AsJson = False,
-) -> None:
-    """Draw the picture that PROMPT describes."""
-    from genllava_agent.inputs import check_request
-    from genllava_agent.outputs import check_picture_output
-    from genllava_agent.user_config import choose
-
-    check_request(prompt, "prompt")
-    options = given(
-        seed=seed,
-        num_inference_steps=steps,
-        guidance_scale=guidance,
-        negative_prompt=negative_prompt,
-        height=height,
-        width=width,
-    )
-    choice = choose(model, decoder, editor, dtype, device)
-    target = check_picture_output(output)
-
-    from genllava_agent.progress import Progress
-
-    with Progress() as progress:
-        pipeline = load(choice, progress)
-        progress.stage("planning")
-        started = time.perf_counter()
-        drawing: Drawing = pipeline.generate(prompt, callback_on_step_end=progress.on_step, **options)
-    deliver(drawing, target, output, time.perf_counter() - started, as_json)
+def generate(options: Namespace) -> int:
+    check_request(options.prompt, "prompt")
+    choice = _choice(options)
+    target = check_picture_output(options.output)
+    return _draw(options, choice, target, lambda pipeline, given: pipeline.generate(options.prompt, **given))
 
 
-@app.command()
-def edit(
-    image: Picture,
-    instruction: Annotated[str, typer.Argument(help="What to change.")],
-    output: Out,
-    seed: Seed = None,
-    steps: Steps = None,
-    guidance: Guidance = None,
-    image_guidance: ImageGuidance = None,
-    negative_prompt: NegativePrompt = None,
-    overwrite: Overwrite = False,
-    model: Model = None,
-    decoder: Decoder = None,
-    editor: Editor = None,
-    dtype: Dtype = None,
-    device: Device = None,
-    as_json: AsJson = False,
-) -> None:
-    """Change the picture in the file IMAGE as INSTRUCTION says."""
-    from genllava_agent.inputs import check_request
-    from genllava_agent.outputs import check_other_file, check_picture_output
-    from genllava_agent.user_config import choose
-
-    check_request(instruction, "instruction")
-    options = given(
-        seed=seed,
-        num_inference_steps=steps,
-        guidance_scale=guidance,
-        image_guidance_scale=image_guidance,
-        negative_prompt=negative_prompt,
-    )
-    choice = choose(model, decoder, editor, dtype, device)
-    picture = read(image)
-    target = check_picture_output(output)
-    if not overwrite:
-        check_other_file(target, image)
-
-    from genllava_agent.progress import Progress
-
-    with Progress() as progress:
-        pipeline = load(choice, progress)
-        progress.stage("planning")
-        started = time.perf_counter()
-        drawing: Drawing = pipeline.edit(picture, instruction, callback_on_step_end=progress.on_step, **options)
-    deliver(drawing, target, output, time.perf_counter() - started, as_json)
+def edit(options: Namespace) -> int:
+    check_request(options.instruction, "instruction")
+    choice = _choice(options)
+    picture = _read(options.image)
+    target = check_picture_output(options.output)
+    if not options.overwrite:
+        check_other_file(target, options.image)
+    return _draw(options, choice, target, lambda pipeline, given: pipeline.edit(picture, options.instruction, **given))
 
 
-@app.command()
-def chat(
-    thread: Annotated[
-        str | None, typer.Option("--thread", "-t", help="Thread to go on with, or to begin. Default: a new one.")
-    ] = None,
-    store: Annotated[
-        str | None,
-        typer.Option("--store", help="Folder that keeps threads, or :memory:. Default: your data folder."),
-    ] = None,
-    images: Annotated[
-        list[str] | None, typer.Option("--image", "-i", help="Picture for the first request; may be repeated.")
-    ] = None,
-    seed: Seed = None,
-    verify: Annotated[
-        int | None,
-        typer.Option("--verify", min=0, max=16, help="Drawings at most for one that is kept; 0 does not check."),
-    ] = None,
-    approve: Annotated[
-        list[str] | None,
-        typer.Option("--approve", help="Ask before this: understand, generate, edit; may be repeated."),
-    ] = None,
-    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Show no pictures in the terminal.")] = False,
-    model: Model = None,
-    decoder: Decoder = None,
-    editor: Editor = None,
-    dtype: Dtype = None,
-    device: Device = None,
-) -> None:
-    """Talk with the model; /help lists commands. Without a terminal, every line of stdin is a request."""
-    from genllava_agent.inputs import check_file, check_store, check_thread
+def chat(options: Namespace) -> int:
     from genllava_agent.settings import checked
-    from genllava_agent.user_config import choose
 
-    choice = choose(model, decoder, editor, dtype, device)
-    check_thread(thread)
-    check_store(store)
-    options = given(seed=seed, verify=verify, approve=tuple(approve or ()))
-    checked(options)
-    for path in images or ():
-        read(check_file(path))
+    choice = _choice(options)
+    if options.thread is not None and not options.thread.strip():
+        raise InvalidRequest("the name of the thread is empty")
+    check_store(options.store)
+    settings = {**_given(options, "seed", "verify"), "approve": tuple(options.approve)}
+    checked(settings)
+    for path in options.images:
+        _read(path, from_stdin=False)
 
     from genllava_agent.terminal.chat import converse
 
-    attached = [str(Path(path).absolute()) for path in images or ()]
-    code = converse(thread, store, choice, attached, shows_pictures=not no_pictures, options=options)
-    if code:
-        raise typer.Exit(code)
+    attached = [str(Path(path).absolute()) for path in options.images]
+    return converse(
+        options.thread, options.store, choice, attached, shows_pictures=not options.no_pictures, options=settings
+    )
 
 
-@app.command()
-def evaluate(
-    split: Annotated[str, typer.Option("--split", help="test, or dev while tuning.")] = "test",
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write the whole report to this file.")] = None,
-    n: Annotated[int, typer.Option("--n", min=1, help="Examples for each figure.")] = 500,
-    suites: Annotated[
-        list[str] | None, typer.Option("--suite", help="Only suites whose name starts so; may be repeated.")
-    ] = None,
-    bridge: Annotated[
-        str | None,
-        typer.Option("--bridge", help="What steers the decoder: head or caption. Default: the model's."),
-    ] = None,
-    model: Model = None,
-    device: Device = None,
-) -> None:
-    """Measure the model on the shapes domain and print the report."""
-    from genllava_agent.inputs import check_device, check_model
-    from genllava_agent.outputs import check_output
-
-    if split not in ("test", "dev"):
-        stop(f"error: unknown split {split!r}: test or dev", 2)
-    if bridge not in (None, "head", "caption"):
-        stop(f"error: unknown bridge {bridge!r}: head or caption", 2)
-    check_model(model)
-    check_device(device)
-    target = check_output(json_path) if json_path is not None else None
+def evaluate(options: Namespace) -> None:
+    check_model(options.model)
+    check_device(options.device)
+    target = check_output(options.json) if options.json is not None else None
 
     from genllava_agent.loading import keep_quiet, load_pipeline
 
     keep_quiet()  # before the libraries are loaded, which warn while they are
     from genllava_finetune.evaluate import command
 
-    names = command.select(suites or None)
-    pipeline = load_pipeline(model, device)
-    if bridge is not None:
-        pipeline.register_to_config(bridge=bridge)  # type: ignore[no-untyped-call]
-    command.run(pipeline, split, n, names, target)
+    names = command.select(options.suites)
+    pipeline = load_pipeline(options.model, options.device)
+    if options.bridge is not None:
+        pipeline.register_to_config(bridge=options.bridge)  # type: ignore[no-untyped-call]
+    command.run(pipeline, options.split, options.n, names, target)
 
 
-@app.command()
-def finetune(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe that ships (shapes), or a YAML file.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for checkpoints and logs.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="The short profile: a usable model in less time.")] = False,
-    all_parts: Annotated[bool, typer.Option("--all", help="Every part from nothing, then the joint tuning.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")] = False,
-) -> None:
-    """Train a model as RECIPE says."""
-    if output is not None and output.exists() and not output.is_dir():
-        stop(f"error: cannot write {output}: it is not a folder", 2)
+def finetune(options: Namespace) -> None:
+    if options.output is not None and options.output.exists() and not options.output.is_dir():
+        raise InvalidRequest(f"cannot write {options.output}: it is not a folder")
 
     from genllava_finetune.train import command
 
-    command.run(recipe=recipe, output=output, quick=quick, all_parts=all_parts, resume=resume)
+    command.run(**_given(options, "recipe", "output", "quick", "all_parts", "resume"))
 
 
-@app.command()
-def info(
-    named: Annotated[str | None, typer.Argument(metavar="MODEL", help="The same as --model.")] = None,
-    model: Model = None,
-    decoder: Decoder = None,
-    editor: Editor = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say what is installed, and what a model is made of: its parts, licences and sizes, without loading it."""
-    from genllava_agent.user_config import choose
-
-    if named is not None and model is not None:
-        stop("error: give the model once, as MODEL or as --model", 2)
-    choice = choose(named or model, decoder, editor)
+def info(options: Namespace) -> None:
+    if options.named is not None and options.model is not None:
+        raise InvalidRequest("give the model once, as MODEL or as --model")
+    options.model = options.named or options.model
+    choice = _choice(options)
 
     from genllava_agent.about import describe, table
 
     report = describe(choice.model, choice.decoder, choice.editor)
-    typer.echo(json.dumps(report, indent=2) if as_json else table(report))
+    if options.as_json:
+        _print_json(**report)
+    else:
+        print(table(report))
+
+
+COMMANDS: Final[dict[str, Callable[[Namespace], int | None]]] = {
+    run.__name__: run for run in (demo, understand, generate, edit, chat, evaluate, finetune, info)
+}
+
+
+# --- the steps that several commands share ---
+
+
+def _choice(options: Namespace) -> ModelChoice:
+    """The model that the options and the configuration file choose."""
+    return choose(**_given(options, *KEYS))
+
+
+def _given(options: Namespace, *names: str) -> dict[str, Any]:
+    """Those of the named options that were given; what was not is the model's to decide."""
+    return {name: value for name in names if (value := getattr(options, name, None)) is not None}
+
+
+def _read(path: str, from_stdin: bool = True) -> Image.Image:
+    """The picture that was named; what was left out of it is said."""
+    picture = read_picture(path, from_stdin)
+    from genllava.images import picture_notes
+
+    note(*picture_notes(picture))
+    return picture
+
+
+def _load(choice: ModelChoice, progress: Progress) -> GenLlavaPipeline:
+    """The model that was chosen."""
+    progress.stage("loading the model")
+    from genllava_agent.loading import load_pipeline
+
+    return load_pipeline(choice.model, choice.device, **choice.others)
+
+
+def _draw(
+    options: Namespace, choice: ModelChoice, target: Path, draw: Callable[[GenLlavaPipeline, dict[str, Any]], Drawing]
+) -> int:
+    """Load the model, let it draw, write and announce the picture; where it answered with words, print them."""
+    from genllava_agent.progress import Progress
+
+    with Progress() as progress:
+        pipeline = _load(choice, progress)
+        progress.stage("planning")
+        started = time.perf_counter()
+        drawing = draw(pipeline, {**_given(options, *DECODING), "callback_on_step_end": progress.on_step})
+        seconds = time.perf_counter() - started
+    if drawing.image is not None:
+        write_picture(target, drawing.image)
+    if options.as_json:
+        written = None if drawing.image is None else str(options.output)
+        said = _fields(drawing, "text", "plan", "seen", "seed", "decoder", "notes", "unsure")
+        _print_json(output=written, **said, seconds=round(seconds, 3))
+    else:
+        drawn = f"{options.output}: {drawing.plan} (seed {drawing.seed}, {seconds:.1f} s)"
+        print(drawing.text if drawing.image is None else drawn)
+        note(*drawing.notes, drawing.unsure)
+    return DECLINED if drawing.image is None else 0
+
+
+def _fields(result: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(result, name) for name in names}
+
+
+def _print_json(**report: Any) -> None:
+    print(json.dumps(report, indent=2, ensure_ascii=False))
 
 
 def _let_threads_sleep() -> None:
@@ -351,12 +242,6 @@ def _let_threads_sleep() -> None:
     """
     if not any(name.startswith(("OMP_", "GOMP_", "KMP_")) for name in os.environ):
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-
-
-def main() -> None:
-    """Run the command line; the entry point of the `genllava` script."""
-    _let_threads_sleep()
-    app(prog_name="genllava")
 
 
 if __name__ == "__main__":

@@ -6,44 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 COLUMNS: Final = 5
 SIDE: Final = 232
 """Width and height of a picture on the sheet, in pixels."""
 
-_MARGIN: Final = 28
-_GAP: Final = 22
-_PAPER: Final = (250, 249, 246)
-_CARD: Final = (240, 238, 231)
-_INK: Final = (28, 30, 36)
-_SOFT: Final = (92, 96, 106)
-_FRAME: Final = (205, 204, 199)
-_HEADING_SIZE: Final = 26
-_TITLE_SIZE: Final = 17
-_TEXT_SIZE: Final = 15
-_SPOKEN_SIZE: Final = 20
-_LEADING: Final = 1.3
+_MARGIN, _GAP, _LEADING = 28, 22, 1.3
+_PAPER, _CARD, _FRAME = (250, 249, 246), (240, 238, 231), (205, 204, 199)
+_INK, _SOFT = (28, 30, 36), (92, 96, 106)
+_HEADING_SIZE, _TITLE_SIZE, _TEXT_SIZE, _SPOKEN_SIZE = 26, 17, 15, 20
 
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class PictureTile:
-    """A picture with what was asked (`title`) and what came of it (`text`) below."""
+class Tile:
+    """A picture with what was asked (`title`) and what came of it (`text`) below; without a picture the text stands in
+    its place."""
 
-    image: Image.Image
     title: str
     text: str = ""
-
-
-@dataclass(frozen=True)
-class SpokenTile:
-    """An answer in words where a picture would stand, with what was asked below."""
-
-    said: str
-    title: str
+    image: Image.Image | None = None
 
 
 @dataclass(frozen=True)
@@ -53,15 +38,12 @@ class ListTile:
     pairs: tuple[tuple[str, str], ...]
 
 
-Tile = PictureTile | SpokenTile | ListTile
-
-
 @dataclass(frozen=True)
 class Section:
     """Tiles under one heading, `COLUMNS` to a row."""
 
     heading: str
-    tiles: tuple[Tile, ...]
+    tiles: tuple[Tile | ListTile, ...]
 
 
 def contact_sheet(sections: Sequence[Section]) -> Image.Image:
@@ -110,24 +92,23 @@ class _Layout:
             y += 8
         return y + _MARGIN - _GAP
 
-    def _tile(self, tile: Tile, column: int, y: int) -> int:
+    def _tile(self, tile: Tile | ListTile, column: int, y: int) -> int:
         x = _MARGIN + column * (SIDE + _GAP)
-        match tile:
-            case PictureTile(image, title, text):
-                self._canvas.paste(_fit(image), (x, y))
-                self._draw.rectangle((x - 1, y - 1, x + SIDE, y + SIDE), outline=_FRAME)
-                y = self._write(title, x, y + SIDE + 8, _TITLE_SIZE, _INK, SIDE)
-                return self._write(text, x, y + 2, _TEXT_SIZE, _SOFT, SIDE)
-            case SpokenTile(said, title):
-                self._draw.rectangle((x - 1, y - 1, x + SIDE, y + SIDE), fill=_CARD, outline=_FRAME)
-                self._write(said, x + 16, y + 16, _SPOKEN_SIZE, _INK, SIDE - 32, most=9)
-                return self._write(title, x, y + SIDE + 8, _TITLE_SIZE, _INK, SIDE)
-            case ListTile(pairs):
-                width = (COLUMNS - column) * (SIDE + _GAP) - _GAP
-                for question, answer in pairs:
-                    y = self._write(question, x, y, _TITLE_SIZE, _INK, width)
-                    y = self._write(answer, x, y, _TITLE_SIZE, _SOFT, width) + 8
-                return y
+        if isinstance(tile, ListTile):
+            width = (COLUMNS - column) * (SIDE + _GAP) - _GAP
+            for question, answer in tile.pairs:
+                y = self._write(question, x, y, _TITLE_SIZE, _INK, width)
+                y = self._write(answer, x, y, _TITLE_SIZE, _SOFT, width) + 8
+            return y
+        self._draw.rectangle((x - 1, y - 1, x + SIDE, y + SIDE), fill=_CARD, outline=_FRAME)
+        below = y + SIDE + 8
+        if tile.image is None:
+            self._write(tile.text, x + 16, y + 16, _SPOKEN_SIZE, _INK, SIDE - 32, most=9)
+            return self._write(tile.title, x, below, _TITLE_SIZE, _INK, SIDE)
+        padded = ImageOps.pad(tile.image.convert("RGB"), (SIDE, SIDE), Image.Resampling.LANCZOS, color=_PAPER)
+        self._canvas.paste(padded, (x, y))
+        below = self._write(tile.title, x, below, _TITLE_SIZE, _INK, SIDE)
+        return self._write(tile.text, x, below + 2, _TEXT_SIZE, _SOFT, SIDE)
 
     def _write(self, text: str, x: int, y: int, size: int, ink: Color, width: int, most: int = 99) -> int:
         """Write `text` wrapped at `width`, at most `most` lines of it; returns the y below the last line."""
@@ -136,13 +117,3 @@ class _Layout:
             self._draw.text((x, y), line, fill=ink, font=font)
             y += round(size * _LEADING)
         return y
-
-
-def _fit(image: Image.Image) -> Image.Image:
-    """`image` at its own proportions in a square of `SIDE`."""
-    scale = SIDE / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    square = Image.new("RGB", (SIDE, SIDE), _PAPER)
-    resized = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    square.paste(resized, ((SIDE - size[0]) // 2, (SIDE - size[1]) // 2))
-    return square

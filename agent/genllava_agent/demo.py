@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import typer
 from PIL import Image, ImageDraw
 
-from genllava_agent.contact_sheet import ListTile, PictureTile, Section, SpokenTile, Tile, contact_sheet
+from genllava_agent.contact_sheet import ListTile, Section, Tile, contact_sheet
 from genllava_agent.loading import load_pipeline
 from genllava_agent.outputs import write_picture
 
 if TYPE_CHECKING:
-    from genllava import Drawing, GenLlavaPipeline, Understanding
     from genllava_agent.user_config import ModelChoice
 
 T = TypeVar("T")
@@ -67,89 +63,56 @@ def example_picture() -> Image.Image:
 def run(target: Path, seed: int, choice: ModelChoice) -> None:
     """Do all of it, say what is being done and how long it took, and write the contact sheet to `target`."""
     started = time.perf_counter()
-    load = partial(load_pipeline, choice.model, choice.device, **choice.others)
-    pipeline = _announce("loading the model", load, lambda _: "ready")
+    pipeline = _timed(
+        "loading the model",
+        lambda _: load_pipeline(choice.model, choice.device, **choice.others),
+        lambda _: "ready",
+    )
     picture = example_picture()
-    sections = [
-        _questions(pipeline, picture),
-        _drawings(pipeline, seed),
-        _edits(pipeline, picture, seed),
-        _conversation(pipeline, seed),
-    ]
-    write_picture(target, contact_sheet(sections))
-    typer.echo(f"\nwrote {target}, {time.perf_counter() - started:.1f} s in all")
 
-
-def _questions(pipeline: GenLlavaPipeline, picture: Image.Image) -> Section:
     heading = _heading("Questions about a picture")
-    pairs = []
-    for question in QUESTIONS:
-        answer = _announce(question, partial(pipeline.understand, picture, question), _words)
-        pairs.append((question, _words(answer)))
-    return Section(heading, (PictureTile(picture, "The picture", "not drawn by the model"), ListTile(tuple(pairs))))
+    answers = [_said(_timed(each, lambda each: pipeline.understand(picture, each), _said)) for each in QUESTIONS]
+    shown = Tile("The picture", "not drawn by the model", picture)
+    sections = [Section(heading, (shown, ListTile(tuple(zip(QUESTIONS, answers, strict=True)))))]
 
+    for heading, requests, work in (
+        ("Pictures from words", (*PROMPTS, BEYOND), lambda each: pipeline.generate(each, seed=seed)),
+        ("Edits of the picture at the top", EDITS, lambda each: pipeline.edit(picture, each, seed=seed)),
+    ):
+        heading = _heading(heading)
+        sections.append(Section(heading, tuple(_tile(each, _timed(each, work, _said)) for each in requests)))
 
-def _drawings(pipeline: GenLlavaPipeline, seed: int) -> Section:
-    heading = _heading("Pictures from words")
-    tiles = []
-    for prompt in (*PROMPTS, BEYOND):
-        tiles.append(_tile(prompt, _announce(prompt, partial(pipeline.generate, prompt, seed=seed), _words)))
-    return Section(heading, tuple(tiles))
-
-
-def _edits(pipeline: GenLlavaPipeline, picture: Image.Image, seed: int) -> Section:
-    heading = _heading("Edits of the picture at the top")
-    tiles = []
-    for instruction in EDITS:
-        edit = partial(pipeline.edit, picture, instruction, seed=seed)
-        tiles.append(_tile(instruction, _announce(instruction, edit, _words)))
-    return Section(heading, tuple(tiles))
-
-
-def _conversation(pipeline: GenLlavaPipeline, seed: int) -> Section:
-    heading = _heading("One conversation")
+    heading, tiles = _heading("One conversation"), []
     conversation = pipeline.conversation()
-    tiles: list[Tile] = []
     for request in CONVERSATION:
-        results = _announce(request, partial(conversation.ask, request, seed=seed), _all_words)
-        tiles += [_tile(request if number == 0 else "(the same request)", r) for number, r in enumerate(results)]
-    return Section(heading, tuple(tiles))
+        results = _timed(
+            request, lambda each: conversation.ask(each, seed=seed), lambda results: "; ".join(map(_said, results))
+        )
+        tiles += [_tile("(the same request)" if number else request, each) for number, each in enumerate(results)]
+    sections.append(Section(heading, tuple(tiles)))
+
+    write_picture(target, contact_sheet(sections))
+    print(f"\nwrote {target}, {time.perf_counter() - started:.1f} s in all")
 
 
-def _tile(request: str, result: Drawing | Understanding) -> Tile:
-    image = _image(result)
-    return SpokenTile(_words(result), request) if image is None else PictureTile(image, request, _words(result))
+def _tile(request: str, result: Any) -> Tile:
+    return Tile(request, _said(result), getattr(result, "image", None))
 
 
-def _image(result: Drawing | Understanding) -> Image.Image | None:
-    from genllava import Drawing
-
-    return result.image if isinstance(result, Drawing) else None
-
-
-def _words(result: Drawing | Understanding) -> str:
+def _said(result: Any) -> str:
     """What the model said: its plan for a picture it drew, otherwise its answer."""
-    from genllava import Drawing
-
-    if isinstance(result, Drawing) and result.image is not None:
-        return result.plan or ""
-    return result.text or ""
-
-
-def _all_words(results: Sequence[Drawing | Understanding]) -> str:
-    return "; ".join(_words(result) for result in results)
+    return (result.text if getattr(result, "image", None) is None else result.plan) or ""
 
 
 def _heading(text: str) -> str:
-    typer.echo(f"\n{text}")
+    print(f"\n{text}")
     return text
 
 
-def _announce(request: str, work: Callable[[], T], words: Callable[[T], str]) -> T:
-    """Print `request`, do `work`, and print what came of it with its time."""
-    typer.echo(f"  {request}", nl=False)
-    sys.stdout.flush()
+def _timed(request: str, work: Callable[[str], T], told: Callable[[T], str]) -> T:
+    """Print `request`, do `work` with it, and print what came of it with its time."""
+    print(f"  {request}", end="", flush=True)
     started = time.perf_counter()
-    result = work()
-    typer.echo(f"  ->  {words(result)}  ({time.perf_counter() - started:.1f} s)")
+    result = work(request)
+    print(f"  ->  {told(result)}  ({time.perf_counter() - started:.1f} s)")
     return result

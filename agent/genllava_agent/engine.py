@@ -19,37 +19,24 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from genllava import GenLlavaPipeline
-    from genllava_agent.deciders import Decider
-    from genllava_agent.session import Session
 
 
 class Engine:
-    """What all threads of an agent share.
+    """The model that all threads of an agent share.
 
     Args:
         load: gives the pipeline; called once, when something is first to be done.
-        decider: chooses what is done; by default the model itself, by its task tokens.
-        tools: more things that can be done, by name.
 
     Attributes:
         lock: held while the model works.
         live: conversations between turns.
-        sessions: of the turns that are running, by the turn's id.
     """
 
-    def __init__(
-        self,
-        load: Callable[[], GenLlavaPipeline],
-        decider: Decider | None = None,
-        tools: dict[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, load: Callable[[], GenLlavaPipeline]) -> None:
         self._load = load
         self._pipeline: GenLlavaPipeline | None = None
-        self._decider = decider
-        self.tools = tools or {}
         self.lock = threading.RLock()
         self.live = LiveConversations()
-        self.sessions: dict[str, Session] = {}
         self._captions: dict[str, str] = {}
 
     @property
@@ -61,17 +48,9 @@ class Engine:
             return self._pipeline
 
     @property
-    def decider(self) -> Decider:
-        """Who chooses what is done."""
-        with self.lock:
-            if self._decider is None:
-                from genllava_agent.deciders import default_decider
-                from genllava_agent.workers import check_tools
-
-                if self.tools:
-                    check_tools(self.pipeline)
-                self._decider = default_decider(self.pipeline)
-            return self._decider
+    def has_stream(self) -> bool:
+        """Whether the model has a token stream of its own, with notes and plans, and not only a chat template."""
+        return bool(self.pipeline.config["protocol"] == "shapes")
 
     @property
     def model(self) -> str:
@@ -111,3 +90,13 @@ class Engine:
             while len(self._captions) > _CAPTIONS:
                 del self._captions[next(iter(self._captions))]
         return caption
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copying and pickling: how to load the model, without what was worked out."""
+        return {"_load": self._load}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["_load"])  # type: ignore[misc]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Engine:
+        return self  # one model, however often an agent is copied

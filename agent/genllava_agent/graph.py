@@ -1,66 +1,131 @@
-"""The state machine. An assistant turn is one token stream; these nodes carry out what it says.
+"""The graph: a turn is a sequence of calls that one model decides on.
 
-START > ingest > understand > END                                    a turn in words; whatever else is asked for:
-ingest | understand > route > [clarify] > [approve] > understand | generate > verify | edit > verify | call_tool
-                                                      > route > END
-A fault of any node but ingest and clarify: recover > route
+START > ingest > decide > understand | generate > verify | edit > verify | tools | thread_verb | ask > ... > finish > END
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
-from langgraph.graph import START, StateGraph
+from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import get_runtime
+from langgraph.types import RetryPolicy
 
-from genllava_agent.interop.plain_state import PlainNode, plain
-from genllava_agent.nodes import Nodes
+from genllava_agent import events, tools
+from genllava_agent.background import in_background
+from genllava_agent.deciders.offers import THREAD_VERBS
+from genllava_agent.nodes.act import draw, understand
+from genllava_agent.nodes.ask import ask, is_unclear, needs_approval
+from genllava_agent.nodes.base import RETRIES, AgentParts, guarded, is_transient, thread_id
+from genllava_agent.nodes.decide import decide
+from genllava_agent.nodes.finish import finish
+from genllava_agent.nodes.ingest import ingest
+from genllava_agent.nodes.verify import verify
+from genllava_agent.history import is_reply
+from genllava_agent.session import wanted_while
 from genllava_agent.settings import TurnSettings
-from genllava_agent.state import AgentState, Messages
+from genllava_agent.state import VERBS, AgentInput, AgentOutput, AgentState, next_action
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.graph.state import CompiledStateGraph
+    from langgraph.store.base import BaseStore
 
-    from genllava_agent.engine import Engine
+_STEPS: Final = 100_000
+"""Of the graph, at most: turns have limits of their own."""
 
 
 def build_graph(
-    engine: Engine,
-    checkpointer: BaseCheckpointSaver[Any] | None = None,
-    whole: bool = False,
-    settings: TurnSettings | None = None,
+    parts: AgentParts, checkpointer: Any = None, store: BaseStore | None = None, name: str = "genllava"
 ) -> CompiledStateGraph[AgentState, TurnSettings, Any, Any]:
-    """Compile the graph.
-
-    Args:
-        checkpointer: keeps a turn that waits for an answer. A graph that runs inside of another takes that one's.
-        whole: take and give the whole state of a turn in a thread of ours, and not just messages.
-        settings: of turns that come without any.
-    """
-    nodes = Nodes(engine, foreign=not whole, settings=settings or TurnSettings())
+    """Compile the graph for an agent's parts; other arguments as for LangGraph's own `compile`."""
     builder = StateGraph(
-        AgentState,
-        context_schema=TurnSettings,
-        input_schema=AgentState if whole else Messages,
-        output_schema=AgentState if whole else Messages,
+        AgentState, context_schema=TurnSettings, input_schema=AgentInput, output_schema=AgentOutput
     )
+    called = tools.tool_node(parts.tools, parts)
 
-    def add(node: Any, **more: Any) -> None:
-        if whole:
-            builder.add_node(node.__name__, node, **more)
-        else:
-            held = PlainNode(node)
-            builder.add_node(held.name, held, destinations=held.destinations, **more)
+    def should_continue(state: AgentState) -> str:
+        """The node of the next call; where there is none, the decider goes on, unless it has said its last words."""
+        action = next_action(state)
+        if state["stopped"] or (action is None and is_reply(state["messages"][-1])):
+            return "finish"
+        if action is None:
+            return "decide"
+        settings = parts.session(state).settings
+        if is_unclear(action, settings, thread_id()):
+            return "ask"
+        if action.call != state["approved"] and needs_approval(action, settings):
+            return "ask"
+        if action.kind in VERBS:
+            return action.kind
+        return "thread_verb" if action.tool in THREAD_VERBS else "tools"
 
-    add(nodes.ingest)
-    add(nodes.clarify)
-    recover = nodes.recover if whole else plain(nodes.recover)
-    work = (nodes.route, nodes.approve, nodes.understand, nodes.generate, nodes.edit, nodes.call_tool, nodes.verify)
-    for node in work:  # a handler that raises counts as done: where a fault has to come out, there is none
-        add(node, error_handler=recover)
+    def route_after_draw(state: AgentState) -> str:
+        """A drawing is looked at; where there is none, it failed."""
+        return "verify" if state["trials"] else should_continue(state)
 
+    def route_after_verify(state: AgentState) -> str:
+        """Trials that are still there were not good enough: it is drawn again."""
+        action = next_action(state)
+        return action.kind if state["trials"] and action is not None and not state["stopped"] else should_continue(state)
+
+    def call_tools(state: AgentState, config: RunnableConfig) -> Any:
+        return _after(state, called.invoke(_begin(state), config), tools.timed())
+
+    async def acall_tools(state: AgentState, config: RunnableConfig) -> Any:
+        return _after(state, await called.ainvoke(_begin(state), config), tools.timed())
+
+    def _begin(state: AgentState) -> dict[str, Any]:
+        for action in tools.tools_now(parts, state):
+            get_runtime().stream_writer(events.ToolStarted(str(action.tool), action.arguments))
+        return tools.call_input(parts, state)
+
+    def _after(state: AgentState, outputs: Any, began: float) -> Any:
+        return tools.after_tools(parts, state, outputs, 0.0, get_runtime(TurnSettings))
+
+    def add(name: str, node: Callable[..., Any], retries: int = 1) -> None:
+        run = node if name in ("ingest", "ask", "finish") else guarded(parts, node, retries)
+        retry = RetryPolicy(max_attempts=retries, retry_on=is_transient) if retries > 1 else None
+        given = (lambda state, runtime: node(parts, state, runtime)) if run is node else run
+        builder.add_node(name, _stoppable(given, name), retry_policy=retry)  # type: ignore[call-overload]
+
+    for name_, node in (
+        ("ingest", ingest), ("understand", understand), ("generate", draw), ("edit", draw), ("verify", verify),
+        ("ask", ask), ("finish", finish),
+    ):  # fmt: skip
+        add(name_, node)
+    add("decide", decide, RETRIES)
+    builder.add_node("thread_verb", _stoppable(guarded(parts, tools.thread_verb), "thread_verb"), destinations=("ingest",))
+    builder.add_node("tools", RunnableLambda(call_tools, acall_tools, name="tools"))
     builder.add_edge(START, "ingest")
-    builder.add_edge("generate", "verify")
-    builder.add_edge("edit", "verify")
-    builder.add_edge("call_tool", "route")
-    return builder.compile(checkpointer=checkpointer, name="genllava")
+    work = ["understand", "generate", "edit", "tools", "thread_verb"]
+    routes = ["decide", "ask", *work, "finish"]
+    for node_name in ("ingest", "decide", "understand", "tools", "thread_verb", "ask"):
+        builder.add_conditional_edges(node_name, should_continue, routes)
+    for node_name in ("generate", "edit"):
+        builder.add_conditional_edges(node_name, route_after_draw, ["verify", *routes])
+    builder.add_conditional_edges("verify", route_after_verify, routes)
+    builder.add_edge("finish", END)
+    compiled = builder.compile(checkpointer=checkpointer, store=store, name=name)
+    return compiled.with_config(recursion_limit=_STEPS)  # type: ignore[return-value]
+
+
+def _stoppable(node: Callable[..., Any], name: str) -> RunnableLambda[Any, Any]:
+    """A node that runs in a thread of its own where the graph is awaited: where that task is cancelled, it stops."""
+
+    def run(state: AgentState) -> Any:
+        return node(state, get_runtime(TurnSettings))
+
+    async def arun(state: AgentState) -> Any:
+        loop = asyncio.get_running_loop()
+
+        def work(cancel: Callable[[], bool]) -> Any:
+            tools.CALLER_LOOP.set(loop)
+            with wanted_while(cancel):
+                return run(state)
+
+        return await in_background(work)
+
+    return RunnableLambda(run, arun, name=name)

@@ -1,9 +1,11 @@
-"""Checks of what the caller typed. All run before any weights are read, so a mistake costs no wait."""
+"""Checks of what the caller typed. All run before any weights are read, so a mistake costs no wait.
+
+What is wrong is an `InvalidRequest`; with a picture it is an `ImageRejected`, with a model a `CheckpointError`.
+"""
 
 from __future__ import annotations
 
 import re
-import stat
 import sys
 import warnings
 from pathlib import Path
@@ -16,23 +18,15 @@ if TYPE_CHECKING:
 
 LONGEST_REQUEST: Final = 2000
 """Characters of a prompt, question or instruction."""
-
-_HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
-_DEVICE: Final = re.compile(r"(cpu|mps|cuda|xpu)(:\d+)?")
-DTYPES: Final = ("auto", "float32", "bfloat16", "float16")
 STDIN: Final = "-"
 """As the name of a picture: standard input."""
+DTYPES: Final = ("auto", "float32", "bfloat16", "float16")
+_HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
+_DEVICE: Final = re.compile(r"(cpu|mps|cuda|xpu)(:\d+)?")
 
 
-def check_request(text: str, kind: str) -> str:
-    """`text` as it is, if the model can be asked it.
-
-    Args:
-        kind: what to call it in the message: "prompt", "question" or "instruction".
-
-    Raises:
-        InvalidRequest: empty, too long, or not valid Unicode.
-    """
+def check_request(text: str, kind: str) -> None:
+    """See that `text`, a "prompt", "question" or "instruction", is not empty, not too long, and valid Unicode."""
     if not text.strip():
         raise InvalidRequest(f"the {kind} is empty")
     if len(text) > LONGEST_REQUEST:
@@ -41,50 +35,24 @@ def check_request(text: str, kind: str) -> str:
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise InvalidRequest(f"the {kind} is not valid UTF-8") from None
-    return text
 
 
-def read_picture(path: str) -> Image.Image:
+def read_picture(path: str, from_stdin: bool = True) -> Image.Image:
     """The picture in the file at `path`, or on standard input for "-", as RGB.
 
-    Raises:
-        ImageRejected: no such file, a URL, a folder, not a picture, or beyond our limits.
+    Args:
+        from_stdin: whether it may be there; in a chat it is for requests.
     """
-    if path == STDIN:
-        return _read_stdin()
-    if "://" in path:
-        raise ImageRejected(f"{path} is a URL: download the picture and give its path")
-    try:
-        mode = Path(path).stat().st_mode
-    except (OSError, ValueError) as error:
-        raise ImageRejected(f"cannot read {path}: {_why(error)}") from None
-    if stat.S_ISDIR(mode):
-        raise ImageRejected(f"{path} is a folder, not a picture")
-    if not stat.S_ISREG(mode):
-        raise ImageRejected(f"{path} is not a regular file")
-
-    return _admitted(path, path)
-
-
-def check_file(path: str) -> str:
-    """`path` if it may name a file of a conversation, in which standard input is for requests.
-
-    Raises:
-        ImageRejected: it is "-".
-    """
-    if path == STDIN:
+    source: str | BinaryIO = path
+    if path != STDIN:
+        _check_regular_file(path)
+    elif not from_stdin:
         raise ImageRejected("a chat reads requests from standard input, and no pictures: give the name of a file")
-    return path
-
-
-def _read_stdin() -> Image.Image:
-    if sys.stdin is None or sys.stdin.isatty():
+    elif sys.stdin is None or sys.stdin.isatty():
         raise ImageRejected("there is no picture on standard input: pipe one in, or give the name of a file")
+    else:
+        source, path = sys.stdin.buffer, "standard input"
 
-    return _admitted(sys.stdin.buffer, "standard input")
-
-
-def _admitted(source: str | BinaryIO, named: str) -> Image.Image:
     from genllava.images import load_image
 
     try:
@@ -92,97 +60,66 @@ def _admitted(source: str | BinaryIO, named: str) -> Image.Image:
             warnings.simplefilter("ignore")
             return load_image(source)
     except ImageRejected as error:
-        raise ImageRejected(f"{named}: {error}") from None
+        raise ImageRejected(f"{path}: {error}") from None
 
 
-def check_model(model: str | None) -> str | None:
-    """`model` if it can name one: a folder with a saved pipeline or vision-language model, or `owner/name` on the hub;
-    None is the shipped one.
-
-    Raises:
-        CheckpointError: anything else.
-    """
-    return None if model is None else _check_source(model, "model", ("model_index.json", "config.json"))
-
-
-def check_part(source: str, kind: str) -> str:
-    """`source` if it can name a diffusers pipeline: a folder with one, or `owner/name` on the hub.
+def check_model(model: str | None, kind: str = "model") -> str | None:
+    """`model` if it can name one, or None: a folder that one was saved in, or `owner/name` on the hub.
 
     Args:
-        kind: "decoder" or "editor".
-
-    Raises:
-        CheckpointError: anything else.
+        kind: "model": a pipeline of ours, or a vision-language model; "decoder" or "editor": a diffusers pipeline.
     """
-    return _check_source(source, kind, ("model_index.json",))
-
-
-def _check_source(source: str, kind: str, files: tuple[str, ...]) -> str:
+    if model is None:
+        return None
+    files = ("model_index.json", "config.json") if kind == "model" else ("model_index.json",)
     try:
-        if Path(source).is_dir():
-            if not any((Path(source) / name).is_file() for name in files):
-                raise CheckpointError(f"{source} is not a saved {kind}: it has no {' and no '.join(files)}")
-            return source
-    except (OSError, ValueError):
-        pass
-    if not _HUB_ID.fullmatch(source):
+        is_folder = Path(model).is_dir()
+    except (OSError, ValueError):  # a name that no file can have
+        is_folder = False
+    if is_folder and not any((Path(model) / name).is_file() for name in files):
+        raise CheckpointError(f"{model} is not a saved {kind}: it has no {' and no '.join(files)}")
+    if not is_folder and not _HUB_ID.fullmatch(model):
         raise CheckpointError(
-            f"unknown {kind} {source!r}: give a folder made by save_pretrained, or owner/name on the hub"
+            f"unknown {kind} {model!r}: give a folder made by save_pretrained, or owner/name on the hub"
         )
-    return source
+    return model
 
 
 def check_device(device: str | None) -> str | None:
-    """`device` if it is the name of one, or None; whether the machine has it is found out when torch is there.
-
-    Raises:
-        InvalidRequest: not a device name.
-    """
+    """`device` if it is the name of one, or None; whether the machine has it is found out when torch is there."""
     if device is not None and not _DEVICE.fullmatch(device):
         raise InvalidRequest(f"unknown device {device!r}: cpu, cuda, cuda:1, mps or xpu")
     return device
 
 
-def check_dtype(dtype: str) -> str:
-    """`dtype` if weights can be loaded as it.
-
-    Raises:
-        InvalidRequest: they cannot.
-    """
+def check_dtype(dtype: str) -> None:
+    """See that weights can be loaded as `dtype`."""
     if dtype not in DTYPES:
         raise InvalidRequest(f"unknown dtype {dtype!r}: {', '.join(DTYPES)}")
-    return dtype
 
 
-def check_thread(name: str | None) -> str | None:
-    """`name` if a thread may have it; None is a new thread.
-
-    Raises:
-        InvalidRequest: empty.
-    """
-    if name is not None and not name.strip():
-        raise InvalidRequest("the name of the thread is empty")
-    return name
-
-
-def check_store(place: str | None) -> str | None:
-    """`place` if threads may be kept there: None (this user's data folder), a folder, or what no file is.
-
-    Raises:
-        InvalidRequest: empty, or a file.
-    """
+def check_store(place: str | None) -> None:
+    """See that threads may be kept at `place`: None (this user's data folder), a folder, or what no file is."""
     if place is None:
-        return None
+        return
     if not place.strip():
         raise InvalidRequest("the name of the folder for threads is empty")
     try:
-        there = Path(place).expanduser()
-        if there.exists() and not there.is_dir():
-            raise InvalidRequest(f"cannot keep threads in {place}: it is not a folder")
+        is_file = Path(place).expanduser().exists() and not Path(place).expanduser().is_dir()
     except (OSError, ValueError, RuntimeError) as error:
         raise InvalidRequest(f"cannot keep threads in {place}: {error}") from None
-    return place
+    if is_file:
+        raise InvalidRequest(f"cannot keep threads in {place}: it is not a folder")
 
 
-def _why(error: OSError | ValueError) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+def _check_regular_file(path: str) -> None:
+    if "://" in path:
+        raise ImageRejected(f"{path} is a URL: download the picture and give its path")
+    try:
+        Path(path).stat()
+    except (OSError, ValueError) as error:
+        raise ImageRejected(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    if Path(path).is_dir():
+        raise ImageRejected(f"{path} is a folder, not a picture")
+    if not Path(path).is_file():
+        raise ImageRejected(f"{path} is not a regular file")

@@ -12,6 +12,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from genllava.protocols.shapes import layout
+from genllava.protocols.shapes.tokens import EOS
 from genllava_agent.records import ImageRecord, Turn
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class LiveConversations:
             if not (turn.stream or turn.images or any(step.outcome == "ok" for step in turn.steps)):
                 ids: Sequence[int] = ()  # it came to nothing
             else:
-                ids = turn.stream or _as_said(pipeline, turn)
+                ids = turn.stream or as_said(pipeline, turn)
             standing.conversation.replay(ids, [picture(record) for record in turn.images])
             standing.marks[turn.id] = standing.conversation.mark()
         return standing
@@ -140,10 +141,16 @@ def _back_at(kept: Standing, turns: Sequence[str]) -> Standing:
     return Standing(conversation, kept.start, {turn: kept.marks[turn] for turn in turns})
 
 
-def _as_said(pipeline: GenLlavaPipeline, turn: Turn) -> list[int]:
-    """A turn that was not held in the model's own stream, as if its pictures had come with the request."""
+def as_said(pipeline: GenLlavaPipeline, turn: Turn) -> tuple[int, ...]:
+    """The token stream of a turn that was not held in it, as if its pictures had come with the request."""
     language, numbers = pipeline.protocol.language, [record.number for record in turn.images]
-    return layout.exchange(language.tokenizer, turn.request.text, numbers, language.tokens_per_image, "", turn.text)
+    if not turn.request.text and not numbers:  # the assistant spoke first
+        return (*layout.answer(language.tokenizer, turn.text), layout.token_id(language.tokenizer, EOS))
+    seen = " ".join(
+        f"{layout.picture_prefix(record.number)} {record.caption}" for record in turn.images if record.caption
+    )
+    text = turn.request.text
+    return tuple(layout.exchange(language.tokenizer, text, numbers, language.tokens_per_image, seen, turn.text))
 
 
 def _captions(turns: Sequence[Turn]) -> dict[int, str]:

@@ -1,10 +1,11 @@
-"""Files the command line writes: complete or not at all, and refused before the work starts."""
+"""Files that are written for the user: complete or not at all, and refused before the work starts."""
 
 from __future__ import annotations
 
 import os
 import secrets
-import stat
+import shutil
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,25 +26,25 @@ def check_output(path: Path) -> Path:
     Raises:
         InvalidRequest: a folder or a device, its folder missing, or not writable.
     """
+    reason = None
     try:
         target = path.resolve()
-        existing = target.stat().st_mode if target.exists() else None
+        if target.is_dir():
+            reason = "it is a folder"
+        elif target.exists() and not target.is_file():
+            reason = "it is not a regular file"
+        elif target.exists() and not os.access(target, os.W_OK):
+            reason = "it is write-protected"
+        elif not target.parent.is_dir():
+            reason = f"there is no folder {path.parent}"
+        else:
+            probe = _beside(target)
+            probe.touch(exist_ok=False)
+            probe.unlink()
     except (OSError, ValueError, RuntimeError) as error:
-        raise InvalidRequest(f"cannot write {path}: {error}") from None
-    if existing is not None and stat.S_ISDIR(existing):
-        raise InvalidRequest(f"cannot write {path}: it is a folder")
-    if existing is not None and not stat.S_ISREG(existing):
-        raise InvalidRequest(f"cannot write {path}: it is not a regular file")
-    if existing is not None and not os.access(target, os.W_OK):
-        raise InvalidRequest(f"cannot write {path}: it is write-protected")
-    if not target.parent.is_dir():
-        raise InvalidRequest(f"cannot write {path}: there is no folder {path.parent}")
-    probe = _beside(target)
-    try:
-        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        probe.unlink()
-    except OSError as error:
-        raise InvalidRequest(f"cannot write {path}: {error.strerror or error}") from None
+        reason = str(getattr(error, "strerror", None) or error)
+    if reason is not None:
+        raise InvalidRequest(f"cannot write {path}: {reason}")
     return target
 
 
@@ -77,13 +78,12 @@ def write_bytes(path: Path, data: bytes) -> None:
     temporary = _beside(path)
     try:
         try:
-            descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-            with os.fdopen(descriptor, "wb") as file:
+            with temporary.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             if path.exists():
-                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+                shutil.copymode(path, temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -93,14 +93,12 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_picture(path: Path, image: Image.Image) -> None:
     """Write `image` in the format that the ending of `path` names; see `write_bytes`."""
-    from io import BytesIO
-
     buffer = BytesIO()
     image.save(buffer, format=FORMATS[path.suffix.lower()], quality=95)
     write_bytes(path, buffer.getvalue())
 
 
 def _beside(path: Path) -> Path:
-    # In the same folder, so that the final rename stays within one file system. The name does not grow with
-    # the target's, which may already be as long as the file system allows.
+    """A new name in the same folder, so that the final rename stays within one file system. It does not grow with the
+    target's name, which may already be as long as the file system allows."""
     return path.with_name(f".{secrets.token_hex(8)}.part")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from genllava_agent.pages.lineage import Lineage
-    from genllava_agent.stores.base import ThreadStore
+    from genllava_agent.stores.base import Artifacts
 
 
 _SMALL: Final = 128
@@ -29,7 +29,7 @@ class ThreadImage:
         record: where it comes from.
     """
 
-    def __init__(self, record: ImageRecord, store: ThreadStore, records: Mapping[str, ImageRecord]) -> None:
+    def __init__(self, record: ImageRecord, store: Artifacts, records: Mapping[str, ImageRecord]) -> None:
         self.id = record.id
         self.record = record
         self._store = store
@@ -78,7 +78,7 @@ class ThreadImage:
 class ThreadImages(Mapping[str, ThreadImage]):
     """The pictures of a thread as it stands, in their order; by name (`image_2`) or by number (2)."""
 
-    def __init__(self, records: Mapping[str, ImageRecord], store: ThreadStore) -> None:
+    def __init__(self, records: Mapping[str, ImageRecord], store: Artifacts) -> None:
         self._records = records
         self._store = store
 

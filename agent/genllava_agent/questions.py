@@ -1,111 +1,193 @@
-"""What a turn may ask its user, and what may be answered."""
+"""What a turn may ask its user, in the form of LangChain's human-in-the-loop, and what may be answered."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Final, Literal, Self
 
-from langgraph.types import interrupt
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from genllava.errors import InvalidRequest
 from genllava_agent.errors import InvalidAnswer
-from genllava_agent.records import Question, Verb
-from genllava_agent.state import AgentState
-from genllava_agent.workers import KINDS
+from genllava_agent.messages import check_request
+from genllava_agent.records import Question
+from genllava_agent.state import Action
 
 _SHOWN = 200
 """Characters of an argument of a tool that are shown in a question; the question has them whole besides."""
 _VERBS = {"understand": "answer in words", "generate": "draw a new picture", "edit": "edit a picture"}
+QUESTION: Final = "question"
+"""Key of an interrupt's value: the question as `Question` has it."""
+_WORDS: Final = {"yes": "approve", "no": "reject"}
 
 
-class Approval(BaseModel):
-    """An answer to whether something should be done.
+class EditedAction(BaseModel):
+    """A call as the user wants it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    args: dict[str, Any] = Field(default_factory=dict)
+
+
+class Decision(BaseModel):
+    """What the user says to a call.
 
     Attributes:
-        decision: `edit` does it with another instruction.
-        instruction: the other one.
-        reason: why not, for `reject`.
+        type: `edit` makes it with other arguments.
+        edited_action: the call as it is to be made, for `edit`.
+        message: why not, for `reject`.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    decision: Literal["approve", "edit", "reject"]
-    instruction: str | None = None
-    reason: str | None = None
+    type: Literal["approve", "edit", "reject"]
+    edited_action: EditedAction | None = None
+    message: str | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.decision == "edit" and not (self.instruction or "").strip():
-            raise ValueError("`edit` needs an instruction")
-        if self.decision != "edit" and self.instruction is not None:
-            raise ValueError(f"`{self.decision}` takes no instruction")
+        if (self.type == "edit") != (self.edited_action is not None):
+            raise ValueError("`edit`, and nothing else, comes with an `edited_action`")
         return self
 
 
-class Clarification(BaseModel):
-    """An answer to what is meant."""
+class Answer(BaseModel):
+    """The answer to an interrupt: `{"decisions": [{"type": "approve"}]}`.
+
+    The list of older front ends, `[{"type": "accept", "args": ...}]`, is read as well, and short forms:
+    `{"decision": "approve"}`, `{"decision": "edit", "instruction": "..."}`,
+    `{"decision": "reject", "reason": "..."}`, and `{"choice": "edit"}` where it was asked what is meant.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    choice: Verb
+    decisions: list[Decision] = Field(min_length=1, max_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, given: Any) -> Any:
+        if isinstance(given, list):
+            return {"decisions": [_newer(each) for each in given]}
+        if not isinstance(given, dict) or "decisions" in given:
+            return given
+        known = {"decision", "instruction", "reason"} if "decision" in given else {"choice"}
+        if not given or set(given) - known:
+            raise ValueError("an answer has `decisions`, one `decision` or one `choice`")
+        if "choice" in given:
+            return {"decisions": [{"type": "edit", "edited_action": {"name": given["choice"]}}]}
+        made: dict[str, Any] = {"type": given["decision"]}
+        instruction = given.get("instruction")
+        if made["type"] == "edit" and not str(instruction or "").strip():
+            raise ValueError("`edit` needs an instruction")
+        if made["type"] != "edit" and instruction is not None:
+            raise ValueError(f"`{made['type']}` takes no instruction")
+        if instruction is not None:
+            made["edited_action"] = {"name": "", "args": {"instruction": instruction}}
+        if given.get("reason") is not None:
+            made["message"] = given["reason"]
+        return {"decisions": [made]}
 
 
-Answer = TypeVar("Answer", Approval, Clarification)
+def _newer(given: Any) -> Any:
+    """An answer in the older form of LangChain's agent inbox, in today's."""
+    if not isinstance(given, dict):
+        return given
+    kind, args = given.get("type"), given.get("args")
+    if kind == "accept":
+        return {"type": "approve"}
+    if kind == "edit" and isinstance(args, dict):
+        return {"type": "edit", "edited_action": {"name": args.get("action", ""), "args": args.get("args", {})}}
+    if kind in ("response", "ignore"):
+        return {"type": "reject", **({"message": args} if isinstance(args, str) else {})}
+    return given
 
 
-def ask(question: Question, schema: type[Answer]) -> Answer:
-    """Ask in the middle of a turn until the answer fits; a node that calls this does nothing before."""
-    complaint = ""
-    while True:
-        asked = question.model_copy(update={"text": complaint + question.text})
-        try:
-            answer = interrupt(asked.model_dump(), response_schema=schema)
-            return checked_answer(question, schema, answer)
-        except (InvalidAnswer, ValidationError) as error:
-            complaint = f"{_reason(error)}. "
+def interrupt_value(question: Question, allowed: list[str]) -> dict[str, Any]:
+    """The value of an interrupt: LangChain's request for a human's decision, and the question itself."""
+    name = question.tool or question.action
+    arguments = question.arguments if question.tool else {"instruction": question.instruction}
+    if question.image is not None and not question.tool:
+        arguments = {**arguments, "image": question.image}
+    older = {"allow_ignore": True, "allow_respond": True, "allow_edit": "edit" in allowed, "allow_accept": True}
+    return {
+        "action_request": {"action": name, "args": arguments},  # these three as older front ends read them
+        "config": older,
+        "description": question.text,
+        "action_requests": [{"name": name, "args": arguments, "description": question.text}],
+        "review_configs": [{"action_name": name, "allowed_decisions": allowed}],
+        QUESTION: question.model_dump(mode="json", exclude_defaults=True, exclude={"interrupt"}),
+    }
 
 
-def checked_answer(question: Question, schema: type[Answer], answer: Any) -> Answer:
-    """The answer to a question.
+def question_in(value: Any, interrupt: str) -> Question | None:
+    """The question of an interrupt; None of an interrupt that is not ours."""
+    if not isinstance(value, dict) or QUESTION not in value:
+        return None
+    return Question.model_validate({**value[QUESTION], "interrupt": interrupt})
+
+
+def foreign_question(value: Any, interrupt: str) -> Question:
+    """The interrupt of a tool as a question; it is answered with whatever the tool wants."""
+    text = value if isinstance(value, str) else str(value.get("text", value) if isinstance(value, dict) else value)
+    return Question(kind="tool", text=text, action="tool", instruction="", choices=(), interrupt=interrupt)
+
+
+def checked_answer(question: Question, answer: Any) -> Any:
+    """The answer to a question as the graph takes it.
 
     Raises:
         InvalidAnswer: it does not fit.
     """
-    from genllava_agent.inbox import check_request
-
+    if question.kind == "tool":
+        return answer
     try:
-        checked = schema.model_validate(answer)
+        decision = Answer.model_validate(answer).decisions[0]
     except ValidationError as error:
+        reason = error.errors(include_url=False)[0]["msg"]
         raise InvalidAnswer(
-            f"{answer!r} does not answer {question.text!r}: {_reason(error)}. One of: {', '.join(question.choices)}"
+            f"{answer!r} does not answer {question.text!r}: {reason}. One of: {', '.join(question.choices)}"
         ) from None
-    if isinstance(checked, Clarification) and checked.choice not in question.choices:
-        raise InvalidAnswer(f"{checked.choice!r} is not possible here: {', '.join(question.choices)}")
-    if isinstance(checked, Approval):
-        if checked.decision not in question.choices:
-            raise InvalidAnswer(f"a call of a tool takes no other words: {', '.join(question.choices)}")
-        for words in filter(None, (checked.instruction, checked.reason)):
-            try:
-                check_request(words)
-            except InvalidRequest as error:
-                raise InvalidAnswer(str(error)) from None
-    return checked
+    if question.kind == "clarification":
+        choice = decision.edited_action.name if decision.edited_action is not None else decision.type
+        if choice not in (*question.choices, "approve", "reject"):
+            raise InvalidAnswer(f"{choice!r} is not possible here: {', '.join(question.choices)}")
+    elif decision.type not in question.choices and isinstance(answer, dict) and "decision" in answer:
+        raise InvalidAnswer(f"a call of a tool takes no other words: {', '.join(question.choices)}")
+    words = [decision.message, (decision.edited_action.args if decision.edited_action else {}).get("instruction")]
+    for each in words:
+        try:
+            if each is not None:
+                check_request(each)
+        except InvalidRequest as error:
+            raise InvalidAnswer(str(error)) from None
+    return decision_dump(decision)
 
 
-def _reason(error: InvalidAnswer | ValidationError) -> str:
-    return error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else str(error)
+def decision_dump(decision: Decision) -> dict[str, Any]:
+    """An answer with one decision, as plain data."""
+    return {"decisions": [decision.model_dump(exclude_none=True)]}
 
 
-def ask_approval(state: AgentState) -> Question:
-    """Whether the action that was chosen should be done."""
-    action = state["action"]
-    assert action is not None
-    image = action.image or (state["focus"] if action.kind == "edit" else None)
+def answer_in_words(question: Question, text: str) -> dict[str, Any] | None:
+    """The answer that a message of the user is, where it is one of the choices that the question shows; else None.
+
+    For an approval `yes` and `no` are choices as well.
+    """
+    said = text.strip().lower()
+    if question.kind == "approval":
+        said = _WORDS.get(said, said)
+        return {"decision": said} if said in ("approve", "reject") else None
+    return {"choice": said} if question.kind == "clarification" and said in question.choices else None
+
+
+def ask_approval(action: Action, request: str, focus: str | None) -> Question:
+    """Whether a call should be made."""
+    image = action.image or (focus if action.kind == "edit" else None)
     instruction, choices = action.instruction, ["approve", "edit", "reject"]
     if action.kind == "tool":  # it has arguments, which other words do not change
         given = {name: repr(value) for name, value in action.arguments.items()}
         arguments = ", ".join(f"{k}={v if len(v) <= _SHOWN else f'{v[:_SHOWN]}…'}" for k, v in given.items())
-        what, instruction, choices = f"call {action.tool}({arguments})", state["request"].text, ["approve", "reject"]
+        what, instruction, choices = f"call {action.tool}({arguments})", request, ["approve", "reject"]
     else:
         what = _VERBS[action.kind]
     return Question(
@@ -121,18 +203,17 @@ def ask_approval(state: AgentState) -> Question:
     )
 
 
-def ask_meaning(state: AgentState) -> Question:
-    """Which of the likely actions is meant."""
-    action = state["action"]
-    assert action is not None
-    kinds = [KINDS[token] for token in action.probabilities if token in KINDS]
+def ask_meaning(action: Action, kinds: list[str], focus: str | None) -> Question:
+    """Which of the likely calls is meant."""
     options = ", or ".join(_VERBS[kind] for kind in kinds)
     return Question(
         kind="clarification",
         text=f"You asked: {action.instruction!r}. I am not sure what you mean. Should I {options}?",
         action=action.kind,
         instruction=action.instruction,
-        image=state["focus"],
+        image=focus,
         choices=tuple(kinds),
         probabilities=action.probabilities,
     )
+
+

@@ -199,21 +199,19 @@ class Pending(_Record):
     """A turn that has begun and not ended.
 
     Attributes:
-        id, parent, number, at, request, images, seed: as in `Turn`.
-        focus: the picture that was worked on last.
+        id: by which it is known.
+        number, at, request, images, seed: as in `Turn`.
         settings: of the run, as JSON.
         question: what the user is asked, if the turn waits for an answer; None while it runs, and where it was
             cut off.
     """
 
     id: str
-    parent: str | None
     number: int
-    at: float
+    at: float = 0.0
     request: Request
     images: tuple[ImageRecord, ...] = ()
     seed: int = 0
-    focus: ImageName | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
     question: Question | None = None
 
@@ -222,7 +220,8 @@ class Question(_Record):
     """What a turn that has stopped wants to know.
 
     Attributes:
-        kind: `approval` of an action that is about to be done, or `clarification` of what is meant.
+        kind: `approval` of a call that is about to be made, `clarification` of what is meant, or the question of a
+            `tool`, which says itself what it takes for an answer.
         text: the question, in words.
         action: what would be done.
         instruction: what for.
@@ -233,7 +232,7 @@ class Question(_Record):
         interrupt: by which the graph knows it.
     """
 
-    kind: Literal["approval", "clarification"]
+    kind: Literal["approval", "clarification", "tool"]
     text: str
     action: Kind
     instruction: str
@@ -243,29 +242,6 @@ class Question(_Record):
     tool: str | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
     interrupt: str = ""
-
-
-class Head(_Record):
-    """Where a thread is.
-
-    Attributes:
-        name: of the thread.
-        turn: the last one; None while there is none.
-        undone: the turns that `redo` brings back, the next one last.
-        pending: the turn that has not ended.
-    """
-
-    name: str
-    turn: str | None = None
-    undone: tuple[str, ...] = ()
-    pending: Pending | None = None
-
-    @property
-    def waiting(self) -> tuple[str, str] | None:
-        """(id of the turn, interrupt of the question) of a turn that waits for an answer."""
-        if self.pending is None or self.pending.question is None:
-            return None
-        return self.pending.id, self.pending.question.interrupt
 
 
 def image_name(number: int) -> str:

@@ -16,11 +16,11 @@ from PIL import Image
 from genllava.errors import InvalidRequest
 from genllava.images import border_color, difference
 from genllava_agent.errors import UnknownImage
-from genllava_agent.inbox import admitted
+from genllava_agent.admission import admitted
 from genllava_agent.records import ImageRecord, Region, image_name
 
 if TYPE_CHECKING:
-    from genllava_agent.stores.base import ThreadStore
+    from genllava_agent.stores.base import Artifacts
 
 _ALIKE: Final = 40
 """Largest difference of a channel between pixels of one thing."""
@@ -34,7 +34,7 @@ _RIM: Final = 3
 Mask = NDArray[np.bool_]
 
 
-def resolve_region(store: ThreadStore, given: Any, records: Sequence[ImageRecord]) -> Region:
+def resolve_region(store: Artifacts, given: Any, records: Sequence[ImageRecord]) -> Region:
     """What a user gives as a region.
 
     Args:
@@ -77,19 +77,13 @@ def resolve_region(store: ThreadStore, given: Any, records: Sequence[ImageRecord
     return Region(image=record.id, box=(parts[0], parts[1], parts[2], parts[3]))
 
 
-def as_given(store: ThreadStore, region: Region) -> dict[str, Any]:
-    """A region as a user would give it again."""
-    values = region.model_dump(exclude_none=True)
-    return values | {"mask": store.image(region.mask)} if region.mask is not None else values
-
-
-def part_of(store: ThreadStore, region: Region, records: Sequence[ImageRecord], turn: int) -> ImageRecord:
+def part_of(store: Artifacts, region: Region, records: Sequence[ImageRecord], turn: int) -> ImageRecord:
     """The part of a picture that a request is about, stored as a picture of its own, the next of `records`."""
     whole = next(record for record in records if record.id == region.image)
     image = store.picture(whole)
     part = part_alone(image, region_mask(region, image, store))
     return ImageRecord(
-        id=image_name(len(records) + 1),
+        id=image_name(max(record.number for record in records) + 1),
         key=store.put_image(part),
         width=part.width,
         height=part.height,
@@ -100,7 +94,7 @@ def part_of(store: ThreadStore, region: Region, records: Sequence[ImageRecord], 
     )
 
 
-def region_mask(region: Region, image: Image.Image, store: ThreadStore) -> Mask:
+def region_mask(region: Region, image: Image.Image, store: Artifacts) -> Mask:
     """[H, W] where the region is in its picture."""
     height, width = image.height, image.width
     if region.mask is not None:

@@ -33,6 +33,7 @@ class Reply:
         stopped: why the turn ended early; empty if it did not.
         seed: of its pictures.
         seconds: it took.
+        replaced: the question that this request was asked in place of an answer to.
     """
 
     text: str
@@ -44,6 +45,7 @@ class Reply:
     stopped: str = ""
     seed: int = 0
     seconds: float = 0.0
+    replaced: Question | None = None
 
     @property
     def image(self) -> Image.Image | None:
@@ -79,6 +81,6 @@ class Reply:
 def reply_text(steps: tuple[Step, ...], stopped: str, pending: Question | None) -> str:
     """The text of a reply: the question, if there is one, after what was done until then."""
     if pending is None:
-        return compose(list(steps), stopped)
-    done = compose(list(steps), stopped) + " " if steps else ""
+        return compose(steps, stopped)
+    done = compose(steps, stopped) + " " if steps else ""
     return done + pending.text

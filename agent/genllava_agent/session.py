@@ -8,16 +8,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
+
+from langchain_core.messages import AnyMessage
 
 from genllava.errors import Cancelled, InvalidRequest
 from genllava.options import StepCallback
 from genllava_agent.events import Preview
 from genllava_agent.records import ImageRecord, Region, Step, image_name
 from genllava_agent.settings import TurnSettings
-from genllava_agent.state import AgentState, Stream
-from genllava_agent.verification import Comparison
+from genllava_agent.state import AgentState, Stream, Trial, begun
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,23 +30,33 @@ if TYPE_CHECKING:
     from genllava_agent.engine import Engine
     from genllava_agent.history import History
     from genllava_agent.live import Standing
-    from genllava_agent.stores.base import ThreadStore
+    from genllava_agent.stores.base import Artifacts
 
 _NEXT_SEED: Final = 0x9E3779B1
-"""Keeps the seeds of further attempts away from those that people choose."""
+"""Keeps the seeds of further pictures and attempts away from those that people choose."""
+BOUND: Final[ContextVar[dict[str, Any]]] = ContextVar("bound", default={})
+"""Tools that a caller of the agent as a chat model has bound, as OpenAI has them, and how they are to be called."""
+_UNWANTED: ContextVar[Callable[[], bool]] = ContextVar("unwanted")
+
+
+@contextmanager
+def wanted_while(cancel: Callable[[], bool]) -> Iterator[None]:
+    """Meanwhile turns stop when `cancel` says so."""
+    before = _UNWANTED.set(cancel)
+    try:
+        yield
+    finally:
+        _UNWANTED.reset(before)
+
+
+def unwanted() -> bool:
+    """Whether whoever runs the turn has stopped."""
+    cancel = _UNWANTED.get(None)
+    return cancel is not None and cancel()
 
 
 class Spent(Exception):
     """A limit of the turn is reached; the message says which."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Trial:
-    """A drawing that may be kept, and how it compares with its plan."""
-
-    drawing: Drawing
-    comparison: Comparison = field(default_factory=Comparison)
-    verified: bool = False
 
 
 @dataclass(slots=True)
@@ -68,32 +80,25 @@ class Session:
         id: the turn's.
         engine: the model.
         artifacts: where the thread's pictures are.
-        history: the turns before this one.
+        history: the turns before it.
         settings: of this turn.
-        seed: of its pictures.
-        cancel: whether the user no longer wants it.
-        trials: drawings of the present step, the latest last.
-        spent: on them.
+        seed: of its first picture.
+        inline: nothing is kept of the thread, so that pictures go into messages as they are.
+        adopted: of an inline turn: by id, messages with their pictures as references.
+        bound, calls: tools of whoever calls the agent as a chat model: their calls end the turn.
         used: by the whole turn, what it had used before it stopped to ask included; None before it begins. Waiting
             for the model is not counted, and neither is reading what was said before the turn.
-        inline: whether pictures go into messages as they are, for readers who have no access to the artifacts.
-        notes: what the decider keeps for itself during the turn.
-        theirs: what a caller gives `bind_tools`: tools as OpenAI has them, whose calls end the turn.
-        calls: of those, made in this turn.
     """
 
     id: str
     engine: Engine
-    artifacts: ThreadStore
+    artifacts: Artifacts
     history: History
     settings: TurnSettings
     seed: int
-    cancel: Callable[[], bool] = lambda: False
-    trials: list[Trial] = field(default_factory=list)
-    spent: Meter = field(default_factory=Meter)
     inline: bool = False
-    notes: list[Any] = field(default_factory=list)
-    theirs: dict[str, Any] = field(default_factory=dict)
+    adopted: dict[str | None, AnyMessage] = field(default_factory=dict)
+    bound: dict[str, Any] = field(default_factory=dict)
     calls: list[Any] = field(default_factory=list)
     used: Meter | None = None
     _since: float = 0.0
@@ -103,6 +108,8 @@ class Session:
     _drawn: dict[str, Drawing] = field(default_factory=dict)
     _watch: _Watch | None = None
 
+    # --- pictures ---
+
     def image(self, record: ImageRecord) -> Image.Image:
         """Its pixels."""
         return self.artifacts.picture(record)
@@ -111,15 +118,30 @@ class Session:
         """A picture for the pipeline, with its latents where they are known."""
         from genllava import Drawing
 
-        if record.id in self._drawn:
-            return self._drawn[record.id]
+        if record.key in self._drawn:
+            return self._drawn[record.key]
         latents = None if record.latents is None else self.artifacts.latents(record.latents)
         image, caption = self.image(record), record.caption or ""
         return Drawing(image, None, record.plan, record.seed or 0, latents=latents, caption=caption)
 
-    def remember(self, record: ImageRecord, drawing: Drawing) -> None:
-        """Spare reading a picture that was just written."""
-        self._drawn[record.id] = drawing
+    def keep(self, drawing: Drawing) -> tuple[str, str | None]:
+        """Store a picture and its latents; returns their keys."""
+        assert drawing.image is not None
+        key = self.artifacts.put_image(drawing.image)
+        self._drawn[key] = drawing
+        return key, None if drawing.latents is None else self.artifacts.put_latents(drawing.latents)
+
+    def drawn(self, trial: Trial) -> Drawing:
+        """The drawing of a trial."""
+        from genllava import Drawing
+
+        assert trial.key is not None
+        if trial.key not in self._drawn:
+            latents = None if trial.latents is None else self.artifacts.latents(trial.latents)
+            image = self.artifacts.image(trial.key)
+            self._drawn[trial.key] = Drawing(image, None, trial.plan, trial.seed, latents=latents)
+        found = self._drawn[trial.key]
+        return replace(found, plan=trial.plan, source=trial.source, seed=trial.seed, caption=trial.caption or "")
 
     def put_back(self, state: AgentState, drawing: Drawing) -> Drawing:
         """A drawing that edits a part of a picture, put back into the whole; another one as it is."""
@@ -127,13 +149,12 @@ class Session:
         if part is None or part.origin != "region":
             return drawing
         from genllava_agent.regions import put_back, region_mask
-        from genllava_agent.workers import has_stream
 
         assert drawing.image is not None
         region = Region.model_validate(part.params)
-        whole = self.image(self.known(state)[region.image])
+        whole = self.image(state["images"][region.image])
         mask = region_mask(region, whole, self.artifacts)
-        image = put_back(whole, self.image(part), drawing.image, mask, has_stream(self.engine.pipeline))
+        image = put_back(whole, self.image(part), drawing.image, mask, self.engine.has_stream)
         return replace(drawing, image=image, latents=None, caption="")
 
     def parents(self, state: AgentState, drawing: Drawing) -> tuple[str, ...]:
@@ -144,15 +165,19 @@ class Session:
         return source.parents if source.origin == "region" else (source.id,)
 
     def _edited(self, state: AgentState, drawing: Drawing) -> ImageRecord | None:
-        return None if drawing.source is None else self.known(state)[image_name(drawing.source)]
+        return None if drawing.source is None else state["images"][image_name(drawing.source)]
 
-    def known(self, state: AgentState) -> dict[str, ImageRecord]:
-        """The pictures of earlier turns and of this one, by name."""
-        return self.history.records | state.get("images", {})
+    # --- messages ---
+
+    def messages(self, state: AgentState) -> list[AnyMessage]:
+        """The conversation with its pictures as references."""
+        return [self.adopted.get(message.id, message) for message in state["messages"]]
+
+    # --- the model's own token stream ---
 
     def conversation(self, state: AgentState) -> Conversation:
         """The conversation as far as the state says that it has come."""
-        stream, fresh = state.get("stream", Stream()), False
+        stream, fresh = state.get("stream") or Stream(), False
         if self._standing is None:
             self._standing = self.engine.live.take(self.engine.pipeline, self.history, self.drawing)
             self._start = self._standing.conversation.mark()
@@ -161,13 +186,18 @@ class Session:
         if conversation.since(start) != tuple(stream.ids):  # the turn goes on elsewhere than this conversation is
             assert self._start is not None
             conversation.rollback(self._start)
-            pictures = [self.drawing(record) for record in state.get("images", {}).values()]
+            pictures = [self.drawing(record) for record in self.pictures(state)]
             conversation.replay(stream.ids, pictures, request=stream.request, seen=stream.seen, acted=stream.acted)
         if fresh and self.used is not None:
             # They will be read first, and were paid for when they were said.
             self._read_again = conversation.unread
             self.used.tokens -= self._read_again
         return conversation
+
+    def pictures(self, state: AgentState) -> list[ImageRecord]:
+        """The pictures that came in during this turn."""
+        turn = begun(state).number
+        return [record for record in state["images"].values() if record.turn == turn]
 
     def go_back(self, state: AgentState) -> None:
         """Forget what was said since the state was written."""
@@ -187,15 +217,12 @@ class Session:
             said = {"ids": now.since(self._begin), "request": now.request, "seen": now.seen, "acted": now.acted}
         return Stream(tokens=used.tokens, unet_rows=used.unet_rows, seconds=self.seconds(), **said)
 
-    def take_over(self, other: Session) -> None:
-        """Go on with the conversation of a session of this turn, as far as it had come when it asked."""
-        self._standing, self._start, self._drawn = other._standing, other._start, other._drawn
-        self.notes = other.notes
-
-    def keep(self) -> None:
-        """Let the next turn go on from here; this turn has been stored."""
+    def remember(self, turn: str) -> None:
+        """Let the next turn go on from here; this turn ends as `turn`."""
         if self._standing is not None:
-            self.engine.live.keep(self._standing, self.id)
+            self.engine.live.keep(self._standing, turn)
+
+    # --- what it takes ---
 
     @contextmanager
     def work(self, state: AgentState) -> Iterator[Meter]:
@@ -206,7 +233,7 @@ class Session:
             Cancelled: the user no longer wants it.
         """
         meter = Meter()
-        with self.engine.held(self.cancel):
+        with self.engine.held(unwanted):
             counters = self.engine.pipeline.counters
             rows, tokens = counters.unet_rows, counters.tokens
             began = time.monotonic()
@@ -235,7 +262,7 @@ class Session:
     def go_on(self, state: AgentState) -> None:
         """The clock runs, from where the state says that it stood."""
         if self.used is None:
-            before = state.get("stream", Stream())
+            before = state.get("stream") or Stream()
             self.used = Meter(before.seconds, before.tokens, before.unet_rows)
             self._since = time.monotonic() - before.seconds
 
@@ -263,13 +290,10 @@ class Session:
         """Since this turn first had the model, without the time that it waited for an answer."""
         return 0.0 if self.used is None else time.monotonic() - self._since
 
-    def next_seed(self) -> int:
-        """The seed of the next attempt at the present picture; that of the first is the turn's."""
-        return (self.seed + len(self.trials) * _NEXT_SEED) % 2**63
-
-    def next_image(self, state: AgentState) -> str:
-        """The name of the next picture."""
-        return image_name(len(self.known(state)) + 1)
+    def next_seed(self, state: AgentState) -> int:
+        """The seed of the next drawing: of the first one the turn's, and of others another one each."""
+        before = sum(step.attempts for step in state["steps"]) + len(state["trials"])
+        return (self.seed + before * _NEXT_SEED) % 2**63
 
 
 @dataclass(slots=True, eq=False)
@@ -282,16 +306,20 @@ class _Watch:
     reason: str = ""
 
     def asked(self) -> bool:
-        if self.session.cancel():
+        if unwanted():
             return True
-        self.reason = self._spent()
+        counters = self.session.engine.pipeline.counters
+        self.reason = spent_limit(self.session, counters.tokens - self.tokens, counters.unet_rows - self.rows)
         return bool(self.reason)
 
-    def _spent(self) -> str:
-        counters = self.session.engine.pipeline.counters
-        tokens = counters.tokens - self.tokens
-        rows = counters.unet_rows - self.rows
-        return spent_limit(self.session, tokens, rows)
+
+def next_image(state: AgentState, made: int = 0) -> str:
+    """The name of the next picture.
+
+    Args:
+        made: pictures that are not in the state yet.
+    """
+    return image_name(max((record.number for record in state["images"].values()), default=0) + made + 1)
 
 
 def spent_limit(session: Session, tokens: int = 0, unet_rows: int = 0) -> str:
@@ -324,8 +352,3 @@ def no_more_pictures(session: Session, steps: Sequence[Step]) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" + ("" if number == 1 else "s")
-
-
-def meter_fields(meter: Meter) -> dict[str, Any]:
-    """For a `Step`."""
-    return {"seconds": meter.seconds, "tokens": meter.tokens, "unet_rows": meter.unet_rows}

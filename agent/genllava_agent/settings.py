@@ -51,7 +51,10 @@ class TurnSettings(BaseModel):
         approve: actions that wait for the user's word: `understand`, `generate`, `edit`, `tool`, `tool:NAME`.
         verify: pictures drawn at most for one that is kept; 0 and 1 draw once, and 0 does not look at it either.
             More have bought nothing with the model that ships (README, limits).
-        margin: the graph asks what is meant where the first action is less than this more likely than the second.
+        margin: the agent asks what is meant where the first action is less than this more likely than the second, and
+            somebody can answer. By default it does not: the likeliest is done, and `undo` takes it back.
+        check_claims: where last words may say that a picture was made and none was, whoever wrote them is asked about
+            them, and the reply says so.
         previews: small pictures shown of each while it is drawn, at most.
         limits: where the turn stops.
         num_inference_steps, guidance_scale, image_guidance_scale, negative_prompt, height, width, bridge: see
@@ -64,7 +67,8 @@ class TurnSettings(BaseModel):
     task: Verb | None = None
     approve: tuple[str, ...] = ()
     verify: int = Field(default=1, ge=0, le=16)
-    margin: float = Field(default=0.1, ge=0, le=1)
+    margin: float = Field(default=0.0, ge=0, le=1)
+    check_claims: bool = True
     previews: int = Field(default=0, ge=0, le=1000)
     limits: Limits = Limits()
     num_inference_steps: int | None = Field(default=None, ge=1, le=1000)
@@ -90,7 +94,15 @@ class TurnSettings(BaseModel):
         limits = options.get("limits")
         if isinstance(limits, dict):  # those that are not named stay
             options = {**options, "limits": {**self.limits.model_dump(), **limits}}
-        return checked({**self.model_dump(), **options})
+        named = {name: getattr(self, name) for name in self.model_fields_set}
+        return checked({**named, **options})
+
+
+def stored(settings: TurnSettings) -> dict[str, Any]:
+    """Settings as they are kept with a turn: those that are not the usual ones, and those that a caller named."""
+    named = {name for name in settings.model_fields_set if name != "limits"}
+    whole = settings.model_dump(mode="json", include=named)
+    return {**settings.model_dump(mode="json", exclude_defaults=True), **whole}
 
 
 def checked(values: dict[str, Any]) -> TurnSettings:

@@ -4,36 +4,62 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from genllava.errors import InvalidRequest
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+
+from genllava.errors import ImageRejected, InvalidRequest
 from genllava.options import DESCRIBE
 from genllava.requests import listed
 from genllava_agent import events
+from genllava_agent.admission import admitted, jpeg_file, keep, record_of
 from genllava_agent.background import in_background, stream_in_background
-from genllava_agent.errors import (
-    AgentError,
-    AnswerPending,
-    InvalidAnswer,
-    NothingPending,
-    NothingToUndo,
-    ThreadNotFound,
-)
-from genllava_agent.history import History
-from genllava_agent.records import Head, ImageRecord, Pending, Question, Request, Turn, image_name
+from genllava_agent.errors import AgentError, AnswerPending, InvalidAnswer, NothingPending, NothingToUndo, ThreadNotFound
+from genllava_agent.history import History, exchanges, is_reply, read_history, turn_metadata
+from genllava_agent.messages import blocks, check_count, check_request, record_in, records_in, reference, text_of
+from genllava_agent.pictures import ThreadImage, ThreadImages
+from genllava_agent.questions import answer_in_words, checked_answer
+from genllava_agent.records import Pending, Question, Request, Turn
 from genllava_agent.reply import Reply, reply_text
+from genllava_agent.running import Runner, question_of, resumed
+from genllava_agent.settings import TurnSettings, checked
+from genllava_agent.state import AgentState
+from genllava_agent.thread_verbs import bring_back, finished_turns, take_back, without
 
 if TYPE_CHECKING:
-    from genllava_agent.agent import VisualAgent
-    from genllava_agent.pictures import ThreadImages
-    from genllava_agent.running import Ended
-    from genllava_agent.stores.base import ThreadStore
+    from langgraph.types import StateSnapshot
+
+    from genllava_agent.stores.base import Artifacts, Store
+    from genllava_agent.stores.waiting import Waiting
+
+
+class Home(Protocol):
+    """What a thread needs of the agent that it belongs to."""
+
+    @property
+    def store(self) -> Store:
+        """Where threads are kept."""
+
+    @property
+    def runner(self) -> Runner:
+        """Runs turns."""
+
+    @property
+    def settings(self) -> TurnSettings:
+        """Of turns that are given none."""
+
+    def settings_with(self, options: dict[str, Any]) -> TurnSettings:
+        """The settings of a turn that is given some of its own."""
+
+    def waiting(self, cancel: Callable[[], bool] | None = None) -> Waiting:
+        """How long a request waits for other turns of its thread."""
+
+    def forget(self, turns: set[str]) -> None:
+        """Let go of what is in memory of these turns."""
 
 
 class Thread:
@@ -42,18 +68,22 @@ class Thread:
     Requests take `images` (one or several: PIL images, arrays, paths, bytes), `region` (a box, a point or a mask on
     the picture in question, see `regions`), and the options of `TurnSettings`.
 
+    A request on a thread that waits for an answer is that answer where it is one of the choices that were shown, and
+    else takes the place of the turn that waits; so it does where a turn was cut off. `reply.replaced` says so, and
+    the turn before stays in the history with what was done in it.
+
     Attributes:
         name: of the thread.
         agent: whose it is.
     """
 
-    def __init__(self, agent: VisualAgent, name: str) -> None:
+    def __init__(self, agent: Home, name: str) -> None:
         self.agent = agent
         self.name = name
         self._known = History()
         self._opened_with: list[Any] = []  # pictures for the first request
-        self._opened_after: tuple[str | None] | None = None  # the turn before that request, once there was one
-        self._asked_last: Pending | None = None  # with the question that was shown to the user last
+        self._opened_at: int | None = None  # turns before that request, once there was one
+        self._asked_last: Question | None = None  # what was shown to the user last
 
     # --- asking ---
 
@@ -62,7 +92,7 @@ class Thread:
 
         Raises:
             InvalidRequest, ImageRejected, UnknownImage: what was asked cannot be.
-            ThreadBusy, AnswerPending: not now.
+            ThreadBusy: not now.
             Cancelled, StoreFailed, ThreadQuarantined: the thread is as it was before.
         """
         return _last(self._asking(text, images, region, options, heard=False))
@@ -96,14 +126,15 @@ class Thread:
     @property
     def pending(self) -> Question | None:
         """What the thread waits to be told."""
-        self._asked_last = self._head().pending
-        return _question(self._asked_last)
+        self._asked_last = question_of(self._snapshot())
+        return self._asked_last
 
     @property
     def unfinished(self) -> Pending | None:
         """The turn that is running, waits, or was cut off when its process ended."""
-        self._asked_last = self._head().pending
-        return self._asked_last
+        snapshot = self._snapshot()
+        self._asked_last = question_of(snapshot)
+        return _pending(snapshot)
 
     def approve(self, instruction: str | None = None) -> Reply:
         """Let the turn go on, with another instruction if one is given."""
@@ -113,14 +144,18 @@ class Thread:
 
     def reject(self, reason: str | None = None) -> Reply:
         """Do not let it do what it asked about."""
-        return self.answer({"decision": "reject", "reason": reason})
+        return self.answer({"decision": "reject", **({} if reason is None else {"reason": reason})})
 
     def choose(self, choice: str) -> Reply:
         """Say what was meant: `understand`, `generate` or `edit`."""
         return self.answer({"choice": choice})
 
-    def answer(self, answer: dict[str, Any]) -> Reply:
+    def answer(self, answer: Any) -> Reply:
         """Answer what the turn asked.
+
+        Args:
+            answer: `{"decisions": [...]}` as LangChain's human-in-the-loop has it, or one of the short forms of
+                `questions.Answer`; to the question of a tool whatever it takes.
 
         Raises:
             NothingPending: it has not asked anything.
@@ -128,29 +163,27 @@ class Thread:
         """
         return _last(self.answer_stream(answer))
 
-    def answer_stream(self, answer: dict[str, Any], cancel: Callable[[], bool] | None = None) -> Iterator[events.Event]:
+    def answer_stream(self, answer: Any, cancel: Callable[[], bool] | None = None) -> Iterator[events.Event]:
         """Answer what the turn asked, and hear what happens."""
-        if _question(self._asked_last) is None:
-            self._asked_last = self._head().pending
-        asked = self._asked_last
+        asked = self._asked_last or self.pending
 
-        def resumed(store: ThreadStore, head: Head) -> tuple[Head, Pending, dict[str, Any] | None]:
-            if head.pending is None or head.pending.question is None:
-                self._asked_last = None
+        def given(snapshot: StateSnapshot) -> tuple[Any, TurnSettings, Question | None]:
+            question = question_of(snapshot)
+            self._asked_last = question
+            if question is None:
                 raise NothingPending("this thread has not asked anything: just ask it something")
-            if _which(asked) != _which(head.pending):
-                self._asked_last = head.pending
-                raise InvalidAnswer(f"this thread asks something else by now: {head.pending.question.text}")
-            return head, head.pending, _checked_answer(head.pending.question, answer)
+            if asked is None or asked.interrupt != question.interrupt:
+                raise InvalidAnswer(f"this thread asks something else by now: {question.text}")
+            return resumed(question, checked_answer(question, answer)), self._settings_of(snapshot), None
 
-        return self._events(resumed, cancel)
+        return self._events(given, cancel)
 
-    async def aanswer(self, answer: dict[str, Any]) -> Reply:
+    async def aanswer(self, answer: Any) -> Reply:
         """Answer what the turn asked."""
         return await in_background(lambda cancel: _last(self.answer_stream(answer, cancel)))
 
     def resume(self) -> Reply:
-        """Run a turn again that was cut off when its process ended; with the same seed it gives the same pictures.
+        """Go on with a turn that was cut off when its process ended, at the step that it had come to.
 
         Raises:
             NothingPending: there is none.
@@ -159,47 +192,46 @@ class Thread:
         return _last(self.resume_stream())
 
     def resume_stream(self, cancel: Callable[[], bool] | None = None) -> Iterator[events.Event]:
-        """Run a turn again that was cut off, and hear what happens."""
+        """Go on with a turn that was cut off, and hear what happens."""
 
-        def again(store: ThreadStore, head: Head) -> tuple[Head, Pending, dict[str, Any] | None]:
-            if head.pending is None:
+        def again(snapshot: StateSnapshot) -> tuple[Any, TurnSettings, Question | None]:
+            if not snapshot.next:
                 raise NothingPending("every turn of this thread is finished")
-            self._refuse_pending(head)
-            return head, head.pending, None
+            if (question := question_of(snapshot)) is not None:
+                self._asked_last = question
+                choices = ", ".join(question.choices)
+                raise AnswerPending(f"this thread waits for an answer ({choices}) to: {question.text}")
+            return None, self._settings_of(snapshot), None
 
         return self._events(again, cancel)
 
     def discard(self) -> None:
         """Forget the turn that has not ended."""
-        with self._locked() as (store, head):
-            if head.pending is None:
+        with self._locked() as snapshot:
+            if not snapshot.next:
                 raise NothingPending("every turn of this thread is finished")
-            store.save_head(head.model_copy(update={"pending": None}))
-            self._forget_if_empty(store)
+            self._discard(snapshot)
 
     # --- ways back ---
 
     def undo(self, turns: int = 1) -> None:
         """Take the last turns back; `redo` brings them again, until something else is asked.
 
-        A turn that was cut off is the last one: it is taken back first, for good.
+        A turn that was cut off, or waits for an answer, is the last one: it is taken back first, for good.
 
         Raises:
             NothingToUndo: there are not as many.
         """
-        with self._locked() as (store, head):
-            self._refuse_pending(head)
-            history, cut_off = self._history(store, head.turn), head.pending is not None
-            if not isinstance(turns, int) or not 1 <= turns <= len(history) + cut_off:
-                raise NothingToUndo(f"cannot take back {turns} turns: there are {len(history) + cut_off}")
-            turns -= cut_off
-            if not turns:
-                store.save_head(head.model_copy(update={"pending": None}))
-                self._forget_if_empty(store)
-                return
-            undone = [turn.id for turn in reversed(history[-turns:])]
-            target = history[-turns].parent
-            store.save_head(Head(name=self.name, turn=target, undone=(*head.undone, *undone)))
+        with self._locked() as snapshot:
+            state, cut_off = _state(snapshot), bool(snapshot.next)
+            ended = _ended(snapshot)
+            if not isinstance(turns, int) or not 1 <= turns <= len(ended) + cut_off:
+                raise NothingToUndo(f"cannot take back {turns} turns: there are {len(ended) + cut_off}")
+            if cut_off:
+                self._discard(snapshot)
+                state = _state(self._snapshot()) if turns > 1 else state
+            if turns > cut_off:
+                self.agent.runner.update(self.name, take_back(state, turns - cut_off))
 
     def redo(self, turns: int = 1) -> None:
         """Bring back what `undo` took.
@@ -207,14 +239,10 @@ class Thread:
         Raises:
             NothingToUndo: there is not as much.
         """
-        with self._locked() as (store, head):
-            self._refuse_pending(head)
-            if head.pending is not None:
-                raise NothingToUndo("something was asked since, and cut off: resume() or discard() it first")
-            if not isinstance(turns, int) or not 1 <= turns <= len(head.undone):
-                raise NothingToUndo(f"cannot bring back {turns} turns: {len(head.undone)} were taken back")
-            kept = len(head.undone) - turns
-            store.save_head(Head(name=self.name, turn=head.undone[kept], undone=head.undone[:kept]))
+        with self._locked() as snapshot:
+            if snapshot.next:
+                raise NothingToUndo("something was asked since, and did not end: resume(), answer or discard() it first")
+            self.agent.runner.update(self.name, bring_back(_state(snapshot), turns))
 
     def branch(self, name: str | None = None) -> Thread:
         """Another thread that goes on from here; both keep their own way from now on.
@@ -223,16 +251,27 @@ class Thread:
             InvalidRequest: there is a thread of that name.
         """
         other = Thread(self.agent, new_name() if name is None else name)
-        stores = self.agent.store
+        store = self.agent.store
         taken = InvalidRequest(f"there is a thread {other.name!r} already: choose another name, or delete it")
-        if stores.exists(other.name):  # asked before the lock is: two threads that branch to each other's name would
+        if store.exists(other.name):  # asked before the lock is: two threads that branch to each other's name would
             raise taken  # wait for each other
-        with self._locked() as (store, head), stores.lock(other.name, self.agent.waiting()):
-            if stores.exists(other.name):
+        with self._locked() as snapshot, store.lock(other.name, self.agent.waiting()):
+            if store.exists(other.name):
                 raise taken
-            stores.open(other.name).copy_from(
-                store, self._history(store, head.turn), Head(name=other.name, turn=head.turn)
-            )
+            ended = _ended(snapshot)
+            messages = [message for said in ended for message in said]
+            images = {record.id: record for message in messages for record in records_in(message)}
+            named = set[tuple[str, str]]()
+            for turn in self._history(ended):
+                named |= artifacts_of(turn)
+            try:
+                store.branch(self.name, other.name, named)
+                focus = next((n for n, r in reversed(images.items()) if r.origin != "region"), None)
+                self.agent.runner.update(other.name, {"messages": messages, "images": images, "focus": focus})
+            except BaseException:
+                with contextlib.suppress(AgentError):  # what went wrong matters more
+                    store.delete(other.name)
+                raise
         return other
 
     def retry(self, text: str | None = None, **options: Any) -> Reply:
@@ -241,43 +280,45 @@ class Thread:
         It is asked with the settings of that turn, and what this agent wants to approve is asked about as well.
 
         Raises:
-            NothingToUndo: there is no turn, or the last one was cut off.
+            NothingToUndo: there is no turn, or the last one did not end.
         """
         return _last(self.retry_stream(text, **options))
 
     def retry_stream(self, text: str | None = None, **options: Any) -> Iterator[events.Event]:
         """Ask the last request again, and hear what happens."""
+        cancel = options.pop("cancel", None)
 
-        def again(store: ThreadStore, head: Head) -> tuple[Head, Pending, dict[str, Any] | None]:
-            self._refuse_pending(head)
-            if head.pending is not None:
-                raise NothingToUndo("the last request was cut off: resume() it, or discard() it first")
-            history = self._history(store, head.turn)
-            if not history:
+        def again(snapshot: StateSnapshot) -> tuple[Any, TurnSettings, Question | None]:
+            if snapshot.next:
+                raise NothingToUndo("the last request did not end: resume(), answer or discard() it first")
+            ended = _ended(snapshot)
+            if not ended:
                 raise NothingToUndo("nothing has been asked yet")
-            from genllava_agent.regions import as_given
-
-            last = history[-1]
+            last = self._history(ended)[-1]
             given = {**last.settings, "seed": None}
             if given.get("approve"):  # none at all was said so in the call
                 given["approve"] = sorted({*given["approve"], *self.agent.settings.approve})
             if isinstance(options.get("limits"), dict):  # those that are not named stay
                 options["limits"] = {**given.get("limits", {}), **options["limits"]}
-            given |= options
-            shown = [record for record in last.images if record.origin == "user"]
-            pictures = [_Shown(record) for record in shown]
-            before = head.model_copy(update={"turn": last.parent})
-            region = None if last.request.region is None else as_given(store, last.request.region)
-            words = last.request.text if text is None else text
-            _, pending, _ = self._asked(store, before, words, pictures, region, given)
-            return head, pending, None
+            settings = self.agent.settings_with({**given, **options})
+            words = check_request(last.request.text if text is None else text)
+            shown = [
+                block
+                for message in ended[-1]
+                if isinstance(message, HumanMessage)
+                for block in blocks(message)
+                if (record := record_in(block)) is not None and record.origin == "user"
+            ]
+            asked = HumanMessage([*shown, {"type": "text", "text": words}], id=uuid.uuid4().hex)
+            update = without(_state(snapshot), [ended[-1]])
+            given_now = {**update, "messages": [*update["messages"], asked], "region": last.request.region}
+            return {k: v for k, v in given_now.items() if k != "focus"}, settings, None
 
-        return self._events(again, options.pop("cancel", None))
+        return self._events(again, cancel)
 
     def history(self) -> list[Turn]:
         """The turns of this thread as it stands, the first one first; none where nothing was asked on it yet."""
-        head = self._head()
-        return list(self._history(self.agent.store.open(self.name), head.turn))
+        return list(self._history(_ended(self._snapshot())))
 
     def delete(self) -> None:
         """Forget the thread, and the pictures that only it has.
@@ -285,12 +326,12 @@ class Thread:
         Raises:
             ThreadNotFound: it does not exist.
         """
-        stores = self.agent.store
-        with stores.lock(self.name, self.agent.waiting()):
-            existed = stores.exists(self.name)
+        store = self.agent.store
+        with store.lock(self.name, self.agent.waiting()):
+            existed = store.exists(self.name)
             with contextlib.suppress(AgentError):  # what is damaged can be deleted as well
-                self.agent.engine.live.forget(stores.turns_of_its_own(self.name))
-            stores.delete(self.name)  # of a thread that never began, too, something may have been left by a crash
+                self.agent.forget({turn.id for turn in self.history()})
+            store.delete(self.name)  # of a thread that never began, too, something may have been left by a crash
             self._known = History()
         if not existed:
             raise ThreadNotFound(f"there is no thread {self.name!r}: agent.threads() names those that there are")
@@ -300,10 +341,7 @@ class Thread:
     @property
     def images(self) -> ThreadImages:
         """The pictures of this thread as it stands, by name."""
-        from genllava_agent.pictures import ThreadImages
-
-        store = self.agent.store.open(self.name)
-        return ThreadImages(self._history(store, self._head().turn).records, store)
+        return ThreadImages(self._history(_ended(self._snapshot())).records, self._artifacts)
 
     def trace(self, path: str | Path, turn: int | None = None) -> Path:
         """Write a page about a turn (the last one if no number is given): its pictures, choices and times."""
@@ -315,7 +353,7 @@ class Thread:
             raise InvalidRequest(f"turn={turn!r} is no number of a turn")
         if number not in range(1, len(history) + 1):
             raise InvalidRequest(f"there is no turn {number} in this thread: it has {len(history)}")
-        return write_trace(Path(path), self, history, history[number - 1])
+        return write_trace(Path(path), self.name, self._artifacts, history, history[number - 1])
 
     def __repr__(self) -> str:
         return f"<thread {self.name!r}>"
@@ -323,167 +361,207 @@ class Thread:
     def _repr_html_(self) -> str:
         from genllava_agent.pages.trace import thread_html
 
-        return thread_html(self, self.history())
+        snapshot = self._snapshot()
+        return thread_html(self.name, self._artifacts, self._history(_ended(snapshot)), question_of(snapshot))
 
     # --- how it is done ---
 
-    def _head(self) -> Head:
-        return self.agent.store.open(self.name).head() or Head(name=self.name)
+    @property
+    def _artifacts(self) -> Artifacts:
+        return self.agent.store.artifacts(self.name)
+
+    def _snapshot(self) -> StateSnapshot:
+        return self.agent.runner.snapshot(self.name)
+
+    def _settings_of(self, snapshot: StateSnapshot) -> TurnSettings:
+        """The settings of the turn that has not ended."""
+        turn = _state(snapshot).get("turn")
+        return self.agent.settings if turn is None else checked(turn.settings)
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[tuple[ThreadStore, Head]]:
+    def _locked(self) -> Iterator[StateSnapshot]:
         """The thread for ourselves.
 
         Raises:
             ThreadNotFound: it does not exist.
         """
         with self.agent.store.lock(self.name, self.agent.waiting()):
-            store = self.agent.store.open(self.name)
-            head = store.head()
-            if head is None:
+            snapshot = self._snapshot()
+            if snapshot.created_at is None:
                 raise ThreadNotFound(f"there is no thread {self.name!r}: ask something on it first")
-            yield store, head
+            yield snapshot
 
-    def _history(self, store: ThreadStore, last: str | None) -> History:
-        history = store.history(last, self._known)
+    def _history(self, turns: Sequence[Sequence[AnyMessage]]) -> History:
+        history = read_history(turns, self._known)
         self._known = history  # others may be reading this thread now, and set it too
         return history
+
+    def _discard(self, snapshot: StateSnapshot) -> None:
+        state, ended = _state(snapshot), _ended(snapshot)
+        if not ended:
+            self.agent.store.delete(self.name)  # a thread whose first turn came to nothing is none
+            return
+        running = state["messages"][sum(map(len, ended)) :]
+        self.agent.runner.update(self.name, {**without(state, [running]), "turn": None, "trials": [], "steps": []})
 
     def _asking(
         self, text: str, images: Any, region: Any, options: dict[str, Any], heard: bool
     ) -> Iterator[events.Event]:
         cancel = options.pop("cancel", None)
 
-        def prepare(store: ThreadStore, head: Head) -> tuple[Head, Pending, dict[str, Any] | None]:
-            first = self._opened_after in (None, (head.turn,))  # also where it failed, or was taken back
+        def given(snapshot: StateSnapshot) -> tuple[Any, TurnSettings, Question | None]:
+            settings = self.agent.settings_with(options)
+            ended = len(_ended(snapshot))
+            first = self._opened_at in (None, ended)  # also where it failed, or was taken back
             shown = [*(self._opened_with if first else []), *listed(images)]
-            asked = self._asked(store, head, text, shown, region, options)
-            self._opened_after = self._opened_after or (head.turn,)
-            return asked
+            question = question_of(snapshot)
+            if question is not None and not shown and region is None and isinstance(text, str):
+                answer = answer_in_words(question, text)
+                if answer is not None:
+                    checked_ = checked_answer(question, answer)
+                    return resumed(question, checked_), self._settings_of(snapshot), None
+            asked = self._asked(snapshot, text, shown, region)
+            if self._opened_at is None:
+                self._opened_at = ended
+            return asked, settings, question
 
-        return self._events(prepare, cancel, heard)
+        return self._events(given, cancel, heard)
 
-    def _asked(
-        self, store: ThreadStore, head: Head, text: str, images: Sequence[Any], region: Any, options: dict[str, Any]
-    ) -> tuple[Head, Pending, dict[str, Any] | None]:
-        """A new turn after `head`, with its pictures admitted and stored."""
-        from genllava_agent.inbox import admitted, check_count, check_request, jpeg_file, keep, record_of
-        from genllava_agent.running import stored_settings
-
-        settings = self.agent.settings_with(options)
+    def _asked(self, snapshot: StateSnapshot, text: str, images: Sequence[Any], region: Any) -> dict[str, Any]:
+        """A request as the graph takes it, with its pictures admitted and stored."""
         text = check_request(text or DESCRIBE if images else text)
         check_count(images)
-        self._refuse_pending(head)
-        history = self._history(store, head.turn)
-        records = list(history.records.values())
-        loaded = [(source, None if isinstance(source, _Shown) else admitted(source)) for source in images]
-        number, turn = len(records), len(history) + 1
+        state, artifacts = _state(snapshot), self._artifacts
+        records = list((state.get("images") or {}).values())
+        loaded = []
+        for source in images:
+            if isinstance(source, ThreadImage):
+                raise ImageRejected(f"{source.id} is in a thread: name it in the request, or send its pixels, `.image`")
+            loaded.append(admitted(source))
+        number = max((record.number for record in records), default=0)
+        turn = 1 + max((turn.number for turn in self._history(_ended(snapshot))), default=0) + (state.get("turn") is not None)
         shown = [
-            source.record.model_copy(update={"id": image_name(place), "turn": turn})
-            if image is None
-            else record_of(image, place, turn, _label(source))
-            for place, (source, image) in enumerate(loaded, start=number + 1)
+            record_of(image, place, turn, _label(source))
+            for place, (source, image) in enumerate(zip(images, loaded, strict=True), start=number + 1)
         ]
-        whole = [record for record in (*records, *shown) if record.origin != "region"]
-        focus = whole[-1].id if whole else None
-        if settings.task == "edit" and focus is None:
-            raise InvalidRequest("there is no picture to edit: send one, or ask for one first")
         where = None
         if region is not None:
-            from genllava_agent.regions import part_of, resolve_region
+            from genllava_agent.regions import resolve_region
 
-            where = resolve_region(store, region, [*records, *shown])
-        for place, (source, image) in enumerate(loaded):  # nothing is kept of a request that cannot be
-            if image is not None:
-                shown[place] = keep(store, shown[place], image, jpeg_file(source))
-        if where is not None:
-            shown.append(part_of(store, where, [*records, *shown], turn))
-            focus = shown[-1].id
-        request = Request(text=text, images=tuple(record.id for record in shown), task=settings.task, region=where)
-        pending = Pending(
-            id=uuid.uuid4().hex,
-            parent=head.turn,
-            number=turn,
-            at=time.time(),
-            request=request,
-            images=tuple(shown),
-            seed=settings.seed if settings.seed is not None else secrets.randbits(32),
-            focus=focus,
-            settings=stored_settings(settings, options),
-        )
-        return head, pending, None
-
-    def _refuse_pending(self, head: Head) -> None:
-        if head.pending is not None and head.pending.question is not None:
-            self._asked_last = head.pending
-            choices = ", ".join(head.pending.question.choices)
-            raise AnswerPending(
-                f"this thread waits for an answer ({choices}) to: {head.pending.question.text} "
-                "Answer it with approve(), reject() or choose(), or discard() the turn"
-            )
+            where = resolve_region(artifacts, region, [*records, *shown])
+        for place, (source, image) in enumerate(zip(images, loaded, strict=True)):  # nothing is kept of what cannot be
+            shown[place] = keep(artifacts, shown[place], image, jpeg_file(source))
+        content = [*map(reference, shown), {"type": "text", "text": text}]
+        asked: list[AnyMessage] = [HumanMessage(content if shown else text, id=uuid.uuid4().hex)]
+        return {"messages": [*_closing(snapshot), *asked], "region": where}
 
     def _events(
         self,
-        prepare: Callable[[ThreadStore, Head], tuple[Head, Pending, dict[str, Any] | None]],
+        prepare: Callable[[StateSnapshot], tuple[Any, TurnSettings, Question | None]],
         cancel: Callable[[], bool] | None,
         heard: bool = True,
     ) -> Iterator[events.Event]:
         """Run a turn with the thread for ourselves."""
-        from genllava_agent.running import Ended
-
         _check_cancel(cancel)
         with self.agent.store.lock(self.name, self.agent.waiting(cancel)):
-            store = self.agent.store.open(self.name)
-            known = store.head()
+            before = self._snapshot()
             try:
-                head, pending, answer = prepare(store, known or Head(name=self.name))
-                history = self._history(store, pending.parent)
-                running = self.agent.runner.run(store, head, pending, history, cancel or _never, answer, heard)
+                given, settings, replaced = prepare(before)
+                running = self.agent.runner.run(self.name, given, settings, cancel or _never, heard)
+                yield events.TurnStarted(self.name, self._number(before, given))
                 with contextlib.closing(running):  # type: ignore[type-var]
-                    for event in running:
-                        if not isinstance(event, Ended):
-                            yield event
-                            continue
-                        if event.turn is not None:
-                            self._known = history.then(event.turn)
-                        finished = self._reply(store, history, pending, event)
+                    yield from running
+                reply = self._reply(self._snapshot(), replaced, cut_off=bool(before.next) and replaced is None)
             except BaseException:
-                if known is None:
-                    self._forget_if_empty(store)
+                if before.created_at is None:
+                    with contextlib.suppress(AgentError):  # what is said of the turn matters more
+                        if self._snapshot().created_at is None:
+                            self.agent.store.delete(self.name)  # pictures of a request that came to nothing
                 raise
-        if finished.pending is not None:
-            yield events.AnswerNeeded(finished.pending)
-        yield events.TurnFinished(finished)
+        if reply.pending is not None:
+            yield events.AnswerNeeded(reply.pending)
+        yield events.TurnFinished(reply)
 
-    def _forget_if_empty(self, store: ThreadStore) -> None:
-        """A thread whose first turn came to nothing is none."""
-        with contextlib.suppress(AgentError):  # what is said of the turn matters more
-            if store.head() in (None, Head(name=self.name)):
-                self.agent.store.delete(self.name)
+    def _number(self, snapshot: StateSnapshot, given: Any) -> int:
+        """The number of the turn that is about to run."""
+        turn = _state(snapshot).get("turn")
+        if turn is not None:
+            return turn.number + isinstance(given, dict)
+        return 1 + max((turn.number for turn in self._history(_ended(snapshot))), default=0)
 
-    def _reply(self, store: ThreadStore, history: History, pending: Pending, ended: Ended) -> Reply:
-        from genllava_agent.pictures import ThreadImage
+    def _reply(self, snapshot: StateSnapshot, replaced: Question | None, cut_off: bool) -> Reply:
+        state, question = _state(snapshot), question_of(snapshot)
+        self._asked_last = question
+        store, records = self._artifacts, state["images"]
+        history = self._history(_ended(snapshot))
+        if question is None:
+            turn = history[-1]
+            steps, text, stopped, seed, seconds = turn.steps, turn.text, turn.stopped, turn.seed, turn.seconds
+            number, new = turn.number, [record for record in turn.images]
+        else:
+            running = state["turn"]
+            assert running is not None
+            steps, stopped, seed, seconds, number = tuple(state["steps"]), state["stopped"], running.seed, 0.0, running.number
+            text, new = reply_text(steps, "", question), [r for r in records.values() if r.turn == number]
+        made = [record for record in new if record.origin not in ("user", "region")]
+        made += [records[s.source] for s in steps if s.tool == "show_image" and s.source in records]
+        images = tuple(ThreadImage(record, store, records) for record in made)
+        return Reply(text, images, steps, self, number, question, stopped, seed, seconds, replaced)
 
-        self._asked_last = ended.pending
-        state, question = ended.state, _question(ended.pending)
-        records = history.records | state["images"]
-        steps = tuple(state["steps"])
-        made = [ThreadImage(records[step.image], store, records) for step in steps if step.image is not None]
-        text = ended.turn.text if ended.turn is not None else reply_text(steps, "", question)
-        seconds = 0.0 if ended.turn is None else ended.turn.seconds
-        return Reply(text, tuple(made), steps, self, pending.number, question, state["stopped"], pending.seed, seconds)
 
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """A picture that a turn showed before."""
-
-    record: ImageRecord
+def artifacts_of(turn: Turn) -> set[tuple[str, str]]:
+    """(key, kind) of every artifact that a turn names."""
+    named = {(record.key, "png") if record.jpeg is None else (record.jpeg, "jpg") for record in turn.images}
+    named |= {(record.latents, "safetensors") for record in turn.images if record.latents is not None}
+    named |= {(tried.key, "png") for step in turn.steps for tried in step.tried}
+    region = turn.request.region
+    return named | ({(region.mask, "png")} if region is not None and region.mask is not None else set())
 
 
 def new_name() -> str:
     """A name that no other thread has."""
     return time.strftime("%Y%m%d-%H%M%S-") + uuid.uuid4().hex[:8]
+
+
+def _state(snapshot: StateSnapshot) -> AgentState:
+    values: AgentState = snapshot.values
+    return values
+
+
+def _ended(snapshot: StateSnapshot) -> list[list[AnyMessage]]:
+    """The messages of the turns that have ended."""
+    turns = finished_turns(_state(snapshot))
+    if turns and _state(snapshot).get("turn") is None and not any(is_reply(message) for message in turns[-1]):
+        return turns[:-1]  # it was cut off before it began
+    return turns
+
+
+def _closing(snapshot: StateSnapshot) -> list[AnyMessage]:
+    """A reply to a request that was cut off before its turn began, so that the next one is not taken for its end."""
+    state = _state(snapshot)
+    turns = exchanges(state.get("messages") or [])
+    if state.get("turn") is not None or len(turns) == len(_ended(snapshot)):
+        return []
+    text = "I did not begin with this: I was cut off."
+    turn = Turn(id=uuid.uuid4().hex, parent=None, number=len(turns), at=0.0, request=Request(text=""), stopped="cut off")
+    return [AIMessage([{"type": "text", "text": text}], id=turn.id, response_metadata=turn_metadata(turn))]
+
+
+def _pending(snapshot: StateSnapshot) -> Pending | None:
+    """The turn that has not ended."""
+    state = _state(snapshot)
+    if not snapshot.next:
+        return None
+    question, turn, request = question_of(snapshot), state.get("turn"), state.get("request")
+    if turn is None or request is None:  # it had only just begun
+        said = (state.get("messages") or [])[sum(map(len, _ended(snapshot))) :]
+        text = " ".join(text_of(message) for message in said if isinstance(message, HumanMessage))
+        return Pending(id="", number=len(_ended(snapshot)) + 1, request=Request(text=text), question=question)
+    images = tuple(record for record in state["images"].values() if record.turn == turn.number)
+    return Pending(
+        id=turn.id, number=turn.number, at=turn.at, request=request, images=images, seed=turn.seed,
+        settings=turn.settings, question=question,
+    )  # fmt: skip
 
 
 def _label(source: Any) -> str | None:
@@ -510,16 +588,6 @@ def _check_cancel(cancel: Any) -> None:
         raise InvalidRequest(f"cancel={cancel!r} cannot be asked: give a function that returns true to stop")
 
 
-def _question(pending: Pending | None) -> Question | None:
-    return None if pending is None else pending.question
-
-
-def _which(pending: Pending | None) -> tuple[str, str] | None:
-    """What tells the question of a turn from all others."""
-    question = _question(pending)
-    return None if pending is None or question is None else (pending.id, question.interrupt)
-
-
 def _never() -> bool:
     return False
 
@@ -530,10 +598,3 @@ def _last(heard: Iterator[events.Event]) -> Reply:
         if isinstance(event, events.TurnFinished):
             reply = event.reply
     return reply
-
-
-def _checked_answer(question: Question, answer: dict[str, Any]) -> dict[str, Any]:
-    from genllava_agent.questions import Approval, Clarification, checked_answer
-
-    schema = Approval if question.kind == "approval" else Clarification
-    return checked_answer(question, schema, answer).model_dump(exclude_none=True)  # type: ignore[type-var]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from genllava.errors import CheckpointError, InvalidRequest
-from genllava_agent.inputs import check_device, check_dtype, check_model, check_part
+from genllava_agent.inputs import check_device, check_dtype, check_model
 
 KEYS: Final = ("model", "decoder", "editor", "dtype", "device")
 VARIABLE: Final = "GENLLAVA_CONFIG"
@@ -50,30 +50,26 @@ class ModelChoice:
         return {name: value for name, value in named.items() if value is not None}
 
 
-def choose(
-    model: str | None = None,
-    decoder: str | None = None,
-    editor: str | None = None,
-    dtype: str | None = None,
-    device: str | None = None,
-) -> ModelChoice:
+def choose(**options: str | None) -> ModelChoice:
     """What the command line and the configuration file choose together, checked.
 
     Options that were typed win. A decoder and an editor belong to their model: where a model was typed, those of the
     file are left out.
+
+    Args:
+        **options: what was typed, by the names in `KEYS`; None: nothing was.
 
     Raises:
         InvalidRequest: the file cannot be read or says what it cannot; an unknown device or dtype; a decoder without a
             model.
         CheckpointError: a name that no model can have, or a folder that holds none.
     """
-    options = {"model": model, "decoder": decoder, "editor": editor, "dtype": dtype, "device": device}
     typed = {name: _checked(name, value) for name, value in options.items() if value is not None}
     path = config_file()
     said = {} if path is None else read_config(path)
     if "model" in typed:
         said = {name: value for name, value in said.items() if name in ("dtype", "device")}
-    chosen = {**said, **typed}
+    chosen = said | typed
     if chosen.get("model") == SHIPPED:
         del chosen["model"]
     if "model" not in chosen and ("decoder" in chosen or "editor" in chosen):
@@ -91,14 +87,14 @@ def config_file() -> Path | None:
         InvalidRequest: `GENLLAVA_CONFIG` names one that is not there.
     """
     named = os.environ.get(VARIABLE)
-    if named is not None:
-        if named and not Path(named).is_file():
+    if named:
+        if not Path(named).is_file():
             raise InvalidRequest(f"{VARIABLE} names {named}, and there is no such file")
-        return Path(named) if named else None
+        return Path(named)
     from platformdirs import user_config_path
 
     path = user_config_path("genllava", appauthor=False) / "config.toml"
-    return path if path.is_file() else None
+    return path if named is None and path.is_file() else None
 
 
 def read_config(path: Path) -> dict[str, str]:
@@ -127,12 +123,10 @@ def read_config(path: Path) -> dict[str, str]:
 
 
 def _checked(name: str, value: str) -> str:
-    if name in ("decoder", "editor"):
-        check_part(value, name)
-    elif name == "dtype":
+    if name == "dtype":
         check_dtype(value)
     elif name == "device":
         check_device(value)
-    elif value != SHIPPED:
-        check_model(value)
+    elif (name, value) != ("model", SHIPPED):
+        check_model(value, name)
     return value

@@ -1,23 +1,26 @@
-"""Who does what was decided: the model in its own stream, or verb by verb where it has not learnt that stream."""
+"""Who does what was decided: the model in its own token stream, or verb by verb where it has none."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genllava.errors import InvalidRequest
 from genllava.options import DESCRIBE
-from genllava_agent.asked_back import completed, is_understood
+from genllava.protocols.shapes.asking_back import completed, is_understood
+from genllava.protocols.shapes.judging import PLAUSIBLE, as_planned, compare, doubt
+from genllava.protocols.shapes.layout import noted_caption
+from genllava.protocols.shapes.picture_numbers import grounded
 from genllava_agent.errors import UnknownImage
 from genllava_agent.records import ImageRecord, Request, image_number
-from genllava_agent.state import Action, AgentState
-from genllava_agent.verification import as_planned
+from genllava_agent.session import Session
+from genllava_agent.state import Action, AgentState, Stream, asked
 
 if TYPE_CHECKING:
-    from genllava import Drawing, GenLlavaPipeline, Understanding
+    from genllava import Drawing, Understanding
     from genllava.protocols.shapes.conversation import Conversation
-    from genllava_agent.session import Session
+    from genllava_agent.history import History
 
 TASK_TOKENS = {"understand": "[I2T]", "generate": "[T2I]", "edit": "[I2I]"}
 KINDS = {token: kind for kind, token in TASK_TOKENS.items()}
@@ -25,21 +28,23 @@ TellPlan = Callable[[str, int | None], object]
 """Hears what a picture will show, and the number of the one that it edits, as soon as that is known."""
 
 
-def has_stream(pipeline: GenLlavaPipeline) -> bool:
-    """Whether the model has a token stream of its own, with notes and plans, and not only a chat template."""
-    return bool(pipeline.config["protocol"] == "shapes")
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How a drawing compares with what was planned and asked for.
 
-
-def check_tools(pipeline: GenLlavaPipeline | None) -> None:
-    """See that a model (None: the one that ships) calls tools.
-
-    Raises:
-        InvalidRequest: it does not.
+    Attributes:
+        verified: whether it was looked at.
+        caption: what the model sees in it; None where it does not say.
+        asked: whether it is what was asked for; what differs from the plan alone was the model's own choice.
+        mismatches: how much is not as planned.
+        unsure: what is wrong, in words; empty where nothing is.
     """
-    if pipeline is None or has_stream(pipeline):
-        raise InvalidRequest(
-            "the model itself calls no tools: give decider= a LangChain chat model with tool calling, which does"
-        )
+
+    verified: bool = False
+    caption: str | None = None
+    asked: bool = True
+    mismatches: int = 0
+    unsure: str = ""
 
 
 class Worker(Protocol):
@@ -68,13 +73,11 @@ class Worker(Protocol):
     def place(self, session: Session, state: AgentState, action: Action, drawing: Drawing) -> None:
         """Let a picture join the conversation."""
 
-    def describe(self, session: Session, state: AgentState, drawing: Drawing) -> str | None:
-        """A caption of a picture in the words of plans; None if the model cannot."""
+    def judge(self, session: Session, state: AgentState, action: Action, drawing: Drawing) -> Judgement:
+        """Look at a drawing."""
 
-    def likelihood(
-        self, session: Session, state: AgentState, action: Action, drawing: Drawing, caption: str
-    ) -> float | None:
-        """How likely the model is to plan what a caption of a drawing says, from 0 to 1; None if that is not known."""
+    def doubt(self, session: Session, state: AgentState, action: Action, drawing: Drawing) -> str:
+        """What is to be said of the plan of an edit; empty where there is no doubt."""
 
     def left(self, session: Session, state: AgentState) -> str:
         """What the user asked for beyond what is being done, in the user's words."""
@@ -96,10 +99,10 @@ class StreamWorker:
             conversation.answer(session.interrupted)
             conversation.end_turn()
             shown = shown[-1:]
-        part = None if shown else _part(session, state)  # shown with the words that these take the place of
+        part = None if shown else _part(state)  # shown with the words that these take the place of
         text = request.text if part is None else f"in image {part}, {request.text}"
         if look and not shown and part is None and request.task is None:
-            whole = completed(session.history, text)
+            whole = completed(_said_last(session.history), text)
             if whole and self._understands(session, conversation, whole):
                 return
         conversation.add_user(text, shown, session.interrupted, look=look)
@@ -119,7 +122,8 @@ class StreamWorker:
     def answer(
         self, session: Session, state: AgentState, action: Action, on_text: Callable[[str], object]
     ) -> Understanding:
-        return session.conversation(state).answer(session.interrupted, on_text)
+        answer = session.conversation(state).answer(session.interrupted, on_text)
+        return replace(answer, text=grounded(answer.text, len(state["images"])))
 
     def draw(
         self, session: Session, state: AgentState, action: Action, seed: int, again: Drawing | None, tell: TellPlan,
@@ -131,7 +135,7 @@ class StreamWorker:
             plan = f"image {again.source}: {plan}"
         try:
             task, on_plan = TASK_TOKENS[action.kind], lambda planned: tell(planned.text, planned.source)
-            source = _part(session, state) if action.kind == "edit" else None
+            source = _part(state) if action.kind == "edit" else None
             return conversation.draw(task, plan=plan, source=source, seed=seed, on_plan=on_plan, **options)
         finally:
             conversation.rollback(mark)
@@ -139,14 +143,16 @@ class StreamWorker:
     def place(self, session: Session, state: AgentState, action: Action, drawing: Drawing) -> None:
         session.conversation(state).place(TASK_TOKENS[action.kind], drawing)
 
-    def describe(self, session: Session, state: AgentState, drawing: Drawing) -> str | None:
-        return session.conversation(state).describe(drawing, session.interrupted)
-
-    def likelihood(
-        self, session: Session, state: AgentState, action: Action, drawing: Drawing, caption: str
-    ) -> float | None:
+    def judge(self, session: Session, state: AgentState, action: Action, drawing: Drawing) -> Judgement:
+        conversation = session.conversation(state)
+        caption = conversation.describe(drawing, session.interrupted)
         words = as_planned(drawing.plan or "", caption)
-        return session.conversation(state).likelihood(TASK_TOKENS[action.kind], words, drawing.source)
+        likelihood = conversation.likelihood(TASK_TOKENS[action.kind], words, drawing.source)
+        return _compared(drawing, caption, likelihood)
+
+    def doubt(self, session: Session, state: AgentState, action: Action, drawing: Drawing) -> str:
+        before = _shown(session, state, drawing.source)
+        return doubt(drawing.plan or "", before, _stream(state).request or action.instruction)
 
     def left(self, session: Session, state: AgentState) -> str:
         return session.conversation(state).left.lstrip(" ,.;")
@@ -155,14 +161,15 @@ class StreamWorker:
         session.conversation(state).end_turn(said)
 
 
-def _part(session: Session, state: AgentState) -> int | None:
-    """The number of the part that the user points at, as long as nothing new was made: no other picture is meant."""
-    shown = session.known(state).get(state.get("focus") or "")  # the latest one may be gone with its message
-    return shown.number if shown is not None and shown.origin == "region" else None
-
-
 class VerbWorker:
-    """Verb by verb: every call sees its own picture and instruction, and nothing else."""
+    """Verb by verb: every call sees its own picture and instruction, and nothing else.
+
+    Args:
+        as_planned: an instruction to draw is drawn as it is, and not planned again by the model.
+    """
+
+    def __init__(self, as_planned: bool = False) -> None:
+        self._as_planned = as_planned
 
     def begin(
         self, session: Session, state: AgentState, request: Request, pictures: Sequence[ImageRecord], look: bool = True
@@ -182,6 +189,10 @@ class VerbWorker:
         options: dict[str, Any],
     ) -> Drawing:  # fmt: skip
         pipeline, plan = session.engine.pipeline, None if again is None else again.plan
+        if not session.engine.has_stream:
+            options = pipeline.protocol.turn_options(options, edits=action.kind == "edit")
+            if self._as_planned and asked(state).task is None:
+                plan = plan or action.instruction
         if action.kind == "generate":
             drawing = pipeline.generate(action.instruction, plan=plan, seed=seed, **options)
         else:
@@ -198,24 +209,26 @@ class VerbWorker:
     def place(self, session: Session, state: AgentState, action: Action, drawing: Drawing) -> None:
         pass
 
-    def describe(self, session: Session, state: AgentState, drawing: Drawing) -> str | None:
+    def judge(self, session: Session, state: AgentState, action: Action, drawing: Drawing) -> Judgement:
         pipeline = session.engine.pipeline
-        if not has_stream(pipeline):
-            return None
-        caption: str = pipeline.conversation().describe(drawing, session.interrupted)
-        return caption
+        if session.engine.has_stream:
+            conversation = pipeline.conversation()
+            caption = conversation.describe(drawing, session.interrupted)
+            source = self._source(session, state, action) if action.kind == "edit" else None
+            conversation.add_user(action.instruction, source, session.interrupted)
+            words = as_planned(drawing.plan or "", caption)
+            number = None if source is None else 1
+            return _compared(drawing, caption, conversation.likelihood(TASK_TOKENS[action.kind], words, number))
+        from genllava.protocols.judging import judge_picture
 
-    def likelihood(
-        self, session: Session, state: AgentState, action: Action, drawing: Drawing, caption: str
-    ) -> float | None:
-        pipeline, words = session.engine.pipeline, as_planned(drawing.plan or "", caption)
-        if not has_stream(pipeline):
-            return None
         source = self._source(session, state, action) if action.kind == "edit" else None
-        conversation = pipeline.conversation()
-        conversation.add_user(action.instruction, source, session.interrupted)
-        found: float = conversation.likelihood(TASK_TOKENS[action.kind], words, None if source is None else 1)
-        return found
+        said = drawing.plan or action.instruction
+        doubts = judge_picture(pipeline.vision_language, drawing, said, source, session.interrupted)
+        unsure = f"asked whether it shows this, the model said no: {'; '.join(doubts)}" if doubts else ""
+        return Judgement(True, None, not doubts, len(doubts), unsure)
+
+    def doubt(self, session: Session, state: AgentState, action: Action, drawing: Drawing) -> str:
+        return ""
 
     def left(self, session: Session, state: AgentState) -> str:
         return ""
@@ -228,7 +241,43 @@ class VerbWorker:
         name = action.image or state.get("focus")
         if name is None:
             return None
-        known = session.known(state)
+        known = state["images"]
         if name not in known:
             raise UnknownImage.among(name, known)
         return session.drawing(known[name])
+
+
+def _compared(drawing: Drawing, caption: str, likelihood: float) -> Judgement:
+    """A drawing as the shapes model judges it: its caption against the plan, and against what was asked for."""
+    found = compare(drawing.plan or "", caption, likelihood)
+    assert found.asked == (likelihood >= PLAUSIBLE)
+    return Judgement(True, caption, found.asked, found.mismatches, found.unsure)
+
+
+def _part(state: AgentState) -> int | None:
+    """The number of the part that the user points at, as long as nothing new was made: no other picture is meant."""
+    shown = state["images"].get(state.get("focus") or "")  # the latest one may be gone with its message
+    return shown.number if shown is not None and shown.origin == "region" else None
+
+
+def _stream(state: AgentState) -> Stream:
+    return state.get("stream") or Stream()
+
+
+def _said_last(history: History) -> list[tuple[str, str]]:
+    """What was said in the last turn, with the request that it was said about."""
+    if not history:
+        return []
+    last = history[-1]
+    said = [(step.text, step.request) for step in last.steps] or [(last.text, "")]
+    return [(text, request or last.request.text) for text, request in said]
+
+
+def _shown(session: Session, state: AgentState, number: int | None) -> str:
+    """What the model last noted that a picture shows; empty if it noted nothing in its own stream."""
+    stream = _stream(state)
+    if number is None or not stream.ids:
+        return ""
+    steps = [step for turn in session.history if turn.stream for step in turn.steps] + state["steps"]
+    noted = (noted_caption(seen, number) for seen in (stream.seen, *(step.seen for step in reversed(steps))))
+    return next(filter(None, noted), "")

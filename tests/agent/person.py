@@ -1,15 +1,21 @@
-"""A person at a terminal: `genllava chat` in a pseudo-terminal."""
+"""A person at a terminal: `genllava chat` in a pseudo-terminal, and other commands in this process."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import signal
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from genllava_agent import cli
 
 if TYPE_CHECKING:
     import pexpect
@@ -23,6 +29,27 @@ def environment(**more: str) -> dict[str, str]:
     terminals = ("KITTY", "TERM", "LC_", "TMUX", "STY", "NO_COLOR", "COLORTERM")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(terminals)}
     return kept | {"PYTHONPATH": os.pathsep.join(ROOTS), "LANG": "C.UTF-8", "TERM": "xterm-256color"} | more
+
+
+@dataclass
+class Done:
+    """What came of a command."""
+
+    exit_code: object
+    stdout: str
+    stderr: str
+
+
+def command(arguments: Sequence[str], input: bytes = b"") -> Done:
+    """Run `genllava` with these arguments, in this process."""
+    out, err, typed = io.StringIO(), io.StringIO(), sys.stdin
+    sys.stdin = io.TextIOWrapper(io.BytesIO(input))
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as left:
+            cli.main(arguments)
+    finally:
+        sys.stdin = typed
+    return Done(left.value.code, out.getvalue(), err.getvalue())
 
 
 class Terminal:
@@ -43,7 +70,7 @@ class Terminal:
 
     def prompt(self, ends_with: str = "> ") -> str:
         """Wait for the prompt; what was written before it, as it came."""
-        self.process.expect(r"(?:\n|\A|\x1b\[J)(?:\x1b\[\?2004h)?" + re.escape(ends_with))
+        self.process.expect(r"(?:\n|\A|\x1b\[2K)(?:\x1b\[\?2004h)?" + re.escape(ends_with))
         return str(self.process.before)
 
     def type(self, line: str, ends_with: str = "> ") -> str:

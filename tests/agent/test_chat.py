@@ -21,10 +21,9 @@ from PIL import Image
 from genllava.errors import ImageRejected
 from genllava_agent import VisualAgent
 from genllava_agent.records import Question
-from genllava_agent.terminal.chat import Chat, how_to_continue, parse_answer
+from genllava_agent.terminal.chat import Chat, how_to_continue, parse_answer, possible_answers
 from genllava_agent.terminal.chat_commands import COMMANDS, typed_path
 from genllava_agent.terminal.chat_screen import Screen, printable
-from genllava_agent.terminal.terminal_pictures import TerminalPictures
 from genllava_agent.terminal.typed_lines import TypedLines, history_file
 from genllava_agent.threads import Thread
 from genllava_finetune.shapes.parser import parse
@@ -76,12 +75,11 @@ class Talk:
 
 @pytest.fixture
 def talk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Talk]:
-    """Holds a conversation: `talk(agent, line, ..., thread=None, screen=None)`."""
+    """Holds a conversation: `talk(agent, line, ..., thread=None, live=False)`."""
 
-    def hold(agent: VisualAgent, *lines: str, thread: Thread | None = None, screen: Screen | None = None) -> Talk:
+    def hold(agent: VisualAgent, *lines: str, thread: Thread | None = None, live: bool = False) -> Talk:
         monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
-        screen = screen or Screen(False, TerminalPictures(None))
-        chat = Chat(agent, thread or agent.thread(), TypedLines(False), screen)
+        chat = Chat(agent, thread or agent.thread(), TypedLines(False), Screen(live))
         code = chat.run()
         out, err = capsys.readouterr()
         return Talk(out, err, code, chat.thread)
@@ -200,7 +198,7 @@ def test_names_of_files_do_not_steer_the_terminal(
 
 def test_what_is_attached_is_taken_off(agent: VisualAgent, talk: Callable[..., Talk], photo: Path) -> None:
     thread = agent.thread()
-    chat = Chat(agent, thread, TypedLines(False), Screen(False, TerminalPictures(None)))
+    chat = Chat(agent, thread, TypedLines(False), Screen(False))
     chat.attached = [str(photo.with_name("gone.png"))]
     with pytest.raises(ImageRejected, match="gone"):
         chat.ask("what do you see?")
@@ -218,7 +216,7 @@ def test_an_answer_is_to_what_is_shown(
     thread = here.thread("t")
     thread(DRAW)
     lines = TypedLines(False)
-    chat = Chat(here, thread, lines, Screen(False, TerminalPictures(None)))
+    chat = Chat(here, thread, lines, Screen(False))
     typed: list[Callable[[], str]] = []
     monkeypatch.setattr(lines, "read", lambda prompt: typed.pop(0)())
 
@@ -297,8 +295,8 @@ def test_approval(pipeline: GenLlavaPipeline, talk: Callable[..., Talk], tmp_pat
             DRAW, "no, not today", "/history",
         )  # fmt: skip
         assert said.out.count("Should I draw a new picture?") == 2
-        assert [line for line in said.errors if "approve, edit OTHER WORDS, or reject [WHY]" in line] == said.errors
-        assert len(said.errors) == 2, "asked again after what is no answer"
+        assert said.errors == ["error: that is not an answer"] * 2
+        assert said.out.count("  approve\n  edit OTHER WORDS\n  reject [WHY]\n") == 4, "shown before each is asked for"
         assert shown(tmp_path / "a.png") == BLUE_SQUARE
         assert "I did not draw: not today." in said.out
 
@@ -334,7 +332,8 @@ def test_clarification(pipeline: GenLlavaPipeline, talk: Callable[..., Talk], tm
     with VisualAgent(pipeline, store=":memory:", margin=1.0) as agent:
         said = talk(agent, DRAW, "7", "dance", "generate", f"/save {tmp_path}/a.png", thread=agent.thread())
         assert said.out.count("I am not sure what you mean.") >= 1
-        assert ["1 generate, 2 understand" in line for line in said.errors] == [True, True]
+        assert said.errors == ["error: that is not an answer"] * 2
+        assert said.out.index("I am not sure what you mean.") < said.out.index("  1 generate\n  2 understand\n")
         assert shown(tmp_path / "a.png") == RED_CIRCLE
 
 
@@ -372,16 +371,29 @@ def test_what_is_an_answer(question: Question, line: str, answer: dict[str, Any]
     assert parse_answer(question, line) == answer
 
 
-def test_in_a_terminal_with_pictures_the_very_picture_is_shown(agent: VisualAgent, talk: Callable[..., Talk]) -> None:
-    said = talk(agent, f"{DRAW}, then tell me what you see", screen=Screen(True, TerminalPictures("kitty")))
-    sent = re.findall(r"\x1b_G(a=T[^;]*);((?:[^\x1b]*\x1b\\\x1b_G[^;]*m=[01];)*[^\x1b]*)\x1b\\", said.out)
-    previews = [keys for keys, _ in sent if "i=" in keys]
-    (picture,) = (data for keys, data in sent if "i=" not in keys)
-    assert previews, "small pictures, while it is drawn"
+def test_what_may_be_answered() -> None:
+    assert possible_answers(APPROVAL) == ["approve", "edit OTHER WORDS", "reject [WHY]"]
+    assert possible_answers(OF_A_TOOL) == ["approve", "reject [WHY]"]
+    assert possible_answers(MEANING) == ["1 edit", "2 understand"]
+
+
+def test_in_a_terminal_with_pictures_the_very_picture_is_shown(
+    agent: VisualAgent, talk: Callable[..., Talk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TMUX", "STY", "NO_COLOR", "TERM_PROGRAM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-kitty")
+    said = talk(agent, f"{DRAW}, then tell me what you see", live=True)
+    sent = re.findall(r"\x1b_G(?:a=T[^;]*);((?:[^\x1b]*\x1b\\\x1b_G[^;]*m=[01];)*[^\x1b]*)\x1b\\", said.out)
+    assert "▀" in said.out, "small pictures, while it is drawn"
+    (picture,) = sent
     data = base64.b64decode(re.sub(r"\x1b\\\x1b_G[^;]*;", "", picture))
     assert Image.open(io.BytesIO(data)).tobytes() == said.thread.images["image_1"].image.tobytes()
     text = re.sub(r"\x1b_[^\x1b]*\x1b\\", "", said.out)
-    order = [r"drawing \(\d+%\)", "plan: .*red circle", r"\] \d+/\d+", r"image_1: .*\(seed \d+\)", "answering in words"]
+    order = [
+        r"generate, probability [01]\.\d\d", "plan: .*red circle", r"\] \d+/\d+", r"image_1: .*\(seed \d+\)",
+        r"understand, probability [01]\.\d\d",
+    ]  # fmt: skip
     places = [match.start() if (match := re.search(pattern, text)) else -1 for pattern in order]
     assert -1 not in places, text
     assert places == sorted(places)
@@ -400,7 +412,7 @@ def test_where_typed_lines_are_remembered(tmp_path: Path) -> None:
 def test_how_to_continue(agent: VisualAgent, kept: VisualAgent) -> None:
     assert how_to_continue(agent.thread("a"), ":memory:", None) is None
     assert how_to_continue(kept.thread("a b"), "folder", None) is None, "nothing has been asked on it"
-    kept.store.open("a b").save_head(kept.thread("a b")._head())
+    kept.thread("a b")(DRAW)
     command = how_to_continue(kept.thread("a b"), "my folder", "own/model")
     assert command == "genllava chat --thread 'a b' --store 'my folder' --model own/model"
 
@@ -468,7 +480,7 @@ def test_a_conversation_in_a_terminal(terminal: Callable[..., Terminal], tmp_pat
     assert "▀" in drawn
     assert "\x1b[38;2;" in drawn, "in 24-bit colours"
     drawn = plain(drawn)
-    assert re.search(r"drawing \(\d+%\)", drawn)
+    assert re.search(r"generate, probability [01]\.\d\d", drawn)
     assert re.search(r"drawing \[=+ *\] \d+/\d+", drawn)
     assert re.search(r"image_1: .*large red circle.*\(seed 1\)", drawn)
 
@@ -489,8 +501,9 @@ def test_a_conversation_in_a_terminal(terminal: Callable[..., Terminal], tmp_pat
     assert (shown(tmp_path / "red.png"), shown(tmp_path / "blue.png")) == (RED_CIRCLE, BLUE_SQUARE)
 
     assert "Now on thread second; first stays" in person.type("/branch second")
-    hint = "approve, edit OTHER WORDS, or reject [WHY]: "
-    assert "Should I edit a picture" in person.type("make it green", ends_with=hint)
+    hint = "answer> "
+    asked = plain(person.type("make it green", ends_with=hint))
+    assert re.search(r"Should I edit a picture.*\n  approve\n  edit OTHER WORDS\n  reject \[WHY\]$", asked, re.S)
     assert "that is not an answer" in person.type("perhaps", ends_with=hint)
     person.type("yes")
     person.type(f"/save {tmp_path}/green.png")
@@ -540,10 +553,9 @@ def test_a_conversation_goes_on_in_another_run(terminal: Callable[..., Terminal]
     assert "/resume runs it again" in plain(person.prompt())
     resumed = person.type("/resume")
     assert "\x1b_Ga=T" in resumed
-    assert "▀" not in resumed
     person.type(f"/save {tmp_path}/red.png")
     assert shown(tmp_path / "red.png") == RED_CIRCLE
-    hint = "approve, edit OTHER WORDS, or reject [WHY]: "
+    hint = "answer> "
     person.type("draw a large blue square at the top left", ends_with=hint)
     assert "stays open" in plain(person.leave())
 

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from person import command
 from PIL import Image
-from typer.testing import CliRunner
 
 import genllava
 from genllava.errors import CheckpointError, InvalidRequest, NonFiniteError, NotEnoughMemory
 from genllava.pipeline_output import Drawing, Understanding
-from genllava_agent import cli, loading, outputs
+from genllava_agent import loading, outputs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROOTS = [str(REPOSITORY), str(REPOSITORY / "agent"), str(REPOSITORY / "finetune")]
@@ -210,14 +210,14 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     assert seconds("-c", script, "--help") < 0.15 * slack
     done = run("--help")
     assert done.stdout.endswith("HEAVY\n")
-    for command in ("demo", "understand", "generate", "edit", "evaluate", "finetune", "info"):
-        assert command in done.stdout
-        assert run(command, "--help").returncode == 0
+    for name in ("demo", "understand", "generate", "edit", "chat", "evaluate", "finetune", "info"):
+        assert name in done.stdout
+        assert run(name, "--help").returncode == 0
 
 
 def test_without_a_command_it_shows_the_help_and_with_version_the_version() -> None:
-    assert "understand" in CliRunner().invoke(cli.app, []).stdout
-    assert genllava.__version__ in CliRunner().invoke(cli.app, ["--version"]).stdout
+    assert "understand" in command([]).stdout
+    assert genllava.__version__ in command(["--version"]).stdout
 
 
 def test_ctrl_c_is_one_line_and_130(files: Path) -> None:
@@ -282,7 +282,7 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePipeline]:
 
 def test_generate_writes_the_picture_and_passes_only_what_was_asked(pipeline: FakePipeline, tmp_path: Path) -> None:
     target = tmp_path / "drawing.png"
-    done = CliRunner().invoke(cli.app, ["generate", "a red circle", "-o", str(target), "--seed", "3"])
+    done = command(["generate", "a red circle", "-o", str(target), "--seed", "3"])
     assert done.exit_code == 0
     assert "a large red circle (seed 3" in done.stdout
     assert Image.open(target).size == (8, 8)
@@ -294,7 +294,7 @@ def test_generate_writes_the_picture_and_passes_only_what_was_asked(pipeline: Fa
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.JPEG", "a.webp"])
 def test_edit_writes_the_format_of_the_name(pipeline: FakePipeline, tmp_path: Path, files: Path, name: str) -> None:
     args = ["edit", str(files / "fine.png"), "make it red", "-o", str(tmp_path / name), "--json"]
-    done = CliRunner().invoke(cli.app, [*args, "--steps", "4", "--guidance", "2", "--image-guidance", "1.5"])
+    done = command([*args, "--steps", "4", "--guidance", "2", "--image-guidance", "1.5"])
     report = json.loads(done.stdout)
     assert (report["seed"], report["plan"], report["text"]) == (3, "a large red circle", None)
     assert (report["decoder"], report["notes"]) == ("FluxPipeline", ["the prompt was cut off"])
@@ -308,7 +308,7 @@ def test_when_the_model_declines_its_words_are_printed_and_nothing_is_written(
 ) -> None:
     pipeline.draws = False
     args = ["generate", "a dog", "-o", str(tmp_path / "dog.png"), *(["--json"] if as_json else [])]
-    done = CliRunner().invoke(cli.app, args)
+    done = command(args)
     assert done.exit_code == 1
     said = json.loads(done.stdout)["text"] if as_json else done.stdout.strip()
     assert said == "I can only draw shapes."
@@ -317,21 +317,21 @@ def test_when_the_model_declines_its_words_are_printed_and_nothing_is_written(
 
 def test_understand_prints_the_answer(pipeline: FakePipeline, files: Path) -> None:
     args = ["understand", str(files / "fine.jpg"), "How many shapes?"]
-    assert CliRunner().invoke(cli.app, args).stdout == "There are two shapes.\n"
-    report = json.loads(CliRunner().invoke(cli.app, [*args, "--json"]).stdout)
+    assert command(args).stdout == "There are two shapes.\n"
+    report = json.loads(command([*args, "--json"]).stdout)
     assert report["answer"] == "There are two shapes."
     assert report["task_probabilities"] == {"[I2T]": 1.0}
     assert report["seen"] == "image 1: x"
     pipeline.unsure = "it does not look like shapes"
-    done = CliRunner().invoke(cli.app, args)
+    done = command(args)
     assert (done.stdout, done.stderr) == ("There are two shapes.\n", "note: it does not look like shapes\n")
-    assert json.loads(CliRunner().invoke(cli.app, [*args, "--json"]).stdout)["unsure"] == pipeline.unsure
+    assert json.loads(command([*args, "--json"]).stdout)["unsure"] == pipeline.unsure
 
 
 def test_options_of_the_decoder_and_of_loading(pipeline: FakePipeline, tmp_path: Path) -> None:
     args = ["generate", "a cat", "-o", str(tmp_path / "a.png"), "--negative-prompt", "blur", "--height", "512"]
     parts = ["--model", "own/reader", "--decoder", "own/painter", "--editor", "own/editor", "--dtype", "bfloat16"]
-    done = CliRunner().invoke(cli.app, [*args, "--width", "768", *parts, "--device", "cpu"])
+    done = command([*args, "--width", "768", *parts, "--device", "cpu"])
     assert done.exit_code == 0
     assert pipeline.calls == [{"negative_prompt": "blur", "height": 512, "width": 768}]
     assert pipeline.loaded == {
@@ -345,10 +345,10 @@ def test_options_of_the_decoder_and_of_loading(pipeline: FakePipeline, tmp_path:
 
 def test_a_picture_from_standard_input(pipeline: FakePipeline, tmp_path: Path, files: Path) -> None:
     data = (files / "fine.png").read_bytes()
-    done = CliRunner().invoke(cli.app, ["understand", "-", "How many shapes?"], input=data)
+    done = command(["understand", "-", "How many shapes?"], input=data)
     assert done.stdout == "There are two shapes.\n"
     target = tmp_path / "a.png"
-    assert CliRunner().invoke(cli.app, ["edit", "-", "make it red", "-o", str(target)], input=data).exit_code == 0
+    assert command(["edit", "-", "make it red", "-o", str(target)], input=data).exit_code == 0
     assert Image.open(target).size == (8, 8)
 
 
@@ -365,20 +365,20 @@ def test_the_source_is_replaced_only_if_that_is_said(pipeline: FakePipeline, tmp
     source = tmp_path / "a.png"
     source.write_bytes((files / "fine.png").read_bytes())
     args = ["edit", str(source), "make it red", "-o", str(source)]
-    assert CliRunner().invoke(cli.app, args).exit_code == 2
+    assert command(args).exit_code == 2
     assert source.read_bytes() == (files / "fine.png").read_bytes()
-    assert CliRunner().invoke(cli.app, [*args, "--overwrite"]).exit_code == 0
+    assert command([*args, "--overwrite"]).exit_code == 0
     assert Image.open(source).size == (8, 8)
     other = tmp_path / "b.png"
     other.write_bytes(b"old")
     args[-1] = str(other)
-    assert CliRunner().invoke(cli.app, args).exit_code == 0, "other files are replaced"
+    assert command(args).exit_code == 0, "other files are replaced"
 
 
 def test_what_was_left_out_of_a_picture_is_said(pipeline: FakePipeline, tmp_path: Path) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    done = CliRunner().invoke(cli.app, ["understand", str(tmp_path / "a.gif"), "How many shapes?"])
+    done = command(["understand", str(tmp_path / "a.gif"), "How many shapes?"])
     assert done.stdout == "There are two shapes.\n"
     assert done.stderr == "note: an animation: only its first frame is used\n"
 
@@ -394,15 +394,15 @@ def test_threads_wait_asleep_unless_the_user_says_otherwise() -> None:
 
 
 def test_info_says_what_a_model_is_made_of() -> None:
-    done = CliRunner().invoke(cli.app, ["info"])
+    done = command(["info"])
     assert done.exit_code == 0
     for words in ("decoder/unet", "UNet2DConditionModel", "15.56 M", "apache-2.0", "105 MB in float32", "in 4-bit"):
         assert words in done.stdout
-    report = json.loads(CliRunner().invoke(cli.app, ["info", "shipped", "--json"]).stdout)
+    report = json.loads(command(["info", "shipped", "--json"]).stdout)
     assert report["memory"]["bfloat16"] == 2 * sum(part["parameters"] for part in report["parts"]) == 52_287_296
     shipped = str(REPOSITORY / "genllava" / "shipped")
     args = ["info", shipped, "--decoder", f"{shipped}/decoder", "--json"]
-    report = json.loads(CliRunner().invoke(cli.app, args).stdout)
+    report = json.loads(command(args).stdout)
     names = [part["part"] for part in report["parts"]]
     assert {"decoder/unet", "vlm"} <= set(names)
 
@@ -424,7 +424,7 @@ def test_no_error_shows_a_traceback(
         raise error
 
     monkeypatch.setattr(loading, "load_pipeline", fail)
-    done = CliRunner().invoke(cli.app, ["understand", str(files / "fine.png"), "How many?"])
+    done = command(["understand", str(files / "fine.png"), "How many?"])
     assert done.exit_code == code
     assert len(done.stderr.splitlines()) == 1
 
@@ -437,7 +437,21 @@ def test_ctrl_c_during_a_lazy_import_is_still_ctrl_c(files: Path, monkeypatch: p
             raise RuntimeError("failed to import") from interrupt
 
     monkeypatch.setattr(loading, "load_pipeline", fail)
-    assert CliRunner().invoke(cli.app, ["understand", str(files / "fine.png"), "How many?"]).exit_code == 130
+    assert command(["understand", str(files / "fine.png"), "How many?"]).exit_code == 130
+
+
+def test_nobody_reads_any_more() -> None:
+    code = f"import sys; sys.path[:0] = {ROOTS!r}; from genllava_agent import cli; cli.main(['info', '--json'])"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert (process.stderr.read(), process.wait(60)) == (b"", 1)
+
+
+def test_characters_that_the_terminal_lacks(files: Path) -> None:
+    done = run("understand", str(files / "нет.png"), "How many?", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (2, f"error: cannot read {files}/???.png: No such file or directory\n")
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,8 @@ from genllava_agent.contact_sheet import (
     COLUMNS,
     SIDE,
     ListTile,
-    PictureTile,
     Section,
-    SpokenTile,
+    Tile,
     contact_sheet,
     wrap,
 )
@@ -31,15 +30,15 @@ def test_wrapping_keeps_every_character_and_the_width(text: str, width: int) -> 
 
 def test_all_pictures_are_on_the_sheet() -> None:
     colors = [(220 - 10 * k, 20 + 5 * k, 30 * k) for k in range(2 * COLUMNS - 1)]
-    tiles = tuple(PictureTile(Image.new("RGB", (9, 9), color), f"number {k}") for k, color in enumerate(colors))
+    tiles = tuple(Tile(f"number {k}", image=Image.new("RGB", (9, 9), color)) for k, color in enumerate(colors))
     pixels = np.asarray(contact_sheet([Section("Colours", tiles)])).reshape(-1, 3)
     for color in colors:
         assert (pixels == color).all(axis=1).sum() >= SIDE * SIDE * 0.95
 
 
 def test_the_sheet_grows_with_its_words_and_leaves_its_border_clean() -> None:
-    picture = PictureTile(Image.new("L", (300, 20)), "wide", "a word " * 60)
-    short = contact_sheet([Section("One", (picture, SpokenTile("no " * 500, "asked")))])
+    picture = Tile("wide", "a word " * 60, Image.new("L", (300, 20)))
+    short = contact_sheet([Section("One", (picture, Tile("asked", "no " * 500)))])
     pairs = tuple((f"question {k}?", "answer " * 90) for k in range(9))
     long = contact_sheet([Section("One", (picture,)), Section("Two", (picture, ListTile(pairs)))])
     assert long.height > short.height

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from person import command
 
 from genllava.errors import CheckpointError, InvalidRequest
-from genllava_agent import cli, loading
+from genllava_agent import loading
 from genllava_agent.user_config import ModelChoice, choose, config_file
 
 PARTS = 'model = "own/reader"\ndecoder = "own/painter"\neditor = "own/editor"\n'
@@ -52,7 +52,7 @@ def test_the_file_and_what_is_typed(config: Path) -> None:
     assert choose(**typed) == ModelChoice("own/reader", "own/other", "own/editor", "bfloat16", "cuda:1", typed)
     typed = {"model": "own/all"}
     assert choose(**typed) == ModelChoice("own/all", None, None, "bfloat16", "cpu", typed), "parts go with their model"
-    assert choose("shipped") == ModelChoice(None, None, None, "bfloat16", "cpu", {"model": "shipped"})
+    assert choose(model="shipped") == ModelChoice(None, None, None, "bfloat16", "cpu", {"model": "shipped"})
 
 
 def test_a_home_in_the_file(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,8 +78,8 @@ BAD = {
 
 
 @pytest.mark.parametrize("text", BAD)
-@pytest.mark.parametrize("command", ["understand", "generate", "edit", "chat", "demo", "info"])
-def test_what_a_file_cannot_say_is_one_line_and_exit_code_2(text: str, command: str, config: Path) -> None:
+@pytest.mark.parametrize("name", ["understand", "generate", "edit", "chat", "demo", "info"])
+def test_what_a_file_cannot_say_is_one_line_and_exit_code_2(text: str, name: str, config: Path) -> None:
     config.write_text(text)
     target = str(config.parent / "a.png")
     arguments = {
@@ -88,7 +88,7 @@ def test_what_a_file_cannot_say_is_one_line_and_exit_code_2(text: str, command: 
         "edit": ["a.png", "red", "-o", target],
         "demo": ["-o", target],
     }
-    done = CliRunner().invoke(cli.app, [command, *arguments.get(command, [])])
+    done = command([name, *arguments.get(name, [])])
     assert (done.exit_code, done.stderr.count("\n"), done.stdout) == (2, 1, "")
     assert done.stderr.startswith(f"error: {config}")
     assert BAD[text] in done.stderr
@@ -108,7 +108,7 @@ def test_what_is_typed_wrong_is_said_without_the_file(config: Path) -> None:
     config.write_text('decoder = "own/painter"')
     with pytest.raises(InvalidRequest, match="needs a --model"):
         choose()
-    assert choose("own/reader") == ModelChoice("own/reader", typed={"model": "own/reader"})
+    assert choose(model="own/reader") == ModelChoice("own/reader", typed={"model": "own/reader"})
 
 
 def test_commands_load_what_the_file_says(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,5 +121,5 @@ def test_commands_load_what_the_file_says(config: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(loading, "load_pipeline", load)
     config.write_text(PARTS)
     args = ["generate", "a cat", "-o", str(tmp_path / "a.png")]
-    assert CliRunner().invoke(cli.app, [*args, "--editor", "own/other"]).stderr == "error: that is enough\n"
+    assert command([*args, "--editor", "own/other"]).stderr == "error: that is enough\n"
     assert asked == [("own/reader", None, {"decoder": "own/painter", "editor": "own/other"})]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
+import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,6 @@ from genllava_agent.records import ImageRecord
 
 if TYPE_CHECKING:
     from PIL import Image
-
-    from genllava_agent.pages.lineage_layout import Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class Lineage:
 
     Raises:
         UnknownImage: no such picture.
-        ThreadQuarantined: a parent has no record, or a picture descends from itself.
+        ThreadQuarantined: a parent has no record, or is no older than its child.
     """
 
     def __init__(self, name: str, records: Mapping[str, ImageRecord], image_of: Callable[[str], Image.Image]) -> None:
@@ -55,18 +52,15 @@ class Lineage:
         self._image_of = image_of
         self.nodes: tuple[ImageRecord, ...] = _ancestors(name, records)
         self.edges: tuple[Edge, ...] = tuple(
-            Edge(parent, record.id, record.instruction) for record in self.nodes for parent in _parents(record)
+            Edge(parent, record.id, record.instruction)
+            for record in self.nodes
+            for parent in dict.fromkeys(record.parents)
         )
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data that JSON can hold, without pixels."""
-        return {
-            "image": self.name,
-            "nodes": [record.model_dump(mode="json") for record in self.nodes],
-            "edges": [
-                {"parent": edge.parent, "child": edge.child, "instruction": edge.instruction} for edge in self.edges
-            ],
-        }
+        nodes = [record.model_dump(mode="json") for record in self.nodes]
+        return {"image": self.name, "nodes": nodes, "edges": [asdict(edge) for edge in self.edges]}
 
     def svg(self) -> str:
         """The tree as an SVG that needs nothing else: the pictures are inside.
@@ -74,104 +68,51 @@ class Lineage:
         Raises:
             ThreadQuarantined: what is stored of a picture is damaged.
         """
-        from genllava_agent.pages.lineage_drawing import draw_svg
+        from genllava_agent.pages.lineage_drawing import draw
 
-        return draw_svg(self._layout, self._image_of)
-
-    def image(self) -> Image.Image:
-        """The tree as a picture, RGB.
-
-        Raises:
-            InvalidRequest: it would be too large; it can still be saved as SVG.
-            ThreadQuarantined: as for `svg`.
-        """
-        from genllava_agent.pages.lineage_drawing import draw_image
-
-        return draw_image(self._layout, self._image_of)
-
-    def png(self) -> bytes:
-        """The tree as a PNG. Errors as for `image`."""
-        from genllava_agent.pages.markup import png_bytes
-
-        return png_bytes(self.image())
+        return draw(self.nodes, self._image_of)
 
     def save(self, path: str | Path) -> Path:
-        """Write the tree to a file, whole or not at all, as the ending of its name says: .svg, .png or .json.
+        """Write the tree to a file, whole or not at all, as the ending of its name says: .svg or .json.
 
         Returns:
             where it is.
 
         Raises:
-            InvalidRequest: another ending, or a place that cannot be written to. Further errors as for `image`.
+            InvalidRequest: another ending, or a place that cannot be written to.
+            ThreadQuarantined: as for `svg`.
         """
         from genllava_agent.outputs import check_output, write_bytes
 
         path = Path(path)
-        makers: dict[str, Callable[[], bytes]] = {
-            ".svg": lambda: self.svg().encode(),
-            ".png": self.png,
-            ".json": lambda: json.dumps(self.to_dict(), indent=2).encode(),
-        }
-        make = makers.get(path.suffix.lower())
-        if make is None:
-            raise InvalidRequest(f"cannot write {path}: the name must end in {', '.join(makers)}")
+        ending = path.suffix.lower()
+        if ending not in (".svg", ".json"):
+            raise InvalidRequest(f"cannot write {path}: the name must end in .svg, .json")
         target = check_output(path)
-        write_bytes(target, make())
+        write_bytes(target, (self.svg() if ending == ".svg" else json.dumps(self.to_dict(), indent=2)).encode())
         return target
 
     def __repr__(self) -> str:
         others = len(self.nodes) - 1
         return f"<lineage of {self.name}: {others} picture{'' if others == 1 else 's'} before it>"
 
-    def _repr_svg_(self) -> str:
-        return self.svg()
-
     def _repr_html_(self) -> str:
-        return f'<div style="overflow-x:auto">{self.svg()}</div>'
-
-    @cached_property
-    def _layout(self) -> Layout:
-        from genllava_agent.pages.lineage_layout import lay_out
-
-        return lay_out(self.nodes)
-
-
-def _parents(record: ImageRecord) -> tuple[str, ...]:
-    """Each parent once, in its order."""
-    return tuple(dict.fromkeys(record.parents))
+        data = base64.b64encode(self.svg().encode()).decode()  # as a picture it meets no style of the notebook's own
+        return f'<img src="data:image/svg+xml;base64,{data}" alt="The lineage of {self.name}" style="max-width:100%">'
 
 
 def _ancestors(name: str, records: Mapping[str, ImageRecord]) -> tuple[ImageRecord, ...]:
-    """The picture and all before it, parents first; among those that could come next the oldest does."""
-    children: dict[str, list[str]] = {}
-    missing: dict[str, int] = {}
-    found = [name]
-    for each in found:
-        if each not in records:
-            raise ThreadQuarantined(
-                f"what is stored of this thread is damaged: there is no record of {each}, from which another picture "
-                "was made. Restore it from a backup, or delete the thread"
-            )
-        missing[each] = len(_parents(records[each]))
-        for parent in _parents(records[each]):
-            if parent not in children:
-                children[parent] = []
-                if parent != name:
-                    found.append(parent)
-            children[parent].append(each)
-    ready = [(records[each].number, each) for each in found if not missing[each]]
-    heapq.heapify(ready)
-    ordered: list[ImageRecord] = []
-    while ready:
-        _, each = heapq.heappop(ready)
-        ordered.append(records[each])
-        for child in children.get(each, []):
-            missing[child] -= 1
-            if not missing[child]:
-                heapq.heappush(ready, (records[child].number, child))
-    if len(ordered) < len(found):
-        raise ThreadQuarantined(
-            "what is stored of this thread is damaged: a picture descends from itself. Restore it from a backup, or "
-            "delete the thread"
-        )
-    return tuple(ordered)
+    """The picture and all before it, oldest first."""
+    found, waiting = {name}, [name]
+    while waiting:
+        child = waiting.pop()
+        for parent in records[child].parents:
+            if parent not in records or records[parent].number >= records[child].number:
+                raise ThreadQuarantined(
+                    f"what is stored of this thread is damaged: {child} was made from {parent}, and that is no older "
+                    "picture of it. Restore it from a backup, or delete the thread"
+                )
+            if parent not in found:
+                found.add(parent)
+                waiting.append(parent)
+    return tuple(sorted((records[each] for each in found), key=lambda record: record.number))

@@ -1,158 +1,144 @@
-"""A lineage drawn: as SVG for pages, as pixels for everything else. Both draw the same layout."""
+"""A lineage drawn as SVG: a card for each picture, a row for each generation, lines from parents to children.
+
+A line that passes a row gets a place of its own there, so that none runs behind a card.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import textwrap
+import unicodedata
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from PIL import Image, ImageDraw, ImageFont
-
-from genllava.errors import InvalidRequest
-from genllava_agent.pages.lineage_layout import CARD_WIDTH, FONT, LEADING, PAD, RADIUS, THUMB
-from genllava_agent.pages.markup import data_uri, escaped, fitted
+from genllava_agent.pages.markup import data_uri, escaped, fitted, origin
+from genllava_agent.records import ImageRecord
 
 if TYPE_CHECKING:
-    from genllava_agent.pages.lineage_layout import Card, Layout, Point
+    from PIL import Image
 
-PAPER: Final = "#f6f5f1"
-CARD: Final = "#ffffff"
-FRAME: Final = "#cfcdc6"
-INK: Final = "#1c1e24"
-SOFT: Final = "#5c606a"
-LINE: Final = "#7c8190"
-_COLORS: Final = {"name": INK, "ink": INK, "soft": SOFT}
-_FAMILY: Final = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
-_ARROW: Final = 6
-_MOST_PIXELS: Final = 40_000_000
-_FINE: Final = 4
-"""Lines are drawn this many times larger and made smaller, since Pillow draws hard edges."""
+_THUMB: Final = 128
+"""Side of the square that a picture is shown in."""
+_PAD: Final = 12
+_FONT: Final = 12
+_LEADING: Final = 17
+_LETTERS: Final = 32
+"""In a line of text on a card: its letters are all as wide."""
+_CARD_WIDTH: Final = _THUMB + round(_LETTERS * _FONT * 0.61) + 3 * _PAD
+_PASSING: Final = 12
+"""Width of the place of a line that passes a row."""
+_GAP_X: Final = 28
+_GAP_Y: Final = 44
+_MARGIN: Final = 20
+_PAPER, _CARD, _FRAME, _LINE = "#f6f5f1", "#ffffff", "#cfcdc6", "#7c8190"
+_COLORS: Final = {"name": "#1c1e24", "ink": "#1c1e24", "soft": "#5c606a"}
+
+Line = tuple[str, str]
+"""A line of text, and whether it is a `name`, in `ink` or `soft`."""
 
 
-def draw_svg(layout: Layout, image_of: Callable[[str], Image.Image]) -> str:
-    """The drawing as SVG. Colours are attributes, so that a page's own style sheet can change them by class."""
+def draw(records: Sequence[ImageRecord], image_of: Callable[[str], Image.Image]) -> str:
+    """The pictures of a lineage, parents before children. Colours are attributes, so that a page's own style sheet can
+    change them by class."""
+    texts = {record.id: _lines(record) for record in records}
+    heights = {name: max(_THUMB, len(lines) * _LEADING) + 2 * _PAD for name, lines in texts.items()}
+    rows, edges = _rows(records)
+    sizes = [[_CARD_WIDTH if slot in texts else _PASSING for slot in row] for row in rows]
+    width = max(sum(row) + _GAP_X * (len(row) - 1) for row in sizes) + 2 * _MARGIN
+    middles: dict[str, float] = {}
+    tops: dict[str, int] = {}
+    bottoms: dict[str, int] = {}  # of its row
+    y = _MARGIN
+    for row, widths in zip(rows, sizes, strict=True):
+        x = (width - sum(widths) - _GAP_X * (len(row) - 1)) / 2
+        bottom = y + max(heights.get(slot, 0) for slot in row)
+        for slot, wide in zip(row, widths, strict=True):
+            middles[slot], tops[slot], bottoms[slot] = x + wide / 2, y, bottom
+            x += wide + _GAP_X
+        y = bottom + _GAP_Y
+    height = y - _GAP_Y + _MARGIN
+    told = f"The lineage of {records[-1].id}: {len(records)} picture{'' if len(records) == 1 else 's'}"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="lineage" width="{layout.width}" height="{layout.height}" '
-        f'viewBox="0 0 {layout.width} {layout.height}" font-family="{_FAMILY}" font-size="{FONT}" role="img">',
-        f"<title>{escaped(_told(layout))}</title>",
-        f'<rect class="paper" width="{layout.width}" height="{layout.height}" rx="{RADIUS}" fill="{PAPER}"/>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="lineage" width="{width}" height="{height}" role="img" '
+        f'viewBox="0 0 {width} {height}" font-family="monospace" font-size="{_FONT}"><title>{escaped(told)}</title>'
+        f'<rect class="paper" width="{width}" height="{height}" rx="10" fill="{_PAPER}"/>'
     ]
-    for points in layout.curves:
-        curves = zip(points[1::3], points[2::3], points[3::3], strict=True)
-        path = f"M{_at(points[0])}" + "".join(f"C{_at(a)} {_at(b)} {_at(c)}" for a, b, c in curves)
-        parts.append(f'<path class="line" d="{path}" fill="none" stroke="{LINE}" stroke-width="1.5"/>')
-    for x, y in layout.arrows:
-        path = f"M{_at((x, y))}l{-_ARROW * 0.7:g} {-_ARROW}h{_ARROW * 1.4:g}z"
-        parts.append(f'<path class="arrow" d="{path}" fill="{LINE}"/>')
-    parts += [_svg_card(card, image_of(card.record.id)) for card in layout.cards]
+    for edge in edges:
+        path = f"M{middles[edge[0]]:g} {tops[edge[0]] + heights[edge[0]]}"
+        for slot, after in pairwise(edge):
+            low, high = bottoms[slot], tops[after]
+            middle = (low + high) / 2
+            path += f"V{low}C{middles[slot]:g} {middle:g} {middles[after]:g} {middle:g} {middles[after]:g} {high}"
+        parts.append(f'<path class="line" d="{path}" fill="none" stroke="{_LINE}" stroke-width="1.5"/>')
+        tip = f"M{middles[edge[-1]]:g} {tops[edge[-1]]}l-4 -6h8z"
+        parts.append(f'<path class="arrow" d="{tip}" fill="{_LINE}"/>')
+    for record in records:
+        name = record.id
+        card = _card(texts[name], heights[name], image_of(name))
+        place = f"translate({middles[name] - _CARD_WIDTH / 2:g} {tops[name]})"
+        parts.append(f'<g transform="{place}"><title>{escaped(_whole(record))}</title>{card}</g>')
     return "\n".join([*parts, "</svg>"])
 
 
-def draw_image(layout: Layout, image_of: Callable[[str], Image.Image]) -> Image.Image:
-    """The drawing as a picture, RGB.
-
-    Raises:
-        InvalidRequest: it would be too large.
-    """
-    if layout.width * layout.height > _MOST_PIXELS:
-        raise InvalidRequest(
-            f"the lineage of {len(layout.cards)} pictures would be {layout.width}x{layout.height} pixels: "
-            "save it as .svg"
-        )
-    sheet = Image.new("RGB", (layout.width, layout.height), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    for points in layout.curves:
-        _paste_fine(sheet, _polyline(points), closed=False)
-    for x, y in layout.arrows:
-        _paste_fine(sheet, [(x, y), (x - _ARROW * 0.7, y - _ARROW), (x + _ARROW * 0.7, y - _ARROW)], closed=True)
-    fonts = ImageFont.load_default(FONT), ImageFont.load_default(FONT + 2)
-    for card in layout.cards:
-        box = (round(card.x), round(card.y), round(card.x) + CARD_WIDTH, round(card.y) + card.height)
-        draw.rounded_rectangle(box, RADIUS, fill=CARD, outline=FRAME)
-        left, top = box[0] + PAD, box[1] + PAD
-        thumb = _thumb(image_of(card.record.id))
-        x, y = left + (THUMB - thumb.width) // 2, top + (THUMB - thumb.height) // 2
-        sheet.paste(thumb, (x, y))
-        draw.rectangle((x - 1, y - 1, x + thumb.width, y + thumb.height), outline=FRAME)
-        for number, line in enumerate(card.lines):
-            font = fonts[line.tone == "name"]
-            place = (left + THUMB + PAD, top + number * LEADING + FONT)
-            draw.text(place, line.text, fill=_COLORS[line.tone], font=font, anchor="ls")
-    return sheet
+def _rows(records: Sequence[ImageRecord]) -> tuple[list[list[str]], list[list[str]]]:
+    """Names by generation, in an order in which few lines cross, with a place wherever a line passes; and all lines, as
+    the places they lead through."""
+    depths: dict[str, int] = {}
+    rows: list[list[str]] = []
+    edges: list[list[str]] = []
+    for record in records:
+        parents = list(dict.fromkeys(record.parents))
+        depth = depths[record.id] = max((depths[parent] + 1 for parent in parents), default=0)
+        rows += [[] for _ in range(depth + 1 - len(rows))]
+        rows[depth].append(record.id)
+        for parent in parents:
+            passed = range(depths[parent] + 1, depth)
+            edges.append([parent, *(f"{parent} to {record.id} in {number}" for number in passed), record.id])
+            for number, slot in zip(passed, edges[-1][1:-1], strict=True):
+                rows[number].append(slot)
+    above: dict[str, list[str]] = {}
+    for edge in edges:
+        for slot, after in pairwise(edge):
+            above.setdefault(after, []).append(slot)
+    places: dict[str, float] = {}
+    for row in rows:  # each below the middle of those that it comes from
+        row.sort(key=lambda slot: sum(places[each] for each in above.get(slot, ())) / max(1, len(above.get(slot, ()))))
+        places.update({slot: (place + 0.5) / len(row) for place, slot in enumerate(row)})
+    return rows, edges
 
 
-def _svg_card(card: Card, image: Image.Image) -> str:
-    left, top, thumb = card.x + PAD, card.y + PAD, _thumb(image)
-    x, y = left + (THUMB - thumb.width) / 2, top + (THUMB - thumb.height) / 2
-    rest = f'width="{thumb.width}" height="{thumb.height}"'
+def _card(lines: Sequence[Line], height: int, image: Image.Image) -> str:
+    thumb = fitted(image.convert("RGB"), _THUMB)
+    x, y = _PAD + (_THUMB - thumb.width) / 2, _PAD + (_THUMB - thumb.height) / 2
+    size = f'x="{x:g}" y="{y:g}" width="{thumb.width}" height="{thumb.height}"'
     parts = [
-        "<g>",
-        f"<title>{escaped(_whole(card))}</title>",
-        f'<rect class="card" x="{card.x:g}" y="{card.y:g}" width="{CARD_WIDTH}" height="{card.height}" rx="{RADIUS}" '
-        f'fill="{CARD}" stroke="{FRAME}"/>',
-        f'<image x="{x:g}" y="{y:g}" {rest} href="{data_uri(thumb)}"/>',
-        f'<rect class="frame" x="{x - 0.5:g}" y="{y - 0.5:g}" width="{thumb.width + 1}" height="{thumb.height + 1}" '
-        f'fill="none" stroke="{FRAME}"/>',
+        f'<rect class="card" width="{_CARD_WIDTH}" height="{height}" rx="10" fill="{_CARD}" stroke="{_FRAME}"/>'
+        f'<image {size} href="{data_uri(thumb)}"/><rect class="frame" {size} fill="none" stroke="{_FRAME}"/>'
     ]
-    for number, line in enumerate(card.lines):
-        bold = ' font-weight="bold"' if line.tone == "name" else ""
-        parts.append(
-            f'<text class="{line.tone}" x="{left + THUMB + PAD:g}" y="{top + number * LEADING + FONT:g}" '
-            f'fill="{_COLORS[line.tone]}"{bold}>{escaped(line.text)}</text>'
-        )
-    return "".join([*parts, "</g>"])
+    for number, (text, tone) in enumerate(lines):
+        bold = ' font-weight="bold"' if tone == "name" else ""
+        place = f'x="{_THUMB + 2 * _PAD}" y="{_PAD + number * _LEADING + _FONT}"'
+        parts.append(f'<text class="{tone}" {place} fill="{_COLORS[tone]}"{bold}>{escaped(text)}</text>')
+    return "".join(parts)
 
 
-def _thumb(image: Image.Image) -> Image.Image:
-    """`image` as large as fits on a card."""
-    return fitted(image.convert("RGB"), THUMB)
+def _lines(record: ImageRecord) -> list[Line]:
+    """What a card says."""
+    facts = [origin(record), f"turn {record.turn}", *([] if record.seed is None else [f"seed {record.seed}"])]
+    asked = f"“{record.instruction}”" if record.instruction else ""
+    shows = f"shows: {record.plan}" if record.plan else ""
+    blocks = [(record.id, "name", 1), (", ".join(facts), "soft", 2), (record.label or "", "ink", 2)]
+    blocks += [(asked, "ink", 4), (shows, "soft", 5)]
+    return [(line, tone) for text, tone, most in blocks for line in wrapped(text, most)]
 
 
-def _told(layout: Layout) -> str:
-    """The drawing in words, for those who hear the page."""
-    count = len(layout.cards)
-    return f"The lineage of {layout.cards[-1].record.id}: {count} picture{'' if count == 1 else 's'}"
+def wrapped(text: str, most: int) -> list[str]:
+    """`text` in at most `most` lines of a card; what does not fit is cut off with an ellipsis."""
+    wide = any(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return textwrap.wrap(text[:2000], _LETTERS // 2 if wide else _LETTERS, max_lines=most, placeholder="…")
 
 
-def _whole(card: Card) -> str:
+def _whole(record: ImageRecord) -> str:
     """What a card says without its cuts."""
-    record = card.record
-    said = [record.id, record.label, record.instruction, record.plan]
     made = f"made from {', '.join(record.parents)}" if record.parents else None
-    return "\n".join(each for each in [*said, made] if each)
-
-
-def _at(point: Point) -> str:
-    return f"{point[0]:g},{point[1]:g}"
-
-
-def _polyline(points: list[Point]) -> list[Point]:
-    """Points along Bezier curves."""
-    line = [points[0]]
-    for first in range(1, len(points), 3):
-        a, (b, c, d) = line[-1], points[first : first + 3]
-        steps = 1 if a == b and c == d else 16
-        for step in range(1, steps + 1):
-            t = step / steps
-            weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3)
-            line.append(
-                (
-                    sum(weight * point[0] for weight, point in zip(weights, (a, b, c, d), strict=True)),
-                    sum(weight * point[1] for weight, point in zip(weights, (a, b, c, d), strict=True)),
-                )
-            )
-    return line
-
-
-def _paste_fine(sheet: Image.Image, points: list[Point], closed: bool) -> None:
-    """Draw a line, or an area, with soft edges: on a mask of its own, larger, and only as large as it needs to be."""
-    left, top = (int(min(point[axis] for point in points)) - 2 for axis in (0, 1))
-    right, bottom = (int(max(point[axis] for point in points)) + 3 for axis in (0, 1))
-    mask = Image.new("L", ((right - left) * _FINE, (bottom - top) * _FINE))
-    moved = [((x - left) * _FINE, (y - top) * _FINE) for x, y in points]
-    draw = ImageDraw.Draw(mask)
-    if closed:
-        draw.polygon(moved, fill=255)
-    else:
-        draw.line(moved, fill=255, width=round(1.5 * _FINE), joint="curve")
-    small = mask.resize((right - left, bottom - top), Image.Resampling.BOX)
-    sheet.paste(Image.new("RGB", small.size, LINE), (left, top), small)
+    return "\n".join(filter(None, [record.id, record.label, record.instruction, record.plan, made]))

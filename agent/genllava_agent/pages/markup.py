@@ -6,13 +6,26 @@ import base64
 import html
 import io
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from genllava_agent.records import ImageRecord
+
 _NOT_TEXT: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML cannot hold, half surrogates among it: the name of a file may have them."""
+_ORIGINS: Final = {"user": "from you", "region": "the part in question", "generate": "drawn", "edit": "edited"}
+
+
+class Pictures(Protocol):
+    """Where a page finds the pixels of what it shows, RGB. Both may raise `ThreadQuarantined`."""
+
+    def picture(self, record: ImageRecord) -> Image.Image:
+        """A picture of the conversation."""
+
+    def image(self, key: str) -> Image.Image:
+        """Something else that is stored: a drawing that was not kept, or a mask."""
 
 
 def escaped(text: object) -> str:
@@ -20,13 +33,16 @@ def escaped(text: object) -> str:
     return html.escape(_NOT_TEXT.sub("\ufffd", str(text)), quote=True)
 
 
+def origin(record: ImageRecord) -> str:
+    """Who or what made a picture, in words."""
+    return _ORIGINS.get(record.origin) or f"made by {record.params.get('tool', 'a tool')}"
+
+
 def fitted(image: Image.Image, side: int) -> Image.Image:
     """`image` at its own proportions, at most `side` pixels wide and high; it is never made larger."""
-    if max(image.size) <= side:
-        return image
-    scale = side / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.resize(size, resample=3)  # bicubic
+    small = image.copy()
+    small.thumbnail((side, side))
+    return small
 
 
 def png_bytes(image: Image.Image) -> bytes:

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
     from genllava_agent.stores.base import Store
 
 MEMORY = ":memory:"
 
 
-def open_store(place: str | Path | Store | None) -> Store:
+def open_store(place: str | Path | Store | None, checkpointer: BaseCheckpointSaver[Any] | None = None) -> Store:
     """A store by its place: None is this user's data folder, `:memory:` is gone with the process, `postgresql://...`
     is a database, anything else a folder, which is made if need be.
+
+    Args:
+        checkpointer: keeps the checkpoints of all threads instead; at the place are pictures, latents and locks.
 
     Raises:
         StoreFailed: it cannot be reached or written.
     """
+    if checkpointer is None:
+        return _opened(place)
+    from genllava_agent.stores.own_saver import OwnSaverStore
+
+    return OwnSaverStore(_opened(place, sweep=False), checkpointer)
+
+
+def _opened(place: str | Path | Store | None, sweep: bool = True) -> Store:
     from genllava_agent.errors import StoreFailed
     from genllava_agent.stores.base import Store
 
@@ -46,6 +59,6 @@ def open_store(place: str | Path | Store | None) -> Store:
     if not str(place).strip() or "://" in str(place):
         raise StoreFailed(f"{str(place)!r} is no place for threads: give a folder, {MEMORY} or postgresql://...")
     try:
-        return FolderStore(Path(place).expanduser())
+        return FolderStore(Path(place).expanduser(), sweep=sweep)
     except RuntimeError as error:  # there is no such user
         raise StoreFailed(f"{str(place)!r} is no place for threads: {error}") from None

@@ -15,7 +15,6 @@ from genllava_agent.stores.jpeg import without_metadata
 if TYPE_CHECKING:
     from torch import Tensor
 
-WAITING_STATE: Final = "the state of the turn that waits; `discard()` forgets that turn"
 _NAME: Final = "latents"
 
 

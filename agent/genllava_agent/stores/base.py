@@ -1,32 +1,31 @@
-"""What every store can do. A store keeps threads; a thread has a head, a tree of turns, and artifacts of its own.
+"""What every store can do. A store keeps threads; a thread has checkpoints of its graph, and artifacts of its own.
 
-Artifacts are named by what they hold, are written before anything names them and never changed. They belong to one
-thread, so that knowing the name of one gives no way into another, and a thread takes what is its own with it.
+Checkpoints are LangGraph's, written by one of its savers. Artifacts (pictures, latents) are named by what they hold,
+are written before any checkpoint names them, and never changed. They belong to one thread, so that knowing the name of
+one gives no way into another, and a thread takes what is its own with it.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from genllava_agent.history import History
-from genllava_agent.records import Head, ImageRecord, Turn
-from genllava_agent.stores.artifacts import damaged
+from genllava.errors import InvalidRequest
+from genllava_agent.records import ImageRecord
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from PIL import Image
     from torch import Tensor
 
+    from genllava_agent.stores.version_0_1 import OldThread
     from genllava_agent.stores.waiting import Waiting
-
-_NOTHING: Final = History()
 
 
 class Store(ABC):
-    """Threads by name."""
+    """Threads by name. All but looking needs the thread's lock."""
 
     @abstractmethod
     def names(self) -> list[str]:
@@ -34,65 +33,72 @@ class Store(ABC):
 
     @abstractmethod
     def exists(self, name: str) -> bool:
-        """Whether there is such a thread."""
+        """Whether there is such a thread: it has a checkpoint, or was written by an earlier version."""
 
     @abstractmethod
-    def open(self, name: str) -> ThreadStore:
-        """What is kept of a thread; it comes into being with the first thing that is written."""
+    def saver(self, name: str) -> BaseCheckpointSaver[Any]:
+        """The saver of a thread's checkpoints: in it the thread's name is the `thread_id`, and `checkpoint_ns` is
+        empty. One to write with is had by whoever holds the lock, in the thread of execution that took it.
+
+        The thread comes into being with the first checkpoint that is put.
+        """
 
     @abstractmethod
-    def delete(self, name: str) -> None:
-        """Forget a thread and everything that only it has. The caller holds its lock."""
-
-    @abstractmethod
-    def turns_of_its_own(self, name: str) -> set[str]:
-        """The ids of all turns that a thread has and no other, those that no way leads back to included."""
+    def artifacts(self, name: str) -> Artifacts:
+        """A thread's pictures and latents."""
 
     @abstractmethod
     def lock(self, name: str, waiting: Waiting) -> AbstractContextManager[None]:
-        """Nobody else runs a turn of this thread meanwhile, here or in another process.
+        """Nobody else writes this thread meanwhile, here or in another process.
 
         Raises:
             ThreadBusy: it took longer than `waiting` allows.
         """
 
     @abstractmethod
-    def close(self) -> None:
-        """Give connections back."""
-
-
-class ThreadStore(ABC):
-    """One thread. All but reading needs its lock.
-
-    Attributes:
-        saver: keeps the state of a turn that waits for an answer; see `waiting_state`.
-    """
-
-    saver: BaseCheckpointSaver[Any]
+    def settle(self, name: str) -> None:
+        """What was written of a thread outlives a power cut from here on: the end of a turn."""
 
     @abstractmethod
-    def head(self) -> Head | None:
-        """Where the thread is; None if it does not exist yet."""
-
-    @abstractmethod
-    def save_head(self, head: Head) -> None:
-        """Move the thread, and forget the state of any turn but the one that waits; durable when it returns."""
-
-    @abstractmethod
-    def commit(self, turn: Turn, head: Head) -> None:
-        """Keep a turn and do what `save_head` does, all of it or nothing; durable when it returns."""
-
-    @abstractmethod
-    def turn(self, key: str) -> Turn:
-        """A kept turn.
+    def branch(self, name: str, other: str, named: Collection[tuple[str, str]]) -> None:
+        """Give a new thread `other` these artifacts (key, kind) of the thread `name`, all of them or none; the caller
+        holds both locks, puts its checkpoints afterwards, and settles it.
 
         Raises:
-            ThreadQuarantined: it is missing or damaged.
+            InvalidRequest: there is a thread `other`.
+            ThreadQuarantined: an artifact is missing.
         """
 
     @abstractmethod
+    def delete(self, name: str) -> None:
+        """Forget a thread and everything that only it has."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give connections back. The store can be used again."""
+
+    def old(self, name: str) -> OldThread | None:
+        """A thread that version 0.1 wrote, and that was not brought over yet.
+
+        Raises:
+            ThreadQuarantined: it is damaged.
+        """
+        return None
+
+    def refuse_taken(self, name: str) -> None:
+        """Raises:
+        InvalidRequest: there is a thread of this name.
+        """
+        if self.exists(name):
+            raise InvalidRequest(f"there is a thread {name!r} already: choose another name, or delete it")
+
+
+class Artifacts(ABC):
+    """What a thread has besides its checkpoints. Putting needs the thread's lock."""
+
+    @abstractmethod
     def put(self, key: str, kind: str, data: bytes) -> None:
-        """Keep an artifact; durable when it returns. Nothing happens if it is kept already."""
+        """Keep an artifact; durable when it returns. What is kept already is healed if it was damaged."""
 
     @abstractmethod
     def get(self, key: str, kind: str) -> bytes:
@@ -101,6 +107,10 @@ class ThreadStore(ABC):
         Raises:
             ThreadQuarantined: it is missing.
         """
+
+    @abstractmethod
+    def has(self, key: str, kind: str) -> bool:
+        """Whether there is such an artifact."""
 
     def put_image(self, image: Image.Image) -> str:
         """Keep a picture (RGB or a mask, L); returns its key."""
@@ -156,33 +166,3 @@ class ThreadStore(ABC):
         from genllava_agent.stores.artifacts import latents_from
 
         return latents_from(key, self.get(key, "safetensors"))
-
-    def history(self, last: str | None, known: History = _NOTHING) -> History:
-        """The turns up to `last`; those in `known` are not read again."""
-        if last == (known[-1].id if known else None):
-            return known
-        at = {turn.id: place for place, turn in enumerate(known)}
-        new: list[Turn] = []
-        passed: set[str] = set()
-        while last is not None and last not in at:
-            if last in passed:
-                raise damaged("its history runs in a circle")
-            passed.add(last)
-            new.append(self.turn(last))
-            last = new[-1].parent
-        kept = () if last is None else known[: at[last] + 1]
-        return History((*kept, *reversed(new)))
-
-    @abstractmethod
-    def copy_from(self, other: ThreadStore, turns: Sequence[Turn], head: Head) -> None:
-        """Become a thread with these turns of another one of the same store, and with the artifacts that they name;
-        all of it or nothing. There is no thread here yet."""
-
-
-def artifacts_of(turn: Turn) -> list[tuple[str, str]]:
-    """(key, kind) of every artifact that a turn names."""
-    named = [(record.key, "png") if record.jpeg is None else (record.jpeg, "jpg") for record in turn.images]
-    named += [(record.latents, "safetensors") for record in turn.images if record.latents is not None]
-    named += [(tried.key, "png") for step in turn.steps for tried in step.tried]
-    region = turn.request.region
-    return named + ([(region.mask, "png")] if region is not None and region.mask is not None else [])

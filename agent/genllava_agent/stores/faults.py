@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from pydantic import ValidationError
-
-from genllava_agent.errors import StoreFailed, ThreadQuarantined
+from genllava_agent.errors import AgentError, StoreFailed
 from genllava_agent.stores.artifacts import damaged
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -25,7 +24,8 @@ _BROKEN: Final = frozenset(
 
 @contextmanager
 def storing() -> Iterator[None]:
-    """Turn what files and SQLite raise into our own errors.
+    """Turn what files and databases raise into our own errors, in what the stores do and in what a graph has its saver
+    do; errors of anything else, a tool's for example, pass as they are.
 
     Raises:
         StoreFailed: no room, no permission, and the like.
@@ -33,34 +33,55 @@ def storing() -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
+    except Exception as error:
+        if not _of_a_store(error):
+            raise
+        meant = _meant(error)
+        if meant is None:
+            raise
+        raise meant from error
+
+
+def _of_a_store(error: Exception) -> bool:
+    """Whether it was raised in what a store or a saver does."""
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+    place = error.__traceback__
+    while place is not None:
+        frame = place.tb_frame
+        module = frame.f_globals.get("__name__", "")
+        if module != __name__ and module.startswith(__package__):
+            return True
+        if isinstance(frame.f_locals.get("self"), BaseCheckpointSaver):
+            return True
+        place = place.tb_next
+    return False
+
+
+def _meant(error: Exception) -> AgentError | None:
+    """What it means for us; None if it is no fault of a store."""
+    if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
-        raise StoreFailed(_said(f"{error.strerror or error}{where}", _advice(error.errno))) from error
-    except sqlite3.Error as error:
+        return StoreFailed(_said(f"{error.strerror or error}{where}", _advice(error.errno)))
+    if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", None)
         primary = None if code is None else code & 0xFF
         if isinstance(error, sqlite3.ProgrammingError):  # closed by somebody else in the middle
-            raise StoreFailed(_said(str(error), "try again")) from error
+            return StoreFailed(_said(str(error), "try again"))
         if primary in _BROKEN or not isinstance(error, sqlite3.OperationalError):
-            raise damaged(str(error)) from error
-        raise StoreFailed(_said(str(error), _sqlite_advice(primary))) from error
-    except UnicodeDecodeError as error:  # of what SQLite says about a database in which it found damage
-        raise damaged(str(error)) from error
-    except ValidationError as error:  # of a record
-        raise ThreadQuarantined(
-            f"what is stored of this thread was written by another version, or is damaged ({error.error_count()} "
-            "errors): use the version that wrote it, restore it from a backup, or delete the thread"
-        ) from error
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] not in ("psycopg", "psycopg_pool"):
-            raise
+            return damaged(str(error))
+        return StoreFailed(_said(str(error), _sqlite_advice(primary)))
+    if isinstance(error, (UnicodeDecodeError, json.JSONDecodeError)):  # of what SQLite found, or says that it found
+        return damaged(str(error))
+    if type(error).__module__.partition(".")[0] in ("psycopg", "psycopg_pool"):
         reason = " ".join(str(error).split()) or type(error).__name__
         state = str(getattr(error, "sqlstate", None) or "")
         if state.startswith("XX"):  # data_corrupted, index_corrupted
-            raise damaged(reason) from error
+            return damaged(reason)
         if state == _SERVER_FULL:
-            raise StoreFailed(_said(reason, "make room on the disk of the database server, and ask again")) from error
-        raise StoreFailed(_said(reason, "see that the database server runs and has room, and ask again")) from error
+            return StoreFailed(_said(reason, "make room on the disk of the database server, and ask again"))
+        return StoreFailed(_said(reason, "see that the database server runs and has room, and ask again"))
+    return None
 
 
 def _said(what: str, advice: str) -> str:

@@ -1,12 +1,10 @@
 """Threads in PostgreSQL, for several machines at once.
 
-    genllava_threads                  head; which turn has begun
-    genllava_turns                    turns
+    checkpoint*                       LangGraph's own tables
     genllava_artifacts                pictures and latents
-    checkpoint*                       the state of turns that wait: LangGraph's own tables
 
-Who runs a turn of a thread holds an advisory lock, and writes through the connection that holds it: where that breaks,
-the lock is gone and nothing more can be written, so that two turns never write at once.
+Who writes a thread holds an advisory lock, and writes through the connection that holds it: where that breaks, the
+lock is gone and nothing more can be written, so that two turns never write at once. Others can only read.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -26,12 +24,10 @@ from psycopg_pool import ConnectionPool
 
 from genllava.errors import InvalidRequest
 from genllava_agent.errors import StoreFailed
-from genllava_agent.records import Head, Turn
 from genllava_agent.stores.artifacts import damaged
-from genllava_agent.stores.base import Store, ThreadStore, artifacts_of
-from genllava_agent.stores.bodies import read_head, read_turn, written
+from genllava_agent.stores.base import Artifacts, Store
 from genllava_agent.stores.faults import storing
-from genllava_agent.stores.names import artifact_name, file_name, thread_name
+from genllava_agent.stores.names import artifact_name, file_name
 from genllava_agent.stores.serializer import serializer
 from genllava_agent.stores.waiting import Locks, Waiting
 
@@ -54,35 +50,21 @@ _INHERITED: Final[list[object]] = []
 """Connections that were open when the process was forked: they are the parent's, and must not even be closed here."""
 
 _SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS genllava_threads (
-    name TEXT PRIMARY KEY, body TEXT NOT NULL, sum TEXT NOT NULL, begun TEXT);
-CREATE TABLE IF NOT EXISTS genllava_turns (
-    thread TEXT, id TEXT, body TEXT NOT NULL, sum TEXT NOT NULL, PRIMARY KEY (thread, id));
 CREATE TABLE IF NOT EXISTS genllava_artifacts (
     thread TEXT, name TEXT, data BYTEA NOT NULL, PRIMARY KEY (thread, name));
 """
-_PUT_HEAD: Final = """
-INSERT INTO genllava_threads (name, body, sum, begun) VALUES (%s, %s, %s, %s)
-ON CONFLICT (name) DO UPDATE SET body = excluded.body, sum = excluded.sum, begun = excluded.begun
-"""
-_PUT_TURN: Final = """
-INSERT INTO genllava_turns (thread, id, body, sum) VALUES (%s, %s, %s, %s)
-ON CONFLICT (thread, id) DO UPDATE SET body = excluded.body, sum = excluded.sum
-"""
-_PUT_ARTIFACT: Final = """
+_PUT: Final = """
 INSERT INTO genllava_artifacts (thread, name, data) VALUES (%s, %s, %s)
 ON CONFLICT (thread, name) DO UPDATE SET data = excluded.data WHERE genllava_artifacts.data <> excluded.data
 """
-_COPY_ARTIFACTS: Final = """
+_COPY: Final = """
 INSERT INTO genllava_artifacts (thread, name, data)
 SELECT %s, name, data FROM genllava_artifacts WHERE thread = %s AND name = ANY(%s)
 ON CONFLICT (thread, name) DO UPDATE SET data = excluded.data
 """
-_OWN_TURNS: Final = """
-SELECT id FROM genllava_turns WHERE thread = %s
-EXCEPT SELECT id FROM genllava_turns WHERE thread <> %s
-"""
-_STATES: Final = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
+_ONE: Final = "FROM genllava_artifacts WHERE thread = %s AND name = %s"
+_THREADS: Final = "SELECT DISTINCT thread_id FROM checkpoints WHERE checkpoint_ns = ''"
+_READ_ONLY: Final = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"
 
 
 class PostgresStore(Store):
@@ -96,53 +78,64 @@ class PostgresStore(Store):
         with storing():
             self._connection = {**_NETWORK, **conninfo_to_dict(url)}
         self._pool: ConnectionPool[Connection] | None = None
-        self._holding: dict[str, Connection] = {}
-        """Of the turns that run here: the connection that holds the lock, by thread."""
+        self._holding: dict[str, PostgresSaver] = {}
+        """Of those who hold locks here, by thread."""
         self._prepared = False
         self._begin()
 
     def names(self) -> list[str]:
         with self.reading() as connection:
-            rows = connection.execute("SELECT name FROM genllava_threads").fetchall()
-        return sorted(name for row in rows if (name := thread_name(row["name"])) is not None)
+            rows = connection.execute(_THREADS).fetchall()
+        return sorted(row["thread_id"] for row in rows)
 
     def exists(self, name: str) -> bool:
-        key = file_name(name)
+        _checked(name)
         with self.reading() as connection:
-            return connection.execute("SELECT 1 FROM genllava_threads WHERE name = %s", (key,)).fetchone() is not None
+            return connection.execute(f"{_THREADS} AND thread_id = %s", (name,)).fetchone() is not None
 
-    def open(self, name: str) -> ThreadStore:
-        return PostgresThread(self, file_name(name))
+    def saver(self, name: str) -> PostgresSaver:
+        _checked(name)
+        self._own()
+        if self._locks.of(name).mine and name in self._holding:
+            return self._holding[name]
+        return _saver(self.pool)
+
+    def artifacts(self, name: str) -> Artifacts:
+        return PostgresArtifacts(self, name, _checked(name))
+
+    def settle(self, name: str) -> None:
+        """Whatever was committed is durable."""
+
+    def branch(self, name: str, other: str, named: Collection[tuple[str, str]]) -> None:
+        self.refuse_taken(other)
+        files = list({artifact_name(key, kind) for key, kind in named})
+        with self.writing(other) as connection, connection.transaction():
+            if connection.execute(_COPY, (_checked(other), _checked(name), files)).rowcount != len(files):
+                raise damaged("an artifact is missing")
 
     def delete(self, name: str) -> None:
-        key = file_name(name)
-        with self.writing(key) as connection:
-            _forget_states(connection, key, None)
-            connection.execute("DELETE FROM genllava_threads WHERE name = %s", (key,))
-            connection.execute("DELETE FROM genllava_turns WHERE thread = %s", (key,))
+        key = _checked(name)
+        with self.writing(name) as connection, connection.transaction():
+            for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes"):
+                connection.execute(f"DELETE FROM {table} WHERE thread_id = %s", (name,))
             connection.execute("DELETE FROM genllava_artifacts WHERE thread = %s", (key,))
-
-    def turns_of_its_own(self, name: str) -> set[str]:
-        key = file_name(name)
-        with self.reading() as connection:
-            return {row["id"] for row in connection.execute(_OWN_TURNS, (key, key)).fetchall()}
 
     @contextmanager
     def lock(self, name: str, waiting: Waiting) -> Iterator[None]:
-        key = file_name(name)
+        key = _checked(name)
         self._own()
-        with self._locks.of(key).held(waiting):
+        with self._locks.of(name).held(waiting):
             with storing():
                 connection: Connection = psycopg.connect(**self._connection, autocommit=True, row_factory=dict_row)
             try:
                 self._prepare(connection)
                 number = _lock_number(key)
                 waiting.until(lambda: _try_lock(connection, number))
-                self._holding[key] = connection
+                self._holding[name] = _saver(connection)
                 try:
                     yield
                 finally:
-                    del self._holding[key]
+                    del self._holding[name]
                     with suppress(psycopg.Error):  # at once: the server hears of a connection's end a little later
                         connection.execute("SELECT pg_advisory_unlock(%s)", (number,))
             finally:
@@ -157,7 +150,7 @@ class PostgresStore(Store):
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection for reading.
+        """A connection that cannot write.
 
         Raises:
             StoreFailed.
@@ -166,18 +159,19 @@ class PostgresStore(Store):
             yield connection
 
     @contextmanager
-    def writing(self, key: str) -> Iterator[Connection]:
-        """A transaction of whoever holds the thread's lock: all of it or nothing.
+    def writing(self, name: str) -> Iterator[Connection]:
+        """The connection of whoever holds the thread's lock.
 
         Raises:
             StoreFailed.
         """
         self._own()
-        connection = self._holding.get(key)
-        if connection is None:
+        saver = self._holding.get(name)
+        if saver is None:
             raise RuntimeError("a thread is written by whoever holds its lock")
-        with storing(), connection.transaction():
-            yield connection
+        with storing(), saver.lock:  # nothing of ours comes into the middle of a checkpoint
+            assert isinstance(saver.conn, psycopg.Connection)
+            yield saver.conn
 
     @property
     def pool(self) -> ConnectionPool[Connection]:
@@ -196,6 +190,7 @@ class PostgresStore(Store):
                     max_size=_READERS,
                     timeout=_PATIENCE,
                     reconnect_timeout=_PATIENCE / 2,
+                    configure=_only_read,
                     check=ConnectionPool.check_connection,
                     open=True,
                 )
@@ -214,7 +209,7 @@ class PostgresStore(Store):
         with storing():
             try:
                 connection.execute(_SCHEMA)
-                PostgresSaver(connection, serde=serializer()).setup()
+                _saver(connection).setup()
             finally:
                 connection.execute("SELECT pg_advisory_unlock(%s)", (number,))
         self._prepared = True
@@ -232,84 +227,51 @@ class PostgresStore(Store):
             self._begin()
 
 
-class PostgresThread(ThreadStore):
-    """The thread that is called `key` in the tables."""
+class PostgresArtifacts(Artifacts):
+    """Artifacts of the thread `name`, which is called `key` in their table."""
 
-    def __init__(self, store: PostgresStore, key: str) -> None:
-        self._store = store
-        self._key = key
-
-    @property
-    def saver(self) -> PostgresSaver:  # type: ignore[override]
-        saver = PostgresSaver(self._store.pool, serde=serializer())
-        saver.supports_pipeline = False  # it uses a transaction then; a pipeline may hide why something failed
-        return saver
-
-    def head(self) -> Head | None:
-        with self._store.reading() as connection:
-            row = connection.execute("SELECT body, sum FROM genllava_threads WHERE name = %s", (self._key,)).fetchone()
-        return None if row is None else read_head((row["body"], row["sum"]))
-
-    def save_head(self, head: Head) -> None:
-        with self._store.writing(self._key) as connection:
-            _forget_states(connection, self._key, head.waiting)
-            _put_head(connection, self._key, head)
-
-    def commit(self, turn: Turn, head: Head) -> None:
-        with self._store.writing(self._key) as connection:
-            connection.execute(_PUT_TURN, (self._key, turn.id, *written(turn)))
-            _forget_states(connection, self._key, head.waiting)
-            _put_head(connection, self._key, head)
-
-    def turn(self, key: str) -> Turn:
-        with self._store.reading() as connection:
-            row = connection.execute(
-                "SELECT body, sum FROM genllava_turns WHERE thread = %s AND id = %s", (self._key, key)
-            ).fetchone()
-        return read_turn(row and (row["body"], row["sum"]), key)
+    def __init__(self, store: PostgresStore, name: str, key: str) -> None:
+        self._store, self._name, self._key = store, name, key
 
     def put(self, key: str, kind: str, data: bytes) -> None:
-        with self._store.writing(self._key) as connection:
-            connection.execute(_PUT_ARTIFACT, (self._key, artifact_name(key, kind), data))
+        name = artifact_name(key, kind)
+        with self._store.writing(self._name) as connection:
+            connection.execute(_PUT, (self._key, name, data))
 
     def get(self, key: str, kind: str) -> bytes:
         name = artifact_name(key, kind)
         with self._store.reading() as connection:
-            row = connection.execute(
-                "SELECT data FROM genllava_artifacts WHERE thread = %s AND name = %s", (self._key, name)
-            ).fetchone()
+            row = connection.execute(f"SELECT data {_ONE}", (self._key, name)).fetchone()
         if row is None:
             raise damaged(f"{name} is missing")
         return bytes(row["data"])
 
-    def copy_from(self, other: ThreadStore, turns: Sequence[Turn], head: Head) -> None:
-        assert isinstance(other, PostgresThread), "threads are copied within a store"
-        if self.head() is not None:
-            raise InvalidRequest(f"there is a thread {head.name!r} already")
-        named = list({artifact_name(key, kind) for turn in turns for key, kind in artifacts_of(turn)})
-        with self._store.writing(self._key) as connection:
-            if connection.execute(_COPY_ARTIFACTS, (self._key, other._key, named)).rowcount != len(named):
-                raise damaged("an artifact is missing")
-            for turn in turns:
-                connection.execute(_PUT_TURN, (self._key, turn.id, *written(turn)))
-            _put_head(connection, self._key, head)
+    def has(self, key: str, kind: str) -> bool:
+        name = artifact_name(key, kind)
+        with self._store.reading() as connection:
+            return connection.execute(f"SELECT 1 {_ONE}", (self._key, name)).fetchone() is not None
 
 
-def _put_head(connection: Connection, key: str, head: Head) -> None:
-    begun = None if head.pending is None else head.pending.id
-    connection.execute(_PUT_HEAD, (key, *written(head), begun))
+def _checked(name: str) -> str:
+    """The name of a thread as it is in the table of artifacts.
+
+    Raises:
+        InvalidRequest: it cannot be the name of a thread here.
+    """
+    key = file_name(name)
+    if "\0" in name:
+        raise InvalidRequest("the name of a thread in PostgreSQL has no NUL character")
+    return key
 
 
-def _forget_states(connection: Connection, key: str, waiting: tuple[str, str] | None) -> None:
-    """Forget where the turn that has begun stood, but for the state that it waits in."""
-    row = connection.execute("SELECT begun FROM genllava_threads WHERE name = %s FOR UPDATE", (key,)).fetchone()
-    if row is None or row["begun"] is None:
-        return
-    for table in _STATES:
-        connection.execute(
-            f"DELETE FROM {table} WHERE thread_id = %s AND (thread_id, checkpoint_ns) <> (%s, %s)",
-            (row["begun"], *(waiting or ("", ""))),
-        )
+def _saver(connection: Connection | ConnectionPool[Connection]) -> PostgresSaver:
+    saver = PostgresSaver(connection, serde=serializer())
+    saver.supports_pipeline = False  # it uses a transaction then; a pipeline may hide why something failed
+    return saver
+
+
+def _only_read(connection: Connection) -> None:
+    connection.execute(_READ_ONLY)
 
 
 def _lock_number(key: str) -> int:

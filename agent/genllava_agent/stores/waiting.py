@@ -57,6 +57,11 @@ class Lock:
         """One for each who holds it or waits, set when it is theirs."""
         self._holder: int | None = None
 
+    @property
+    def mine(self) -> bool:
+        """Whether this thread of execution holds it."""
+        return self._holder == threading.get_ident()
+
     @contextmanager
     def held(self, waiting: Waiting) -> Iterator[None]:
         """Hold it.
@@ -64,7 +69,7 @@ class Lock:
         Raises:
             ThreadBusy: it took too long, or the caller is in the middle of a turn of the same thread.
         """
-        if self._holder == threading.get_ident():
+        if self.mine:
             raise ThreadBusy("this thread is in the middle of a turn: read its events to the end, or close them, first")
         mine = threading.Event()
         with self._guard:

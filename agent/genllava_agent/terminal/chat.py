@@ -9,7 +9,6 @@ import os
 import shlex
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,26 +18,24 @@ from genllava.errors import Cancelled, GenLlavaError
 from genllava_agent import events
 from genllava_agent.errors import AnswerPending, InvalidAnswer
 from genllava_agent.records import Question
-from genllava_agent.reporting import TRACEBACK_VARIABLE
+from genllava_agent.reporting import unexpected
 from genllava_agent.stores import MEMORY
 from genllava_agent.terminal import chat_commands
-from genllava_agent.terminal.chat_screen import PREVIEWS, Screen
-from genllava_agent.terminal.terminal_pictures import TerminalPictures
-from genllava_agent.threads import Thread, new_name
+from genllava_agent.terminal.chat_screen import Screen
+from genllava_agent.terminal.typed_lines import TypedLines, history_file
 
 if TYPE_CHECKING:
     from genllava_agent.agent import VisualAgent
     from genllava_agent.reply import Reply
-    from genllava_agent.terminal.typed_lines import TypedLines
+    from genllava_agent.threads import Thread
     from genllava_agent.user_config import ModelChoice
 
 PROMPT: Final = "> "
+ANSWER_PROMPT: Final = "answer> "
 FAILED: Final = 1
 """Exit code where lines came from a file or a pipe, and one of them could not be done."""
-_YES: Final = {"y": "approve", "yes": "approve", "ok": "approve", "n": "reject", "no": "reject"}
-
-Begin = Callable[[Callable[[], bool]], Iterator[events.Event]]
-"""Starts a turn; is given what says whether it is still wanted."""
+_SAME: Final = {"y": "approve", "yes": "approve", "ok": "approve", "n": "reject", "no": "reject"}
+"""Other words for an answer."""
 
 
 def converse(
@@ -67,21 +64,17 @@ def converse(
     from genllava_agent.loading import load_pipeline
     from genllava_agent.progress import Progress
     from genllava_agent.stores import open_store
-    from genllava_agent.terminal.typed_lines import TypedLines, history_file
 
-    live = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    pictures = TerminalPictures.of(sys.stdin, sys.stdout) if live and shows_pictures else TerminalPictures(None)
-    screen = Screen(live, pictures)
     with Progress() as progress:
         progress.stage("opening the store")
         opened = open_store(store)
-        name = new_name() if name is None else name
-        opened.exists(name)  # before the wait for the model: refuses names that no thread can have, finds the store
+        opened.exists(name or "new")  # before the wait for the model: refuses names of no thread, finds the store
         progress.stage("loading the model")
         pipeline = load_pipeline(choice.model, choice.device, **choice.others)
+    live = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    screen = Screen(live, shows_pictures)
     with VisualAgent(pipeline, store=opened, **options) as agent:
-        lines = TypedLines(sys.stdin.isatty(), history_file(store))
-        chat = Chat(agent, agent.thread(name), lines, screen)
+        chat = Chat(agent, agent.thread(name), TypedLines(sys.stdin.isatty(), history_file(store)), screen)
         chat.attached = images
         code = chat.run()
         again = how_to_continue(chat.thread, store, **choice.typed)
@@ -91,13 +84,7 @@ def converse(
 
 
 class Chat:
-    """One run of the program.
-
-    Attributes:
-        thread: that is talked on.
-        attached: files of pictures that go with the next request.
-        running: whether another line is read.
-    """
+    """One run of the program: a `chat_commands.Chat`."""
 
     def __init__(self, agent: VisualAgent, thread: Thread, lines: TypedLines, screen: Screen) -> None:
         self.agent = agent
@@ -117,9 +104,9 @@ class Chat:
         try:
             if self.screen.live:
                 self.screen.note("Ask, or say what to draw; /help lists commands, Ctrl-D leaves.")
-            self._guarded(lambda: self.enter(self.thread))
-            interrupted = False
-            while self.running:
+            self._guarded(self.enter, self.thread)
+            pressed = 0
+            while self.running and pressed < 2:
                 try:
                     line = self.lines.read(PROMPT).strip()
                 except EOFError:
@@ -129,14 +116,14 @@ class Chat:
                 except KeyboardInterrupt:
                     if not self.lines.typed:
                         raise
-                    self.screen.note("" if interrupted else "\nCtrl-C again, or Ctrl-D, leaves")
-                    if interrupted:
-                        break
-                    interrupted = True
+                    pressed += 1
+                    self.screen.note("\nCtrl-C again, or Ctrl-D, leaves" if pressed == 1 else "")
                     continue
-                interrupted = False
-                if line:
-                    self._guarded(lambda said=line: self._do(said))  # type: ignore[misc]
+                pressed = 0
+                if line.startswith("/"):
+                    self._guarded(chat_commands.run, self, line)
+                elif line:
+                    self._guarded(self.ask, line)
         finally:
             self.lines.close()
         return FAILED if self._failed and not self.lines.typed else 0
@@ -165,7 +152,7 @@ class Chat:
         """A turn; its pictures stay attached if it fails."""
         taken, finished = list(self.attached), False
         try:
-            finished = self.turn(lambda cancel: self.thread.stream(text, taken, cancel=cancel, **self._options()))
+            finished = self.turn(lambda cancel: self.thread.stream(text, taken, cancel=cancel, **self.screen.options))
         finally:
             if finished:
                 self.attached = self.attached[len(taken) :]
@@ -175,18 +162,16 @@ class Chat:
 
     def retry(self, text: str | None) -> None:
         """The last turn once more, with another seed."""
-        options = self._options()
+        options = dict(self.screen.options)
         history = self.thread.history()
         if history and self.agent.settings.seed is not None:  # the seed that is set would give the same picture again
             options["seed"] = (history[-1].seed + 1) % 2**63
         self.turn(lambda cancel: self.thread.retry_stream(text, cancel=cancel, **options))
 
-    def turn(self, begin: Begin) -> bool:
+    def turn(self, begin: chat_commands.Begin) -> bool:
         """Run a turn to its end, with all that it asks in between; returns whether it was finished."""
         reply = self._heard(begin)
-        if reply is not None and reply.pending is not None:
-            return self._settle(reply.pending)
-        return reply is not None
+        return reply is not None and self._settle(reply.pending)
 
     def _settle(self, question: Question | None) -> bool:
         """Have the user answer until the turn asks no more; returns whether it was finished."""
@@ -217,23 +202,16 @@ class Chat:
             question = reply.pending
         return True
 
-    def _answer_pending(self) -> None:
-        self._settle(self.thread.pending)
-
     def _answer(self, question: Question) -> dict[str, Any]:
         """What the user answers, once it is something that can be."""
-        if question.kind == "approval":
-            words = {"approve": "approve", "edit": "edit OTHER WORDS", "reject": "reject [WHY]"}
-            hint = ", ".join(words[choice] for choice in question.choices).replace(", reject", ", or reject")
-        else:
-            hint = ", ".join(f"{number} {choice}" for number, choice in enumerate(question.choices, start=1))
         while True:
-            answer = parse_answer(question, self.lines.read(f"{hint}: " if self.lines.typed else ""))
+            self.screen.say("\n".join(f"  {each}" for each in possible_answers(question)))
+            answer = parse_answer(question, self.lines.read(ANSWER_PROMPT))
             if answer is not None:
                 return answer
-            self._fail(f"that is not an answer; say {hint}" + (", or press Ctrl-C to give up" * self.lines.typed))
+            self._fail("that is not an answer" + ("; Ctrl-C gives up" * self.lines.typed))
 
-    def _heard(self, begin: Begin) -> Reply | None:
+    def _heard(self, begin: chat_commands.Begin) -> Reply | None:
         """Show what happens in a turn; None if it was cancelled."""
         reply = None
         with _ctrl_c() as unwanted, self.lines.held_back():
@@ -253,24 +231,15 @@ class Chat:
             self.screen.note("That was too late to cancel: /undo takes the turn back.")
         return reply
 
-    def _options(self) -> dict[str, Any]:
-        return {"previews": PREVIEWS} if self.screen.live and self.screen.pictures.redraws else {}
+    # --- what goes wrong ---
 
-    # --- lines ---
-
-    def _do(self, line: str) -> None:
-        if line.startswith("/"):
-            chat_commands.run(self, line)
-        else:
-            self.ask(line)
-
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _guarded(self, work: Callable[..., object], *arguments: object) -> None:
         """Do it; what goes wrong is one line."""
         try:
-            work()
+            work(*arguments)
         except AnswerPending:
             self._fail("this thread waits for an answer to an earlier request: give it first, then ask again")
-            self._guarded(self._answer_pending)
+            self._guarded(lambda: self._settle(self.thread.pending))
         except GenLlavaError as error:
             self._fail(str(error))
         except KeyboardInterrupt:
@@ -280,24 +249,30 @@ class Chat:
         except BrokenPipeError:
             raise  # nobody reads any more
         except Exception as error:
-            if os.environ.get(TRACEBACK_VARIABLE):
-                traceback.print_exception(error)
-            self._fail(f"unexpected: {type(error).__name__}: {error} (set {TRACEBACK_VARIABLE}=1 for the traceback)")
+            self._fail(f"unexpected: {unexpected(error)}")
 
     def _fail(self, text: str) -> None:
         self._failed = True
         self.screen.fail(text)
 
 
+def possible_answers(question: Question) -> list[str]:
+    """What may be typed as an answer, one line each."""
+    if question.kind == "clarification":
+        return [f"{number} {choice}" for number, choice in enumerate(question.choices, start=1)]
+    words = {"approve": "approve", "edit": "edit OTHER WORDS", "reject": "reject [WHY]"}
+    return [words[choice] for choice in question.choices]
+
+
 def parse_answer(question: Question, line: str) -> dict[str, Any] | None:
     """A typed answer to what a turn asks; None if it is none."""
-    first, _, rest = line.strip().partition(" ")
-    word, rest = first.lower().rstrip(":,"), rest.strip()
+    said = line.strip()
     if question.kind == "clarification":
-        if word.isdecimal() and 1 <= int(word[:3]) <= len(question.choices):
-            return None if rest else {"choice": question.choices[int(word[:3]) - 1]}
-        return {"choice": word} if word in question.choices and not rest else None
-    word = _YES.get(word, word)
+        words = [(str(number), choice) for number, choice in enumerate(question.choices, start=1)]
+        return next(({"choice": pair[1]} for pair in words if said.lower() in pair), None)
+    first, _, rest = said.partition(" ")
+    word, rest = first.lower().rstrip(":,"), rest.strip()
+    word = _SAME.get(word, word)
     if word == "approve" and not rest:
         return {"decision": "approve"}
     if word == "edit" and rest and "edit" in question.choices:
@@ -311,7 +286,7 @@ def how_to_continue(thread: Thread, store: str | None, model: str | None = None,
     Args:
         model, others: the options about the model that were typed.
     """
-    if store == MEMORY or not thread.agent.store.exists(thread.name):
+    if store == MEMORY or thread.name not in thread.agent.threads():
         return None
     words = ["genllava", "chat", "--thread", thread.name]
     words += [] if store is None else ["--store", store]

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final
 
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from genllava.protocols.task_tokens import I2I, I2T, T2I, TOOL
 from genllava_agent import events
 from genllava_agent.answers import compose
 from genllava_agent.records import ImageRecord, Step
 from genllava_agent.reporting import one_line
-from genllava_agent.terminal.terminal_pictures import TerminalPictures
-from genllava_agent.workers import TASK_TOKENS
+from genllava_agent.terminal.terminal_pictures import cells, find_protocol, half_blocks, iterm2, kitty
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from genllava_agent.reply import Reply
 
-PREVIEWS: Final = 8
+_PREVIEWS: Final = 8
 """Small pictures shown of each while it is drawn."""
 _PICTURE: Final = (48, 24)
 _PREVIEW: Final = (24, 12)
 """Columns and rows, at most."""
-_PREVIEW_NUMBER: Final = 4_711_001
 _BAR: Final = 24
-_DOING: Final = {"understand": "answering in words", "generate": "drawing", "edit": "editing", "tool": "calling a tool"}
+_TOKENS: Final = {"understand": I2T, "generate": T2I, "edit": I2I, "tool": TOOL}
 
 
 class Screen:
@@ -35,53 +37,65 @@ class Screen:
     Args:
         live: this is a terminal: text as it comes, progress, and pictures. Otherwise a turn is written when it is over,
             without a single escape code.
-        pictures: how it shows them.
+        shows_pictures: if this terminal can.
     """
 
-    def __init__(self, live: bool, pictures: TerminalPictures) -> None:
+    def __init__(self, live: bool, shows_pictures: bool = True) -> None:
         self.live = live
-        self.pictures = pictures
-        self._styled = live and not os.environ.get("NO_COLOR")
-        self._moving = _Moving(pictures)
+        self._console = Console(
+            file=sys.stdout, force_terminal=live, soft_wrap=True, markup=False, highlight=False, emoji=False
+        )
+        colors = self._console.color_system is not None and not self._console.no_color
+        colors = colors and not self._console.options.ascii_only
+        self._protocol = find_protocol(os.environ, colors) if live and shows_pictures else None
+        self._moving: Live | None = None
+        self._preview: Text | None = None
         self._told: list[str] = []
         """What the model has said in this turn, word for word."""
         self._line_is_open = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of a turn that this screen asks for."""
+        return {} if self._protocol is None else {"previews": _PREVIEWS}
 
     # --- lines ---
 
     def say(self, text: str) -> None:
         """Write a line, or several."""
         self.settle()
-        _write(sys.stdout, printable(text) + "\n")
+        print(printable(text), flush=True)
 
     def note(self, text: str) -> None:
         """Write a line that is about the program or the turn, and not what the assistant says."""
         self.settle()
         if self.live:
-            line = printable(text)
-            _write(sys.stdout, f"\x1b[2m{line}\x1b[0m\n" if self._styled else f"{line}\n")
+            self._console.print(printable(text), style="dim")
         else:
-            _write(sys.stderr, printable(text) + "\n")
+            print(printable(text), file=sys.stderr, flush=True)
 
     def fail(self, text: str) -> None:
         """Write one line about what went wrong."""
         self.settle()
-        _write(sys.stdout if self.live else sys.stderr, f"error: {one_line(text)}\n")
+        print(f"error: {one_line(text)}", file=sys.stdout if self.live else sys.stderr, flush=True)
 
     def picture(self, image: Image.Image) -> bool:
         """Show a picture, if this terminal can."""
         self.settle()
-        drawn = self.pictures.drawn(image, *_PICTURE) if self.live else None
-        if drawn is not None:
-            _write(sys.stdout, drawn.text)
-        return drawn is not None
+        columns, rows = self._cells(image, _PICTURE)
+        if self._protocol == "blocks":
+            self._console.print(half_blocks(image, columns, rows))
+        elif self._protocol is not None:
+            print(kitty(image, columns) if self._protocol == "kitty" else iterm2(image, columns, rows), flush=True)
+        return self._protocol is not None
 
     def settle(self) -> None:
         """Take away what moves, and end the line that is open."""
-        if self.live:
-            _write(sys.stdout, self._moving.cleared())
+        if self._moving is not None:
+            self._moving.stop()
+            self._moving = self._preview = None
         if self._line_is_open:
-            _write(sys.stdout, "\n")
+            print(flush=True)
             self._line_is_open = False
 
     # --- turns ---
@@ -120,15 +134,13 @@ class Screen:
                 self._move(f"running {event.tool}")
             case events.ToolFinished():
                 self.note(f"{event.tool}: {event.text}")
-            case _:
-                pass
 
     def _tell(self, text: str) -> None:
         if not self._line_is_open:
             self.settle()
             self._told.append("")
         self._told[-1] += text
-        _write(sys.stdout, printable(text))
+        print(printable(text), end="", flush=True)
         self._line_is_open = True
 
     def _finished(self, reply: Reply) -> None:
@@ -149,39 +161,22 @@ class Screen:
         self._told.clear()
 
     def _move(self, text: str, image: Image.Image | None = None) -> None:
+        """Draw over the end of the output: a small picture, the last one if none is given, and a line under it."""
         if self._line_is_open:
             self.settle()
-        _write(sys.stdout, self._moving.drawn(printable(text), image))
+        if image is not None and self._protocol is not None:
+            self._preview = half_blocks(image, *self._cells(image, _PREVIEW))
+        if self._moving is None:
+            self._moving = Live(
+                console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+            )
+            self._moving.start()
+        line = Text(printable(text), no_wrap=True, overflow="ellipsis")
+        self._moving.update(Group(*filter(None, (self._preview, line))), refresh=True)
 
-
-class _Moving:
-    """The end of the output, which is drawn over: a small picture, and a line under it."""
-
-    def __init__(self, pictures: TerminalPictures) -> None:
-        self._pictures = pictures
-        self._rows = 0
-        self._shown = False
-
-    def drawn(self, line: str, image: Image.Image | None = None) -> str:
-        """What draws it, with the picture that it has if no other is given."""
-        before, drawn = "", None
-        if image is not None and self._pictures.redraws:
-            drawn = self._pictures.drawn(image, *_PREVIEW, number=_PREVIEW_NUMBER)
-        if drawn is not None:
-            before = self.cleared() if drawn.rows != self._rows else f"\r\x1b[{self._rows}A"
-            before += drawn.text
-            self._rows = drawn.rows
-        self._shown = True
-        width = shutil.get_terminal_size().columns
-        return f"{before}\r\x1b[K{line[: width - 1]}"
-
-    def cleared(self) -> str:
-        """What takes it away; nothing if it is not there."""
-        if not self._shown:
-            return ""
-        text = "\r" + (f"\x1b[{self._rows}A" + self._pictures.forget(_PREVIEW_NUMBER) if self._rows else "") + "\x1b[J"
-        self._shown, self._rows = False, 0
-        return text
+    def _cells(self, image: Image.Image, most: tuple[int, int]) -> tuple[int, int]:
+        width, height = self._console.size
+        return cells(image.size, max(1, min(most[0], width - 1)), max(1, min(most[1], height - 4)))
 
 
 def described(record: ImageRecord) -> str:
@@ -199,10 +194,10 @@ def printable(text: str) -> str:
 
 
 def _choice(event: events.ActionChosen) -> str:
-    likely = event.probabilities.get(TASK_TOKENS.get(event.kind, "[TOOL]"))
-    what = _DOING[event.kind] if event.tool is None else f"calling {event.tool}"
+    """What was chosen, and how likely it was: not in percent, which would look like how much of it is done."""
+    likely = event.probabilities.get(_TOKENS[event.kind])
     target = f" {event.image}" if event.image else ""
-    return f"{what}{target}" + ("" if likely is None else f" ({likely:.0%})")
+    return f"{event.tool or event.kind}{target}" + ("" if likely is None else f", probability {likely:.2f}")
 
 
 def _progress(event: events.Preview) -> str:
@@ -217,11 +212,3 @@ def _said(step: Step) -> list[str]:
         return [compose([step], "")]
     unsure = f"I am not sure about {step.image}: {step.unsure}." if step.unsure else ""
     return [line for line in (step.text, unsure) if line]
-
-
-def _write(out: TextIO, text: str) -> None:
-    if not text:
-        return
-    encoding = out.encoding or "utf-8"
-    out.write(text.encode(encoding, "replace").decode(encoding))
-    out.flush()

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from genllava_agent.stores import MEMORY
+
 _KEPT: Final = 1000
 """Lines remembered from earlier runs."""
 
@@ -25,11 +27,16 @@ class TypedLines:
 
     def __init__(self, typed: bool, history: Path | None = None) -> None:
         self.typed = typed
-        self._history = history if typed else None
-        self._editor = _editor() if typed else None
-        if self._editor is not None and self._history is not None:
+        self._history = history
+        self._editor: Any = None
+        if typed:
+            with contextlib.suppress(ImportError):  # the system has no line editor
+                import readline  # which `input` uses once it is there
+
+                self._editor = readline
+        if self._editor and history is not None:
             with contextlib.suppress(OSError, ValueError):  # there is none yet, or it is not readable
-                self._editor.read_history_file(str(self._history))
+                self._editor.read_history_file(str(history))
             self._editor.set_history_length(_KEPT)
 
     def read(self, prompt: str) -> str:
@@ -39,28 +46,23 @@ class TypedLines:
             EOFError: there are no more.
             KeyboardInterrupt: Ctrl-C.
         """
-        if not self.typed:
-            line = sys.stdin.readline()
-            if not line:
-                raise EOFError
-            return line.rstrip("\r\n")
-        if sys.stdout.isatty():
+        if self.typed and sys.stdout.isatty():
             return input(prompt)
-        sys.stderr.write(prompt)  # what the program says goes elsewhere: the prompt must not
-        sys.stderr.flush()
-        return input()
+        if self.typed:
+            print(prompt, end="", file=sys.stderr, flush=True)  # what the program says goes elsewhere
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+        return line.rstrip("\r\n")
 
     @contextlib.contextmanager
     def held_back(self) -> Iterator[None]:
         """Meanwhile what is typed waits unseen for `read`, and Ctrl-C does not drop what is being written."""
-        try:
-            import termios
-        except ImportError:  # Windows
+        if not self.typed or sys.platform == "win32":
             yield
             return
-        if not self.typed:
-            yield
-            return
+        import termios
+
         before = termios.tcgetattr(sys.stdin)
         held: list[Any] = list(before)
         held[3] = held[3] & ~termios.ECHO | termios.NOFLSH
@@ -72,7 +74,7 @@ class TypedLines:
 
     def close(self) -> None:
         """Remember what was typed; where that cannot be written, it is forgotten."""
-        if self._editor is not None and self._history is not None:
+        if self._editor and self._history is not None:
             with contextlib.suppress(OSError):
                 self._history.parent.mkdir(parents=True, exist_ok=True)
                 self._editor.write_history_file(str(self._history))
@@ -80,21 +82,10 @@ class TypedLines:
 
 def history_file(store: str | None) -> Path | None:
     """Where typed lines are remembered for threads in `store`: beside them; nowhere if they are not kept either."""
-    from genllava_agent.stores import MEMORY
-
     if store == MEMORY:
         return None
-    if store is None or store.startswith(("postgresql://", "postgres://")):
-        from platformdirs import user_data_path
+    if store is not None and not store.startswith(("postgresql://", "postgres://")):
+        return Path(store).expanduser() / "typed"
+    from platformdirs import user_data_path
 
-        return user_data_path("genllava", appauthor=False) / "typed"
-    return Path(store).expanduser() / "typed"
-
-
-def _editor() -> Any:
-    """Python's line editor, which `input` uses once it is there; None where the system has none."""
-    try:
-        import readline
-    except ImportError:
-        return None
-    return readline
+    return user_data_path("genllava", appauthor=False) / "typed"

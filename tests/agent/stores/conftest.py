@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from installing import install
+from langgraph.checkpoint.memory import InMemorySaver
 
 from genllava_agent import VisualAgent
 from genllava_agent.stores import open_store
 from genllava_agent.stores.base import Store
+from genllava_agent.stores.serializer import serializer
 
 if TYPE_CHECKING:
     from genllava import GenLlavaPipeline
@@ -178,10 +180,16 @@ def lasting(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path / "store") if request.param == "folder" else request.getfixturevalue("postgres").database()
 
 
-@pytest.fixture
-def store(place: str) -> Iterator[Store]:
+@pytest.fixture(params=["memory", "folder", "postgres", "a saver of the user's own"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """A store of every kind."""
-    store = open_store(place)
+    if request.param == "postgres":
+        store = open_store(request.getfixturevalue("postgres").database())
+    elif request.param == "memory":
+        store = open_store(":memory:")
+    else:
+        own = InMemorySaver(serde=serializer()) if request.param != "folder" else None
+        store = open_store(tmp_path / "store", own)
     yield store
     store.close()
 

@@ -6,13 +6,13 @@ import random
 from pathlib import Path
 
 import pytest
+from langgraph.checkpoint.base import empty_checkpoint
+from talking import NOW, at, said, say
 
 from genllava.errors import InvalidRequest
-from genllava_agent.records import Head
 from genllava_agent.stores.base import Store
 from genllava_agent.stores.folder import FolderStore
 from genllava_agent.stores.names import file_name, thread_name
-from genllava_agent.stores.waiting import Waiting
 
 NASTY = [
     *("..", ".", "...", "../x", "../../etc/passwd", "/etc/passwd", "/", "\\", "..\\x", "C:\\x", "C:", "~", "~root"),
@@ -39,16 +39,18 @@ def test_a_thousand_names_stay_inside_and_apart(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "outer" / "store")
     kept = []
     for name in _names():
-        with store.lock(name, Waiting(0.0)):
-            store.open(name).put("0" * 64, "png", name.encode())
-            store.open(name).save_head(Head(name=name))
+        with store.lock(name, NOW):
+            store.artifacts(name).put("0" * 64, "png", name.encode())
+            store.saver(name).put(at(name), empty_checkpoint(), {}, {})
         kept.append(name)
     store.close()
     again = FolderStore(tmp_path / "outer" / "store")
     assert again.names() == sorted(kept)
     for name in kept:
-        assert again.open(name).head() == Head(name=name)
-        assert again.open(name).get("0" * 64, "png") == name.encode()
+        kept_there = again.saver(name).get_tuple(at(name))
+        assert kept_there is not None
+        assert kept_there.config["configurable"]["thread_id"] == name
+        assert again.artifacts(name).get("0" * 64, "png") == name.encode()
     assert [path.name for path in tmp_path.iterdir()] == ["outer"]
     assert [path.name for path in (tmp_path / "outer").iterdir()] == ["store"]
     assert sorted(path.name for path in again.root.iterdir()) == ["locks", "threads"]
@@ -60,13 +62,17 @@ def test_a_thousand_names_stay_inside_and_apart(tmp_path: Path) -> None:
 
 
 def test_nasty_names_on_every_store(store: Store) -> None:
-    for name in NASTY:
-        with store.lock(name, Waiting(0.0)):
-            store.open(name).save_head(Head(name=name))
-    assert store.names() == sorted(NASTY)
-    for name in NASTY:
-        assert store.open(name).head() == Head(name=name)
-        with store.lock(name, Waiting(0.0)):
+    names = [name for name in NASTY if "\0" not in name or type(store).__name__ != "PostgresStore"]
+    for name in set(NASTY) - set(names):
+        for use in (store.exists, store.saver, store.artifacts, lambda name: store.lock(name, NOW).__enter__()):
+            with pytest.raises(InvalidRequest):
+                use(name)
+    for name in names:
+        say(store, name, "one")
+    assert store.names() == sorted(names)
+    for name in names:
+        assert said(store, name) == ["one", "one!"]
+        with store.lock(name, NOW):
             store.delete(name)
     assert store.names() == []
 

@@ -7,7 +7,7 @@ itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from genllava.protocols.shapes.sentences import plain_sentences
@@ -15,7 +15,6 @@ from genllava.protocols.shapes.tokens import I2T
 
 if TYPE_CHECKING:
     from genllava.protocols.shapes.conversation import Conversation
-    from genllava_agent.history import History
 
 _ASKS: Final = re.compile(r"which .+ do you mean\?", re.IGNORECASE)
 _QUESTION: Final = re.compile(
@@ -27,18 +26,22 @@ _NOT_ONE: Final = re.compile(r"\b(?:all|both|any|either|neither|none|not)\b", re
 _MOST_WORDS: Final = 8
 
 
-def completed(history: History, text: str) -> str:
-    """The request that the model asked back about in the last turn, completed by `text`.
+def completed(asked: Sequence[tuple[str, str]], text: str) -> str:
+    """The request that the model asked back about, completed by `text`.
 
-    Empty where nothing was asked, or where `text` names no single thing, is a question itself, or long.
+    Args:
+        asked: of the last turn: what the model said, and the request it was said about.
+
+    Returns:
+        Empty where nothing was asked, or where `text` names no single thing, is a question itself, or long.
     """
-    asked = _asked_about(history)
-    if not asked:
+    about = next((request for said, request in reversed(asked) if _ASKS.match(said)), "")
+    if not about:
         return ""
     answer = plain_sentences(text).strip(" .,;:!")
     if len(answer.split()) > _MOST_WORDS or _QUESTION.search(answer) or _NOT_ONE.search(answer):
         return ""
-    return f"{answer}: {plain_sentences(asked)}"
+    return f"{answer}: {plain_sentences(about)}"
 
 
 def is_understood(conversation: Conversation, cancel: Callable[[], bool]) -> bool:
@@ -52,12 +55,3 @@ def is_understood(conversation: Conversation, cancel: Callable[[], bool]) -> boo
         return not _ASKS.match(conversation.answer(cancel).text)
     finally:
         conversation.rollback(before)
-
-
-def _asked_about(history: History) -> str:
-    """The request that the last turn asked a question about."""
-    if not history:
-        return ""
-    last = history[-1]
-    said = [(step.text, step.request) for step in last.steps] or [(last.text, "")]
-    return next((request or last.request.text for text, request in reversed(said) if _ASKS.match(text)), "")

@@ -1,0 +1,119 @@
+"""Pictures that come into a thread: through one door, into its artifacts, and with a record each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from langchain_core.messages import AnyMessage, HumanMessage
+
+from genllava.errors import ImageRejected
+from genllava.images import load_image, picture_notes
+from genllava_agent.history import exchanges
+from genllava_agent.messages import blocks, is_picture, picture_file, record_in, reference
+from genllava_agent.records import ImageRecord, image_name
+from genllava_agent.stores.artifacts import image_key
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from genllava_agent.stores.base import Artifacts
+
+_JPEG: Final = b"\xff\xd8\xff"
+
+
+def admitted(source: Any) -> Image.Image:
+    """A picture through the one door.
+
+    Raises:
+        ImageRejected: it was not let in; the message names its file.
+    """
+    try:
+        return load_image(source)
+    except ImageRejected as error:
+        if isinstance(source, (str, Path)) and not str(source).startswith("data:"):
+            raise ImageRejected(f"{source}: {error}") from None
+        raise
+
+
+def jpeg_file(source: Any) -> bytes | None:
+    """The bytes of a picture that came as a JPEG, as a file or as bytes; None of any other."""
+    if isinstance(source, (str, Path)):
+        with suppress(OSError), Path(source).open("rb") as file:  # it was there a moment ago
+            head = file.read(len(_JPEG))
+            source = head + file.read() if head == _JPEG else head
+    is_jpeg = isinstance(source, (bytes, bytearray, memoryview)) and bytes(source[: len(_JPEG)]) == _JPEG
+    return bytes(source) if is_jpeg else None
+
+
+def record_of(image: Image.Image, number: int, turn: int, label: str | None = None) -> ImageRecord:
+    """The record of a user's picture, which has come in through the door and is still to be kept."""
+    return ImageRecord(
+        id=image_name(number),
+        key=image_key(image),
+        width=image.width,
+        height=image.height,
+        origin="user",
+        turn=turn,
+        label=label,
+    )
+
+
+def keep(store: Artifacts, record: ImageRecord, image: Image.Image, jpeg: bytes | None = None) -> ImageRecord:
+    """Keep a user's picture; returns its record, which then says how.
+
+    Args:
+        jpeg: the JPEG that it came as, if it did.
+    """
+    # A photo that came in reduced does not have the pixels of its file.
+    kept = None if jpeg is None or picture_notes(image) else store.put_jpeg(image, jpeg)
+    if kept is None:
+        store.put_image(image)
+    return record.model_copy(update={"jpeg": kept})
+
+
+def adopt(
+    store: Artifacts,
+    messages: Sequence[AnyMessage],
+    caption: Callable[[str, Image.Image], str] | None = None,
+) -> list[AnyMessage]:
+    """Messages whose pictures are references: those that came with their bytes are kept, with a number each.
+
+    Args:
+        caption: what the model sees in a picture, by key and pixels; asked of pictures before the latest request.
+
+    Returns:
+        Those messages that changed.
+
+    Raises:
+        ImageRejected: a picture that was not let in, or a reference to one that the thread does not have.
+        InvalidRequest: sound, film, or a file.
+    """
+    known: dict[str, ImageRecord] = {}
+    changed: list[AnyMessage] = []
+    turns = exchanges(messages)
+    for turn, said in enumerate(turns, start=1):
+        for message in said:
+            content = []
+            for block in blocks(message):
+                record = record_in(block)
+                if record is not None:
+                    if not store.has(record.jpeg or record.key, "png" if record.jpeg is None else "jpg"):
+                        raise ImageRejected(f"{record.id} refers to a picture that this thread does not have: send it")
+                    known[record.id] = record
+                elif is_picture(block):
+                    file = picture_file(block)
+                    image = load_image(file)
+                    record = keep(store, record_of(image, len(known) + 1, turn), image, jpeg_file(file))
+                    if not isinstance(message, HumanMessage):
+                        record = record.model_copy(update={"origin": "tool"})
+                    if caption is not None and turn < len(turns):
+                        record = record.model_copy(update={"caption": caption(record.key, image)})
+                    known[record.id] = record
+                    block = reference(record)
+                content.append(block)
+            if isinstance(message.content, list) and content != message.content:
+                changed.append(message.model_copy(update={"content": content}))
+    return changed

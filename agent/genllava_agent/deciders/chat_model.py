@@ -1,0 +1,196 @@
+"""A LangChain chat model decides: it reads the conversation with its pictures, and calls tools."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
+
+from genllava.errors import Cancelled
+from genllava.protocols.verbs import ToolSpec, check_call
+from genllava_agent.deciders.base import Possible, TellText, forced, last_words
+from genllava_agent.deciders.offers import offers
+from genllava_agent.errors import PlannerFailed
+from genllava_agent.messages import for_chat_model, text_of
+from genllava_agent.session import Session, Spent, spent_limit, unwanted
+from genllava_agent.state import AgentState
+from genllava_agent.workers import VerbWorker, Worker
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+INSTRUCTIONS: Final = """\
+You are an assistant that sees pictures, draws and edits them with tools. Every picture of this conversation has a name,
+such as image_1, and you are shown the latest of them.
+- Do what the user asks for with the tools, in the order in which it is asked; after each call you are told and shown
+what came of it.
+- Whoever draws and edits knows only the instruction and the picture that a call names, and nothing of this
+conversation: say in the instruction all that it needs.
+- If a picture is not what was asked for, you may try again in other words.
+- When all is done, or cannot be done, reply to the user in words, without calling a tool. The pictures that were made
+are shown with your reply. Say what was done and what was not; claim nothing that no call has shown."""
+CLAIM: Final = (
+    "Does this reply say that a picture was drawn, changed, made or saved just now? Answer with yes or no, in one word."
+)
+NOTHING_MADE: Final = "(No picture was made in this turn.)"
+SHOWN: Final = 8
+"""Pictures that a chat model is shown at once, the latest ones; it is told the names of the others."""
+_POLL: Final = 0.05
+"""Seconds after which it is looked again whether the user still wants it."""
+
+
+class ChatModel:
+    """Decides by asking a chat model with tool calling.
+
+    Args:
+        chat_model: any LangChain chat model that has `bind_tools`.
+        tools: the agent's own, by name.
+        pictures: whether it is shown pictures; without them it is only told their names.
+        instructions: what it is told first; empty for nothing.
+    """
+
+    worker: Worker = VerbWorker()
+    needs_model = False
+    speaks = True
+    sees = False
+    """Whether it answers about pictures itself, so that there is nothing to ask our model."""
+
+    def __init__(
+        self, chat_model: BaseChatModel, tools: Any = None, *, pictures: bool = True, instructions: str = INSTRUCTIONS
+    ) -> None:
+        self.chat_model = chat_model
+        self.tools = dict(tools or {})
+        self._pictures = pictures
+        self._instructions = instructions
+
+    def decide(self, session: Session, state: AgentState, possible: Possible, tell: TellText) -> list[AnyMessage]:
+        """The next calls of the chat model, or its last words.
+
+        Raises:
+            PlannerFailed: it called what cannot be called, and did so again after it was told.
+            Cancelled, Spent: while it was asked; and whatever the chat model raises.
+        """
+        if (call := forced(state)) is not None:
+            return [call]
+        if session.calls:  # of the caller's tools, beside ours, which are done
+            return [last_words()]
+        bound = {tool["function"]["name"] for tool in session.bound.get("tools", [])}
+        only_bound = session.bound.get("tool_choice") not in (None, False, "auto", "none")
+        offered = [] if only_bound else offers(self.tools, list(state["images"]), possible, self.sees)
+        corrected: list[AnyMessage] = []
+        while True:
+            said = self._ask(session, [*self._told(session, state), *corrected], offered, tell)
+            session.calls += [call for call in said.tool_calls if call["name"] in bound]
+            ours = [call for call in said.tool_calls if call["name"] not in bound]
+            wrong = self._wrong(said, ours, offered)
+            if not wrong:
+                break
+            if corrected:
+                raise PlannerFailed(f"the chat model that decides went wrong twice: {next(iter(wrong.values()))}")
+            corrected = [said, *_corrections(said, wrong)]
+        about = {"probabilities": {}, "seen": "", **said.response_metadata}
+        said = said.model_copy(
+            update={"id": said.id or uuid.uuid4().hex, "tool_calls": ours, "response_metadata": about}
+        )
+        if not ours and not session.calls and self._claims(session, state, said):
+            said = said.model_copy(update={"content": f"{text_of(said)} {NOTHING_MADE}"})
+        if not ours:
+            self._last(session, state, said, tell)
+        return [said]
+
+    def other_words(self, session: Session, state: AgentState, instruction: str) -> dict[str, Any]:
+        """The chat model reads it in the call, which has the new words, and in its result."""
+        return {}
+
+    def _last(self, session: Session, state: AgentState, said: AIMessage, tell: TellText) -> None:
+        """The turn ends with these words."""
+        if text := text_of(said):
+            tell(text)
+
+    def _told(self, session: Session, state: AgentState) -> list[AnyMessage]:
+        """The conversation as the chat model reads it."""
+        messages = session.messages(state)
+        rules = [text_of(message) for message in messages if isinstance(message, SystemMessage)]
+        told = "\n\n".join(filter(None, [self._instructions, *rules]))
+        spoken = [message for message in messages if not isinstance(message, SystemMessage)]
+        shown = for_chat_model(spoken, session.artifacts if self._pictures else None, SHOWN)
+        return [SystemMessage(told), *shown] if told else shown
+
+    def _ask(
+        self, session: Session, messages: list[AnyMessage], offered: Sequence[ToolSpec], tell: TellText
+    ) -> AIMessage:
+        model: Any = self.chat_model
+        bound = dict(session.bound)
+        specs = [*offered, *bound.pop("tools", [])]
+        if specs:
+            try:
+                model = model.bind_tools(specs, **bound)
+            except NotImplementedError:
+                raise PlannerFailed("this chat model cannot call tools, so it cannot decide: give another one") from None
+        return self._invoke(session, model, messages, tell)
+
+    def _invoke(self, session: Session, model: Any, messages: list[AnyMessage], tell: TellText) -> AIMessage:
+        """Ask a chat model, which may take long, and stop waiting where the turn has to end.
+
+        Raises:
+            Cancelled, Spent: meanwhile; and whatever the chat model raises.
+        """
+        replies: list[AIMessage] = []
+        errors: list[BaseException] = []
+
+        def ask() -> None:
+            try:
+                replies.append(model.invoke(messages))
+            except BaseException as error:
+                errors.append(error)
+
+        context = contextvars.copy_context()
+        asking = threading.Thread(target=lambda: context.run(ask), name="chat model", daemon=True)
+        asking.start()
+        while asking.is_alive():
+            asking.join(_POLL)
+            if unwanted():
+                raise Cancelled("cancelled while the chat model was asked")
+            if spent := spent_limit(session):
+                raise Spent(spent)
+        if errors:
+            raise errors[0]
+        return replies[0]
+
+    def _wrong(
+        self, said: AIMessage, calls: Sequence[Any], offered: Sequence[ToolSpec]
+    ) -> dict[str, str]:
+        """What is wrong with a reply: complaints by the id of the call; empty where nothing is."""
+        wrong = {str(c["id"]): f"the arguments are not valid JSON: {c['args']}" for c in said.invalid_tool_calls}
+        for call in calls:
+            if complaint := check_call(offered, call["name"], call["args"]):
+                wrong[str(call["id"])] = complaint
+        if not wrong and not said.tool_calls and not text_of(said):
+            wrong[""] = "an empty message: call a tool, or reply in words"
+        return wrong
+
+    def _claims(self, session: Session, state: AgentState, said: AIMessage) -> bool:
+        """Whether last words say that a picture was made, and none was: the chat model is asked about its own words."""
+        made = any(step.image is not None or step.action == "tool" for step in state["steps"])
+        if made or not session.settings.check_claims:
+            return False
+        question = [SystemMessage(CLAIM), HumanMessage(text_of(said))]
+        return text_of(self._invoke(session, self.chat_model, question, lambda text: None)).lower().startswith("yes")
+
+
+def _corrections(said: AIMessage, wrong: dict[str, str]) -> list[AnyMessage]:
+    """What a chat model is told of a reply that cannot be."""
+    called = [*said.tool_calls, *said.invalid_tool_calls]
+    if not called:
+        return [HumanMessage(next(iter(wrong.values())))]
+    others = "this was not done, because another call could not be"
+    return [
+        ToolMessage(
+            wrong.get(str(call["id"]), others), tool_call_id=str(call["id"]), name=call["name"] or "", status="error"
+        )
+        for call in called
+    ]

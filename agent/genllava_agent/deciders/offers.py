@@ -1,0 +1,94 @@
+"""What a model with tool calling is offered: the verbs, the verbs of the thread, and the agent's tools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, get_type_hints
+
+from langchain_core.tools import BaseTool
+from PIL import Image
+from pydantic import ConfigDict, create_model
+
+from genllava.protocols.verbs import ToolSpec
+from genllava_agent.deciders.base import Possible
+
+UNDERSTAND: Final = ("Ask the small model about a picture.", "The question, in short and plain words.")
+GENERATE: Final = ("Draw a new picture.", "All that the picture should show.")
+EDIT: Final = ("Make a changed copy of a picture; the picture stays as it is.", "What to change, and into what.")
+THREAD_VERBS: Final = {
+    "undo": "Take back the user's last request and all that came of it.",
+    "redo": "Bring back what undo took last.",
+    "retry": "Do the user's last request once more, with another result in the place of the last.",
+    "show_image": "Show a picture of this conversation to the user again.",
+}
+"""What is done to the thread itself."""
+_IMAGES: Final = "images"
+"""Key of a tool's metadata: names of its arguments that are pictures."""
+
+
+def offers(tools: Mapping[str, BaseTool], images: Sequence[str], possible: Possible, speaks: bool) -> list[ToolSpec]:
+    """The tools that may be called now, as OpenAI has them.
+
+    Args:
+        tools: the agent's own, by name.
+        images: names of the pictures that exist.
+        speaks: the decider sees pictures itself, so that `understand` is of no use to it.
+    """
+    kinds, instruction = possible.kinds, "instruction"
+    made = []
+    if "understand" in kinds and images and not speaks:
+        made.append(_spec("understand", UNDERSTAND[0], {instruction: _text(UNDERSTAND[1]), "image": _named(images)}))
+    if "generate" in kinds:
+        made.append(_spec("generate", GENERATE[0], {instruction: _text(GENERATE[1])}))
+    if "edit" in kinds and images:
+        made.append(_spec("edit", EDIT[0], {instruction: _text(EDIT[1]), "image": _named(images)}))
+    if "tool" not in kinds:
+        return made
+    for name, meaning in THREAD_VERBS.items():
+        if name != "show_image" or images:
+            made.append(_spec(name, meaning, {"image": _named(images)} if name == "show_image" else {}))
+    usable = {name: tool for name, tool in tools.items() if images or not picture_arguments(tool)}
+    return [*made, *(_tool(tool, images) for tool in usable.values())]
+
+
+def picture_arguments(tool: BaseTool) -> tuple[str, ...]:
+    """The arguments of a tool that are pictures: it is called with their names, and gets PIL images.
+
+    They are named in its metadata, `{"images": ["image"]}`, or annotated as `PIL.Image.Image`.
+    """
+    if (tool.metadata or {}).get(_IMAGES) is not None:
+        return tuple((tool.metadata or {})[_IMAGES])
+    function = getattr(tool, "func", None) or getattr(tool, "coroutine", None)
+    try:
+        hints = get_type_hints(function) if function is not None else {}
+    except (NameError, TypeError):  # annotations of names that are not there when the program runs
+        return ()
+    return tuple(name for name, hint in hints.items() if hint is Image.Image and name != "return")
+
+
+def _tool(tool: BaseTool, images: Sequence[str]) -> ToolSpec:
+    pictures = picture_arguments(tool)
+    schema: Any = tool.tool_call_schema
+    if not isinstance(schema, dict):  # pictures are names here, whatever the tool takes in their place
+        fields: Any = {n: (i.annotation, i) for n, i in schema.model_fields.items() if n not in pictures}
+        config = ConfigDict(arbitrary_types_allowed=True)
+        schema = create_model(f"{tool.name}_arguments", __config__=config, **fields).model_json_schema()
+    chosen = {name: _named(images) for name in pictures}
+    rest = {key: value for key, value in schema.items() if key not in ("title", "description")}
+    properties = {**rest.get("properties", {}), **chosen}
+    required = [*(name for name in rest.get("required", []) if name not in chosen), *chosen]
+    parameters = {**rest, "type": "object", "properties": properties, "required": required}
+    return {"type": "function", "function": {"name": tool.name, "description": tool.description, "parameters": parameters}}
+
+
+def _spec(name: str, description: str, properties: dict[str, Any]) -> ToolSpec:
+    parameters = {"type": "object", "properties": properties, "required": list(properties)}
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"type": "string", "minLength": 1, "description": description}
+
+
+def _named(images: Sequence[str]) -> dict[str, Any]:
+    return {"type": "string", "enum": list(images), "description": "Which picture."}

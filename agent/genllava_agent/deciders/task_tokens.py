@@ -1,0 +1,64 @@
+"""A model that was taught task tokens decides by the next one: nothing has to be parsed."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from langchain_core.messages import AnyMessage
+
+from genllava.protocols.shapes.picture_numbers import out_of_reach
+from genllava_agent.deciders.base import Possible, TellText, call_message, last_words
+from genllava_agent.records import Kind
+from genllava_agent.session import Session
+from genllava_agent.state import AgentState, asked
+from genllava_agent.workers import KINDS, TASK_TOKENS, StreamWorker, Worker
+
+FINISH: Final = "</s>"
+_SURE: Final = 0.9
+"""How likely it must be that something new is to be drawn, where the request names a picture that it cannot become."""
+
+
+class TaskTokens:
+    """The model's next task token, out of those that are possible."""
+
+    worker: Worker = StreamWorker()
+    needs_model = True
+    speaks = False
+
+    def __init__(self, tools: Any = None) -> None:
+        self.tools = dict(tools or {})
+
+    def decide(self, session: Session, state: AgentState, possible: Possible, tell: TellText) -> list[AnyMessage]:
+        """A call of `understand`, `generate` or `edit`, or the end of the turn."""
+        conversation = session.conversation(state)
+        allowed = [TASK_TOKENS[kind] for kind in possible.kinds if kind in TASK_TOKENS]
+        if possible.finish:
+            allowed.append(FINISH)
+        probabilities = conversation.next_action(allowed, session.interrupted)
+        token, seen = next(iter(probabilities)), conversation.seen
+        if token == FINISH:
+            return [last_words("", probabilities, seen)]
+        kind: Kind = KINDS[token]  # type: ignore[assignment]
+        instruction = conversation.request or asked(state).text
+        unknown = ""
+        if kind != "generate":
+            unknown = out_of_reach(conversation, instruction)
+        elif probabilities[token] < _SURE:
+            unknown = out_of_reach(conversation, instruction, new=1)
+        if unknown:
+            spoken = any(step.text for step in state["steps"])
+            tell(f" {unknown}" if spoken else unknown)  # it goes on from what was said
+            return [last_words(unknown, probabilities, seen)]
+        return [call_message(kind, {"instruction": instruction}, "", probabilities, seen)]
+
+    def other_words(self, session: Session, state: AgentState, instruction: str) -> dict[str, Any]:
+        """The new words take the place of the request, before what else was asked."""
+        try:
+            with session.work(state):
+                text = ". ".join(filter(None, (instruction, self.worker.left(session, state))))
+                request = asked(state).model_copy(update={"text": text, "images": (), "region": None})
+                self.worker.begin(session, state, request, [])
+        except BaseException:
+            session.go_back(state)
+            raise
+        return {"request": request, "stream": session.stream()}

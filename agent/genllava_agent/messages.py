@@ -1,0 +1,226 @@
+"""Pictures in messages: content blocks of every common form into pictures, and pictures into content blocks."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage
+from pydantic import ValidationError
+
+from genllava.errors import ImageRejected, InvalidRequest
+from genllava.images import decode_base64
+from genllava.requests import check_text
+from genllava_agent.records import ImageRecord
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_IMAGES: Final = 16
+"""Pictures in one request."""
+MAX_CHARACTERS: Final = 20_000
+"""Characters of one request."""
+_RECORD: Final = "genllava"
+"""Key of a reference's `extras`."""
+_UNREADABLE: Final = ("audio", "video", "file", "text-plain", "input_audio", "document")
+_PICTURES: Final = ("image", "image_url", "input_image", "media")
+
+
+class Pictures(Protocol):
+    """Where the pixels of records are."""
+
+    def picture(self, record: ImageRecord) -> Image.Image:
+        """The picture that a record is about, RGB."""
+
+
+def png_base64(image: Image.Image) -> str:
+    """A picture as a PNG in base64."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def image_block(image: Image.Image, name: str | None = None) -> dict[str, Any]:
+    """LangChain's standard content block of a picture, with its pixels."""
+    block = {"type": "image", "base64": png_base64(image), "mime_type": "image/png"}
+    return block if name is None else {**block, "id": name}
+
+
+def reference(record: ImageRecord) -> dict[str, Any]:
+    """The content block of a picture whose pixels are an artifact of the thread: `file_id` is its SHA-256."""
+    return {
+        "type": "image",
+        "id": record.id,
+        "file_id": record.jpeg or record.key,
+        "mime_type": "image/png" if record.jpeg is None else "image/jpeg",
+        "extras": {_RECORD: record.model_dump(mode="json", exclude_defaults=True)},
+    }
+
+
+def record_in(block: Any) -> ImageRecord | None:
+    """The record in a reference; None of any other block."""
+    if not isinstance(block, Mapping) or block.get("type") != "image":
+        return None
+    kept = (block.get("extras") or {}).get(_RECORD)
+    try:
+        return None if kept is None else ImageRecord.model_validate(kept)
+    except ValidationError:
+        return None
+
+
+def records_in(message: BaseMessage) -> list[ImageRecord]:
+    """The records of all references in a message."""
+    return [record for block in blocks(message) if (record := record_in(block)) is not None]
+
+
+def blocks(message: BaseMessage) -> list[Any]:
+    """The content of a message as a list of blocks, as they are."""
+    return message.content if isinstance(message.content, list) else [{"type": "text", "text": message.content}]
+
+
+def text_of(message: BaseMessage) -> str:
+    """The words of a message."""
+    texts = [block if isinstance(block, str) else block.get("text", "") for block in blocks(message) if is_text(block)]
+    return ("\n\n" if isinstance(message, HumanMessage) else " ").join(filter(None, texts)).strip()
+
+
+def is_text(block: Any) -> bool:
+    """Whether a block is words."""
+    return isinstance(block, str) or (isinstance(block, Mapping) and block.get("type") in ("text", "input_text"))
+
+
+def is_picture(block: Any) -> bool:
+    """Whether a block is a picture, in whatever form.
+
+    Raises:
+        InvalidRequest: it is sound, film, or a file.
+    """
+    if not isinstance(block, Mapping):
+        return False
+    kind = block.get("type")
+    if kind == "media" and not str(block.get("mime_type", "")).startswith("image/"):
+        kind = "file"
+    if kind == "file" and str(block.get("mime_type", block.get("mimeType", ""))).startswith("image/"):
+        return True
+    if kind == "deepagents_blob":
+        raise InvalidRequest("a block 'deepagents_blob' names a picture in another agent's files: send its base64")
+    if kind in _UNREADABLE:
+        raise InvalidRequest(f"a message with a block of the type {kind!r}: only text and pictures are understood")
+    return kind in _PICTURES
+
+
+def picture_file(block: Mapping[str, Any]) -> bytes:
+    """The file of a picture in a content block, as it is in it.
+
+    Read are LangChain's standard blocks and their older form, those of OpenAI (chat and responses), Anthropic and
+    Google, and the form in which MCP and Agent Chat UI send pictures.
+
+    Raises:
+        ImageRejected: it is not in it, but at a URL or behind an id; or it is no base64.
+    """
+    source = block.get("source")
+    inner: Mapping[str, Any] = source if isinstance(source, Mapping) else block
+    url = inner.get("image_url", inner.get("url"))
+    if isinstance(url, Mapping):
+        url = url.get("url")
+    data = inner.get("base64", inner.get("data"))
+    if data is None and isinstance(url, str) and url.startswith("data:"):
+        data = url
+    if isinstance(data, (bytes, bytearray)):
+        return bytes(data)
+    if not isinstance(data, str):
+        raise ImageRejected("pictures in messages come as base64: URLs are not fetched, and file_id is not known here")
+    return decode_base64("".join(data.split()))
+
+
+def picture_files(message: BaseMessage) -> list[bytes]:
+    """The files of all pictures in a message that has them in it; errors as for `picture_file`."""
+    return [picture_file(block) for block in blocks(message) if is_picture(block)]
+
+
+def check_request(text: object) -> str:
+    """`text` if it is a request.
+
+    Raises:
+        InvalidRequest: empty, not text, or too long.
+    """
+    checked = check_text(text)
+    if len(checked) > MAX_CHARACTERS:
+        raise InvalidRequest(
+            f"the request has {len(checked):,} characters; at most {MAX_CHARACTERS:,} are read: say it in fewer words"
+        )
+    try:
+        checked.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest("the request is not valid Unicode") from None
+    return checked
+
+
+def check_count(images: Sequence[Any]) -> None:
+    """Raises:
+    InvalidRequest: more pictures than one request may bring.
+    """
+    if len(images) > MAX_IMAGES:
+        raise InvalidRequest(f"{len(images)} pictures in one request; at most {MAX_IMAGES} are looked at: send fewer")
+
+
+def about(record: ImageRecord) -> str:
+    """What there is to say of a picture to a model that is shown it."""
+    if record.origin == "region":
+        return f"{record.id}, the part of {record.parents[0]} that the user means:"
+    if record.origin == "user":
+        return f"{record.id}, from the user{f' ({record.label})' if record.label else ''}:"
+    source = f" from {record.parents[0]}" if record.parents else ""
+    return f"{record.id}, made{source}{f' to show: {record.plan}' if record.plan else ''}:"
+
+
+def for_chat_model(messages: Sequence[AnyMessage], pictures: Pictures | None, most: int = 8) -> list[AnyMessage]:
+    """Messages as APIs of chat models take them: references become pictures behind their names, in user messages only.
+
+    Pictures of replies and of results come in a message of the user right behind them, since APIs refuse them where
+    they are.
+
+    Args:
+        pictures: where the pixels are; None to name pictures and show none.
+        most: pictures that are shown, the latest ones; the others are named.
+    """
+    left = sum(record_in(block) is not None for message in messages for block in blocks(message)) - most
+    made: list[AnyMessage] = []
+    waiting: list[Any] = []
+
+    def told(record: ImageRecord) -> list[Any]:
+        nonlocal left
+        left -= 1
+        name = {"type": "text", "text": about(record)}
+        return [name] if pictures is None or left >= 0 else [name, image_block(pictures.picture(record))]
+
+    def show() -> None:
+        if waiting:
+            text = {"type": "text", "text": "Made by your calls:"}
+            made.append(HumanMessage([text, *waiting], additional_kwargs={"shown": True}))
+            waiting.clear()
+
+    for message in messages:
+        records = records_in(message)
+        if isinstance(message, HumanMessage):
+            spoken = [block for block in blocks(message) if record_in(block) is None]
+            shown = [block for record in records for block in told(record)]
+            content = [*waiting, *shown, *spoken] if waiting or shown else message.content
+            waiting.clear()
+            made.append(HumanMessage(content, id=message.id))
+            continue
+        if not isinstance(message, ToolMessage):
+            show()
+        waiting += [block for record in records for block in told(record)]
+        if isinstance(message, (AIMessage, ToolMessage)):
+            said = text_of(message)
+            message = message.model_copy(update={"content": said or ("Done." if not _calls(message) else "")})
+        made.append(message)
+    show()
+    return made
+
+
+def _calls(message: BaseMessage) -> bool:
+    return isinstance(message, AIMessage) and bool(message.tool_calls)

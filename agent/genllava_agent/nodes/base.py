@@ -1,0 +1,218 @@
+"""What the nodes share: the model, the decider, the tools, where pictures are kept, and how a fault becomes a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final
+
+from langchain_core.messages import AnyMessage, ToolMessage
+from langgraph.errors import GraphBubbleUp
+from langgraph.runtime import Runtime, get_runtime
+
+from genllava.errors import Cancelled, ImageRejected, InvalidRequest
+from genllava_agent import events
+from genllava_agent.deciders.base import Decider
+from genllava_agent.engine import Engine
+from genllava_agent.errors import StoreFailed, ThreadQuarantined
+from genllava_agent.history import History, exchanges, read_history
+from genllava_agent.live import as_said
+from genllava_agent.records import Step
+from genllava_agent.session import Session, Spent
+from genllava_agent.settings import TurnSettings, checked
+from genllava_agent.state import Action, AgentState, Begun, begun, next_action, open_calls, result
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+    from genllava_agent.stores.base import Artifacts
+
+_KEPT: Final = 64
+"""Working memories and histories that are kept; they are made again where they are not found."""
+_REASONS: Final = 200
+"""Characters of an error that go into a step."""
+RETRIES: Final = 3
+"""Attempts at a decision, where a server does not answer or is too busy."""
+Node = Callable[[AgentState, Runtime[TurnSettings]], Any]
+
+
+@dataclass(eq=False)
+class AgentParts:
+    """What an agent is made of.
+
+    Attributes:
+        engine: the model.
+        decider: gives who decides; called when something is first decided.
+        tools: by name.
+        settings: of turns that come without any.
+        artifacts: gives where the pictures of a thread are, by its id.
+        picture_url: links to pictures go into replies, for front ends that show text alone: this address, `/`, the
+            thread's id, `/`, the file's name.
+        sessions: of the turns that are running, by the turn's id.
+    """
+
+    engine: Engine
+    decider: Callable[[], Decider]
+    tools: Mapping[str, BaseTool]
+    settings: TurnSettings
+    artifacts: Callable[[str], Artifacts]
+    picture_url: str = ""
+    sessions: dict[str, Session] = field(default_factory=dict)
+    histories: dict[str, History] = field(default_factory=dict)
+
+    def session(self, state: AgentState) -> Session:
+        """The working memory of the turn that is running; made again where it was begun by another process.
+
+        Raises:
+            InvalidRequest: it cannot be: nothing of the turn's pictures was kept.
+        """
+        turn = begun(state)
+        if (session := self.sessions.get(turn.id)) is not None:
+            return session
+        thread = thread_id()
+        if thread is None:
+            raise InvalidRequest("this turn was begun by a process that has ended: ask again")
+        before = exchanges(state["messages"])[: turn.number - 1]
+        return self.open(turn, self.artifacts(thread), before, checked(turn.settings), inline=False)
+
+    def open(
+        self,
+        turn: Begun,
+        artifacts: Artifacts,
+        before: Sequence[Sequence[AnyMessage]],
+        settings: TurnSettings,
+        inline: bool,
+    ) -> Session:
+        """A working memory for a turn.
+
+        Args:
+            before: the messages of the turns before it.
+            inline: see `Session`.
+        """
+        history = self._history(before)
+        session = Session(turn.id, self.engine, artifacts, history, settings, turn.seed, inline)
+        while len(self.sessions) >= _KEPT:
+            idle = next((key for key, other in self.sessions.items() if not other.inline), None)
+            if idle is None:
+                break
+            del self.sessions[idle]
+        self.sessions[turn.id] = session
+        return session
+
+    def _history(self, before: Sequence[Sequence[AnyMessage]]) -> History:
+        """The turns before one, with their token streams where the model has one."""
+        last = before[-1][-1].id if before else None
+        history = read_history(before, self.histories.get(last or "", History()))
+        if self.engine.has_stream and any(not turn.stream for turn in history):
+            pipeline, whole = self.engine.pipeline, History()
+            for turn in history:
+                said = turn.text and (turn.images or turn.request.text or turn.number == 1)
+                empty = turn.steps and all(step.outcome != "ok" for step in turn.steps) and not turn.images
+                if not turn.stream and said and not empty:
+                    turn = turn.model_copy(update={"stream": as_said(pipeline, turn)})
+                whole = whole.then(turn)
+            history = whole
+        return history
+
+    def remember(self, history: History, key: str) -> None:
+        """Keep a history that was read, for the turn that follows the message `key`."""
+        self.histories[key] = history
+        while len(self.histories) > _KEPT:
+            del self.histories[next(iter(self.histories))]
+
+
+def thread_id() -> str | None:
+    """The id of the thread that the graph runs on; None where nothing is kept of it."""
+    info = get_runtime().execution_info
+    return None if info is None else info.thread_id
+
+
+def settings_of(runtime: Runtime[TurnSettings], parts: AgentParts) -> TurnSettings:
+    """The settings of a run. A graph that ours runs in may have a context of its own, which says nothing to us."""
+    given: Any = runtime.context
+    if isinstance(given, TurnSettings):
+        return given
+    if isinstance(given, dict):  # as LangGraph's server hands it over
+        return parts.settings.with_options({k: v for k, v in given.items() if k in TurnSettings.model_fields})
+    return parts.settings
+
+
+def is_transient(fault: BaseException) -> bool:
+    """Whether the same may work in a moment: a server that is too busy, or did not answer in time."""
+    status = getattr(fault, "status_code", getattr(getattr(fault, "response", None), "status_code", None))
+    if isinstance(status, int):
+        return status in (408, 409, 429) or status >= 500
+    return isinstance(fault, (TimeoutError, ConnectionError)) and not isinstance(fault, StoreFailed)
+
+
+def guarded(parts: AgentParts, node: Callable[..., Any], retries: int = 1) -> Node:
+    """A node whose faults become steps that say so; what was cancelled stays cancelled.
+
+    Args:
+        retries: attempts at what may work in a moment; the graph makes them.
+    """
+
+    @wraps(node)
+    def run(state: AgentState, runtime: Runtime[TurnSettings]) -> Any:
+        try:
+            return node(parts, state, runtime)
+        except (GraphBubbleUp, Cancelled, StoreFailed, ThreadQuarantined):
+            raise
+        except Exception as fault:
+            info = runtime.execution_info
+            if is_transient(fault) and info is not None and info.node_attempt < retries:
+                raise
+            return _failed(parts, state, fault, runtime)
+
+    return run
+
+
+def _failed(parts: AgentParts, state: AgentState, fault: Exception, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
+    """A fault as a step that says so.
+
+    Raises:
+        the fault, where even a turn of faults does not come to its end.
+    """
+    action = next_action(state)
+    if isinstance(fault, Spent):
+        session = parts.session(state)
+        return {"stopped": str(fault), "trials": [], "stream": session.stream()}
+    if two_errors(state["steps"]):
+        raise fault
+    text = str(fault) if isinstance(fault, (InvalidRequest, ImageRejected)) else f"{type(fault).__name__}: {fault}"
+    said = " ".join(text.split())[:_REASONS]
+    from genllava_agent.nodes.verify import tried
+
+    step = Step(
+        action="understand" if action is None else action.kind,
+        outcome="error",
+        text=said,
+        source=None if action is None else action.image,
+        tool=None if action is None else action.tool,
+        arguments={} if action is None else action.arguments,
+        probabilities={} if action is None else action.probabilities,
+        tried=tried(state["trials"]),
+    )
+    runtime.stream_writer(events.StepFailed(step))
+    update: dict[str, Any] = {"steps": [*state["steps"], step], "trials": []}
+    if action is not None:
+        update["messages"] = [result(action, f"This failed: {said}", "error"), *dropped(state, action)]
+    return update
+
+
+def dropped(state: AgentState, action: Action, reason: str = "what came before it failed") -> list[ToolMessage]:
+    """Results of the calls behind one, which are not made because of what came of it."""
+    _, calls = open_calls(state["messages"])
+    return [
+        ToolMessage(
+            f"This was not done, because {reason}.", tool_call_id=str(c["id"]), name=c["name"], status="error"
+        )
+        for c in calls
+        if str(c["id"]) != action.call
+    ]
+
+
+def two_errors(steps: Sequence[Step]) -> bool:
+    """Whether the last two steps were errors."""
+    return len(steps) >= 2 and steps[-1].outcome == steps[-2].outcome == "error"

@@ -1,0 +1,113 @@
+"""The last node: the reply, and the turn in it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages.ai import UsageMetadata
+from langgraph.runtime import Runtime
+
+from genllava.protocols.shapes import layout
+from genllava_agent.answers import compose
+from genllava_agent.deciders.offers import THREAD_VERBS
+from genllava_agent.history import is_reply, turn_metadata
+from genllava_agent.messages import image_block, reference, text_of
+from genllava_agent.nodes.base import AgentParts, dropped, thread_id
+from genllava_agent.records import ImageRecord, Turn
+from genllava_agent.session import Session
+from genllava_agent.settings import TurnSettings
+from genllava_agent.state import AgentState, asked, begun, next_action, result
+
+
+def finish(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
+    """Say what came of the turn: nothing is claimed that has no record."""
+    session, decider, turn = parts.session(state), parts.decider(), begun(state)
+    steps, last = tuple(state["steps"]), state["messages"][-1]
+    action = next_action(state)
+    undone = [] if action is None else [result(action, "This was not done.", "error"), *dropped(state, action)]
+    words = text_of(last) if is_reply(last) else ""
+    text = words if decider.speaks else ""
+    with session.work(state):
+        if not text and not session.calls:  # whoever gets calls of its own tools waits for no words
+            text = compose(steps, state["stopped"], decider.worker.left(session, state))
+        decider.worker.end(session, state, text if any(step.outcome == "ok" for step in steps) else "")
+    stream = session.stream()
+    ended = Turn(
+        id=str(last.id) if is_reply(last) else uuid.uuid4().hex,
+        parent=session.history[-1].id if session.history else None,
+        number=turn.number,
+        at=turn.at,
+        request=asked(state),
+        images=tuple(session.pictures(state)),
+        steps=steps,
+        text=text,
+        stopped=state["stopped"],
+        seed=turn.seed,
+        settings=turn.settings,
+        stream=stream.ids,
+        seconds=session.seconds(),
+    )
+    reply = AIMessage(
+        _content(parts, session, state, ended),
+        id=ended.id,
+        usage_metadata=_usage(session, state, stream.ids),
+        tool_calls=session.calls,
+        response_metadata={**turn_metadata(ended), "finish_reason": "length" if ended.stopped else "stop"},
+    )
+    if not session.inline:
+        session.remember(ended.id)
+        parts.remember(session.history.then(ended), ended.id)
+    parts.sessions.pop(turn.id, None)
+    only_verbs = bool(steps) and all(step.tool in THREAD_VERBS for step in steps if step.action == "tool")
+    only_verbs = only_verbs and any(step.tool in THREAD_VERBS for step in steps) and not any(s.image for s in steps)
+    kept = {} if only_verbs or not state.get("undone") else {"undone": []}
+    return {"messages": [*undone, reply], "turn": None, "trials": [], "stream": stream.model_copy(update={"ids": ()}), **kept}
+
+
+def _content(parts: AgentParts, session: Session, state: AgentState, turn: Turn) -> list[Any]:
+    """LangChain's standard content blocks of the reply: its text, then the pictures of this turn."""
+    shown: dict[str, ImageRecord] = {r.id: r for r in turn.images if r.origin not in ("user", "region")}
+    for step in turn.steps:
+        if step.tool == "show_image" and step.source in state["images"]:
+            shown[step.source] = state["images"][step.source]
+    content: list[Any] = [{"type": "text", "text": turn.text}]
+    for record in shown.values():
+        content.append(image_block(session.image(record), record.id) if session.inline else reference(record))
+    if parts.picture_url and shown and (thread := thread_id()) is not None:
+        links = [f"![{r.id}]({parts.picture_url}/{thread}/{_file(r)})" for r in shown.values()]
+        content.append({"type": "text", "text": "\n\n" + "\n\n".join(links)})
+    return content
+
+
+def _file(record: ImageRecord) -> str:
+    return f"{record.key}.png" if record.jpeg is None else f"{record.jpeg}.jpg"
+
+
+def _usage(session: Session, state: AgentState, written: tuple[int, ...]) -> UsageMetadata:
+    """Tokens of the conversation up to the reply, and those of the reply, whatever had to be computed anew."""
+    pipeline, spoken = session.engine.pipeline, _since(state["messages"])
+    used = [m.usage_metadata for m in spoken if isinstance(m, AIMessage) and m.usage_metadata]
+    if written:
+        language, request = pipeline.protocol.language, asked(state)
+        numbers = [state["images"][name].number for name in request.images]
+        said = len(layout.user_turn(language.tokenizer, request.text, numbers, language.tokens_per_image))
+        read = 1 + sum(len(turn.stream) for turn in session.history) + said
+        new = max(0, len(written) - said)
+    elif used and not session.engine.has_stream:
+        read = next((each["input_tokens"] for each in used if each["input_tokens"]), 0)
+        new = sum(each["output_tokens"] for each in used)
+    else:  # done verb by verb
+        texts = [text for step in state["steps"] for text in (step.text, step.plan or "")]
+        new = sum(len(pipeline.processor.tokenizer.encode(text, add_special_tokens=False)) for text in texts)
+        read = max(0, sum(step.tokens for step in state["steps"]) - new)
+    return UsageMetadata(input_tokens=read, output_tokens=new, total_tokens=read + new)
+
+
+def _since(messages: list[AnyMessage]) -> list[AnyMessage]:
+    """What was said since the user spoke."""
+    start = max((place for place, message in enumerate(messages) if isinstance(message, HumanMessage)), default=-1)
+    return messages[start + 1 :]
+
+

@@ -1,0 +1,169 @@
+"""The first node: what is asked, its pictures, and what was left of a turn that did not end."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+from typing import Any
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, ToolMessage
+from langgraph.runtime import Runtime
+
+from genllava.errors import InvalidRequest
+from genllava.options import DESCRIBE
+from genllava_agent.admission import adopt
+from genllava_agent.answers import compose
+from genllava_agent.history import check_types, exchanges, is_reply, number_of, turn_metadata
+from genllava_agent.messages import check_count, check_request, records_in, reference, text_of
+from genllava_agent.nodes.base import AgentParts, settings_of, thread_id
+from genllava_agent.records import ImageRecord, Request, Step, Turn
+from genllava_agent.session import BOUND, Spent, unwanted
+from genllava_agent.settings import TurnSettings, stored
+from genllava_agent.state import AgentState, Begun, Stream, begun, next_action, open_calls
+from genllava_agent.stores.memory import MemoryArtifacts
+
+REPLACED = "a new request took its place"
+
+
+def ingest(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
+    """Take in the request and its pictures, and let the model look at what it is about.
+
+    Raises:
+        InvalidRequest, ImageRejected.
+    """
+    settings, thread = settings_of(runtime, parts), thread_id()
+    update: dict[str, Any] = {}
+    closing = [] if state.get("turn") is None else _closed(parts, state)
+    messages = _after(state["messages"], closing)
+    check_types(messages)
+    turns = exchanges(messages)
+    now = turns[-1] if turns else []
+    if not any(isinstance(message, HumanMessage) for message in now) or is_reply(now[-1]):
+        raise InvalidRequest("the last message must be the user's")
+    inline = thread is None
+    artifacts = MemoryArtifacts() if thread is None else parts.artifacts(thread)
+    # What the model would have noted of pictures that others showed: only one with a stream of its own keeps notes.
+    caption = (lambda key, image: parts.engine.caption(key, image, unwanted)) if parts.engine.has_stream else None
+    changed = {message.id: message for message in adopt(artifacts, messages, caption)}
+    turns = [[changed.get(message.id, message) for message in said] for said in turns]
+    *before, now = turns
+    images = {record.id: record for said in turns for message in said for record in records_in(message)}
+    number = 1 + max((record_turn for said in before if (record_turn := number_of(said))), default=len(before))
+    turn = Begun(
+        id=next(str(message.id) for message in reversed(now) if isinstance(message, HumanMessage)),
+        number=number,
+        at=time.time(),
+        seed=settings.seed if settings.seed is not None else secrets.randbits(32),
+        settings=stored(settings),
+    )
+    shown = [record for message in now if isinstance(message, HumanMessage) for record in records_in(message)]
+    check_count(shown)
+    text = "\n\n".join(filter(None, (text_of(message) for message in now if isinstance(message, HumanMessage))))
+    region = state.get("region")
+    if region is not None:
+        from genllava_agent.regions import part_of
+
+        part = part_of(artifacts, region, list(images.values()), number)
+        images[part.id] = part
+        shown.append(part)
+        last = next(message for message in reversed(now) if isinstance(message, HumanMessage))
+        changed[last.id] = _with_block(changed.get(last.id, last), reference(part))
+    text = check_request(text or DESCRIBE if shown else text)
+    request = Request(text=text, images=tuple(record.id for record in shown), task=settings.task, region=region)
+    focus = _focus(images, region is not None)
+    if settings.task == "edit" and focus is None:
+        raise InvalidRequest("there is no picture to edit: send one, or ask for one first")
+    session = parts.open(turn, artifacts, before, settings, inline)
+    session.adopted = dict(changed) if inline else {}
+    session.bound = BOUND.get()
+    first: AgentState = {
+        **state, "messages": messages, "images": images, "focus": focus, "turn": turn, "request": request,
+        "steps": [], "trials": [], "stream": Stream(), "stopped": "", "approved": "",
+    }  # fmt: skip
+    worker = parts.decider().worker
+    try:
+        with session.work(first):
+            worker.begin(session, first, request, shown)
+    except Spent as spent:
+        update["stopped"] = str(spent)
+        worker.begin(session, first, request, shown, look=False)
+    kept = closing if inline else [*closing, *(message for key, message in changed.items())]
+    return {
+        "messages": _in_place(kept, messages, state["messages"]),
+        "images": images,
+        "focus": focus,
+        "turn": turn,
+        "request": request,
+        "region": None,
+        "steps": [],
+        "trials": [],
+        "approved": "",
+        "stopped": "",
+        "stream": session.stream(),
+        **update,
+    }
+
+
+def _closed(parts: AgentParts, state: AgentState) -> list[AnyMessage]:
+    """What ends a turn that did not end by itself: results of its open calls, and a reply that says so."""
+    turn, request, steps = begun(state), state.get("request"), list(state.get("steps") or [])
+    action = next_action(state)
+    _, calls = open_calls(state["messages"])
+    results = [
+        ToolMessage(f"This was not done: {REPLACED}.", tool_call_id=str(c["id"]), name=c["name"], status="error")
+        for c in calls
+    ]
+    if action is not None:
+        steps.append(
+            Step(action=action.kind, outcome="rejected", text=REPLACED, tool=action.tool, arguments=action.arguments)
+        )
+    text = compose(steps, "" if steps else REPLACED)
+    made = [r for r in (state.get("images") or {}).values() if r.turn == turn.number and r.origin in _MADE]
+    ended = Turn(
+        id=uuid.uuid4().hex, parent=None, number=turn.number, at=turn.at, steps=tuple(steps), text=text,
+        request=request or Request(text=""), stopped=REPLACED, seed=turn.seed, settings=turn.settings,
+        stream=(state.get("stream") or Stream()).ids,
+    )  # fmt: skip
+    parts.sessions.pop(turn.id, None)
+    content: list[Any] = [{"type": "text", "text": text}, *map(reference, made)]
+    return [*results, AIMessage(content, id=ended.id, response_metadata=turn_metadata(ended))]
+
+
+_MADE = ("generate", "edit", "tool")
+
+
+def _after(messages: list[AnyMessage], closing: list[AnyMessage]) -> list[AnyMessage]:
+    """Messages with what ends the turn before, which comes before what the user has said since."""
+    if not closing:
+        return messages
+    since = len(messages)
+    while since and isinstance(messages[since - 1], HumanMessage):
+        since -= 1
+    if since == 0 or isinstance(messages[since - 1], HumanMessage) or is_reply(messages[since - 1]):
+        since += 1  # the turn before had come no further than its request
+    return [*messages[:since], *closing, *messages[since:]]
+
+
+def _in_place(kept: list[AnyMessage], messages: list[AnyMessage], before: list[AnyMessage]) -> list[AnyMessage]:
+    """An update that gives the state these messages in this order."""
+    if len(messages) == len(before):
+        return kept
+    known = {message.id for message in before}
+    place = next(place for place, message in enumerate(messages) if message.id not in known)
+    changed = {message.id: message for message in kept}
+    moved = [message for message in messages[place:] if message.id in known]
+    new = [changed.get(message.id, message) for message in messages[place:]]
+    earlier = [message for message in kept if message.id in {m.id for m in messages[:place]}]
+    return [*earlier, *(RemoveMessage(id=str(message.id)) for message in moved), *new]
+
+
+def _with_block(message: AnyMessage, block: dict[str, Any]) -> AnyMessage:
+    content = message.content if isinstance(message.content, list) else [{"type": "text", "text": message.content}]
+    return message.model_copy(update={"content": [block, *content]})
+
+
+def _focus(images: dict[str, ImageRecord], region: bool) -> str | None:
+    """The latest whole picture; the part that is meant, where one is."""
+    named = [name for name, record in images.items() if region or record.origin != "region"]
+    return named[-1] if named else None

@@ -1,0 +1,72 @@
+"""What is done to a thread itself: taking turns back, and bringing them back. Functions of the state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import AnyMessage, RemoveMessage
+from langgraph.types import Overwrite
+
+from genllava_agent.errors import NothingToUndo
+from genllava_agent.history import exchanges
+from genllava_agent.messages import records_in
+from genllava_agent.records import ImageRecord
+from genllava_agent.state import AgentState
+
+
+def finished_turns(state: AgentState) -> list[list[AnyMessage]]:
+    """The messages of the turns that have ended."""
+    turns = exchanges(state.get("messages") or [])
+    return turns[:-1] if state.get("turn") is not None else turns
+
+
+def take_back(state: AgentState, turns: int = 1) -> dict[str, Any]:
+    """An update without the last turns that have ended, which can be brought back.
+
+    Raises:
+        NothingToUndo: there are not as many.
+    """
+    ended = finished_turns(state)
+    if not isinstance(turns, int) or not 1 <= turns <= len(ended):
+        raise NothingToUndo(f"cannot take back {turns} turns: there are {len(ended)}")
+    gone = ended[-turns:]
+    return {**without(state, gone), "undone": [*(state.get("undone") or []), *reversed(gone)]}
+
+
+def bring_back(state: AgentState, turns: int = 1) -> dict[str, Any]:
+    """An update with turns that were taken back.
+
+    Raises:
+        NothingToUndo: there are not as many.
+    """
+    undone = list(state.get("undone") or [])
+    if not isinstance(turns, int) or not 1 <= turns <= len(undone):
+        raise NothingToUndo(f"cannot bring back {turns} turns: {len(undone)} were taken back")
+    back = [message for said in reversed(undone[-turns:]) for message in said]
+    ended = [message for said in finished_turns(state) for message in said]
+    running = list(state.get("messages") or [])[len(ended) :]
+    moved = [RemoveMessage(id=str(message.id)) for message in running]
+    images = {**_images(ended), **_images(back), **_images(running)}
+    return {
+        "messages": [*moved, *back, *running],
+        "images": Overwrite(images),
+        "focus": _latest(images),
+        "undone": undone[:-turns],
+    }
+
+
+def without(state: AgentState, gone: Sequence[Sequence[AnyMessage]]) -> dict[str, Any]:
+    """An update without these messages, and without the pictures that came with them."""
+    ids = {message.id for said in gone for message in said}
+    images = _images([message for message in state["messages"] if message.id not in ids])
+    removed = [RemoveMessage(id=str(key)) for key in ids]
+    return {"messages": removed, "images": Overwrite(images), "focus": _latest(images)}
+
+
+def _images(messages: Sequence[AnyMessage]) -> dict[str, ImageRecord]:
+    return {record.id: record for message in messages for record in records_in(message)}
+
+
+def _latest(images: dict[str, ImageRecord]) -> str | None:
+    return next((name for name, record in reversed(images.items()) if record.origin != "region"), None)
