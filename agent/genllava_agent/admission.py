@@ -12,7 +12,7 @@ from langchain_core.messages import AnyMessage, HumanMessage
 from genllava.errors import ImageRejected
 from genllava.images import load_image, picture_notes
 from genllava_agent.history import exchanges
-from genllava_agent.messages import blocks, is_picture, picture_file, record_in, reference
+from genllava_agent.messages import blocks, is_picture, picture_file, record_in, reference, with_images
 from genllava_agent.records import ImageRecord, image_name
 from genllava_agent.stores.artifacts import image_key
 
@@ -96,7 +96,7 @@ def adopt(
     turns = exchanges(messages)
     for turn, said in enumerate(turns, start=1):
         for message in said:
-            content = []
+            shown, new = list[Any](), False
             for block in blocks(message):
                 record = record_in(block)
                 if record is not None:
@@ -104,16 +104,20 @@ def adopt(
                         raise ImageRejected(f"{record.id} refers to a picture that this thread does not have: send it")
                     known[record.id] = record
                 elif is_picture(block):
-                    file = picture_file(block)
+                    new, file = True, picture_file(block)
                     image = load_image(file)
-                    record = keep(store, record_of(image, len(known) + 1, turn), image, jpeg_file(file))
+                    record = keep(store, record_of(image, _free(known), turn), image, jpeg_file(file))
                     if not isinstance(message, HumanMessage):
                         record = record.model_copy(update={"origin": "tool"})
                     if caption is not None and turn < len(turns):
                         record = record.model_copy(update={"caption": caption(record.key, image)})
                     known[record.id] = record
-                    block = reference(record)
-                content.append(block)
-            if isinstance(message.content, list) and content != message.content:
-                changed.append(message.model_copy(update={"content": content}))
+                if record is not None:
+                    shown.append(reference(record))
+            if new:
+                changed.append(with_images(message, shown))
     return changed
+
+
+def _free(known: dict[str, ImageRecord]) -> int:
+    return 1 + max((record.number for record in known.values()), default=0)

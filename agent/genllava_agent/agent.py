@@ -78,7 +78,7 @@ class VisualAgent:
         settings = checked(options)
         if checkpointer is not None:
             check_checkpointer(checkpointer)
-        self._model, self._device, self._store, self._checkpointer = model, device, store, checkpointer
+        self.model, self._device, self._store, self._checkpointer = model, device, store, checkpointer
         self.tools = as_tools(tools)
         check_decider(decider)
         self._decider = decider
@@ -212,7 +212,7 @@ class VisualAgent:
         with self._making:
             if self._parts is None:
                 self._parts = agent_parts(
-                    self._model, self._device, self.tools, self._decider, self.settings, self._artifacts
+                    self.model, self._device, self.tools, self._decider, self.settings, self._artifacts
                 )
             return self._parts
 
@@ -268,7 +268,7 @@ class VisualAgent:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<VisualAgent of {self._model or 'the shipped model'}>"
+        return f"<VisualAgent of {self.model or 'the shipped model'}>"
 
     def __getstate__(self) -> dict[str, Any]:
         """For copying and pickling: what it was made of, without what it has opened. A store in memory stays its own."""

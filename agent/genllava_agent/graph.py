@@ -6,6 +6,7 @@ START > ingest > decide > understand | generate > verify | edit > verify | tools
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +26,7 @@ from genllava_agent.nodes.finish import finish
 from genllava_agent.nodes.ingest import ingest
 from genllava_agent.nodes.verify import verify
 from genllava_agent.history import is_reply
+from genllava_agent.plain_state import plain, typed
 from genllava_agent.session import wanted_while
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import VERBS, AgentInput, AgentOutput, AgentState, next_action
@@ -46,8 +48,9 @@ def build_graph(
     )
     called = tools.tool_node(parts.tools, parts)
 
-    def should_continue(state: AgentState) -> str:
+    def should_continue(given: dict[str, Any]) -> str:
         """The node of the next call; where there is none, the decider goes on, unless it has said its last words."""
+        state = typed(given)
         action = next_action(state)
         if state["stopped"] or (action is None and is_reply(state["messages"][-1])):
             return "finish"
@@ -62,28 +65,30 @@ def build_graph(
             return action.kind
         return "thread_verb" if action.tool in THREAD_VERBS else "tools"
 
-    def route_after_draw(state: AgentState) -> str:
+    def route_after_draw(state: dict[str, Any]) -> str:
         """A drawing is looked at; where there is none, it failed."""
         return "verify" if state["trials"] else should_continue(state)
 
-    def route_after_verify(state: AgentState) -> str:
+    def route_after_verify(state: dict[str, Any]) -> str:
         """Trials that are still there were not good enough: it is drawn again."""
-        action = next_action(state)
+        action = next_action(typed(state))
         return action.kind if state["trials"] and action is not None and not state["stopped"] else should_continue(state)
 
-    def call_tools(state: AgentState, config: RunnableConfig) -> Any:
-        return _after(state, called.invoke(_begin(state), config), tools.timed())
+    def call_tools(state: dict[str, Any], config: RunnableConfig) -> Any:
+        given, began = _begin(state), time.monotonic()
+        outputs = called.invoke(given, config)
+        return plain(tools.after_tools(parts, typed(state), outputs, time.monotonic() - began, get_runtime(TurnSettings)))
 
-    async def acall_tools(state: AgentState, config: RunnableConfig) -> Any:
-        return _after(state, await called.ainvoke(_begin(state), config), tools.timed())
+    async def acall_tools(state: dict[str, Any], config: RunnableConfig) -> Any:
+        given, began = _begin(state), time.monotonic()
+        outputs = await called.ainvoke(given, config)
+        return plain(tools.after_tools(parts, typed(state), outputs, time.monotonic() - began, get_runtime(TurnSettings)))
 
-    def _begin(state: AgentState) -> dict[str, Any]:
+    def _begin(given: dict[str, Any]) -> dict[str, Any]:
+        state = typed(given)
         for action in tools.tools_now(parts, state):
             get_runtime().stream_writer(events.ToolStarted(str(action.tool), action.arguments))
-        return tools.call_input(parts, state)
-
-    def _after(state: AgentState, outputs: Any, began: float) -> Any:
-        return tools.after_tools(parts, state, outputs, 0.0, get_runtime(TurnSettings))
+        return {**given, "messages": tools.call_messages(parts, state)}
 
     def add(name: str, node: Callable[..., Any], retries: int = 1) -> None:
         run = node if name in ("ingest", "ask", "finish") else guarded(parts, node, retries)
@@ -115,10 +120,10 @@ def build_graph(
 def _stoppable(node: Callable[..., Any], name: str) -> RunnableLambda[Any, Any]:
     """A node that runs in a thread of its own where the graph is awaited: where that task is cancelled, it stops."""
 
-    def run(state: AgentState) -> Any:
-        return node(state, get_runtime(TurnSettings))
+    def run(state: dict[str, Any]) -> Any:
+        return plain(node(typed(state), get_runtime(TurnSettings)))
 
-    async def arun(state: AgentState) -> Any:
+    async def arun(state: dict[str, Any]) -> Any:
         loop = asyncio.get_running_loop()
 
         def work(cancel: Callable[[], bool]) -> Any:

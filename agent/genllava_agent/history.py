@@ -14,7 +14,7 @@ from typing import Any, Final
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from genllava.errors import InvalidRequest
-from genllava_agent.messages import is_text, records_in, reference, text_of
+from genllava_agent.messages import PROVIDER, is_text, records_in, reference, text_of, with_images
 from genllava_agent.records import ImageRecord, Request, Turn
 
 TURN: Final = "turn"
@@ -144,12 +144,23 @@ def turn_metadata(turn: Turn) -> dict[str, Any]:
 def messages_of(turn: Turn) -> list[AnyMessage]:
     """The request and the reply of a turn as messages, from which `turn_of` reads it again."""
     given = [reference(record) for record in turn.images if record.origin in ("user", "region")]
-    text = {"type": "text", "text": turn.request.text}
     made = [reference(record) for record in turn.images if record.origin not in ("user", "region")]
-    return [
-        HumanMessage([*given, text], id=f"{turn.id}-request"),
-        AIMessage([{"type": "text", "text": turn.text}, *made], id=turn.id, response_metadata=turn_metadata(turn)),
-    ]
+    request = HumanMessage(turn.request.text, id=f"{turn.id}-request")
+    return [with_images(request, given), reply_message(turn, made)]
+
+
+def reply_message(turn: Turn, images: Sequence[dict[str, Any]], links: str = "", **more: Any) -> AIMessage:
+    """The reply of a turn.
+
+    Args:
+        images: content blocks of its pictures.
+        links: what stands behind its words, for front ends.
+        **more: fields of the message.
+    """
+    about = {"model_provider": PROVIDER, **turn_metadata(turn), **more.pop("response_metadata", {})}
+    content: Any = turn.text if not links else [{"type": "text", "text": turn.text}, {"type": "text", "text": links}]
+    message: AIMessage = with_images(AIMessage(content, id=turn.id, response_metadata=about, **more), images, content)
+    return message
 
 
 def number_of(messages: Sequence[AnyMessage]) -> int:

@@ -1,4 +1,9 @@
-"""Pictures in messages: content blocks of every common form into pictures, and pictures into content blocks."""
+"""Pictures in messages: content blocks of every common form into pictures, and pictures into content blocks.
+
+In messages of the user pictures stand in the content. Those of replies stand in `additional_kwargs["images"]`, and those
+of results in the artifact: other chat models' APIs refuse them in the content there, and `content_blocks` of a reply has
+them all the same.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages.block_translators import register_translator
 from pydantic import ValidationError
 
 from genllava.errors import ImageRejected, InvalidRequest
@@ -22,6 +28,9 @@ MAX_IMAGES: Final = 16
 """Pictures in one request."""
 MAX_CHARACTERS: Final = 20_000
 """Characters of one request."""
+PROVIDER: Final = "genllava"
+"""`model_provider` of our replies, by which LangChain knows how to read them."""
+IMAGES: Final = "images"
 _RECORD: Final = "genllava"
 """Key of a reference's `extras`."""
 _UNREADABLE: Final = ("audio", "video", "file", "text-plain", "input_audio", "document")
@@ -76,8 +85,45 @@ def records_in(message: BaseMessage) -> list[ImageRecord]:
 
 
 def blocks(message: BaseMessage) -> list[Any]:
-    """The content of a message as a list of blocks, as they are."""
-    return message.content if isinstance(message.content, list) else [{"type": "text", "text": message.content}]
+    """The content of a message as a list of blocks, as they are, and behind them its pictures that stand elsewhere."""
+    content = message.content if isinstance(message.content, list) else [{"type": "text", "text": message.content}]
+    apart = message.additional_kwargs.get(IMAGES, []) if isinstance(message, AIMessage) else []
+    if isinstance(message, ToolMessage) and isinstance(message.artifact, Mapping):
+        apart = message.artifact.get(IMAGES, [])
+    return [*content, *apart] if isinstance(apart, list) else list(content)
+
+
+def with_images(message: AnyMessage, images: Sequence[dict[str, Any]], content: Any = None) -> Any:
+    """The message with these blocks as its pictures.
+
+    Args:
+        content: its other content; None for what is no picture of what it has.
+    """
+    rest = [block for block in message.content if not is_picture(block)] if isinstance(message.content, list) else None
+    words = content if content is not None else message.content if rest is None else rest
+    if isinstance(message, ToolMessage):
+        return message.model_copy(update={"content": words, "artifact": {IMAGES: list(images)} if images else None})
+    if isinstance(message, AIMessage):
+        more = {**message.additional_kwargs, IMAGES: list(images)} if images else message.additional_kwargs
+        return message.model_copy(update={"content": words, "additional_kwargs": more})
+    listed = words if isinstance(words, list) else [{"type": "text", "text": words}]
+    return message.model_copy(update={"content": [*images, *listed] if images else words})
+
+
+def _content_blocks(message: AIMessage) -> list[Any]:
+    """The standard content blocks of one of our replies."""
+    texts = [{"type": "text", "text": block} if isinstance(block, str) else block for block in blocks(message)]
+    said = [block for block in texts if block.get("text") != ""] if message.tool_calls else texts
+    return [*said, *({**call, "type": "tool_call"} for call in message.tool_calls)]
+
+
+def _chunk_blocks(message: AIMessageChunk) -> list[Any]:
+    """The standard content blocks of a piece of one of our replies."""
+    texts = [{"type": "text", "text": block} if isinstance(block, str) else block for block in blocks(message)]
+    return [*texts, *({**call, "type": "tool_call_chunk"} for call in message.tool_call_chunks)]
+
+
+register_translator(PROVIDER, _content_blocks, _chunk_blocks)
 
 
 def text_of(message: BaseMessage) -> str:
@@ -205,7 +251,7 @@ def for_chat_model(messages: Sequence[AnyMessage], pictures: Pictures | None, mo
     for message in messages:
         records = records_in(message)
         if isinstance(message, HumanMessage):
-            spoken = [block for block in blocks(message) if record_in(block) is None]
+            spoken = [block for block in blocks(message) if record_in(block) is None]  # and pictures as they are
             shown = [block for record in records for block in told(record)]
             content = [*waiting, *shown, *spoken] if waiting or shown else message.content
             waiting.clear()
@@ -216,10 +262,17 @@ def for_chat_model(messages: Sequence[AnyMessage], pictures: Pictures | None, mo
         waiting += [block for record in records for block in told(record)]
         if isinstance(message, (AIMessage, ToolMessage)):
             said = text_of(message)
-            message = message.model_copy(update={"content": said or ("Done." if not _calls(message) else "")})
+            message = _without_images(message, said or ("Done." if not _calls(message) else ""))
         made.append(message)
     show()
     return made
+
+
+def _without_images(message: AnyMessage, text: str) -> Any:
+    if isinstance(message, AIMessage):
+        kept = {key: value for key, value in message.additional_kwargs.items() if key != IMAGES}
+        return message.model_copy(update={"content": text, "additional_kwargs": kept})
+    return message.model_copy(update={"content": text, "artifact": None})
 
 
 def _calls(message: BaseMessage) -> bool:

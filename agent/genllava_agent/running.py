@@ -10,6 +10,7 @@ from langgraph.types import Command, StateSnapshot
 from genllava.errors import Cancelled
 from genllava_agent import events
 from genllava_agent.background import Elsewhere, heard_outside, outside
+from genllava_agent.plain_state import plain
 from genllava_agent.questions import foreign_question, question_in
 from genllava_agent.records import Question
 from genllava_agent.session import wanted_while
@@ -45,7 +46,7 @@ class Runner:
     def update(self, name: str, update: dict[str, Any]) -> None:
         """Change a thread between turns; durable when it returns."""
         with storing():
-            outside().run(self._on(name).update_state, _config(name), update, "finish")
+            outside().run(self._on(name).update_state, _config(name), plain(update), "finish")
             self._store.settle(name)
 
     def run(
@@ -67,7 +68,7 @@ class Runner:
         def parts() -> Iterator[Any]:
             with wanted_while(lambda: gone or cancel()), storing():
                 yield from graph.stream(
-                    given, _config(name), context=settings, stream_mode=["custom"], durability="sync", version="v2"
+                    plain(given), _config(name), context=settings, stream_mode=["custom"], durability="sync", version="v2"
                 )
 
         running: Any = heard_outside(parts)

@@ -7,7 +7,7 @@ A finished turn is in `messages` alone (see `history`): its request, its calls w
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, RemoveMessage, ToolMessage, convert_to_messages
@@ -129,7 +129,7 @@ def add_messages(old: list[AnyMessage] | None, writes: Sequence[Any]) -> list[An
     return list(kept.values())
 
 
-def add_images(old: dict[str, ImageRecord] | None, writes: Sequence[dict[str, ImageRecord]]) -> dict[str, ImageRecord]:
+def add_images(old: Mapping[str, Any] | None, writes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Pictures by name after some writes, which only ever add."""
     images = dict(old or {})
     for write in writes:
@@ -146,7 +146,7 @@ class AgentInput(TypedDict, total=False):
     """
 
     messages: Annotated[list[AnyMessage], DeltaChannel(add_messages, list, snapshot_frequency=_SNAPSHOT)]
-    images: Annotated[dict[str, ImageRecord], DeltaChannel(add_images, dict, snapshot_frequency=_SNAPSHOT)]
+    images: Annotated[Mapping[str, ImageRecord], DeltaChannel(add_images, dict, snapshot_frequency=_SNAPSHOT)]
     region: Region | None
 
 

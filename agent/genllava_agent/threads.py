@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages import AnyMessage, HumanMessage
 
 from genllava.errors import ImageRejected, InvalidRequest
 from genllava.options import DESCRIBE
@@ -19,9 +19,10 @@ from genllava_agent import events
 from genllava_agent.admission import admitted, jpeg_file, keep, record_of
 from genllava_agent.background import in_background, stream_in_background
 from genllava_agent.errors import AgentError, AnswerPending, InvalidAnswer, NothingPending, NothingToUndo, ThreadNotFound
-from genllava_agent.history import History, exchanges, is_reply, read_history, turn_metadata
+from genllava_agent.history import History, exchanges, is_reply, read_history, reply_message
 from genllava_agent.messages import blocks, check_count, check_request, record_in, records_in, reference, text_of
 from genllava_agent.pictures import ThreadImage, ThreadImages
+from genllava_agent.plain_state import typed
 from genllava_agent.questions import answer_in_words, checked_answer
 from genllava_agent.records import Pending, Question, Request, Turn
 from genllava_agent.reply import Reply, reply_text
@@ -524,8 +525,7 @@ def new_name() -> str:
 
 
 def _state(snapshot: StateSnapshot) -> AgentState:
-    values: AgentState = snapshot.values
-    return values
+    return typed(snapshot.values)
 
 
 def _ended(snapshot: StateSnapshot) -> list[list[AnyMessage]]:
@@ -544,7 +544,7 @@ def _closing(snapshot: StateSnapshot) -> list[AnyMessage]:
         return []
     text = "I did not begin with this: I was cut off."
     turn = Turn(id=uuid.uuid4().hex, parent=None, number=len(turns), at=0.0, request=Request(text=""), stopped="cut off")
-    return [AIMessage([{"type": "text", "text": text}], id=turn.id, response_metadata=turn_metadata(turn))]
+    return [reply_message(turn.model_copy(update={"text": text}), [])]
 
 
 def _pending(snapshot: StateSnapshot) -> Pending | None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any, Final
 
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import AnyMessage, HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool
 from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import ToolCallRequest
@@ -26,9 +25,10 @@ from genllava.errors import GenLlavaError, ImageRejected
 from genllava.images import load_image
 from genllava_agent import events
 from genllava_agent.deciders.offers import THREAD_VERBS, picture_arguments
-from genllava_agent.errors import UnknownImage
-from genllava_agent.messages import blocks, image_block, is_picture, picture_file, reference, text_of
+from genllava_agent.errors import NothingToUndo, UnknownImage
+from genllava_agent.messages import blocks, image_block, is_picture, picture_file, reference, text_of, with_images
 from genllava_agent.nodes.base import AgentParts, dropped
+from genllava_agent.plain_state import typed
 from genllava_agent.records import ImageRecord, Step
 from genllava_agent.session import Session, full, next_image, no_more_pictures
 from genllava_agent.settings import TurnSettings
@@ -87,13 +87,13 @@ def tools_now(parts: AgentParts, state: AgentState) -> list[Action]:
     return taken
 
 
-def call_input(parts: AgentParts, state: AgentState) -> dict[str, Any]:
-    """The state with those calls alone in its last message, as `ToolNode` takes it."""
+def call_messages(parts: AgentParts, state: AgentState) -> list[AnyMessage]:
+    """The conversation, with those calls alone in its last message, as `ToolNode` takes it."""
     message, _ = open_calls(state["messages"])
     assert message is not None, "no call of a tool"
     names = [action.call for action in tools_now(parts, state)]
     calls = [call for call in message.tool_calls if call["id"] in names]
-    return {**state, "messages": [*state["messages"], message.model_copy(update={"tool_calls": calls})]}
+    return [*state["messages"], message.model_copy(update={"tool_calls": calls})]
 
 
 def after_tools(
@@ -135,7 +135,7 @@ def after_tools(
         if step.outcome == "error":
             runtime.stream_writer(events.StepFailed(step))
         steps.append(step)
-        messages.insert(len(steps) - len(state["steps"]) - 1, message.model_copy(update={"artifact": None}))
+        messages.insert(len(steps) - len(state["steps"]) - 1, message)
     if any(step.outcome == "error" for step in steps[len(state["steps"]) :]):
         done = {action.call for action in tools_now(parts, state)}
         last = Action(kind="tool", call="")
@@ -170,7 +170,7 @@ def thread_verb(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSetti
     else:
         update = bring_back(state)
         step = step.model_copy(update={"text": f"I brought back: {_words((state.get('undone') or [[]])[-1])!r}."})
-    said = result(action, "").model_copy(update={"content": [{"type": "text", "text": step.text}, *content]})
+    said = with_images(result(action, step.text), content)
     update["messages"] = [*update.get("messages", []), said]
     parts.sessions.pop(begun(state).id, None)  # it knows the turns that were
     return {**update, "steps": [*state["steps"], step]}
@@ -178,10 +178,6 @@ def thread_verb(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSetti
 
 def _again(parts: AgentParts, state: AgentState) -> Command[Any]:
     """The last request in the place of this one, and its turn taken out."""
-    from langchain_core.messages import HumanMessage, RemoveMessage
-
-    from genllava_agent.errors import NothingToUndo
-
     ended, turn = finished_turns(state), begun(state)
     if not ended:
         raise NothingToUndo("nothing has been asked yet")
@@ -194,7 +190,6 @@ def _again(parts: AgentParts, state: AgentState) -> Command[Any]:
     last = parts.session(state).history[-1]
     parts.sessions.pop(turn.id, None)
     update |= {"turn": None, "region": last.request.region, "images": Overwrite(images)}
-    assert RemoveMessage
     return Command(goto="ingest", update=update)
 
 
@@ -208,7 +203,7 @@ def _with_pictures(tool: BaseTool, parts: AgentParts, request: ToolCallRequest) 
     Raises:
         UnknownImage: there is no such picture.
     """
-    given, parents, state = dict(request.tool_call["args"]), list[str](), request.state
+    given, parents, state = dict(request.tool_call["args"]), list[str](), typed(request.state)
     session = parts.session(state)
     for name in picture_arguments(tool):
         if name not in given:
@@ -263,8 +258,7 @@ def _kept(
         records.append(record)
     texts += [f"{record.id} was made." for record in records] + wrong
     text = " ".join(filter(None, texts)) if records or wrong else texts[0]
-    content = [{"type": "text", "text": text or "Done."}, *map(reference, records)]
-    return message.model_copy(update={"content": content if records else text or "Done."}), records
+    return with_images(message, [reference(record) for record in records], text or "Done."), records
 
 
 def _pictures_in(value: Any) -> list[Any]:
@@ -328,8 +322,3 @@ def _awaited(work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, loop).result()
     with ThreadPoolExecutor(1) as worker:
         return worker.submit(contextvars.copy_context().run, asyncio.run, work).result()
-
-
-def timed() -> float:
-    """Seconds of a clock that only goes forward."""
-    return time.monotonic()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from pydantic import BaseModel, Field
 from genllava.errors import GenLlavaError, ImageRejected, InvalidRequest
 from genllava_agent.background import in_background
 from genllava_agent.errors import UnknownImage
-from genllava_agent.interop.foreign import pictures_of
+from genllava_agent.messages import image_block, picture_file, picture_files
 from genllava_agent.records import image_number
 
 if TYPE_CHECKING:
@@ -28,8 +27,10 @@ if TYPE_CHECKING:
 
 DESCRIPTION: Final = (
     "Answers questions about pictures, draws pictures from words, and edits pictures as told. Pictures it knows are "
-    "called image_1, image_2, ...; the results say which. It remembers this conversation, and nothing else of yours."
+    "called image_1, image_2, ...; the results say which. "
 )
+REMEMBERS: Final = "It remembers this conversation, and nothing else of yours."
+FORGETS: Final = "Where this conversation is not kept, it knows only the pictures that a call brings."
 _NAME: Final = re.compile(r"image_([1-9][0-9]{0,5})")
 _ATTACHED: Final = re.compile(r"attached_([1-9][0-9]{0,2})")
 
@@ -50,21 +51,23 @@ def agent_tool(
     agent: VisualAgent,
     *,
     name: str = "genllava",
-    description: str = DESCRIPTION,
+    description: str | None = None,
     thread: str | None = None,
-    pictures: bool = True,
+    pictures: bool = False,
     **options: Any,
 ) -> BaseTool:
     """A tool that asks `agent`.
 
     Its calls go to one thread of the agent: to `thread`, or to one that belongs to the caller's `thread_id`. Where
-    there is neither, every call begins anew, and knows only the pictures that come with it.
+    there is neither, every call begins anew, and knows only the pictures that come with it; its results say so.
 
-    The content of its result is text and pictures, its artifact a summary in plain data: the thread, the pictures'
-    names and plans, the steps. Requests that cannot be served come back as an error message, for the caller to correct.
+    The content of its result is text, its artifact a summary in plain data: the thread, the pictures' names and plans,
+    the steps. Requests that cannot be served come back as an error message, for the caller to correct.
 
     Args:
-        pictures: whether results show pictures; without them they are only named, for callers that read text alone.
+        description: what the caller's model is told of it.
+        pictures: whether results show pictures as content blocks as well, for callers whose API takes pictures in
+            results (Anthropic's and Google's do; OpenAI's chat completions refuse them).
         **options: of every turn, see `TurnSettings`.
 
     Raises:
@@ -76,34 +79,36 @@ def agent_tool(
     def ask(
         config: RunnableConfig, request: str, images: Sequence[str], messages: list[Any] | None,
         cancel: Callable[[], bool] | None,
-    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:  # fmt: skip
+    ) -> tuple[Any, dict[str, Any]]:  # fmt: skip
         try:
-            talk = agent.thread(thread or _thread_of(config))
+            named = thread or _thread_of(config)
+            talk = agent.thread(named)
             text, shown = _request(talk, request, images, messages or [])
             reply = talk(text, shown, cancel=cancel, **options)
             if reply.pending is not None:  # the caller can say it better, but not answer
                 talk.discard()
                 again = f"{reply.pending.text} Say it in other words: nothing of this request was kept."
                 reply = replace(reply, text=again, images=(), steps=())
-            return _content(reply, pictures), _artifact(reply)
+            note = "" if named is not None else " Nothing of this is remembered: the next call begins anew."
+            return _content(reply, pictures, note), _artifact(reply)
         except GenLlavaError as error:
             raise ToolException(str(error)) from error
 
     def call(
         config: RunnableConfig, request: str, images: list[str] | None = None, messages: list[Any] | None = None
-    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         return ask(config, request, images or [], messages, None)
 
     async def acall(
         config: RunnableConfig, request: str, images: list[str] | None = None, messages: list[Any] | None = None
-    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         return await in_background(lambda cancel: ask(config, request, images or [], messages, cancel))
 
     return StructuredTool.from_function(
         call,
         acall,
         name=name,
-        description=description,
+        description=description or f"{DESCRIPTION}{REMEMBERS} {FORGETS if thread is None else ''}".strip(),
         args_schema=ToolRequest,
         response_format="content_and_artifact",
         handle_tool_error=True,
@@ -127,7 +132,7 @@ def _request(
     known = list(talk.images)
     named: list[str] = []
     shown: list[bytes] = []
-    attached = [data for message in messages if isinstance(message, HumanMessage) for data in pictures_of(message)]
+    attached = [data for message in messages if isinstance(message, HumanMessage) for data in picture_files(message)]
     for image in images:
         if _NAME.fullmatch(image):
             if image not in known:
@@ -138,7 +143,7 @@ def _request(
                 raise UnknownImage(f"there is no {image}: the user attached {len(attached)} pictures")
             shown.append(attached[int(match[1]) - 1])
         elif image.startswith("data:"):
-            shown += pictures_of(HumanMessage([{"type": "image", "url": image}]))
+            shown.append(picture_file({"type": "image", "url": image}))
         else:
             raise ImageRejected(f"{image[:40]!r} is no picture: image_K, attached_K, or a base64 data URL")
     text = _NAME.sub(r"image \1", request)
@@ -148,15 +153,13 @@ def _request(
     return text, shown
 
 
-def _content(reply: Reply, pictures: bool) -> list[dict[str, Any]]:
+def _content(reply: Reply, pictures: bool, note: str) -> Any:
     unnamed = [made for made in reply.images if made.id not in reply.text]
     notes = [f"{made.id}: {made.record.plan or 'a new picture'}." for made in unnamed]
-    blocks: list[dict[str, Any]] = [{"type": "text", "text": " ".join([reply.text, *notes])}]
-    if pictures:
-        for made in reply.images:
-            data = base64.b64encode(made._repr_png_()).decode()
-            blocks.append({"type": "image", "base64": data, "mime_type": "image/png", "id": made.id})
-    return blocks
+    text = " ".join([reply.text, *notes]) + note
+    if not pictures:
+        return text
+    return [{"type": "text", "text": text}, *(image_block(made.image, made.id) for made in reply.images)]
 
 
 def _artifact(reply: Reply) -> dict[str, Any]:

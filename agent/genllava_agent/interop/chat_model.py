@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
+import hashlib
 import json
+import os
+import uuid
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManager, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, SystemMessage, ToolMessage
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
@@ -23,23 +23,30 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, SecretStr, model_validator
 
 from genllava.errors import InvalidRequest
-from genllava.protocols.shapes import layout
 from genllava_agent import events
 from genllava_agent.background import Elsewhere, heard_outside, in_background, stream_in_background
-from genllava_agent.deciders import as_decider, speaks
+from genllava_agent.history import TURN
 from genllava_agent.interop.chat_text import ReplyText
-from genllava_agent.interop.foreign import ignored, open_messages
-from genllava_agent.planner.own_model import OwnModel
-from genllava_agent.records import Question
-from genllava_agent.reply import reply_text
-from genllava_agent.session import Session
+from genllava_agent.messages import IMAGES, PROVIDER, image_block, text_of
+from genllava_agent.nodes.base import AgentParts
+from genllava_agent.plain_state import typed
+from genllava_agent.records import Step
+from genllava_agent.session import BOUND, wanted_while
 from genllava_agent.settings import TurnSettings
-from genllava_agent.state import AgentState
-from genllava_agent.workers import has_stream
 
 _BINDING: Final = ("tools", "tool_choice", "strict", "parallel_tool_calls")
 _WITHOUT_EFFECT: Final = ("temperature", "max_tokens", "max_retries", "api_key")
 Cancel = Callable[[], bool]
+
+
+class Agent(Protocol):
+    """What a chat model needs of the agent that it stands for."""
+
+    graph: Any
+    parts: AgentParts
+
+    def settings_with(self, options: dict[str, Any]) -> TurnSettings:
+        """The settings of a turn that is given some of its own."""
 
 
 class ChatGenLlava(BaseChatModel):
@@ -49,12 +56,13 @@ class ChatGenLlava(BaseChatModel):
         message = model.invoke("draw a large red circle at the top left")
         message.text, message.content_blocks
 
-    Messages hold text and pictures as standard content blocks (`base64`; OpenAI's data URLs are read too), and the
-    reply has its text first, then the pictures that were drawn. Nothing is kept between calls: a picture of an earlier
-    message can be edited because it is in that message. `response_metadata` has the steps (with plans and
-    probabilities), the seed, and `finish_reason`: `stop`, `length` where a limit ended the turn, or `clarification`
-    where the text is a question about what is meant, to be answered in the next message (`tool_calls` for calls of
-    bound tools, see `bind_tools`).
+    Messages hold text and pictures as content blocks of any common form. `content` of the reply is its text, so that it
+    can be handed on to any other chat model, and `content_blocks` has the pictures behind the text. Nothing is kept
+    between calls: a picture of an earlier message can be edited because it is in that message. `response_metadata` has
+    the steps (with plans and probabilities), the seed, and `finish_reason`: `stop`, `length` where a limit ended the
+    turn, or `tool_calls` for calls of bound tools, see `bind_tools`.
+
+    LangChain's cache is used where the turn has a seed: without one, the same request draws another picture.
 
     The model follows no instructions but those of the user's latest message. System messages and what other tools
     said are not read; a warning and `response_metadata["ignored"]` say so. (With a planner as the agent's decider the
@@ -87,14 +95,15 @@ class ChatGenLlava(BaseChatModel):
 
     @model_validator(mode="after")
     def _check(self) -> ChatGenLlava:
-        self._settings({})
+        if self._settings({}).seed is None and self.cache is None:
+            self.cache = False
         _warn_without_effect([name for name in _WITHOUT_EFFECT if getattr(self, name) is not None])
         return self
 
     @property
     def model_name(self) -> str:
         """What the model is called; to ask loads nothing."""
-        given = self.agent._model
+        given = self.agent.model
         return str(given) if isinstance(given, (str, Path)) else "genllava"
 
     @property
@@ -103,7 +112,21 @@ class ChatGenLlava(BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        return {"model": self.model_name, **self._settings({}).model_dump(mode="json", exclude_defaults=True)}
+        parts, settings = self.agent.parts, self._settings({})
+        tools = {name: [tool.description, str(tool.tool_call_schema)] for name, tool in parts.tools.items()}
+        return {
+            "model": self.model_name,
+            "weights": fingerprint(self.agent.model),
+            "decider": repr(parts.decider.given),
+            "tools": json.dumps(tools, sort_keys=True, default=str),
+            **settings.model_dump(mode="json", exclude_defaults=True),
+        }
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """The tokens of a text, by the model's own tokenizer."""
+        tokenizer = self.agent.engine.pipeline.processor.tokenizer
+        ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
+        return ids
 
     def _resolve_model_profile(self) -> ModelProfile:
         return ModelProfile(
@@ -126,7 +149,7 @@ class ChatGenLlava(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return _result(self._chunks(messages, stop, kwargs))
+        return _result(self._chunks(messages, stop, kwargs, run_manager=run_manager))
 
     async def _agenerate(
         self,
@@ -135,7 +158,8 @@ class ChatGenLlava(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return await in_background(lambda cancel: _result(self._chunks(messages, stop, kwargs, cancel)))
+        manager = None if run_manager is None else run_manager.get_sync()
+        return await in_background(lambda cancel: _result(self._chunks(messages, stop, kwargs, cancel, manager)))
 
     def _stream(
         self,
@@ -144,7 +168,7 @@ class ChatGenLlava(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for chunk in self._chunks(messages, stop, kwargs):
+        for chunk in self._chunks(messages, stop, kwargs, run_manager=run_manager):
             if run_manager is not None:
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
@@ -156,7 +180,8 @@ class ChatGenLlava(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        chunks = stream_in_background(lambda cancel: self._chunks(messages, stop, kwargs, cancel))
+        manager = None if run_manager is None else run_manager.get_sync()
+        chunks = stream_in_background(lambda cancel: self._chunks(messages, stop, kwargs, cancel, manager))
         async with contextlib.aclosing(chunks) as heard:
             async for chunk in heard:
                 if run_manager is not None:
@@ -194,17 +219,10 @@ class ChatGenLlava(BaseChatModel):
     @property
     def _planned(self) -> bool:
         """Whether a chat model decides, another one or the pipeline's own; to ask loads nothing."""
-        decider, model = as_decider(self.agent._decider), self.agent._model
-        if decider is None and model is not None and not isinstance(model, (str, Path)):
-            return not has_stream(model)
-        return decider is not None and speaks(decider)
-
-    @cached_property
-    def _graph(self) -> Any:
-        """The agent's graph with all of its state in and out; nothing of it outlives a call."""
-        from genllava_agent.graph import build_graph
-
-        return build_graph(self.agent.engine, whole=True)
+        given, model = self.agent.parts.decider.given, self.agent.model
+        if given is None:
+            return model is not None and not isinstance(model, (str, Path)) and not self.agent.engine.has_stream
+        return bool(getattr(given, "speaks", True))
 
     def _settings(self, options: dict[str, Any]) -> TurnSettings:
         settings: TurnSettings = self.agent.settings_with(self.options).with_options(options)
@@ -220,110 +238,109 @@ class ChatGenLlava(BaseChatModel):
 
     def _chunks(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, options: dict[str, Any],
-        cancel: Cancel = lambda: False,
+        cancel: Cancel = lambda: False, run_manager: CallbackManagerForLLMRun | None = None,
     ) -> Iterator[ChatGenerationChunk]:  # fmt: skip
         """A turn, as it comes."""
         gone = False  # whoever listens has stopped
         options = {name: value for name, value in options.items() if name != "stream"}
         _warn_without_effect([name for name in _WITHOUT_EFFECT if options.pop(name, None) is not None])
-        theirs: dict[str, Any] = {name: options.pop(name) for name in _BINDING if name in options}
-        planned = self._planned
+        bound: dict[str, Any] = {name: options.pop(name) for name in _BINDING if name in options}
+        planned, settings = self._planned, self._settings(options)
         unread = [] if planned else ignored(messages)
         if unread:
             warnings.warn(f"GenLLaVA does not read a {' or a '.join(unread)}", UserWarning, stacklevel=2)
-        engine, settings = self.agent.engine, self._settings(options)
-        session, received = open_messages(engine, messages, settings, cancel=lambda: gone or cancel())
-        session.theirs = theirs
-        engine.sessions[session.id] = session
-        text, pictures, last = ReplyText(stop or self.stop or ()), 0, dict[str, Any]()
-        state = AgentState(
-            messages=[*messages],  # type: ignore[list-item]
-            session=session.id,
-            request=received.request,
-            images=received.images,
-            focus=received.focus,
-            steps=[],
-            action=None,
-            stopped="",
-        )
-        try:
-            yield _chunk(_text(""))  # the text is the first block, whenever it comes
-            parts = Elsewhere(
-                heard_outside(
-                    lambda: self._graph.stream(
-                        state,
-                        {"recursion_limit": 100_000},
-                        context=settings,
-                        stream_mode=["custom", "values"],
-                        version="v2",
+        text, pictures, steps, reply = ReplyText(stop or self.stop or ()), 0, list[Step](), AIMessage("")
+        given = {"messages": [message if message.id else _with_id(message) for message in messages]}
+        config: Any = {"tags": ["nostream"]}  # what models say inside is no reply of this one
+        if run_manager is not None:
+            config["callbacks"] = CallbackManager(
+                run_manager.handlers, run_manager.inheritable_handlers, parent_run_id=run_manager.run_id,
+                inheritable_tags=["nostream"], inheritable_metadata=run_manager.inheritable_metadata,
+            )  # fmt: skip
+
+        def parts() -> Iterator[Any]:
+            token = BOUND.set(bound)
+            try:
+                with wanted_while(lambda: gone or cancel()):
+                    yield from self.agent.graph.stream(
+                        given, config, context=settings, stream_mode=["custom", "updates"], version="v2"
                     )
-                )
-            )
-            with contextlib.closing(parts):
-                try:
-                    for part in parts:
-                        new = ""
-                        if part["type"] == "values":
-                            last = part
-                            new = "" if planned else text.stepped(part["data"].get("steps", []))
-                        elif isinstance(part["data"], events.TextDelta):
-                            new = text.delta(part["data"].text)
-                        elif isinstance(part["data"], events.ImageReady):
-                            pictures += 1
-                            yield _chunk(_picture(session, part["data"], pictures))
-                        if new:
-                            yield _chunk(_text(new))
-                except BaseException:
-                    gone = True  # the model stops, and then the graph can be closed
-                    raise
-            said, finish = _ended(last)
-            if session.calls:
-                finish = "tool_calls"
-            new = text.ended(said)
-            if new:
-                yield _chunk(_text(new))
-            session.keep()
-            about = {
-                "model_name": self.model_name,
-                "finish_reason": finish,
-                "seed": session.seed,
-                "steps": [step.model_dump(mode="json", exclude_defaults=True) for step in last["data"]["steps"]],
-                **({"stopped": last["data"]["stopped"]} if last["data"]["stopped"] else {}),
-                **({"ignored": unread} if unread else {}),
-            }
-            usage = _usage(session, last["data"])
-            yield _chunk(None, usage_metadata=usage, response_metadata=about, tool_call_chunks=_calls(session))
-        finally:
-            gone = True
-            engine.sessions.pop(session.id, None)
+            finally:
+                BOUND.reset(token)
+
+        yield _chunk("")  # the text comes first, whenever it does
+        running = Elsewhere(heard_outside(parts))
+        with contextlib.closing(running):
+            try:
+                for part in running:
+                    new = ""
+                    if part["type"] == "updates":
+                        if "__interrupt__" in part["data"]:
+                            raise InvalidRequest(_NOBODY)
+                        for update in part["data"].values():
+                            for each in update if isinstance(update, list) else [update or {}]:
+                                steps = typed(each).get("steps", steps)
+                                reply = next(reversed(each.get("messages") or [reply]))
+                        new = "" if planned else text.stepped(steps)
+                    elif isinstance(part["data"], events.TextDelta):
+                        new = text.delta(part["data"].text)
+                    elif isinstance(part["data"], events.ImageReady):
+                        pictures += 1
+                        yield _chunk("", {**image_block(part["data"].image, part["data"].record.id)})
+                    if new:
+                        yield _chunk(new)
+            except BaseException:
+                gone = True  # the model stops, and then the graph can be closed
+                raise
+        turn = reply.response_metadata.get(TURN, {})
+        finish = "tool_calls" if reply.tool_calls else "length" if turn.get("stopped") else "stop"
+        if new := text.ended(text_of(reply)):
+            yield _chunk(new)
+        about = {
+            "model_name": self.model_name,
+            "finish_reason": finish,
+            "seed": turn.get("seed", 0),
+            "steps": [step.model_dump(mode="json", exclude_defaults=True) for step in steps],
+            **({"stopped": turn["stopped"]} if turn.get("stopped") else {}),
+            **({"ignored": unread} if unread else {}),
+        }
+        yield _chunk(
+            "", last=True, usage_metadata=reply.usage_metadata, response_metadata=about, tool_call_chunks=_calls(reply)
+        )
 
 
-def _ended(last: dict[str, Any]) -> tuple[str, str]:
-    """The text of a reply, and why it ended."""
-    state = last["data"]
-    if last["interrupts"]:
-        (asked,) = last["interrupts"]
-        return reply_text(tuple(state["steps"]), "", Question.model_validate(asked.value)), "clarification"
-    return state["reply"], "length" if state["stopped"] else "stop"
+_NOBODY: Final = "a tool asks something, and nobody can answer a chat model: use a thread of the agent, or its graph"
 
 
-def _usage(session: Session, state: AgentState) -> UsageMetadata:
-    """Tokens of the conversation up to the reply, and those of the reply, whatever had to be computed anew."""
-    written, pipeline = state["stream"].ids, session.engine.pipeline
-    if written:
-        language = pipeline.protocol.language
-        request = state["request"]
-        numbers = [state["images"][name].number for name in request.images]
-        asked = len(layout.user_turn(language.tokenizer, request.text, numbers, language.tokens_per_image))
-        read = 1 + sum(len(turn.stream) for turn in session.history) + asked
-        new = max(0, len(written) - asked)
-    elif isinstance(decider := session.engine.decider, OwnModel):
-        read, new = decider.usage(session, state)
-    else:  # done verb by verb
-        texts = [text for step in state["steps"] for text in (step.text, step.plan or "")]
-        new = sum(len(pipeline.processor.tokenizer.encode(text, add_special_tokens=False)) for text in texts)
-        read = max(0, sum(step.tokens for step in state["steps"]) - new)
-    return UsageMetadata(input_tokens=read, output_tokens=new, total_tokens=read + new)
+def ignored(messages: Sequence[BaseMessage]) -> list[str]:
+    """What in these messages the model does not read, in words."""
+    kinds = {"system": SystemMessage, "tool": ToolMessage}
+    found = [f"{kind} message" for kind, type_ in kinds.items() if any(isinstance(m, type_) for m in messages)]
+    if any(isinstance(message, AIMessage) and message.tool_calls for message in messages):
+        found.append("tool call")
+    return found
+
+
+def fingerprint(model: Any) -> str:
+    """What tells the weights of a model from those of others; to ask loads nothing."""
+    if model is None:
+        from genllava import __version__
+
+        return f"shipped with {__version__}"
+    if isinstance(model, (str, os.PathLike)):
+        index = Path(model) / "model_index.json"
+        return f"{model}:{index.stat().st_mtime_ns}" if index.is_file() else str(model)
+    seen = hashlib.sha256()
+    for name, part in sorted(model.components.items()):
+        for key, tensor in sorted(part.state_dict().items()) if hasattr(part, "state_dict") else ():
+            flat = tensor.detach().flatten()
+            taken = flat[:: max(1, flat.numel() // 64)].float().cpu().numpy().tobytes()
+            seen.update(f"{name}.{key}:{tuple(tensor.shape)}".encode() + taken)
+    return seen.hexdigest()
+
+
+def _with_id(message: BaseMessage) -> BaseMessage:
+    return message.model_copy(update={"id": uuid.uuid4().hex})
 
 
 def _result(chunks: Iterator[ChatGenerationChunk]) -> ChatResult:
@@ -332,9 +349,9 @@ def _result(chunks: Iterator[ChatGenerationChunk]) -> ChatResult:
     whole: Any = first
     for message in rest:
         whole = whole + message
-    blocks: Any = [{name: value for name, value in block.items() if name != "index"} for block in whole.content]
     reply = AIMessage(
-        content=blocks,
+        content=whole.content,
+        additional_kwargs=whole.additional_kwargs,
         tool_calls=whole.tool_calls,
         usage_metadata=whole.usage_metadata,
         response_metadata=whole.response_metadata,
@@ -342,29 +359,22 @@ def _result(chunks: Iterator[ChatGenerationChunk]) -> ChatResult:
     return ChatResult(generations=[ChatGeneration(message=reply)])
 
 
-def _calls(session: Session) -> list[ToolCallChunk]:
+def _calls(reply: AIMessage) -> list[ToolCallChunk]:
     """Calls of the caller's tools."""
     return [
         tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=place)
-        for place, call in enumerate(session.calls)
+        for place, call in enumerate(reply.tool_calls)
     ]
 
 
-def _chunk(block: dict[str, Any] | None, **last: Any) -> ChatGenerationChunk:
-    """One piece of a reply; its end, without a block."""
+def _chunk(text: str, image: dict[str, Any] | None = None, last: bool = False, **more: Any) -> ChatGenerationChunk:
+    """One piece of a reply."""
+    about = {"model_provider": PROVIDER, **more.pop("response_metadata", {})}
+    images = {} if image is None else {IMAGES: [image]}
     message = AIMessageChunk(
-        content=[] if block is None else [block], chunk_position="last" if block is None else None, **last
+        content=text, additional_kwargs=images, response_metadata=about, chunk_position="last" if last else None, **more
     )
     return ChatGenerationChunk(message=message)
-
-
-def _text(text: str) -> dict[str, Any]:
-    return {"type": "text", "text": text, "index": 0}
-
-
-def _picture(session: Session, ready: events.ImageReady, number: int) -> dict[str, Any]:
-    data = base64.b64encode(session.artifacts.get(ready.record.key, "png")).decode()
-    return {"type": "image", "mime_type": "image/png", "base64": data, "id": ready.record.id, "index": number}
 
 
 def _warn_without_effect(names: Sequence[str]) -> None:

@@ -33,7 +33,7 @@ class ReplyText:
         """Steps have ended."""
         self._answering = False
         if any(step.text or step.unsure or step.outcome != "ok" for step in steps):
-            self._complete(compose(list(steps), ""))
+            self._complete(compose(steps, ""))
         return self._ready(False)
 
     def ended(self, text: str) -> str:

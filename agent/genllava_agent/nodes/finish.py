@@ -12,7 +12,7 @@ from langgraph.runtime import Runtime
 from genllava.protocols.shapes import layout
 from genllava_agent.answers import compose
 from genllava_agent.deciders.offers import THREAD_VERBS
-from genllava_agent.history import is_reply, turn_metadata
+from genllava_agent.history import is_reply, reply_message
 from genllava_agent.messages import image_block, reference, text_of
 from genllava_agent.nodes.base import AgentParts, dropped, thread_id
 from genllava_agent.records import ImageRecord, Turn
@@ -49,13 +49,12 @@ def finish(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
         stream=stream.ids,
         seconds=session.seconds(),
     )
-    reply = AIMessage(
-        _content(parts, session, state, ended),
-        id=ended.id,
-        usage_metadata=_usage(session, state, stream.ids),
-        tool_calls=session.calls,
-        response_metadata={**turn_metadata(ended), "finish_reason": "length" if ended.stopped else "stop"},
-    )
+    shown = _shown(state, ended)
+    images = [image_block(session.image(r), r.id) if session.inline else reference(r) for r in shown]
+    reply = reply_message(
+        ended, images, _links(parts, shown), tool_calls=session.calls, usage_metadata=_usage(session, state, stream.ids),
+        response_metadata={"finish_reason": "length" if ended.stopped else "stop"},
+    )  # fmt: skip
     if not session.inline:
         session.remember(ended.id)
         parts.remember(session.history.then(ended), ended.id)
@@ -66,19 +65,21 @@ def finish(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
     return {"messages": [*undone, reply], "turn": None, "trials": [], "stream": stream.model_copy(update={"ids": ()}), **kept}
 
 
-def _content(parts: AgentParts, session: Session, state: AgentState, turn: Turn) -> list[Any]:
-    """LangChain's standard content blocks of the reply: its text, then the pictures of this turn."""
+def _shown(state: AgentState, turn: Turn) -> list[ImageRecord]:
+    """The pictures of the reply: those that were made, and those that were to be shown again."""
     shown: dict[str, ImageRecord] = {r.id: r for r in turn.images if r.origin not in ("user", "region")}
     for step in turn.steps:
         if step.tool == "show_image" and step.source in state["images"]:
             shown[step.source] = state["images"][step.source]
-    content: list[Any] = [{"type": "text", "text": turn.text}]
-    for record in shown.values():
-        content.append(image_block(session.image(record), record.id) if session.inline else reference(record))
-    if parts.picture_url and shown and (thread := thread_id()) is not None:
-        links = [f"![{r.id}]({parts.picture_url}/{thread}/{_file(r)})" for r in shown.values()]
-        content.append({"type": "text", "text": "\n\n" + "\n\n".join(links)})
-    return content
+    return list(shown.values())
+
+
+def _links(parts: AgentParts, shown: list[ImageRecord]) -> str:
+    """Links to pictures in Markdown, for front ends that show text alone."""
+    thread = thread_id()
+    if not parts.picture_url or thread is None:
+        return ""
+    return "".join(f"\n\n![{r.id}]({parts.picture_url}/{thread}/{_file(r)})" for r in shown)
 
 
 def _file(record: ImageRecord) -> str:

@@ -7,15 +7,15 @@ import time
 import uuid
 from typing import Any
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, ToolMessage
+from langchain_core.messages import AnyMessage, HumanMessage, RemoveMessage, ToolMessage
 from langgraph.runtime import Runtime
 
 from genllava.errors import InvalidRequest
 from genllava.options import DESCRIBE
 from genllava_agent.admission import adopt
 from genllava_agent.answers import compose
-from genllava_agent.history import check_types, exchanges, is_reply, number_of, turn_metadata
-from genllava_agent.messages import check_count, check_request, records_in, reference, text_of
+from genllava_agent.history import check_types, exchanges, is_reply, number_of, reply_message
+from genllava_agent.messages import check_count, check_request, records_in, reference, text_of, with_images
 from genllava_agent.nodes.base import AgentParts, settings_of, thread_id
 from genllava_agent.records import ImageRecord, Request, Step, Turn
 from genllava_agent.session import BOUND, Spent, unwanted
@@ -68,7 +68,9 @@ def ingest(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
         images[part.id] = part
         shown.append(part)
         last = next(message for message in reversed(now) if isinstance(message, HumanMessage))
-        changed[last.id] = _with_block(changed.get(last.id, last), reference(part))
+        last = changed.get(last.id, last)
+        before_part = [reference(record) for record in records_in(last)]
+        changed[last.id] = with_images(last, [*before_part, reference(part)])
     text = check_request(text or DESCRIBE if shown else text)
     request = Request(text=text, images=tuple(record.id for record in shown), task=settings.task, region=region)
     focus = _focus(images, region is not None)
@@ -108,8 +110,11 @@ def ingest(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
 def _closed(parts: AgentParts, state: AgentState) -> list[AnyMessage]:
     """What ends a turn that did not end by itself: results of its open calls, and a reply that says so."""
     turn, request, steps = begun(state), state.get("request"), list(state.get("steps") or [])
-    action = next_action(state)
-    _, calls = open_calls(state["messages"])
+    said = list(state["messages"])
+    while said and isinstance(said[-1], HumanMessage):  # what the user says now
+        said.pop()
+    action = next_action({**state, "messages": said})
+    _, calls = open_calls(said)
     results = [
         ToolMessage(f"This was not done: {REPLACED}.", tool_call_id=str(c["id"]), name=c["name"], status="error")
         for c in calls
@@ -118,7 +123,7 @@ def _closed(parts: AgentParts, state: AgentState) -> list[AnyMessage]:
         steps.append(
             Step(action=action.kind, outcome="rejected", text=REPLACED, tool=action.tool, arguments=action.arguments)
         )
-    text = compose(steps, "" if steps else REPLACED)
+    text = compose(steps, "" if action is not None else REPLACED)
     made = [r for r in (state.get("images") or {}).values() if r.turn == turn.number and r.origin in _MADE]
     ended = Turn(
         id=uuid.uuid4().hex, parent=None, number=turn.number, at=turn.at, steps=tuple(steps), text=text,
@@ -126,8 +131,7 @@ def _closed(parts: AgentParts, state: AgentState) -> list[AnyMessage]:
         stream=(state.get("stream") or Stream()).ids,
     )  # fmt: skip
     parts.sessions.pop(turn.id, None)
-    content: list[Any] = [{"type": "text", "text": text}, *map(reference, made)]
-    return [*results, AIMessage(content, id=ended.id, response_metadata=turn_metadata(ended))]
+    return [*results, reply_message(ended, [reference(record) for record in made])]
 
 
 _MADE = ("generate", "edit", "tool")
@@ -156,11 +160,6 @@ def _in_place(kept: list[AnyMessage], messages: list[AnyMessage], before: list[A
     new = [changed.get(message.id, message) for message in messages[place:]]
     earlier = [message for message in kept if message.id in {m.id for m in messages[:place]}]
     return [*earlier, *(RemoveMessage(id=str(message.id)) for message in moved), *new]
-
-
-def _with_block(message: AnyMessage, block: dict[str, Any]) -> AnyMessage:
-    content = message.content if isinstance(message.content, list) else [{"type": "text", "text": message.content}]
-    return message.model_copy(update={"content": [block, *content]})
 
 
 def _focus(images: dict[str, ImageRecord], region: bool) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph.runtime import Runtime
 
 from genllava_agent import events
-from genllava_agent.messages import reference
+from genllava_agent.messages import reference, with_images
 from genllava_agent.nodes.base import AgentParts
 from genllava_agent.records import ImageRecord, Step, Tried
 from genllava_agent.session import Session, Spent, next_image, spent_limit
@@ -88,7 +88,7 @@ def _keep(
     )  # fmt: skip
     said = f"{record.id} was made{f', to show: {drawing.plan}' if drawing.plan else ''}."
     said += f" It may not be right: {unsure}." if unsure else ""
-    message = result(action, "").model_copy(update={"content": [{"type": "text", "text": said}, reference(record)]})
+    message = with_images(result(action, said), [reference(record)])
     return {
         "steps": [*state["steps"], step],
         "messages": [message],

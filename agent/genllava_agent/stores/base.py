@@ -14,6 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from genllava.errors import InvalidRequest
 from genllava_agent.records import ImageRecord
+from genllava_agent.stores.artifacts import (
+    image_bytes,
+    image_from,
+    image_key,
+    jpeg_bytes,
+    jpeg_from,
+    latents_bytes,
+    latents_from,
+)
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -114,8 +123,6 @@ class Artifacts(ABC):
 
     def put_image(self, image: Image.Image) -> str:
         """Keep a picture (RGB or a mask, L); returns its key."""
-        from genllava_agent.stores.artifacts import image_bytes, image_key
-
         key = image_key(image)
         self.put(key, "png", image_bytes(image))
         return key
@@ -123,8 +130,6 @@ class Artifacts(ABC):
     def put_jpeg(self, image: Image.Image, data: bytes) -> str | None:
         """Keep a picture as the JPEG `data` that it came as, without metadata; returns the key of that, and None where
         nothing is kept because it would not be the same picture or not be smaller."""
-        from genllava_agent.stores.artifacts import jpeg_bytes
-
         kept = jpeg_bytes(image, data)
         if kept is None:
             return None
@@ -133,8 +138,6 @@ class Artifacts(ABC):
 
     def picture(self, record: ImageRecord) -> Image.Image:
         """The kept picture that a record is about, RGB. Errors as for `image`."""
-        from genllava_agent.stores.artifacts import jpeg_from
-
         if record.jpeg is None:
             return self.image(record.key)
         return jpeg_from(record.jpeg, self.get(record.jpeg, "jpg"))
@@ -145,14 +148,10 @@ class Artifacts(ABC):
         Raises:
             ThreadQuarantined: it is missing or damaged.
         """
-        from genllava_agent.stores.artifacts import image_from
-
         return image_from(key, self.get(key, "png"))
 
     def put_latents(self, latents: Tensor) -> str:
         """Keep latents [C, h, w]; returns their key."""
-        from genllava_agent.stores.artifacts import latents_bytes
-
         key, data = latents_bytes(latents)
         self.put(key, "safetensors", data)
         return key
@@ -163,6 +162,4 @@ class Artifacts(ABC):
         Raises:
             ThreadQuarantined: they are missing or damaged.
         """
-        from genllava_agent.stores.artifacts import latents_from
-
         return latents_from(key, self.get(key, "safetensors"))

@@ -132,7 +132,7 @@ def test_pages_of_zeros_and_of_others(sound: Path, quick_path: Path) -> None:
 CHANGES = [
     "UPDATE writes SET channel = 'massages' WHERE rowid = 3",
     "UPDATE writes SET idx = idx + 1 WHERE rowid = 3",
-    "UPDATE writes SET value = (SELECT value FROM writes WHERE channel = 'messages' LIMIT 1) WHERE channel = 'messages'",
+    "UPDATE writes SET value = (SELECT value FROM writes WHERE rowid = 1) WHERE channel = 'messages'",
     "UPDATE writes SET value = NULL",
     "UPDATE writes SET channel = 7, type = 'pickle'",
     "DELETE FROM writes WHERE rowid = 3",
@@ -210,8 +210,6 @@ def test_settings_of_the_database(quick_path: Path) -> None:
 
 def test_a_database_of_langgraphs_own(quick_path: Path) -> None:
     """What the agent wrote can be read with the saver as it comes from LangGraph, given the serializer."""
-    from langgraph.checkpoint.sqlite import SqliteSaver
-    from genllava_agent.stores.serializer import serializer
 
     store = open_store(quick_path)
     say(store, "a", "one", "two")

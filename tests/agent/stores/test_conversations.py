@@ -16,7 +16,6 @@ NOW = Waiting(0.0)
 Talk = Callable[..., VisualAgent]
 
 
-
 def test_a_conversation_is_there_again(lasting: str, talk: Talk) -> None:
     thread = talk(lasting).thread("a")
     replies = [thread("draw a circle", task="generate", seed=3), thread("make it red", task="edit", seed=4)]

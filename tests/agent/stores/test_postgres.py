@@ -11,10 +11,13 @@ from typing import Any
 import psycopg
 import pytest
 from conftest import Postgres
+from langchain_core.messages import HumanMessage
+from talking import NOW, at, graph_of, resume, said, say
 
 from genllava_agent import VisualAgent
 from genllava_agent.errors import StoreFailed, ThreadQuarantined
-from genllava_agent.records import Head
+from genllava_agent.records import Request
+from genllava_agent.stores.faults import storing
 from genllava_agent.stores.postgres import PostgresStore
 from genllava_agent.stores.waiting import Waiting
 
@@ -115,8 +118,7 @@ def test_many_stores_make_the_tables_at_once(url: str) -> None:
     def use(number: int) -> None:
         try:
             store = PostgresStore(url)
-            with store.lock(f"t{number}", Waiting()):
-                store.open(f"t{number}").save_head(Head(name=f"t{number}"))
+            say(store, f"t{number}", "one", waiting=Waiting())
             store.close()
         except BaseException as error:
             failures.append(error)
@@ -132,26 +134,39 @@ def test_many_stores_make_the_tables_at_once(url: str) -> None:
     store.close()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        "UPDATE genllava_turns SET body = replace(body, 'say', 'yas')",
-        "UPDATE genllava_turns SET id = 'x'",
-        "DELETE FROM genllava_turns",
-        "UPDATE genllava_threads SET sum = ''",
-        "UPDATE genllava_threads SET body = '{}'",
-    ],
-)
-def test_changed_rows(change: str, url: str, talk: Talk) -> None:
-    agent = talk(url)
-    agent.thread("b")("say", task="understand")
-    agent.thread("a")("say", task="understand")
-    _sql(url, f"{change} WHERE {'name' if 'threads' in change else 'thread'} = 'a'")
-    with pytest.raises(ThreadQuarantined):
-        talk(url).thread("a").history()
-    assert len(agent.thread("b").history()) == 1
-    agent.thread("a").delete()
-    assert agent.threads() == ["b"]
+def test_a_store_whose_server_is_gone_and_back(own: Postgres) -> None:
+    store = PostgresStore(own.database())
+    say(store, "a", "one")
+    own.stop(signal.SIGQUIT)
+    for use in (store.names, lambda: say(store, "a", "x")):
+        began = time.monotonic()
+        with pytest.raises(StoreFailed, match="server"):
+            use()
+        assert time.monotonic() - began < 15
+    own.start()
+    assert said(store, "a") == ["one", "one!"]
+    say(store, "a", "two")
+    store.close()
+
+
+def test_whoever_lost_the_lock_puts_nothing_more(url: str) -> None:
+    """The connection of a turn breaks between two nodes, and another process takes the thread."""
+    slow, quick = PostgresStore(url), PostgresStore(url)
+    say(slow, "a", "one")
+    with pytest.raises(StoreFailed), slow.lock("a", NOW), storing():  # noqa: PT012
+        saver = slow.saver("a")
+        graph = graph_of(saver)
+        given = {"messages": [HumanMessage("slow", id="slow")], "request": Request(text="slow")}
+        for node in graph.stream(given, at("a"), durability="sync"):
+            if "think" in node:
+                mine = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+                assert _sql(url, mine)
+                _await(lambda: not _sql(url, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"))
+                assert resume(quick, "a")
+                say(quick, "a", "two")
+    assert said(slow, "a") == ["one", "one!", "slow", "slow!", "two", "two!"]
+    for store in (slow, quick):
+        store.close()
 
 
 @pytest.mark.parametrize(
@@ -159,41 +174,63 @@ def test_changed_rows(change: str, url: str, talk: Talk) -> None:
     [
         "UPDATE checkpoint_blobs SET blob = 'x'",
         "UPDATE checkpoint_blobs SET type = 'pickle'",
-        "UPDATE checkpoints SET checkpoint = '{}'",
-        "UPDATE checkpoints SET checkpoint = jsonb_set(checkpoint, '{channel_values,session}', '\"other\"')",
         "UPDATE checkpoint_writes SET blob = 'x'",
-        "DELETE FROM checkpoint_writes",
-        "DELETE FROM checkpoint_blobs",
-        "DELETE FROM checkpoints",
+        "UPDATE checkpoint_writes SET blob = substr(blob, 1, 20)",
+        "UPDATE checkpoint_writes SET type = 'json'",
     ],
 )
-def test_a_changed_state(change: str, url: str, talk: Talk) -> None:
-    thread = talk(url).thread("a")
-    thread("draw a circle", task="generate", seed=1, approve="generate")
-    _sql(url, change)
-    with pytest.raises(ThreadQuarantined, match="discard"):
-        thread.approve()
-    thread.discard()
-    for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes"):
-        assert _sql(url, f"SELECT 1 FROM {table}") == []
-    assert thread("say", task="understand").turn == 1
+def test_changed_bytes(change: str, url: str) -> None:
+    store = PostgresStore(url)
+    say(store, "a", "one", "ask two")
+    say(store, "b", "one")
+    _sql(url, f"{change} WHERE thread_id = 'a' AND type <> 'empty'")
+    with pytest.raises(ThreadQuarantined, match="damaged"):
+        said(store, "a")
+    assert said(store, "b") == ["one", "one!"]
+    with store.lock("a", NOW):
+        store.delete("a")
+    say(store, "a", "anew")
+    assert said(store, "a") == ["anew", "anew!"]
+    store.close()
 
 
-def test_deleting_a_thread_leaves_no_rows(url: str, talk: Talk) -> None:
-    thread = talk(url).thread("a")
-    thread("draw a circle", task="generate", seed=1)
-    thread.branch("b")
-    thread("draw a circle", task="generate", seed=2, approve="generate")
-    thread.delete()
-    talk(url).thread("b").delete()
-    for table in ("genllava_threads", "genllava_turns", "genllava_artifacts", "checkpoints", "checkpoint_blobs"):
+def test_deleting_leaves_no_rows(url: str) -> None:
+    store = PostgresStore(url)
+    say(store, "a", "one", "ask two")
+    with store.lock("a", NOW):
+        store.artifacts("a").put("0" * 64, "png", b"x")
+        with store.lock("b", NOW):
+            store.branch("a", "b", [("0" * 64, "png")])
+            store.delete("b")
+        store.delete("a")
+    for table in ("genllava_artifacts", "checkpoints", "checkpoint_blobs", "checkpoint_writes"):
         assert _sql(url, f"SELECT 1 FROM {table}") == [], table
+    store.close()
 
 
 def test_nobody_writes_without_the_lock(url: str) -> None:
     store = PostgresStore(url)
     with pytest.raises(RuntimeError, match="lock"):
-        store.open("a").save_head(Head(name="a"))
+        store.artifacts("a").put("0" * 64, "png", b"x")
+    given = {"messages": [HumanMessage("one", id="one")], "request": Request(text="one")}
+    with pytest.raises(StoreFailed, match="read-only"), storing():
+        graph_of(store.saver("a")).invoke(given, at("a"), durability="sync")
+    with store.lock("a", NOW):
+        seen: list[str] = []
+        reader = threading.Thread(target=lambda: seen.append(type(store.saver("a").conn).__name__))
+        reader.start()
+        reader.join()
+        assert seen == ["ConnectionPool"], "only the thread of execution that took it"
+    assert store.names() == []
+    store.close()
+
+
+def test_threads_of_version_0_1_are_not_taken_for_threads(url: str) -> None:
+    """It kept states of waiting turns under ids, and in name spaces."""
+    store = PostgresStore(url)
+    say(store, "a", "one")
+    _sql(url, "UPDATE checkpoints SET checkpoint_ns = 'interrupt'")
+    assert store.names() == []
     store.close()
 
 

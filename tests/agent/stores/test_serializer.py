@@ -310,6 +310,10 @@ def test_no_warning_and_no_difference_under_langgraphs_strict_setting() -> None:
     for strict in ("true", "false"):
         environment = {**os.environ, "LANGGRAPH_STRICT_MSGPACK": strict, "PYTHONPATH": path}
         done = subprocess.run(
-            [sys.executable, "-c", code, str(Path(__file__).parent)], env=environment, capture_output=True, text=True, check=False
+            [sys.executable, "-c", code, str(Path(__file__).parent)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
