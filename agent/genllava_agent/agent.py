@@ -271,7 +271,7 @@ class VisualAgent:
         return f"<VisualAgent of {self.model or 'the shipped model'}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copying and pickling: what it was made of, without what it has opened. A store in memory stays its own."""
+        """For copying and pickling: what it was made of, without what it has opened."""
         gone = ("_making", "_opened", "_parts", "_runner", "graph")
         return {name: value for name, value in self.__dict__.items() if name not in gone}
 

@@ -70,7 +70,8 @@ def create_genllava_agent(
 
     waits = [call for call, wanted in (interrupt_on or {}).items() if wanted]
     known = ("understand", "generate", "edit", "tool")
-    approve = [*_listed(options.pop("approve", ())), *(c if c in known or c[:5] == "tool:" else f"tool:{c}" for c in waits)]
+    named = [call if call in known or call.startswith("tool:") else f"tool:{call}" for call in waits]
+    approve = [*_listed(options.pop("approve", ())), *named]
     settings = checked({**options, **({"approve": tuple(approve)} if approve else {})})
     if checkpointer is not None and not isinstance(checkpointer, bool):
         check_checkpointer(checkpointer)
@@ -168,8 +169,8 @@ def as_tools(given: Sequence[Any]) -> dict[str, BaseTool]:
             except ValueError as error:
                 raise InvalidRequest(f"{each!r} is no tool: {error}") from None
         if each.name in taken or each.name in made:
-            verbs = ", ".join(sorted(taken))
-            raise InvalidRequest(f"a tool cannot be called {each.name!r}, as another one is ({verbs} are taken): rename it")
+            named = f"{each.name!r}, as another one is ({', '.join(sorted(taken))} are taken)"
+            raise InvalidRequest(f"a tool cannot be called {named}: rename it")
         made[each.name] = each
     return made
 

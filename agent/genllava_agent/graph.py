@@ -1,6 +1,6 @@
 """The graph: a turn is a sequence of calls that one model decides on.
 
-START > ingest > decide > understand | generate > verify | edit > verify | tools | thread_verb | ask > ... > finish > END
+START > ingest > decide > understand | generate > verify | edit > verify | tools | thread_verb | ask > decide > finish
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from langgraph.types import RetryPolicy
 from genllava_agent import events, tools
 from genllava_agent.background import in_background
 from genllava_agent.deciders.offers import THREAD_VERBS
+from genllava_agent.history import is_reply
 from genllava_agent.nodes.act import draw, understand
 from genllava_agent.nodes.ask import ask, is_unclear, needs_approval
 from genllava_agent.nodes.base import RETRIES, AgentParts, guarded, is_transient, thread_id
@@ -25,7 +26,6 @@ from genllava_agent.nodes.decide import decide
 from genllava_agent.nodes.finish import finish
 from genllava_agent.nodes.ingest import ingest
 from genllava_agent.nodes.verify import verify
-from genllava_agent.history import is_reply
 from genllava_agent.plain_state import plain, typed
 from genllava_agent.session import wanted_while
 from genllava_agent.settings import TurnSettings
@@ -43,9 +43,7 @@ def build_graph(
     parts: AgentParts, checkpointer: Any = None, store: BaseStore | None = None, name: str = "genllava"
 ) -> CompiledStateGraph[AgentState, TurnSettings, Any, Any]:
     """Compile the graph for an agent's parts; other arguments as for LangGraph's own `compile`."""
-    builder = StateGraph(
-        AgentState, context_schema=TurnSettings, input_schema=AgentInput, output_schema=AgentOutput
-    )
+    builder = StateGraph(AgentState, context_schema=TurnSettings, input_schema=AgentInput, output_schema=AgentOutput)
     called = tools.tool_node(parts.tools, parts)
 
     def should_continue(given: dict[str, Any]) -> str:
@@ -72,17 +70,16 @@ def build_graph(
     def route_after_verify(state: dict[str, Any]) -> str:
         """Trials that are still there were not good enough: it is drawn again."""
         action = next_action(typed(state))
-        return action.kind if state["trials"] and action is not None and not state["stopped"] else should_continue(state)
+        again = state["trials"] and action is not None and not state["stopped"]
+        return action.kind if again and action is not None else should_continue(state)
 
     def call_tools(state: dict[str, Any], config: RunnableConfig) -> Any:
         given, began = _begin(state), time.monotonic()
-        outputs = called.invoke(given, config)
-        return plain(tools.after_tools(parts, typed(state), outputs, time.monotonic() - began, get_runtime(TurnSettings)))
+        return _after(state, called.invoke(given, config), began)
 
     async def acall_tools(state: dict[str, Any], config: RunnableConfig) -> Any:
         given, began = _begin(state), time.monotonic()
-        outputs = await called.ainvoke(given, config)
-        return plain(tools.after_tools(parts, typed(state), outputs, time.monotonic() - began, get_runtime(TurnSettings)))
+        return _after(state, await called.ainvoke(given, config), began)
 
     def _begin(given: dict[str, Any]) -> dict[str, Any]:
         state = typed(given)
@@ -90,11 +87,15 @@ def build_graph(
             get_runtime().stream_writer(events.ToolStarted(str(action.tool), action.arguments))
         return {**given, "messages": tools.call_messages(parts, state)}
 
+    def _after(state: dict[str, Any], outputs: Any, began: float) -> Any:
+        seconds = time.monotonic() - began
+        return plain(tools.after_tools(parts, typed(state), outputs, seconds, get_runtime(TurnSettings)))
+
     def add(name: str, node: Callable[..., Any], retries: int = 1) -> None:
         run = node if name in ("ingest", "ask", "finish") else guarded(parts, node, retries)
         retry = RetryPolicy(max_attempts=retries, retry_on=is_transient) if retries > 1 else None
         given = (lambda state, runtime: node(parts, state, runtime)) if run is node else run
-        builder.add_node(name, _stoppable(given, name), retry_policy=retry)  # type: ignore[call-overload]
+        builder.add_node(name, _stoppable(given, name), retry_policy=retry)
 
     for name_, node in (
         ("ingest", ingest), ("understand", understand), ("generate", draw), ("edit", draw), ("verify", verify),
@@ -102,8 +103,10 @@ def build_graph(
     ):  # fmt: skip
         add(name_, node)
     add("decide", decide, RETRIES)
-    builder.add_node("thread_verb", _stoppable(guarded(parts, tools.thread_verb), "thread_verb"), destinations=("ingest",))
-    builder.add_node("tools", RunnableLambda(call_tools, acall_tools, name="tools"))
+    verb = _stoppable(guarded(parts, tools.thread_verb), "thread_verb")
+    builder.add_node("thread_verb", verb, destinations=("ingest",))
+    called_tools: Any = RunnableLambda(call_tools, acall_tools, name="tools")
+    builder.add_node("tools", called_tools)
     builder.add_edge(START, "ingest")
     work = ["understand", "generate", "edit", "tools", "thread_verb"]
     routes = ["decide", "ask", *work, "finish"]
@@ -114,7 +117,7 @@ def build_graph(
     builder.add_conditional_edges("verify", route_after_verify, routes)
     builder.add_edge("finish", END)
     compiled = builder.compile(checkpointer=checkpointer, store=store, name=name)
-    return compiled.with_config(recursion_limit=_STEPS)  # type: ignore[return-value]
+    return compiled.with_config(recursion_limit=_STEPS)
 
 
 def _stoppable(node: Callable[..., Any], name: str) -> RunnableLambda[Any, Any]:

@@ -68,6 +68,9 @@ class History(tuple[Turn, ...]):
         return start, total
 
 
+_NOTHING: Final = History()
+
+
 def exchanges(messages: Sequence[AnyMessage]) -> list[list[AnyMessage]]:
     """Messages by turns: a turn begins where the user speaks after a reply."""
     turns: list[list[AnyMessage]] = []
@@ -88,7 +91,7 @@ def is_reply(message: BaseMessage) -> bool:
     return isinstance(message, AIMessage) and not message.tool_calls
 
 
-def read_history(turns: Sequence[Sequence[AnyMessage]], known: History = History()) -> History:
+def read_history(turns: Sequence[Sequence[AnyMessage]], known: History = _NOTHING) -> History:
     """The turns in their messages.
 
     Args:

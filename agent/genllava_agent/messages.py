@@ -1,8 +1,8 @@
 """Pictures in messages: content blocks of every common form into pictures, and pictures into content blocks.
 
-In messages of the user pictures stand in the content. Those of replies stand in `additional_kwargs["images"]`, and those
-of results in the artifact: other chat models' APIs refuse them in the content there, and `content_blocks` of a reply has
-them all the same.
+In messages of the user pictures stand in the content. Those of replies stand in `additional_kwargs["images"]`, and
+those of results in the artifact: APIs of other chat models refuse them in the content there. `content_blocks` of a
+reply has them all the same.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The state as plain data outside of the nodes and typed inside: whoever's checkpointer keeps it needs none of our types."""
+"""The state as plain data outside of the nodes and typed inside: no checkpointer needs to know our types."""
 
 from __future__ import annotations
 

@@ -215,5 +215,3 @@ def ask_meaning(action: Action, kinds: list[str], focus: str | None) -> Question
         choices=tuple(kinds),
         probabilities=action.probabilities,
     )
-
-

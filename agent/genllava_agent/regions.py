@@ -15,8 +15,8 @@ from PIL import Image
 
 from genllava.errors import InvalidRequest
 from genllava.images import border_color, difference
-from genllava_agent.errors import UnknownImage
 from genllava_agent.admission import admitted
+from genllava_agent.errors import UnknownImage
 from genllava_agent.records import ImageRecord, Region, image_name
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from genllava_agent.answers import compose
 from genllava_agent.records import Question, Step
@@ -12,11 +12,19 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from genllava_agent.pictures import ThreadImage
-    from genllava_agent.threads import Thread
 
 
 _SIDE: Final = 512
 """Longer side of a picture in a notebook, at most."""
+
+
+class Conversation(Protocol):
+    """The thread of a reply, see `threads`."""
+
+    name: str
+
+    def __call__(self, text: str, images: Any = None, *, region: Any = None, **options: Any) -> Reply:
+        """Ask, and wait for the reply."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +47,7 @@ class Reply:
     text: str
     images: tuple[ThreadImage, ...]
     steps: tuple[Step, ...]
-    thread: Thread = field(repr=False)
+    thread: Conversation = field(repr=False)
     turn: int
     pending: Question | None = None
     stopped: str = ""

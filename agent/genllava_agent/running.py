@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from langgraph.types import Command, StateSnapshot
 
@@ -19,6 +19,9 @@ from genllava_agent.stores.faults import storing
 
 if TYPE_CHECKING:
     from genllava_agent.stores.base import Store
+
+
+_STREAMED: Final[dict[str, Any]] = {"stream_mode": ["custom"], "durability": "sync", "version": "v2"}
 
 
 class Runner:
@@ -67,9 +70,7 @@ class Runner:
 
         def parts() -> Iterator[Any]:
             with wanted_while(lambda: gone or cancel()), storing():
-                yield from graph.stream(
-                    plain(given), _config(name), context=settings, stream_mode=["custom"], durability="sync", version="v2"
-                )
+                yield from graph.stream(plain(given), _config(name), context=settings, **_STREAMED)
 
         running: Any = heard_outside(parts)
         if heard:  # at Ctrl-C the graph would wait for its nodes before they are told that nobody listens

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _NEXT_SEED: Final = 0x9E3779B1
 """Keeps the seeds of further pictures and attempts away from those that people choose."""
-BOUND: Final[ContextVar[dict[str, Any]]] = ContextVar("bound", default={})
+BOUND: Final[ContextVar[dict[str, Any] | None]] = ContextVar("bound", default=None)
 """Tools that a caller of the agent as a chat model has bound, as OpenAI has them, and how they are to be called."""
 _UNWANTED: ContextVar[Callable[[], bool]] = ContextVar("unwanted")
 

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from langchain_core.messages import AnyMessage, HumanMessage
+from langchain_core.messages import AnyMessage
 
-from genllava.errors import ImageRejected, InvalidRequest
-from genllava.options import DESCRIBE
+from genllava.errors import InvalidRequest
 from genllava.requests import listed
 from genllava_agent import events
-from genllava_agent.admission import admitted, jpeg_file, keep, record_of
 from genllava_agent.background import in_background, stream_in_background
-from genllava_agent.errors import AgentError, AnswerPending, InvalidAnswer, NothingPending, NothingToUndo, ThreadNotFound
-from genllava_agent.history import History, exchanges, is_reply, read_history, reply_message
-from genllava_agent.messages import blocks, check_count, check_request, record_in, records_in, reference, text_of
+from genllava_agent.errors import (
+    AgentError,
+    AnswerPending,
+    InvalidAnswer,
+    NothingPending,
+    NothingToUndo,
+    ThreadNotFound,
+)
+from genllava_agent.history import History, read_history
+from genllava_agent.messages import records_in
 from genllava_agent.pictures import ThreadImage, ThreadImages
-from genllava_agent.plain_state import typed
 from genllava_agent.questions import answer_in_words, checked_answer
-from genllava_agent.records import Pending, Question, Request, Turn
+from genllava_agent.records import Pending, Question, Turn
 from genllava_agent.reply import Reply, reply_text
 from genllava_agent.running import Runner, question_of, resumed
 from genllava_agent.settings import TurnSettings, checked
-from genllava_agent.state import AgentState
-from genllava_agent.thread_verbs import bring_back, finished_turns, take_back, without
+from genllava_agent.thread_requests import new_request, repeated_request
+from genllava_agent.thread_state import artifacts_of, ended_turns, state_of, unfinished_turn
+from genllava_agent.thread_verbs import bring_back, take_back, without
 
 if TYPE_CHECKING:
     from langgraph.types import StateSnapshot
@@ -58,6 +62,9 @@ class Home(Protocol):
 
     def waiting(self, cancel: Callable[[], bool] | None = None) -> Waiting:
         """How long a request waits for other turns of its thread."""
+
+    def threads(self) -> list[str]:
+        """The names of all threads."""
 
     def forget(self, turns: set[str]) -> None:
         """Let go of what is in memory of these turns."""
@@ -135,7 +142,7 @@ class Thread:
         """The turn that is running, waits, or was cut off when its process ended."""
         snapshot = self._snapshot()
         self._asked_last = question_of(snapshot)
-        return _pending(snapshot)
+        return unfinished_turn(snapshot)
 
     def approve(self, instruction: str | None = None) -> Reply:
         """Let the turn go on, with another instruction if one is given."""
@@ -224,13 +231,13 @@ class Thread:
             NothingToUndo: there are not as many.
         """
         with self._locked() as snapshot:
-            state, cut_off = _state(snapshot), bool(snapshot.next)
-            ended = _ended(snapshot)
+            state, cut_off = state_of(snapshot), bool(snapshot.next)
+            ended = ended_turns(snapshot)
             if not isinstance(turns, int) or not 1 <= turns <= len(ended) + cut_off:
                 raise NothingToUndo(f"cannot take back {turns} turns: there are {len(ended) + cut_off}")
             if cut_off:
                 self._discard(snapshot)
-                state = _state(self._snapshot()) if turns > 1 else state
+                state = state_of(self._snapshot()) if turns > 1 else state
             if turns > cut_off:
                 self.agent.runner.update(self.name, take_back(state, turns - cut_off))
 
@@ -242,8 +249,8 @@ class Thread:
         """
         with self._locked() as snapshot:
             if snapshot.next:
-                raise NothingToUndo("something was asked since, and did not end: resume(), answer or discard() it first")
-            self.agent.runner.update(self.name, bring_back(_state(snapshot), turns))
+                raise NothingToUndo("what was asked since did not end: resume(), answer or discard() it first")
+            self.agent.runner.update(self.name, bring_back(state_of(snapshot), turns))
 
     def branch(self, name: str | None = None) -> Thread:
         """Another thread that goes on from here; both keep their own way from now on.
@@ -259,7 +266,7 @@ class Thread:
         with self._locked() as snapshot, store.lock(other.name, self.agent.waiting()):
             if store.exists(other.name):
                 raise taken
-            ended = _ended(snapshot)
+            ended = ended_turns(snapshot)
             messages = [message for said in ended for message in said]
             images = {record.id: record for message in messages for record in records_in(message)}
             named = set[tuple[str, str]]()
@@ -292,7 +299,7 @@ class Thread:
         def again(snapshot: StateSnapshot) -> tuple[Any, TurnSettings, Question | None]:
             if snapshot.next:
                 raise NothingToUndo("the last request did not end: resume(), answer or discard() it first")
-            ended = _ended(snapshot)
+            ended = ended_turns(snapshot)
             if not ended:
                 raise NothingToUndo("nothing has been asked yet")
             last = self._history(ended)[-1]
@@ -302,24 +309,13 @@ class Thread:
             if isinstance(options.get("limits"), dict):  # those that are not named stay
                 options["limits"] = {**given.get("limits", {}), **options["limits"]}
             settings = self.agent.settings_with({**given, **options})
-            words = check_request(last.request.text if text is None else text)
-            shown = [
-                block
-                for message in ended[-1]
-                if isinstance(message, HumanMessage)
-                for block in blocks(message)
-                if (record := record_in(block)) is not None and record.origin == "user"
-            ]
-            asked = HumanMessage([*shown, {"type": "text", "text": words}], id=uuid.uuid4().hex)
-            update = without(_state(snapshot), [ended[-1]])
-            given_now = {**update, "messages": [*update["messages"], asked], "region": last.request.region}
-            return {k: v for k, v in given_now.items() if k != "focus"}, settings, None
+            return repeated_request(snapshot, ended[-1], last, text), settings, None
 
         return self._events(again, cancel)
 
     def history(self) -> list[Turn]:
         """The turns of this thread as it stands, the first one first; none where nothing was asked on it yet."""
-        return list(self._history(_ended(self._snapshot())))
+        return list(self._history(ended_turns(self._snapshot())))
 
     def delete(self) -> None:
         """Forget the thread, and the pictures that only it has.
@@ -342,7 +338,7 @@ class Thread:
     @property
     def images(self) -> ThreadImages:
         """The pictures of this thread as it stands, by name."""
-        return ThreadImages(self._history(_ended(self._snapshot())).records, self._artifacts)
+        return ThreadImages(self._history(ended_turns(self._snapshot())).records, self._artifacts)
 
     def trace(self, path: str | Path, turn: int | None = None) -> Path:
         """Write a page about a turn (the last one if no number is given): its pictures, choices and times."""
@@ -363,7 +359,7 @@ class Thread:
         from genllava_agent.pages.trace import thread_html
 
         snapshot = self._snapshot()
-        return thread_html(self.name, self._artifacts, self._history(_ended(snapshot)), question_of(snapshot))
+        return thread_html(self.name, self._artifacts, self._history(ended_turns(snapshot)), question_of(snapshot))
 
     # --- how it is done ---
 
@@ -376,7 +372,7 @@ class Thread:
 
     def _settings_of(self, snapshot: StateSnapshot) -> TurnSettings:
         """The settings of the turn that has not ended."""
-        turn = _state(snapshot).get("turn")
+        turn = state_of(snapshot).get("turn")
         return self.agent.settings if turn is None else checked(turn.settings)
 
     @contextlib.contextmanager
@@ -398,7 +394,7 @@ class Thread:
         return history
 
     def _discard(self, snapshot: StateSnapshot) -> None:
-        state, ended = _state(snapshot), _ended(snapshot)
+        state, ended = state_of(snapshot), ended_turns(snapshot)
         if not ended:
             self.agent.store.delete(self.name)  # a thread whose first turn came to nothing is none
             return
@@ -412,7 +408,7 @@ class Thread:
 
         def given(snapshot: StateSnapshot) -> tuple[Any, TurnSettings, Question | None]:
             settings = self.agent.settings_with(options)
-            ended = len(_ended(snapshot))
+            ended = len(ended_turns(snapshot))
             first = self._opened_at in (None, ended)  # also where it failed, or was taken back
             shown = [*(self._opened_with if first else []), *listed(images)]
             question = question_of(snapshot)
@@ -421,40 +417,12 @@ class Thread:
                 if answer is not None:
                     checked_ = checked_answer(question, answer)
                     return resumed(question, checked_), self._settings_of(snapshot), None
-            asked = self._asked(snapshot, text, shown, region)
+            asked = new_request(self._artifacts, snapshot, self._history(ended_turns(snapshot)), text, shown, region)
             if self._opened_at is None:
                 self._opened_at = ended
             return asked, settings, question
 
         return self._events(given, cancel, heard)
-
-    def _asked(self, snapshot: StateSnapshot, text: str, images: Sequence[Any], region: Any) -> dict[str, Any]:
-        """A request as the graph takes it, with its pictures admitted and stored."""
-        text = check_request(text or DESCRIBE if images else text)
-        check_count(images)
-        state, artifacts = _state(snapshot), self._artifacts
-        records = list((state.get("images") or {}).values())
-        loaded = []
-        for source in images:
-            if isinstance(source, ThreadImage):
-                raise ImageRejected(f"{source.id} is in a thread: name it in the request, or send its pixels, `.image`")
-            loaded.append(admitted(source))
-        number = max((record.number for record in records), default=0)
-        turn = 1 + max((turn.number for turn in self._history(_ended(snapshot))), default=0) + (state.get("turn") is not None)
-        shown = [
-            record_of(image, place, turn, _label(source))
-            for place, (source, image) in enumerate(zip(images, loaded, strict=True), start=number + 1)
-        ]
-        where = None
-        if region is not None:
-            from genllava_agent.regions import resolve_region
-
-            where = resolve_region(artifacts, region, [*records, *shown])
-        for place, (source, image) in enumerate(zip(images, loaded, strict=True)):  # nothing is kept of what cannot be
-            shown[place] = keep(artifacts, shown[place], image, jpeg_file(source))
-        content = [*map(reference, shown), {"type": "text", "text": text}]
-        asked: list[AnyMessage] = [HumanMessage(content if shown else text, id=uuid.uuid4().hex)]
-        return {"messages": [*_closing(snapshot), *asked], "region": where}
 
     def _events(
         self,
@@ -485,89 +453,35 @@ class Thread:
 
     def _number(self, snapshot: StateSnapshot, given: Any) -> int:
         """The number of the turn that is about to run."""
-        turn = _state(snapshot).get("turn")
+        turn = state_of(snapshot).get("turn")
         if turn is not None:
             return turn.number + isinstance(given, dict)
-        return 1 + max((turn.number for turn in self._history(_ended(snapshot))), default=0)
+        return 1 + max((turn.number for turn in self._history(ended_turns(snapshot))), default=0)
 
     def _reply(self, snapshot: StateSnapshot, replaced: Question | None, cut_off: bool) -> Reply:
-        state, question = _state(snapshot), question_of(snapshot)
+        state, question = state_of(snapshot), question_of(snapshot)
         self._asked_last = question
         store, records = self._artifacts, state["images"]
-        history = self._history(_ended(snapshot))
+        history = self._history(ended_turns(snapshot))
         if question is None:
             turn = history[-1]
             steps, text, stopped, seed, seconds = turn.steps, turn.text, turn.stopped, turn.seed, turn.seconds
-            number, new = turn.number, [record for record in turn.images]
+            number, new = turn.number, list(turn.images)
         else:
             running = state["turn"]
             assert running is not None
-            steps, stopped, seed, seconds, number = tuple(state["steps"]), state["stopped"], running.seed, 0.0, running.number
+            steps, stopped, seed, seconds = tuple(state["steps"]), state["stopped"], running.seed, 0.0
+            number = running.number
             text, new = reply_text(steps, "", question), [r for r in records.values() if r.turn == number]
         made = [record for record in new if record.origin not in ("user", "region")]
-        made += [records[s.source] for s in steps if s.tool == "show_image" and s.source in records]
+        made += [records[s.source] for s in steps if s.tool == "show_image" and s.source and s.source in records]
         images = tuple(ThreadImage(record, store, records) for record in made)
         return Reply(text, images, steps, self, number, question, stopped, seed, seconds, replaced)
-
-
-def artifacts_of(turn: Turn) -> set[tuple[str, str]]:
-    """(key, kind) of every artifact that a turn names."""
-    named = {(record.key, "png") if record.jpeg is None else (record.jpeg, "jpg") for record in turn.images}
-    named |= {(record.latents, "safetensors") for record in turn.images if record.latents is not None}
-    named |= {(tried.key, "png") for step in turn.steps for tried in step.tried}
-    region = turn.request.region
-    return named | ({(region.mask, "png")} if region is not None and region.mask is not None else set())
 
 
 def new_name() -> str:
     """A name that no other thread has."""
     return time.strftime("%Y%m%d-%H%M%S-") + uuid.uuid4().hex[:8]
-
-
-def _state(snapshot: StateSnapshot) -> AgentState:
-    return typed(snapshot.values)
-
-
-def _ended(snapshot: StateSnapshot) -> list[list[AnyMessage]]:
-    """The messages of the turns that have ended."""
-    turns = finished_turns(_state(snapshot))
-    if turns and _state(snapshot).get("turn") is None and not any(is_reply(message) for message in turns[-1]):
-        return turns[:-1]  # it was cut off before it began
-    return turns
-
-
-def _closing(snapshot: StateSnapshot) -> list[AnyMessage]:
-    """A reply to a request that was cut off before its turn began, so that the next one is not taken for its end."""
-    state = _state(snapshot)
-    turns = exchanges(state.get("messages") or [])
-    if state.get("turn") is not None or len(turns) == len(_ended(snapshot)):
-        return []
-    text = "I did not begin with this: I was cut off."
-    turn = Turn(id=uuid.uuid4().hex, parent=None, number=len(turns), at=0.0, request=Request(text=""), stopped="cut off")
-    return [reply_message(turn.model_copy(update={"text": text}), [])]
-
-
-def _pending(snapshot: StateSnapshot) -> Pending | None:
-    """The turn that has not ended."""
-    state = _state(snapshot)
-    if not snapshot.next:
-        return None
-    question, turn, request = question_of(snapshot), state.get("turn"), state.get("request")
-    if turn is None or request is None:  # it had only just begun
-        said = (state.get("messages") or [])[sum(map(len, _ended(snapshot))) :]
-        text = " ".join(text_of(message) for message in said if isinstance(message, HumanMessage))
-        return Pending(id="", number=len(_ended(snapshot)) + 1, request=Request(text=text), question=question)
-    images = tuple(record for record in state["images"].values() if record.turn == turn.number)
-    return Pending(
-        id=turn.id, number=turn.number, at=turn.at, request=request, images=images, seed=turn.seed,
-        settings=turn.settings, question=question,
-    )  # fmt: skip
-
-
-def _label(source: Any) -> str | None:
-    if not isinstance(source, (str, Path)):
-        return None
-    return os.fsencode(Path(source).name).decode(errors="replace")  # the name of a file need not be text
 
 
 def _may_miss(event: events.Event) -> bool:

@@ -75,8 +75,8 @@ def tools_now(parts: AgentParts, state: AgentState) -> list[Action]:
     """The calls of tools that come next, up to one of a verb or of one that waits for approval."""
     from genllava_agent.nodes.ask import needs_approval
 
-    settings, taken = parts.session(state).settings, []
-    message, calls = open_calls(state["messages"])
+    settings, taken = parts.session(state).settings, list[Action]()
+    _, calls = open_calls(state["messages"])
     for call in calls:
         if call["name"] in VERBS or call["name"] in THREAD_VERBS:
             break

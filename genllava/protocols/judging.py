@@ -51,7 +51,7 @@ def judge_picture(
 def probability_of_yes(
     vision_language: VisionLanguage, picture: Seen, statement: str, before: Seen | None = None
 ) -> float:
-    """How likely a model is to say that a statement is true of a picture, from 0 to 1, yes and no being all there is."""
+    """How likely a model is to say yes, and not no, to whether a statement is true of a picture, from 0 to 1."""
     shown = [picture] if before is None else [before, picture]
     question = _ASK.format(which="" if before is None else "second ", statement=statement)
     yes, no = vision_language.score([user_message(question, shown)], _ANSWERS)

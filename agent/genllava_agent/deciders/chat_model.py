@@ -130,7 +130,7 @@ class ChatModel:
             try:
                 model = model.bind_tools(specs, **bound)
             except NotImplementedError:
-                raise PlannerFailed("this chat model cannot call tools, so it cannot decide: give another one") from None
+                raise PlannerFailed("this chat model cannot call tools, so it cannot decide: give another") from None
         return self._invoke(session, model, messages, tell)
 
     def _invoke(self, session: Session, model: Any, messages: list[AnyMessage], tell: TellText) -> AIMessage:
@@ -161,9 +161,7 @@ class ChatModel:
             raise errors[0]
         return replies[0]
 
-    def _wrong(
-        self, said: AIMessage, calls: Sequence[Any], offered: Sequence[ToolSpec]
-    ) -> dict[str, str]:
+    def _wrong(self, said: AIMessage, calls: Sequence[Any], offered: Sequence[ToolSpec]) -> dict[str, str]:
         """What is wrong with a reply: complaints by the id of the call; empty where nothing is."""
         wrong = {str(c["id"]): f"the arguments are not valid JSON: {c['args']}" for c in said.invalid_tool_calls}
         for call in calls:
@@ -178,7 +176,7 @@ class ChatModel:
         made = any(step.image is not None or step.action == "tool" for step in state["steps"])
         if made or not session.settings.check_claims:
             return False
-        question = [SystemMessage(CLAIM), HumanMessage(text_of(said))]
+        question: list[AnyMessage] = [SystemMessage(CLAIM), HumanMessage(text_of(said))]
         return text_of(self._invoke(session, self.chat_model, question, lambda text: None)).lower().startswith("yes")
 
 

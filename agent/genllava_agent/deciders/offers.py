@@ -70,7 +70,8 @@ def _tool(tool: BaseTool, images: Sequence[str]) -> ToolSpec:
     pictures = picture_arguments(tool)
     schema: Any = tool.tool_call_schema
     if not isinstance(schema, dict):  # pictures are names here, whatever the tool takes in their place
-        fields: Any = {n: (i.annotation, i) for n, i in schema.model_fields.items() if n not in pictures}
+        known: dict[str, Any] = schema.model_fields
+        fields: Any = {name: (info.annotation, info) for name, info in known.items() if name not in pictures}
         config = ConfigDict(arbitrary_types_allowed=True)
         schema = create_model(f"{tool.name}_arguments", __config__=config, **fields).model_json_schema()
     chosen = {name: _named(images) for name in pictures}
@@ -78,7 +79,8 @@ def _tool(tool: BaseTool, images: Sequence[str]) -> ToolSpec:
     properties = {**rest.get("properties", {}), **chosen}
     required = [*(name for name in rest.get("required", []) if name not in chosen), *chosen]
     parameters = {**rest, "type": "object", "properties": properties, "required": required}
-    return {"type": "function", "function": {"name": tool.name, "description": tool.description, "parameters": parameters}}
+    function = {"name": tool.name, "description": tool.description, "parameters": parameters}
+    return {"type": "function", "function": function}
 
 
 def _spec(name: str, description: str, properties: dict[str, Any]) -> ToolSpec:

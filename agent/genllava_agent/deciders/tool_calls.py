@@ -117,7 +117,7 @@ class PipelineChatModel(BaseChatModel):
             nonlocal told
             new, told = text[len(told) :], text
             if new and run_manager is not None:
-                run_manager.on_llm_new_token(new, chunk=ChatGenerationChunk(message=AIMessageChunk(new)))
+                run_manager.on_llm_new_token(new, chunk=ChatGenerationChunk(message=AIMessageChunk(content=new)))
             if new and on_text is not None:
                 on_text(new)
 
@@ -193,7 +193,8 @@ def _as_protocol_has_it(spec: dict[str, Any]) -> dict[str, Any]:
     name, words = _NAMES[function["name"]]
     parameters = function["parameters"]
     renamed = {words if key == "instruction" else key: value for key, value in parameters["properties"].items()}
-    return {**spec, "function": {**function, "name": name, "parameters": {**parameters, "properties": renamed, "required": list(renamed)}}}
+    parameters = {**parameters, "properties": renamed, "required": list(renamed)}
+    return {**spec, "function": {**function, "name": name, "parameters": parameters}}
 
 
 def _as_block(block: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
@@ -21,9 +21,9 @@ from genllava_agent.messages import image_block, picture_file, picture_files
 from genllava_agent.records import image_number
 
 if TYPE_CHECKING:
-    from genllava_agent.agent import VisualAgent
+    from genllava_agent.pictures import ThreadImages
     from genllava_agent.reply import Reply
-    from genllava_agent.threads import Thread
+    from genllava_agent.settings import TurnSettings
 
 DESCRIPTION: Final = (
     "Answers questions about pictures, draws pictures from words, and edits pictures as told. Pictures it knows are "
@@ -33,6 +33,29 @@ REMEMBERS: Final = "It remembers this conversation, and nothing else of yours."
 FORGETS: Final = "Where this conversation is not kept, it knows only the pictures that a call brings."
 _NAME: Final = re.compile(r"image_([1-9][0-9]{0,5})")
 _ATTACHED: Final = re.compile(r"attached_([1-9][0-9]{0,2})")
+
+
+class Talk(Protocol):
+    """A thread of an agent."""
+
+    name: str
+    images: ThreadImages
+
+    def __call__(self, text: str, images: Any = None, **options: Any) -> Reply:
+        """Ask, and wait for the reply."""
+
+    def discard(self) -> None:
+        """Forget the turn that has not ended."""
+
+
+class Agent(Protocol):
+    """What a tool needs of the agent that it stands for."""
+
+    def thread(self, name: str | None = None) -> Any:
+        """A thread by name; a new one if no name is given."""
+
+    def settings_with(self, options: dict[str, Any]) -> TurnSettings:
+        """The settings of a turn that is given some of its own."""
 
 
 class ToolRequest(BaseModel):
@@ -48,7 +71,7 @@ class ToolRequest(BaseModel):
 
 
 def agent_tool(
-    agent: VisualAgent,
+    agent: Agent,
     *,
     name: str = "genllava",
     description: str | None = None,
@@ -82,7 +105,7 @@ def agent_tool(
     ) -> tuple[Any, dict[str, Any]]:  # fmt: skip
         try:
             named = thread or _thread_of(config)
-            talk = agent.thread(named)
+            talk: Talk = agent.thread(named)
             text, shown = _request(talk, request, images, messages or [])
             reply = talk(text, shown, cancel=cancel, **options)
             if reply.pending is not None:  # the caller can say it better, but not answer
@@ -122,7 +145,7 @@ def _thread_of(config: RunnableConfig) -> str | None:
 
 
 def _request(
-    talk: Thread, request: str, images: Sequence[str], messages: Sequence[BaseMessage]
+    talk: Talk, request: str, images: Sequence[str], messages: Sequence[BaseMessage]
 ) -> tuple[str, list[bytes]]:
     """The words for the agent, and the pictures that it does not know yet.
 

@@ -62,8 +62,9 @@ def ask(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings]) ->
     if action.kind != "tool":  # the picture stays, unless another one is named
         before = {"instruction": action.instruction, **({"image": action.image} if action.image else {})}
         changed = {**before, **{k: v for k, v in changed.items() if k in ("instruction", "image")}}
-    update = {"approved": action.call, "messages": _with_call(state, action, action.tool or action.kind, changed)}
-    update["messages"] += dropped(state, action, "the user changed what came before it: call it if it still fits")
+    said = _with_call(state, action, action.tool or action.kind, changed)
+    said += dropped(state, action, "the user changed what came before it: call it if it still fits")
+    update: dict[str, Any] = {"approved": action.call, "messages": said}
     if action.kind != "tool" and changed["instruction"] != action.instruction:
         update |= parts.decider().other_words(session, state, changed["instruction"])
     return update

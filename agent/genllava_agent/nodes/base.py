@@ -18,10 +18,10 @@ from genllava_agent.engine import Engine
 from genllava_agent.errors import StoreFailed, ThreadQuarantined
 from genllava_agent.history import History, exchanges, read_history
 from genllava_agent.live import as_said
-from genllava_agent.records import Step
+from genllava_agent.records import Step, Tried
 from genllava_agent.session import Session, Spent
 from genllava_agent.settings import TurnSettings, checked
-from genllava_agent.state import Action, AgentState, Begun, begun, next_action, open_calls, result
+from genllava_agent.state import Action, AgentState, Begun, Trial, begun, next_action, open_calls, result
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -182,8 +182,6 @@ def _failed(parts: AgentParts, state: AgentState, fault: Exception, runtime: Run
         raise fault
     text = str(fault) if isinstance(fault, (InvalidRequest, ImageRejected)) else f"{type(fault).__name__}: {fault}"
     said = " ".join(text.split())[:_REASONS]
-    from genllava_agent.nodes.verify import tried
-
     step = Step(
         action="understand" if action is None else action.kind,
         outcome="error",
@@ -205,9 +203,7 @@ def dropped(state: AgentState, action: Action, reason: str = "what came before i
     """Results of the calls behind one, which are not made because of what came of it."""
     _, calls = open_calls(state["messages"])
     return [
-        ToolMessage(
-            f"This was not done, because {reason}.", tool_call_id=str(c["id"]), name=c["name"], status="error"
-        )
+        ToolMessage(f"This was not done, because {reason}.", tool_call_id=str(c["id"]), name=c["name"], status="error")
         for c in calls
         if str(c["id"]) != action.call
     ]
@@ -216,3 +212,9 @@ def dropped(state: AgentState, action: Action, reason: str = "what came before i
 def two_errors(steps: Sequence[Step]) -> bool:
     """Whether the last two steps were errors."""
     return len(steps) >= 2 and steps[-1].outcome == steps[-2].outcome == "error"
+
+
+def tried(trials: Sequence[Trial], kept: Trial | None = None) -> tuple[Tried, ...]:
+    """The drawings of a step but for the one that is kept."""
+    left = [trial for trial in trials if trial is not kept and trial.key is not None]
+    return tuple(Tried(key=str(trial.key), seed=trial.seed, unsure=trial.unsure) for trial in left)

@@ -52,7 +52,8 @@ def finish(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
     shown = _shown(state, ended)
     images = [image_block(session.image(r), r.id) if session.inline else reference(r) for r in shown]
     reply = reply_message(
-        ended, images, _links(parts, shown), tool_calls=session.calls, usage_metadata=_usage(session, state, stream.ids),
+        ended, images, _links(parts, shown), tool_calls=session.calls,
+        usage_metadata=_usage(session, state, stream.ids),
         response_metadata={"finish_reason": "length" if ended.stopped else "stop"},
     )  # fmt: skip
     if not session.inline:
@@ -61,15 +62,16 @@ def finish(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
     parts.sessions.pop(turn.id, None)
     only_verbs = bool(steps) and all(step.tool in THREAD_VERBS for step in steps if step.action == "tool")
     only_verbs = only_verbs and any(step.tool in THREAD_VERBS for step in steps) and not any(s.image for s in steps)
-    kept = {} if only_verbs or not state.get("undone") else {"undone": []}
-    return {"messages": [*undone, reply], "turn": None, "trials": [], "stream": stream.model_copy(update={"ids": ()}), **kept}
+    kept: dict[str, Any] = {} if only_verbs or not state.get("undone") else {"undone": []}
+    spent = stream.model_copy(update={"ids": ()})
+    return {"messages": [*undone, reply], "turn": None, "trials": [], "stream": spent, **kept}
 
 
 def _shown(state: AgentState, turn: Turn) -> list[ImageRecord]:
     """The pictures of the reply: those that were made, and those that were to be shown again."""
     shown: dict[str, ImageRecord] = {r.id: r for r in turn.images if r.origin not in ("user", "region")}
     for step in turn.steps:
-        if step.tool == "show_image" and step.source in state["images"]:
+        if step.tool == "show_image" and step.source is not None and step.source in state["images"]:
             shown[step.source] = state["images"][step.source]
     return list(shown.values())
 
@@ -110,5 +112,3 @@ def _since(messages: list[AnyMessage]) -> list[AnyMessage]:
     """What was said since the user spoke."""
     start = max((place for place, message in enumerate(messages) if isinstance(message, HumanMessage)), default=-1)
     return messages[start + 1 :]
-
-

@@ -68,9 +68,8 @@ def ingest(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
         images[part.id] = part
         shown.append(part)
         last = next(message for message in reversed(now) if isinstance(message, HumanMessage))
-        last = changed.get(last.id, last)
-        before_part = [reference(record) for record in records_in(last)]
-        changed[last.id] = with_images(last, [*before_part, reference(part)])
+        said = changed.get(last.id, last)
+        changed[last.id] = with_images(said, [*map(reference, records_in(said)), reference(part)])
     text = check_request(text or DESCRIBE if shown else text)
     request = Request(text=text, images=tuple(record.id for record in shown), task=settings.task, region=region)
     focus = _focus(images, region is not None)
@@ -78,7 +77,7 @@ def ingest(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
         raise InvalidRequest("there is no picture to edit: send one, or ask for one first")
     session = parts.open(turn, artifacts, before, settings, inline)
     session.adopted = dict(changed) if inline else {}
-    session.bound = BOUND.get()
+    session.bound = BOUND.get() or {}
     first: AgentState = {
         **state, "messages": messages, "images": images, "focus": focus, "turn": turn, "request": request,
         "steps": [], "trials": [], "stream": Stream(), "stopped": "", "approved": "",
@@ -149,7 +148,7 @@ def _after(messages: list[AnyMessage], closing: list[AnyMessage]) -> list[AnyMes
     return [*messages[:since], *closing, *messages[since:]]
 
 
-def _in_place(kept: list[AnyMessage], messages: list[AnyMessage], before: list[AnyMessage]) -> list[AnyMessage]:
+def _in_place(kept: list[AnyMessage], messages: list[AnyMessage], before: list[AnyMessage]) -> list[Any]:
     """An update that gives the state these messages in this order."""
     if len(messages) == len(before):
         return kept

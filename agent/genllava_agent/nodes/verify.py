@@ -9,8 +9,8 @@ from langgraph.runtime import Runtime
 
 from genllava_agent import events
 from genllava_agent.messages import reference, with_images
-from genllava_agent.nodes.base import AgentParts
-from genllava_agent.records import ImageRecord, Step, Tried
+from genllava_agent.nodes.base import AgentParts, tried
+from genllava_agent.records import ImageRecord, Step
 from genllava_agent.session import Session, Spent, next_image, spent_limit
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import Action, AgentState, Trial, begun, next_action, result
@@ -56,12 +56,6 @@ def verify(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
     if again:
         return {"trials": trials, "stream": session.stream()}
     return _keep(parts, session, state, action, trials, runtime)
-
-
-def tried(trials: Sequence[Trial], kept: Trial | None = None) -> tuple[Tried, ...]:
-    """The drawings of a step but for the one that is kept."""
-    left = [trial for trial in trials if trial is not kept and trial.key is not None]
-    return tuple(Tried(key=str(trial.key), seed=trial.seed, unsure=trial.unsure) for trial in left)
 
 
 def _keep(
@@ -137,5 +131,3 @@ def _record(
         model=parts.engine.model,
         params={name: value for name, value in settings.items() if value is not None},
     )
-
-

@@ -32,10 +32,10 @@ _PATIENCE: Final = 30.0
 _SETTLED: Final = "CREATE TABLE settled (only INTEGER PRIMARY KEY CHECK (only = 1), sum TEXT NOT NULL)"
 _TABLES: Final = {"checkpoints", "writes", "settled"}
 _ROWS: Final = {
-    "checkpoints": "thread_id checkpoint_ns checkpoint_id parent_checkpoint_id type checkpoint metadata",
-    "writes": "thread_id checkpoint_ns checkpoint_id task_id task_path idx channel type value",
+    "checkpoints": "thread_id checkpoint_ns checkpoint_id parent_checkpoint_id type substr(checkpoint,1,16) metadata",
+    "writes": "thread_id checkpoint_ns checkpoint_id task_id task_path idx channel type substr(value,1,16)",
 }
-"""The columns of a table, all under the checksum."""
+"""What of a table is under the checksum: all of it, since what was serialized begins with a checksum of its own."""
 _INHERITED: Final[list[object]] = []
 """Databases that were open when the process was forked: they are the parent's, and must not even be closed here."""
 

@@ -1,0 +1,94 @@
+"""Requests of a thread, new ones and repeated ones, as the graph takes them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AnyMessage, HumanMessage
+
+from genllava.errors import ImageRejected
+from genllava.options import DESCRIBE
+from genllava_agent.admission import admitted, jpeg_file, keep, record_of
+from genllava_agent.history import History
+from genllava_agent.messages import check_count, check_request, records_in, reference, with_images
+from genllava_agent.pictures import ThreadImage
+from genllava_agent.records import Turn
+from genllava_agent.thread_state import closing, state_of
+from genllava_agent.thread_verbs import without
+
+if TYPE_CHECKING:
+    from langgraph.types import StateSnapshot
+
+    from genllava_agent.stores.base import Artifacts
+
+
+def new_request(
+    artifacts: Artifacts, snapshot: StateSnapshot, history: History, text: str, images: Sequence[Any], region: Any
+) -> dict[str, Any]:
+    """A request, with its pictures admitted and stored.
+
+    Args:
+        snapshot: where the thread is; `history`: its turns that have ended.
+
+    Raises:
+        InvalidRequest, ImageRejected, UnknownImage: it cannot be; nothing is stored.
+    """
+    text = check_request(text or DESCRIBE if images else text)
+    check_count(images)
+    state = state_of(snapshot)
+    records = list((state.get("images") or {}).values())
+    for source in images:
+        if isinstance(source, ThreadImage):
+            raise ImageRejected(f"{source.id} is in a thread: name it in the request, or send its pixels, `.image`")
+    loaded = [admitted(source) for source in images]
+    number = max((record.number for record in records), default=0)
+    turn = max((turn.number for turn in history), default=0) + 1 + (state.get("turn") is not None)
+    shown = [
+        record_of(image, place, turn, _label(source))
+        for place, (source, image) in enumerate(zip(images, loaded, strict=True), start=number + 1)
+    ]
+    where = None
+    if region is not None:
+        from genllava_agent.regions import resolve_region
+
+        where = resolve_region(artifacts, region, [*records, *shown])
+    for place, (source, image) in enumerate(zip(images, loaded, strict=True)):  # nothing is kept of what cannot be
+        shown[place] = keep(artifacts, shown[place], image, jpeg_file(source))
+    asked = with_images(HumanMessage(text, id=uuid.uuid4().hex), [reference(record) for record in shown])
+    return {"messages": [*closing(snapshot), asked], "region": where}
+
+
+def repeated_request(
+    snapshot: StateSnapshot, messages: Sequence[AnyMessage], turn: Turn, text: str | None
+) -> dict[str, Any]:
+    """The request of the last turn, in its place.
+
+    Args:
+        messages: of that turn.
+        text: other words for it.
+    """
+    words = check_request(turn.request.text if text is None else text)
+    shown = [
+        reference(record)
+        for message in messages
+        if isinstance(message, HumanMessage)
+        for record in records_in(message)
+        if record.origin == "user"
+    ]
+    update = without(state_of(snapshot), [messages])
+    asked = with_images(HumanMessage(words, id=uuid.uuid4().hex), shown)
+    return {
+        "messages": [*update["messages"], asked],
+        "images": update["images"],
+        "region": turn.request.region,
+    }
+
+
+def _label(source: Any) -> str | None:
+    if not isinstance(source, (str, Path)):
+        return None
+    return os.fsencode(Path(source).name).decode(errors="replace")  # the name of a file need not be text
