@@ -28,8 +28,8 @@ from genllava_agent.nodes.ingest import ingest
 from genllava_agent.nodes.verify import verify
 from genllava_agent.plain_state import plain, typed
 from genllava_agent.session import wanted_while
-from genllava_agent.settings import TurnSettings
-from genllava_agent.state import VERBS, AgentInput, AgentOutput, AgentState, next_action
+from genllava_agent.settings import TurnSettings, checked
+from genllava_agent.state import VERBS, AgentInput, AgentOutput, AgentState, begun, next_action
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
@@ -54,7 +54,7 @@ def build_graph(
             return "finish"
         if action is None:
             return "decide"
-        settings = parts.session(state).settings
+        settings = checked(begun(state).settings)
         if is_unclear(action, settings, thread_id()):
             return "ask"
         if action.call != state["approved"] and needs_approval(action, settings):

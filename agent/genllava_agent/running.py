@@ -46,10 +46,27 @@ class Runner:
             found: StateSnapshot = outside().run(self._on(name).get_state, _config(name))
         return found
 
-    def update(self, name: str, update: dict[str, Any]) -> None:
-        """Change a thread between turns; durable when it returns."""
+    def update(self, name: str, update: dict[str, Any], as_node: str = "finish") -> None:
+        """Change a thread between turns; durable when it returns.
+
+        Args:
+            as_node: the node that is taken to have done it, which says what comes next.
+        """
         with storing():
-            outside().run(self._on(name).update_state, _config(name), plain(update), "finish")
+            outside().run(self._on(name).update_state, _config(name), plain(update), as_node)
+            self._store.settle(name)
+
+    def begin_anew(self, name: str) -> None:
+        """Forget the checkpoints of a thread; its pictures stay."""
+        with storing():
+            self._store.saver(name).delete_thread(name)
+
+    def ask_again(self, name: str) -> None:
+        """Let a turn ask that stands before its question."""
+        graph, config = self._on(name), _config(name)
+        with storing():
+            for _ in heard_outside(lambda: graph.stream(None, config, durability="sync")):
+                pass
             self._store.settle(name)
 
     def run(
@@ -100,10 +117,9 @@ class Runner:
             if now.config == before.config and not before.interrupts:
                 return
             outside().run(graph.update_state, before.config, None, "__copy__")
-            if before.interrupts:  # a copy has to ask again
-                for _ in heard_outside(lambda: graph.stream(None, config, durability="sync")):
-                    pass
             self._store.settle(name)
+        if before.interrupts:  # a copy has to ask again
+            self.ask_again(name)
 
     def _on(self, name: str) -> Any:
         return self._graph.copy(update={"checkpointer": self._store.saver(name)})

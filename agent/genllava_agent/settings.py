@@ -42,6 +42,10 @@ _DRAWING: Final = (
 """Options that are handed on to the pipeline."""
 
 
+SETTINGS: Final = "settings"
+"""Key of a request's `additional_kwargs`: the settings that it was asked with, for a turn that is cut off at once."""
+
+
 class TurnSettings(BaseModel):
     """Settings of one turn; the context of the graph.
 

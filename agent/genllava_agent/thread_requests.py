@@ -17,6 +17,7 @@ from genllava_agent.history import History
 from genllava_agent.messages import check_count, check_request, records_in, reference, with_images
 from genllava_agent.pictures import ThreadImage
 from genllava_agent.records import Turn
+from genllava_agent.settings import SETTINGS, TurnSettings, stored
 from genllava_agent.thread_state import closing, state_of
 from genllava_agent.thread_verbs import without
 
@@ -27,7 +28,13 @@ if TYPE_CHECKING:
 
 
 def new_request(
-    artifacts: Artifacts, snapshot: StateSnapshot, history: History, text: str, images: Sequence[Any], region: Any
+    artifacts: Artifacts,
+    snapshot: StateSnapshot,
+    history: History,
+    text: str,
+    images: Sequence[Any],
+    region: Any,
+    settings: TurnSettings,
 ) -> dict[str, Any]:
     """A request, with its pictures admitted and stored.
 
@@ -58,12 +65,12 @@ def new_request(
         where = resolve_region(artifacts, region, [*records, *shown])
     for place, (source, image) in enumerate(zip(images, loaded, strict=True)):  # nothing is kept of what cannot be
         shown[place] = keep(artifacts, shown[place], image, jpeg_file(source))
-    asked = with_images(HumanMessage(text, id=uuid.uuid4().hex), [reference(record) for record in shown])
+    asked = with_images(_message(text, settings), [reference(record) for record in shown])
     return {"messages": [*closing(snapshot), asked], "region": where}
 
 
 def repeated_request(
-    snapshot: StateSnapshot, messages: Sequence[AnyMessage], turn: Turn, text: str | None
+    snapshot: StateSnapshot, messages: Sequence[AnyMessage], turn: Turn, text: str | None, settings: TurnSettings
 ) -> dict[str, Any]:
     """The request of the last turn, in its place.
 
@@ -80,12 +87,17 @@ def repeated_request(
         if record.origin == "user"
     ]
     update = without(state_of(snapshot), [messages])
-    asked = with_images(HumanMessage(words, id=uuid.uuid4().hex), shown)
+    asked = with_images(_message(words, settings), shown)
     return {
         "messages": [*update["messages"], asked],
         "images": update["images"],
         "region": turn.request.region,
     }
+
+
+def _message(text: str, settings: TurnSettings) -> HumanMessage:
+    kept = stored(settings)
+    return HumanMessage(text, id=uuid.uuid4().hex, additional_kwargs={SETTINGS: kept} if kept else {})
 
 
 def _label(source: Any) -> str | None:

@@ -30,7 +30,7 @@ from genllava_agent.questions import answer_in_words, checked_answer
 from genllava_agent.records import Pending, Question, Turn
 from genllava_agent.reply import Reply, reply_text
 from genllava_agent.running import Runner, question_of, resumed
-from genllava_agent.settings import TurnSettings, checked
+from genllava_agent.settings import SETTINGS, TurnSettings, checked
 from genllava_agent.thread_requests import new_request, repeated_request
 from genllava_agent.thread_state import artifacts_of, ended_turns, state_of, unfinished_turn
 from genllava_agent.thread_verbs import bring_back, take_back, without
@@ -309,7 +309,7 @@ class Thread:
             if isinstance(options.get("limits"), dict):  # those that are not named stay
                 options["limits"] = {**given.get("limits", {}), **options["limits"]}
             settings = self.agent.settings_with({**given, **options})
-            return repeated_request(snapshot, ended[-1], last, text), settings, None
+            return repeated_request(snapshot, ended[-1], last, text, settings), settings, None
 
         return self._events(again, cancel)
 
@@ -368,12 +368,24 @@ class Thread:
         return self.agent.store.artifacts(self.name)
 
     def _snapshot(self) -> StateSnapshot:
+        if self.agent.store.old(self.name) is not None:
+            with self.agent.store.lock(self.name, self.agent.waiting()):
+                self._bring_over()
         return self.agent.runner.snapshot(self.name)
+
+    def _bring_over(self) -> None:
+        """Take over what version 0.1 wrote; the caller has the lock."""
+        if (old := self.agent.store.old(self.name)) is not None:
+            from genllava_agent.bring_over import bring_over
+
+            bring_over(old, self.agent.runner, self.name)
 
     def _settings_of(self, snapshot: StateSnapshot) -> TurnSettings:
         """The settings of the turn that has not ended."""
-        turn = state_of(snapshot).get("turn")
-        return self.agent.settings if turn is None else checked(turn.settings)
+        state = state_of(snapshot)
+        turn, said = state.get("turn"), state.get("messages") or []
+        kept = turn.settings if turn is not None else said[-1].additional_kwargs.get(SETTINGS) if said else None
+        return self.agent.settings if kept is None else checked(kept)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[StateSnapshot]:
@@ -383,6 +395,7 @@ class Thread:
             ThreadNotFound: it does not exist.
         """
         with self.agent.store.lock(self.name, self.agent.waiting()):
+            self._bring_over()
             snapshot = self._snapshot()
             if snapshot.created_at is None:
                 raise ThreadNotFound(f"there is no thread {self.name!r}: ask something on it first")
@@ -417,7 +430,8 @@ class Thread:
                 if answer is not None:
                     checked_ = checked_answer(question, answer)
                     return resumed(question, checked_), self._settings_of(snapshot), None
-            asked = new_request(self._artifacts, snapshot, self._history(ended_turns(snapshot)), text, shown, region)
+            history = self._history(ended_turns(snapshot))
+            asked = new_request(self._artifacts, snapshot, history, text, shown, region, settings)
             if self._opened_at is None:
                 self._opened_at = ended
             return asked, settings, question
@@ -433,6 +447,7 @@ class Thread:
         """Run a turn with the thread for ourselves."""
         _check_cancel(cancel)
         with self.agent.store.lock(self.name, self.agent.waiting(cancel)):
+            self._bring_over()
             before = self._snapshot()
             try:
                 given, settings, replaced = prepare(before)

@@ -12,11 +12,21 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
+from genllava_agent.deciders.chat_model import CLAIM
+
 
 class Scripted(BaseChatModel):
-    """Says what it is told to say, and keeps what it was shown and given."""
+    """Says what it is told to say, and keeps what it was shown and given.
+
+    Attributes:
+        script: messages, words, or what it raises.
+        claims: its answer where it is asked whether its own words say that a picture was made.
+        asked: the words that it was asked so about.
+    """
 
     script: list[Any]
+    claims: str = "no"
+    asked: list[str] = Field(default_factory=list)
     heard: list[list[BaseMessage]] = Field(default_factory=list)
     bound: list[list[Any]] = Field(default_factory=list)
     given: list[dict[str, Any]] = Field(default_factory=list)
@@ -38,6 +48,9 @@ class Scripted(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
+        if messages[0].text == CLAIM:
+            self.asked.append(messages[-1].text)
+            return ChatResult(generations=[ChatGeneration(message=AIMessage(self.claims))])
         self.heard.append(messages)
         time.sleep(self.wait)
         said = self.script.pop(0)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from genllava import GenLlavaPipeline
 
 pytestmark = [
-    pytest.mark.filterwarnings("error:.*(msgpack|deprecated|LangGraph).*"),
+    pytest.mark.filterwarnings("error:.*(msgpack|LangChain|LangGraph).*"),
     pytest.mark.filterwarnings("error::DeprecationWarning:(langgraph|langchain).*"),
 ]
 RED = "draw a large red circle at the top left"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from genllava import GenLlavaPipeline
 
 pytestmark = [
-    pytest.mark.filterwarnings("error:.*(msgpack|deprecated|LangGraph).*"),
+    pytest.mark.filterwarnings("error:.*(msgpack|LangChain|LangGraph).*"),
     pytest.mark.filterwarnings("error::DeprecationWarning:(langgraph|langchain).*"),
 ]
 quiet = pytest.mark.filterwarnings("ignore:.*(no effect on GenLLaVA|does not read).*:UserWarning")
@@ -97,7 +97,7 @@ class TestStandardIntegration(ChatModelIntegrationTests):
 def model(pipeline: GenLlavaPipeline) -> Iterator[BaseChatModel]:
     agent = VisualAgent(pipeline, store=":memory:", seed=1)
     yield agent.chat_model()
-    assert not agent.engine.sessions, "nothing is kept between calls"
+    assert not agent.parts.sessions, "nothing is kept between calls"
     assert not agent.threads()
 
 
@@ -231,13 +231,13 @@ async def test_cancelling_stops_the_turn(model: BaseChatModel) -> None:
     for long in (lambda: model.ainvoke(RED, num_inference_steps=900), listen):
         before = rows.unet_rows
         task = asyncio.ensure_future(long())
-        while not agent.engine.sessions:
+        while not agent.parts.sessions:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.5)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert not agent.engine.sessions
+        assert not agent.parts.sessions
         assert rows.unet_rows - before < 900, "the picture was not finished"
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from genllava import GenLlavaPipeline
 
 pytestmark = [
-    pytest.mark.filterwarnings("error:.*(msgpack|deprecated|LangGraph).*"),
+    pytest.mark.filterwarnings("error:.*(msgpack|LangChain|LangGraph).*"),
     pytest.mark.filterwarnings("error::DeprecationWarning:(langgraph|langchain).*"),
 ]
 ROOT = Path(__file__).parents[2]
@@ -92,7 +92,7 @@ def test_messages_go_in_and_out(seeded: VisualAgent) -> None:
     assert isinstance(reply, AIMessage)
     assert "red circle" in reply.text
     assert [block["mime_type"] for block in pictures(reply)] == ["image/png"]
-    assert not seeded.engine.sessions, "a finished turn leaves nothing behind"
+    assert not seeded.parts.sessions, "a finished turn leaves nothing behind"
     assert not seeded.threads(), "and is no thread of ours"
 
 
@@ -148,7 +148,7 @@ def test_a_fault_of_the_first_node_is_not_a_finished_turn(
     agent = VisualAgent(pipeline, store=":memory:", seed=1)
     graph = parent(agent, InMemorySaver()) if inside else build_graph(agent.engine, InMemorySaver())
     with monkeypatch.context() as patch:
-        patch.setattr(agent.engine.decider.worker, "begin", fails)
+        patch.setattr(agent.parts.decider().worker, "begin", fails)
         with pytest.raises(RuntimeError, match="out of memory"):
             graph.invoke(ask(RED), THREAD, version="v2")
     assert graph.get_state(THREAD).next == ("genllava" if inside else "ingest",)
@@ -191,13 +191,13 @@ def test_a_fault_of_a_node_that_works_is_not_a_finished_turn(
         run(ask(RED))
     request = ask("how many shapes are there?" if node == "answer" else RED)
     with monkeypatch.context() as patch:
-        patch.setattr(agent.engine.decider.worker, node, full)
+        patch.setattr(agent.parts.decider().worker, node, full)
         for messages in (request, None):  # as long as it lasts
             with pytest.raises(StoreFailed, match="the disk is full"):
                 run(messages)
     assert graph.get_state(THREAD).next
     if forgotten:  # as in another process
-        agent.engine.sessions.clear()
+        agent.parts.sessions.clear()
     reply = run(None).value["messages"][-2 if inside else -1]
     assert ("one shape" if node == "answer" else "red circle") in reply.text
     assert len(pictures(reply)) == (node != "answer")
@@ -231,7 +231,7 @@ def test_an_approval_is_given_through_the_parent(
         assert question.value["action"] == "generate"
         assert list(question.value["choices"]) == ["approve", "edit", "reject"]
         if forgotten:
-            agent.engine.sessions.clear()
+            agent.parts.sessions.clear()
             graph = parent(VisualAgent(pipeline, store=":memory:", seed=1, approve="generate"), saver)
         done = graph.invoke(Command(resume={question.id: {"decision": decision}}), THREAD, version="v2")
     reply = done.value["messages"][-2]
@@ -315,7 +315,7 @@ def test_an_answer_that_comes_twice_does_nothing_the_second_time(pipeline: GenLl
         assert again.value["messages"] == done
         assert not again.interrupts
     assert pipeline.counters.unet_rows == rows, "nothing is drawn again"
-    assert not agent.engine.sessions
+    assert not agent.parts.sessions
     then = graph.invoke(ask("what color is the circle?"), THREAD, version="v2").value["messages"]
     assert then[: len(done)] == done
     assert "red" in then[-2].text
@@ -374,10 +374,10 @@ def test_a_turn_that_goes_on_elsewhere_draws_the_same_picture(pipeline: GenLlava
         agent = VisualAgent(pipeline, store=":memory:", approve="generate")
         graph = parent(agent, saver)
         graph.invoke(ask(RED), THREAD, version="v2")
-        (session,) = agent.engine.sessions.values()
+        (session,) = agent.parts.sessions.values()
         seed = session.seed
         if forget:
-            agent.engine.sessions.clear()
+            agent.parts.sessions.clear()
             done = graph.invoke(Command(resume={"decision": "approve"}), THREAD, version="v2")
             drawn.append((seed, pictures(done.value["messages"][-2])[0]["base64"]))
         else:
@@ -395,7 +395,7 @@ def test_pictures_that_only_another_process_had_are_not_made_up(pipeline: GenLla
     graph = parent(agent, InMemorySaver())
     asked = graph.invoke(ask(f"{RED}, then make it green"), THREAD, version="v2")
     assert asked.interrupts[0].value["action"] == "edit"
-    agent.engine.sessions.clear()
+    agent.parts.sessions.clear()
     with pytest.raises(InvalidRequest, match="ask again"):
         graph.invoke(Command(resume={"decision": "approve"}), THREAD, version="v2")
 
@@ -440,18 +440,18 @@ def test_what_cannot_be_understood_is_refused_and_leaves_nothing(seeded: VisualA
     for messages, why in cases:
         with pytest.raises(GenLlavaError, match=why):
             seeded.graph.invoke({"messages": messages}, version="v2")
-    assert not seeded.engine.sessions
+    assert not seeded.parts.sessions
 
 
 def test_turns_that_nobody_comes_back_to_are_forgotten(pipeline: GenLlavaPipeline) -> None:
     agent = VisualAgent(pipeline, store=":memory:", approve=("understand", "generate"))
     graph = parent(agent, InMemorySaver())
     graph.invoke(ask("draw a red circle"), {"configurable": {"thread_id": "first"}}, version="v2")
-    ((first, session),) = agent.engine.sessions.items()
-    agent.engine.sessions |= {f"copy {number}": session for number in range(KEPT)}
+    ((first, session),) = agent.parts.sessions.items()
+    agent.parts.sessions |= {f"copy {number}": session for number in range(KEPT)}
     graph.invoke(ask("draw a red circle"), {"configurable": {"thread_id": "last"}}, version="v2")
-    assert len(agent.engine.sessions) == KEPT
-    assert first not in agent.engine.sessions
+    assert len(agent.parts.sessions) == KEPT
+    assert first not in agent.parts.sessions
 
 
 # --- LangGraph's server ---

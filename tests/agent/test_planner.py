@@ -25,10 +25,9 @@ from scripted import Scripted, call
 
 from genllava.errors import Cancelled, InvalidRequest
 from genllava_agent import VisualAgent, events
+from genllava_agent.deciders.chat_model import SHOWN, ChatModel
 from genllava_agent.errors import InvalidAnswer
 from genllava_agent.interop.chat_model import ChatGenLlava
-from genllava_agent.planner import Planner
-from genllava_agent.planner.transcript import SHOWN
 
 if TYPE_CHECKING:
     from genllava import GenLlavaPipeline
@@ -126,7 +125,7 @@ def test_only_the_latest_pictures_are_shown(planned: Any) -> None:
 
 def test_a_planner_that_sees_nothing(pipeline: GenLlavaPipeline) -> None:
     model = Scripted(script=[draw(), "Done."])
-    agent = VisualAgent(pipeline, store=":memory:", seed=1, decider=Planner(model, pictures=False))
+    agent = VisualAgent(pipeline, store=":memory:", seed=1, decider=ChatModel(model, pictures=False))
     agent(f"draw {RED}")
     assert not shown(model.heard[-1])
     assert "large red circle" in model.heard[-1][-1].text

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import AnyMessage, ToolMessage
 from langchain_core.tools import StructuredTool, tool
 from PIL import Image
 from scripted import Scripted, call
 
 from genllava.errors import Cancelled
 from genllava_agent import VisualAgent
-from genllava_agent.deciders import Decision
-from genllava_agent.records import Kind
+from genllava_agent.deciders.base import Possible, TellText, last_words
 from genllava_agent.session import Session
 from genllava_agent.state import AgentState
 from genllava_agent.workers import VerbWorker
@@ -129,9 +128,14 @@ def test_what_is_cancelled_at_the_end_is_not_kept(pipeline: GenLlavaPipeline) ->
         needs_model = False
         speaks = True
 
-        def decide(self, session: Session, state: AgentState, possible: list[Kind], may_finish: bool) -> Decision:
+        def decide(
+            self, session: Session, state: AgentState, possible: Possible, tell: TellText
+        ) -> list[AnyMessage]:
             done.append("decided")
-            return Decision(None, "Hello.")
+            return [last_words("Hello.")]
+
+        def other_words(self, session: Session, state: AgentState, instruction: str) -> dict[str, Any]:
+            raise AssertionError("nobody changes anything here")
 
     with VisualAgent(pipeline, store=":memory:", decider=Quick()) as agent:
         thread = agent.thread("t")

@@ -68,12 +68,8 @@ def picture_arguments(tool: BaseTool) -> tuple[str, ...]:
 
 def _tool(tool: BaseTool, images: Sequence[str]) -> ToolSpec:
     pictures = picture_arguments(tool)
-    schema: Any = tool.tool_call_schema
-    if not isinstance(schema, dict):  # pictures are names here, whatever the tool takes in their place
-        known: dict[str, Any] = schema.model_fields
-        fields: Any = {name: (info.annotation, info) for name, info in known.items() if name not in pictures}
-        config = ConfigDict(arbitrary_types_allowed=True)
-        schema = create_model(f"{tool.name}_arguments", __config__=config, **fields).model_json_schema()
+    given: Any = tool.tool_call_schema
+    schema: dict[str, Any] = given if isinstance(given, dict) else _without(given, pictures, tool.name)
     chosen = {name: _named(images) for name in pictures}
     rest = {key: value for key, value in schema.items() if key not in ("title", "description")}
     properties = {**rest.get("properties", {}), **chosen}
@@ -81,6 +77,14 @@ def _tool(tool: BaseTool, images: Sequence[str]) -> ToolSpec:
     parameters = {**rest, "type": "object", "properties": properties, "required": required}
     function = {"name": tool.name, "description": tool.description, "parameters": parameters}
     return {"type": "function", "function": function}
+
+
+def _without(given: Any, pictures: Sequence[str], name: str) -> dict[str, Any]:
+    """The schema of a pydantic model without some fields: pictures are names here, whatever the tool takes for them."""
+    known = given.model_fields.items()
+    fields: Any = {each: (info.annotation, info) for each, info in known if each not in pictures}
+    config = ConfigDict(arbitrary_types_allowed=True)
+    return create_model(f"{name}_arguments", __config__=config, **fields).model_json_schema()
 
 
 def _spec(name: str, description: str, properties: dict[str, Any]) -> ToolSpec:

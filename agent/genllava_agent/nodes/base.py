@@ -8,6 +8,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages import AnyMessage, ToolMessage
+from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime, get_runtime
 
@@ -124,8 +125,10 @@ class AgentParts:
 
 def thread_id() -> str | None:
     """The id of the thread that the graph runs on; None where nothing is kept of it."""
-    info = get_runtime().execution_info
-    return None if info is None else info.thread_id
+    runtime: Any = get_runtime()
+    if runtime is None or runtime.execution_info is None:  # the state is changed from outside
+        return str(get_config().get("configurable", {}).get("thread_id"))
+    return runtime.execution_info.thread_id  # type: ignore[no-any-return]
 
 
 def settings_of(runtime: Runtime[TurnSettings], parts: AgentParts) -> TurnSettings:
