@@ -74,6 +74,14 @@ def keep(store: Artifacts, record: ImageRecord, image: Image.Image, jpeg: bytes 
     return record.model_copy(update={"jpeg": kept})
 
 
+def check_kept(store: Artifacts, record: ImageRecord) -> None:
+    """Raises:
+    ImageRejected: the thread does not have that picture.
+    """
+    if not store.has(record.jpeg or record.key, "png" if record.jpeg is None else "jpg"):
+        raise ImageRejected(f"{record.id} refers to a picture that this thread does not have: send it")
+
+
 def adopt(
     store: Artifacts,
     messages: Sequence[AnyMessage],
@@ -100,8 +108,7 @@ def adopt(
             for block in blocks(message):
                 record = record_in(block)
                 if record is not None:
-                    if not store.has(record.jpeg or record.key, "png" if record.jpeg is None else "jpg"):
-                        raise ImageRejected(f"{record.id} refers to a picture that this thread does not have: send it")
+                    check_kept(store, record)
                     known[record.id] = record
                 elif is_picture(block):
                     new, file = True, picture_file(block)

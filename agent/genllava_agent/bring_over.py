@@ -40,7 +40,7 @@ def bring_over(old: OldThread, runner: Runner, name: str) -> None:
         runner.update(name, update)
     elif pending.get("question") and old.state:
         runner.update(name, _waiting(update, pending, old.state), as_node="decide")
-        runner.ask_again(name)
+        runner.go_on(name)
     else:
         asked = _asked(pending, Request.model_validate(pending["request"]))
         runner.update(name, {**update, "messages": [*update["messages"], asked]}, as_node="__start__")

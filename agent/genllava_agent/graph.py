@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.runnables import RunnableConfig, RunnableLambda
@@ -26,10 +27,10 @@ from genllava_agent.nodes.decide import decide
 from genllava_agent.nodes.finish import finish
 from genllava_agent.nodes.ingest import ingest
 from genllava_agent.nodes.verify import verify
-from genllava_agent.plain_state import plain, typed
+from genllava_agent.plain_state import plain_update, typed
 from genllava_agent.session import wanted_while
 from genllava_agent.settings import TurnSettings, checked
-from genllava_agent.state import VERBS, AgentInput, AgentOutput, AgentState, begun, next_action
+from genllava_agent.state import VERBS, AgentInput, AgentOutput, Channels, begun, next_action
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
@@ -41,9 +42,9 @@ _STEPS: Final = 100_000
 
 def build_graph(
     parts: AgentParts, checkpointer: Any = None, store: BaseStore | None = None, name: str = "genllava"
-) -> CompiledStateGraph[AgentState, TurnSettings, Any, Any]:
+) -> CompiledStateGraph[Channels, TurnSettings, Any, Any]:
     """Compile the graph for an agent's parts; other arguments as for LangGraph's own `compile`."""
-    builder = StateGraph(AgentState, context_schema=TurnSettings, input_schema=AgentInput, output_schema=AgentOutput)
+    builder = StateGraph(Channels, context_schema=TurnSettings, input_schema=AgentInput, output_schema=AgentOutput)
     called = tools.tool_node(parts.tools, parts)
 
     def should_continue(given: dict[str, Any]) -> str:
@@ -65,21 +66,28 @@ def build_graph(
 
     def route_after_draw(state: dict[str, Any]) -> str:
         """A drawing is looked at; where there is none, it failed."""
-        return "verify" if state["trials"] else should_continue(state)
+        return "verify" if typed(state)["trials"] else should_continue(state)
 
-    def route_after_verify(state: dict[str, Any]) -> str:
+    def route_after_verify(given: dict[str, Any]) -> str:
         """Trials that are still there were not good enough: it is drawn again."""
-        action = next_action(typed(state))
+        state = typed(given)
+        action = next_action(state)
         again = state["trials"] and action is not None and not state["stopped"]
-        return action.kind if again and action is not None else should_continue(state)
+        return action.kind if again and action is not None else should_continue(given)
+
+    def route_after_finish(state: dict[str, Any]) -> str:
+        """A turn that is still there did not end: the fault is told as well."""
+        return END if state.get("turn") is None else "finish"
 
     def call_tools(state: dict[str, Any], config: RunnableConfig) -> Any:
         given, began = _begin(state), time.monotonic()
-        return _after(state, called.invoke(given, config), began)
+        with _ending(parts, state):
+            return _after(state, called.invoke(given, config), began)
 
     async def acall_tools(state: dict[str, Any], config: RunnableConfig) -> Any:
         given, began = _begin(state), time.monotonic()
-        return _after(state, await called.ainvoke(given, config), began)
+        with _ending(parts, state):
+            return _after(state, await called.ainvoke(given, config), began)
 
     def _begin(given: dict[str, Any]) -> dict[str, Any]:
         state = typed(given)
@@ -89,13 +97,14 @@ def build_graph(
 
     def _after(state: dict[str, Any], outputs: Any, began: float) -> Any:
         seconds = time.monotonic() - began
-        return plain(tools.after_tools(parts, typed(state), outputs, seconds, get_runtime(TurnSettings)))
+        made = tools.after_tools(parts, typed(state), outputs, seconds, get_runtime(TurnSettings))
+        return plain_update(made, state)
 
     def add(name: str, node: Callable[..., Any], retries: int = 1) -> None:
-        run = node if name in ("ingest", "ask", "finish") else guarded(parts, node, retries)
+        run = node if name in ("ingest", "ask") else guarded(parts, node, retries)
         retry = RetryPolicy(max_attempts=retries, retry_on=is_transient) if retries > 1 else None
         given = (lambda state, runtime: node(parts, state, runtime)) if run is node else run
-        builder.add_node(name, _stoppable(given, name), retry_policy=retry)
+        builder.add_node(name, _stoppable(parts, given, name), retry_policy=retry)
 
     for name_, node in (
         ("ingest", ingest), ("understand", understand), ("generate", draw), ("edit", draw), ("verify", verify),
@@ -103,7 +112,7 @@ def build_graph(
     ):  # fmt: skip
         add(name_, node)
     add("decide", decide, RETRIES)
-    verb = _stoppable(guarded(parts, tools.thread_verb), "thread_verb")
+    verb = _stoppable(parts, guarded(parts, tools.thread_verb), "thread_verb")
     builder.add_node("thread_verb", verb, destinations=("ingest",))
     called_tools: Any = RunnableLambda(call_tools, acall_tools, name="tools")
     builder.add_node("tools", called_tools)
@@ -115,16 +124,28 @@ def build_graph(
     for node_name in ("generate", "edit"):
         builder.add_conditional_edges(node_name, route_after_draw, ["verify", *routes])
     builder.add_conditional_edges("verify", route_after_verify, routes)
-    builder.add_edge("finish", END)
+    builder.add_conditional_edges("finish", route_after_finish, ["finish", END])
     compiled = builder.compile(checkpointer=checkpointer, store=store, name=name)
     return compiled.with_config(recursion_limit=_STEPS)
 
 
-def _stoppable(node: Callable[..., Any], name: str) -> RunnableLambda[Any, Any]:
+@contextmanager
+def _ending(parts: AgentParts, state: dict[str, Any]) -> Iterator[None]:
+    """Where a turn breaks off in its midst, nothing of it stays in memory that nobody can come back to."""
+    try:
+        yield
+    except BaseException as fault:
+        if not is_transient(fault):
+            parts.let_go(typed(state))
+        raise
+
+
+def _stoppable(parts: AgentParts, node: Callable[..., Any], name: str) -> RunnableLambda[Any, Any]:
     """A node that runs in a thread of its own where the graph is awaited: where that task is cancelled, it stops."""
 
     def run(state: dict[str, Any]) -> Any:
-        return plain(node(typed(state), get_runtime(TurnSettings)))
+        with _ending(parts, state):
+            return plain_update(node(typed(state), get_runtime(TurnSettings)), state)
 
     async def arun(state: dict[str, Any]) -> Any:
         loop = asyncio.get_running_loop()

@@ -153,7 +153,7 @@ def is_picture(block: Any) -> bool:
     if kind == "deepagents_blob":
         raise InvalidRequest("a block 'deepagents_blob' names a picture in another agent's files: send its base64")
     if kind in _UNREADABLE:
-        raise InvalidRequest(f"a message with a block of the type {kind!r}: only text and pictures are understood")
+        raise InvalidRequest(f"a message with a block of the type {block.get('type')!r}: only text and pictures are understood")
     return kind in _PICTURES
 
 

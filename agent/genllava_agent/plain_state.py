@@ -34,34 +34,75 @@ class Records(Mapping[str, ImageRecord]):
 
 _TYPES: Final[dict[str, Any]] = {
     "request": TypeAdapter(Request | None),
-    "region": TypeAdapter(Region | None),
     "steps": TypeAdapter(list[Step]),
-    "turn": TypeAdapter(Begun | None),
     "trials": TypeAdapter(list[Trial]),
     "stream": TypeAdapter(Stream | None),
+    "approved": TypeAdapter(str),
+    "stopped": TypeAdapter(str),
 }
+"""Of the turn that is running, all in the channel `turn`: one is written with every step, and not six."""
+_REGION: Final[Any] = TypeAdapter(Region | None)
+_NOTHING: Final[dict[str, Any]] = {
+    "request": None, "steps": [], "trials": [], "stream": None, "approved": "", "stopped": "",
+}  # fmt: skip
 
 
 def typed(state: Mapping[str, Any]) -> AgentState:
-    """A state with our types in it.
+    """A state, or an update of one, as nodes read it.
 
     Raises:
         ValidationError: it was not written by `plain`.
     """
-    made = {name: _TYPES[name].validate_python(value) if name in _TYPES else value for name, value in state.items()}
+    made = dict(state)
+    if made.get("turn") is not None:
+        running = dict(made["turn"])
+        for name, kind in _TYPES.items():
+            made[name] = kind.validate_python(running.pop(name, _NOTHING[name]))
+        made["turn"] = Begun.model_validate(running)
     if "images" in made:
         made["images"] = Records(made["images"])
+    if "region" in made:
+        made["region"] = _REGION.validate_python(made["region"])
     return cast(AgentState, made)
 
 
+def plain_update(update: Any, before: Mapping[str, Any]) -> Any:
+    """An update of a node for the channels.
+
+    Args:
+        before: the state that the node was given, as the channels have it.
+    """
+    if isinstance(update, Command):
+        return replace(update, update=plain_update(update.update, before))
+    if isinstance(update, list):
+        return [plain_update(each, before) for each in update]
+    if not isinstance(update, Mapping):
+        return update
+    made = plain(update)
+    running = {name: made.pop(name) for name in _TYPES if name in made}
+    if "turn" in made:
+        began = made["turn"]
+        made["turn"] = None if began is None else {**began, **_written(running)}
+    elif running and before.get("turn") is not None:
+        made["turn"] = {**_without(before["turn"], running), **_written(running)}
+    return made
+
+
 def plain(value: Any) -> Any:
-    """An update without our types."""
+    """A value without our types."""
     if isinstance(value, BaseModel) and type(value).__module__.partition(".")[0] == "genllava_agent":
         return value.model_dump(mode="json", exclude_defaults=True)
-    if isinstance(value, Command):
-        return replace(value, update=plain(value.update))
     if isinstance(value, Overwrite):
         return Overwrite(plain(value.value))
     if isinstance(value, Mapping):
         return {name: plain(item) for name, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _written(running: Mapping[str, Any]) -> dict[str, Any]:
+    """What is not as it is at the beginning."""
+    return {name: value for name, value in running.items() if value != _NOTHING[name]}
+
+
+def _without(turn: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in turn.items() if name not in names}

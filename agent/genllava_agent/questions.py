@@ -147,20 +147,46 @@ def checked_answer(question: Question, answer: Any) -> Any:
         raise InvalidAnswer(
             f"{answer!r} does not answer {question.text!r}: {reason}. One of: {', '.join(question.choices)}"
         ) from None
+    if complaint := _complaint(question, decision):
+        raise InvalidAnswer(complaint)
+    return decision_dump(decision)
+
+
+def answer_to(question: Question) -> type[Answer]:
+    """`Answer`, of which only those that fit the question are valid: a graph refuses others, and goes on waiting."""
+
+    class Fitting(Answer):
+        model_config = ConfigDict(title="Answer")
+
+        @model_validator(mode="after")
+        def _answers(self) -> Self:
+            if complaint := _complaint(question, self.decisions[0]):
+                raise ValueError(complaint)
+            return self
+
+    return Fitting
+
+
+def _complaint(question: Question, decision: Decision) -> str:
+    """What is wrong with an answer to a question of ours; empty where nothing is."""
+    changed, choices = decision.edited_action, ", ".join(question.choices)
     if question.kind == "clarification":
-        choice = decision.edited_action.name if decision.edited_action is not None else decision.type
+        choice = decision.type if changed is None else changed.name
         if choice not in (*question.choices, "approve", "reject"):
-            raise InvalidAnswer(f"{choice!r} is not possible here: {', '.join(question.choices)}")
-    elif decision.type not in question.choices and isinstance(answer, dict) and "decision" in answer:
-        raise InvalidAnswer(f"a call of a tool takes no other words: {', '.join(question.choices)}")
-    words = [decision.message, (decision.edited_action.args if decision.edited_action else {}).get("instruction")]
-    for each in words:
+            return f"{choice!r} is not possible here: {choices}"
+    elif changed is not None and question.tool is not None and not changed.name:
+        return f"a call of a tool takes no other words: {choices}"
+    elif changed is not None and changed.name not in ("", asked := question.tool or question.action):
+        return f"a call of {asked} cannot become one of {changed.name}: {choices}"
+    elif changed is not None and question.tool is None and not changed.args:
+        return f"an edit says what is to be other than it was asked: {choices}"
+    for each in (decision.message, None if changed is None else changed.args.get("instruction")):
         try:
             if each is not None:
                 check_request(each)
         except InvalidRequest as error:
-            raise InvalidAnswer(str(error)) from None
-    return decision_dump(decision)
+            return str(error)
+    return ""
 
 
 def decision_dump(decision: Decision) -> dict[str, Any]:

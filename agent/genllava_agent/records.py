@@ -252,3 +252,9 @@ def image_name(number: int) -> str:
 def image_number(name: str) -> int:
     """K of `image_K`."""
     return int(name.removeprefix("image_"))
+
+
+def is_image_name(text: str) -> bool:
+    """Whether a text is what `image_name` makes."""
+    number = text.removeprefix("image_")
+    return number.isdecimal() and text == image_name(int(number))

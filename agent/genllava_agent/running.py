@@ -2,26 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from langgraph.types import Command, StateSnapshot
+from langgraph.types import Command, Interrupt
 
 from genllava.errors import Cancelled
 from genllava_agent import events
 from genllava_agent.background import Elsewhere, heard_outside, outside
-from genllava_agent.plain_state import plain
+from genllava_agent.plain_state import plain, plain_update, typed
 from genllava_agent.questions import foreign_question, question_in
 from genllava_agent.records import Question
 from genllava_agent.session import wanted_while
 from genllava_agent.settings import TurnSettings
+from genllava_agent.state import AgentInput, AgentState, Channels
 from genllava_agent.stores.faults import storing
 
 if TYPE_CHECKING:
     from genllava_agent.stores.base import Store
 
+_KEPT: Final = 64
+"""Threads of which it is kept where they are."""
+_STREAMED: Final[dict[str, Any]] = {
+    "stream_mode": ["custom", "values"],
+    "output_keys": [*Channels.__annotations__, *AgentInput.__annotations__],
+    "durability": "sync",
+    "version": "v2",
+}
 
-_STREAMED: Final[dict[str, Any]] = {"stream_mode": ["custom"], "durability": "sync", "version": "v2"}
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a thread is.
+
+    Attributes:
+        exists: whether there is such a thread.
+        state: of its graph.
+        open: a turn has begun and not ended.
+        question: what it waits to be told.
+        config: of its latest checkpoint.
+        written: whether all that was done is in that checkpoint; not so where the process ended between two writes.
+    """
+
+    exists: bool
+    state: AgentState
+    open: bool = False
+    question: Question | None = None
+    config: Any = None
+    written: bool = True
 
 
 class Runner:
@@ -35,16 +64,26 @@ class Runner:
     def __init__(self, graph: Any, store: Store) -> None:
         self._graph = graph
         self._store = store
+        self._known: dict[str, tuple[object, Place]] = {}
 
-    def snapshot(self, name: str) -> StateSnapshot:
+    def look(self, name: str) -> Place:
         """Where a thread is.
 
         Raises:
             StoreFailed, ThreadQuarantined.
         """
         with storing():
-            found: StateSnapshot = outside().run(self._on(name).get_state, _config(name))
-        return found
+            mark = self._mark(name)
+            known = self._known.get(name)
+            if known is not None and known[0] == mark and mark is not None:
+                return known[1]
+            found = outside().run(self._on(name).get_state, _config(name))
+        place = Place(
+            found.created_at is not None, typed(found.values), bool(found.next), _question(found.interrupts),
+            found.config, not found.tasks or bool(found.next),
+        )  # fmt: skip
+        self._remember(name, mark, place)
+        return place
 
     def update(self, name: str, update: dict[str, Any], as_node: str = "finish") -> None:
         """Change a thread between turns; durable when it returns.
@@ -53,7 +92,7 @@ class Runner:
             as_node: the node that is taken to have done it, which says what comes next.
         """
         with storing():
-            outside().run(self._on(name).update_state, _config(name), plain(update), as_node)
+            outside().run(self._on(name).update_state, _config(name), plain_update(update, {}), as_node)
             self._store.settle(name)
 
     def begin_anew(self, name: str) -> None:
@@ -61,8 +100,8 @@ class Runner:
         with storing():
             self._store.saver(name).delete_thread(name)
 
-    def ask_again(self, name: str) -> None:
-        """Let a turn ask that stands before its question."""
+    def go_on(self, name: str) -> None:
+        """Let a turn that has not ended go on to where it asks, or write down what it had done."""
         graph, config = self._on(name), _config(name)
         with storing():
             for _ in heard_outside(lambda: graph.stream(None, config, durability="sync")):
@@ -70,19 +109,23 @@ class Runner:
             self._store.settle(name)
 
     def run(
-        self, name: str, given: Any, settings: TurnSettings, cancel: Callable[[], bool], heard: bool
-    ) -> Iterator[events.Event]:
+        self, name: str, before: Place, given: Any, settings: TurnSettings, cancel: Callable[[], bool], heard: bool
+    ) -> Generator[events.Event, None, Place]:
         """Run a turn to its end, or to where it asks; the caller holds the thread's lock.
 
         Args:
+            before: where the thread is.
             given: what the graph is invoked with; None goes on with a turn that was cut off.
             heard: whether anybody listens to the events of nodes. Where nobody does they run in the caller's own
                 thread, which saves some milliseconds of handing over; Ctrl-C then comes into their midst.
 
+        Returns:
+            where the thread is then.
+
         Raises:
             whatever goes wrong; the thread is then as it was.
         """
-        before = self.snapshot(name)
+        last: dict[str, Any] = {}
         graph, gone = self._on(name), False  # whoever listens has stopped
 
         def parts() -> Iterator[Any]:
@@ -94,47 +137,65 @@ class Runner:
             running = Elsewhere(running)
         try:
             for part in running:
-                yield part["data"]
+                if part["type"] == "custom":
+                    yield part["data"]
+                else:
+                    last = part
             running.close()
             if cancel():  # in the midst of what cannot be stopped, as a tool cannot
                 raise Cancelled("cancelled before the turn was kept")
             with storing():
                 self._store.settle(name)
+                mark = self._mark(name)
         except BaseException:
             gone = True
             running.close()
             self._restore(name, before)
             raise
+        question = _question(last["interrupts"])
+        latest = "" if mark is None else mark[0]
+        config = {"configurable": {"thread_id": name, "checkpoint_ns": "", "checkpoint_id": latest}}
+        place = Place(True, typed(last["data"]), question is not None, question, config)
+        self._remember(name, mark, place)
+        return place
 
-    def _restore(self, name: str, before: StateSnapshot) -> None:
+    def _restore(self, name: str, before: Place) -> None:
         """Put the thread back to where it was."""
-        graph, config = self._on(name), _config(name)
         with storing():
-            if before.created_at is None:  # there was none
+            if not before.exists:
                 self._store.delete(name)
                 return
-            now = outside().run(graph.get_state, config)
-            if now.config == before.config and not before.interrupts:
+            if not before.open and self._mark(name) == (self._known.get(name) or (None,))[0]:
                 return
-            outside().run(graph.update_state, before.config, None, "__copy__")
+            outside().run(self._on(name).update_state, before.config, None, "__copy__")
             self._store.settle(name)
-        if before.interrupts:  # a copy has to ask again
-            self.ask_again(name)
+        if before.question is not None:  # a copy has to ask again
+            self.go_on(name)
+
+    def _mark(self, name: str) -> tuple[str, int] | None:
+        """What changes whenever something is written of a thread; None where there is nothing."""
+        found = self._store.saver(name).get_tuple(_config(name))  # type: ignore[arg-type]
+        return None if found is None else (str(found.checkpoint["id"]), len(found.pending_writes or ()))
+
+    def _remember(self, name: str, mark: object, place: Place) -> None:
+        self._known.pop(name, None)
+        self._known[name] = mark, place
+        while len(self._known) > _KEPT:
+            self._known.pop(next(iter(self._known)), None)
 
     def _on(self, name: str) -> Any:
         return self._graph.copy(update={"checkpointer": self._store.saver(name)})
 
 
-def question_of(snapshot: StateSnapshot) -> Question | None:
-    """What a thread waits to be told; None where it does not wait."""
-    for interrupt in snapshot.interrupts:
-        return question_in(interrupt.value, interrupt.id) or foreign_question(interrupt.value, interrupt.id)
-    return None
-
-
 def resumed(question: Question, answer: Any) -> Command[Any]:
     """What the graph is invoked with to answer a question."""
     return Command(resume={question.interrupt: answer})
+
+
+def _question(interrupts: Sequence[Interrupt]) -> Question | None:
+    for interrupt in interrupts:
+        return question_in(interrupt.value, interrupt.id) or foreign_question(interrupt.value, interrupt.id)
+    return None
 
 
 def _config(name: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from genllava_agent.records import ImageRecord, Key, Kind, Region, Request, Step
 
 VERBS: Final = ("understand", "generate", "edit")
 """Calls that the nodes of those names carry out; all others are tools."""
-_SNAPSHOT: Final = 50
+_SNAPSHOT: Final = 1000
 """Updates of a channel between two whole copies of it in a checkpoint; the others hold what was added."""
 
 
@@ -150,14 +150,27 @@ class AgentInput(TypedDict, total=False):
     region: Region | None
 
 
-class AgentState(AgentInput, total=False):
-    """A thread, and the turn that is running.
+class Channels(AgentInput, total=False):
+    """What a checkpoint keeps of a thread: plain data and LangChain's messages.
 
     Attributes:
         messages: the conversation.
         images: the pictures of the thread by name, in their order.
         focus: the picture that was worked on last.
         undone: messages of turns that were taken back, one list a turn, the next one to bring back last.
+        turn: the turn that is running, with what was done in it; None between turns.
+    """
+
+    focus: str | None
+    undone: list[list[AnyMessage]]
+    turn: dict[str, Any] | None
+
+
+class AgentState(AgentInput, total=False):
+    """The same as nodes read it: the turn that is running is spread out.
+
+    Attributes:
+        focus, undone: see `Channels`.
         turn: the turn that is running; None between turns.
         request: what is asked in it.
         steps: what was done in it.

@@ -18,18 +18,17 @@ from genllava_agent.messages import check_count, check_request, records_in, refe
 from genllava_agent.pictures import ThreadImage
 from genllava_agent.records import Turn
 from genllava_agent.settings import SETTINGS, TurnSettings, stored
-from genllava_agent.thread_state import closing, state_of
+from genllava_agent.thread_state import closing
 from genllava_agent.thread_verbs import without
 
 if TYPE_CHECKING:
-    from langgraph.types import StateSnapshot
-
+    from genllava_agent.running import Place
     from genllava_agent.stores.base import Artifacts
 
 
 def new_request(
     artifacts: Artifacts,
-    snapshot: StateSnapshot,
+    place: Place,
     history: History,
     text: str,
     images: Sequence[Any],
@@ -39,14 +38,14 @@ def new_request(
     """A request, with its pictures admitted and stored.
 
     Args:
-        snapshot: where the thread is; `history`: its turns that have ended.
+        place: where the thread is; `history`: its turns that have ended.
 
     Raises:
         InvalidRequest, ImageRejected, UnknownImage: it cannot be; nothing is stored.
     """
     text = check_request(text or DESCRIBE if images else text)
     check_count(images)
-    state = state_of(snapshot)
+    state = place.state
     records = list((state.get("images") or {}).values())
     for source in images:
         if isinstance(source, ThreadImage):
@@ -55,22 +54,22 @@ def new_request(
     number = max((record.number for record in records), default=0)
     turn = max((turn.number for turn in history), default=0) + 1 + (state.get("turn") is not None)
     shown = [
-        record_of(image, place, turn, _label(source))
-        for place, (source, image) in enumerate(zip(images, loaded, strict=True), start=number + 1)
+        record_of(image, count, turn, _label(source))
+        for count, (source, image) in enumerate(zip(images, loaded, strict=True), start=number + 1)
     ]
     where = None
     if region is not None:
         from genllava_agent.regions import resolve_region
 
         where = resolve_region(artifacts, region, [*records, *shown])
-    for place, (source, image) in enumerate(zip(images, loaded, strict=True)):  # nothing is kept of what cannot be
-        shown[place] = keep(artifacts, shown[place], image, jpeg_file(source))
+    for count, (source, image) in enumerate(zip(images, loaded, strict=True)):  # nothing is kept of what cannot be
+        shown[count] = keep(artifacts, shown[count], image, jpeg_file(source))
     asked = with_images(_message(text, settings), [reference(record) for record in shown])
-    return {"messages": [*closing(snapshot), asked], "region": where}
+    return {"messages": [*closing(place), asked], "region": where}
 
 
 def repeated_request(
-    snapshot: StateSnapshot, messages: Sequence[AnyMessage], turn: Turn, text: str | None, settings: TurnSettings
+    place: Place, messages: Sequence[AnyMessage], turn: Turn, text: str | None, settings: TurnSettings
 ) -> dict[str, Any]:
     """The request of the last turn, in its place.
 
@@ -86,7 +85,7 @@ def repeated_request(
         for record in records_in(message)
         if record.origin == "user"
     ]
-    update = without(state_of(snapshot), [messages])
+    update = without(place.state, [messages])
     asked = with_images(_message(words, settings), shown)
     return {
         "messages": [*update["messages"], asked],

@@ -9,33 +9,26 @@ from langchain_core.messages import AnyMessage, HumanMessage
 
 from genllava_agent.history import exchanges, is_reply, reply_message
 from genllava_agent.messages import text_of
-from genllava_agent.plain_state import typed
 from genllava_agent.records import Pending, Request, Turn
-from genllava_agent.running import question_of
-from genllava_agent.state import AgentState
 from genllava_agent.thread_verbs import finished_turns
 
 if TYPE_CHECKING:
-    from langgraph.types import StateSnapshot
+    from genllava_agent.running import Place
 
 
-def state_of(snapshot: StateSnapshot) -> AgentState:
-    return typed(snapshot.values)
-
-
-def ended_turns(snapshot: StateSnapshot) -> list[list[AnyMessage]]:
+def ended_turns(place: Place) -> list[list[AnyMessage]]:
     """The messages of the turns that have ended."""
-    turns = finished_turns(state_of(snapshot))
-    if turns and state_of(snapshot).get("turn") is None and not any(is_reply(message) for message in turns[-1]):
+    turns = finished_turns(place.state)
+    if turns and place.state.get("turn") is None and not any(is_reply(message) for message in turns[-1]):
         return turns[:-1]  # it was cut off before it began
     return turns
 
 
-def closing(snapshot: StateSnapshot) -> list[AnyMessage]:
+def closing(place: Place) -> list[AnyMessage]:
     """A reply to a request that was cut off before its turn began, so that the next one is not taken for its end."""
-    state = state_of(snapshot)
+    state = place.state
     turns = exchanges(state.get("messages") or [])
-    if state.get("turn") is not None or len(turns) == len(ended_turns(snapshot)):
+    if state.get("turn") is not None or len(turns) == len(ended_turns(place)):
         return []
     text = "I did not begin with this: I was cut off."
     turn = Turn(
@@ -45,16 +38,16 @@ def closing(snapshot: StateSnapshot) -> list[AnyMessage]:
     return [reply_message(turn, [])]
 
 
-def unfinished_turn(snapshot: StateSnapshot) -> Pending | None:
+def unfinished_turn(place: Place) -> Pending | None:
     """The turn that has not ended."""
-    state = state_of(snapshot)
-    if not snapshot.next:
+    state = place.state
+    if not place.open:
         return None
-    question, turn, request = question_of(snapshot), state.get("turn"), state.get("request")
+    question, turn, request = place.question, state.get("turn"), state.get("request")
     if turn is None or request is None:  # it had only just begun
-        said = (state.get("messages") or [])[sum(map(len, ended_turns(snapshot))) :]
+        said = (state.get("messages") or [])[sum(map(len, ended_turns(place))) :]
         text = " ".join(text_of(message) for message in said if isinstance(message, HumanMessage))
-        return Pending(id="", number=len(ended_turns(snapshot)) + 1, request=Request(text=text), question=question)
+        return Pending(id="", number=len(ended_turns(place)) + 1, request=Request(text=text), question=question)
     images = tuple(record for record in state["images"].values() if record.turn == turn.number)
     return Pending(
         id=turn.id, number=turn.number, at=turn.at, request=request, images=images, seed=turn.seed,

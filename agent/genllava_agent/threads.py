@@ -29,15 +29,13 @@ from genllava_agent.pictures import ThreadImage, ThreadImages
 from genllava_agent.questions import answer_in_words, checked_answer
 from genllava_agent.records import Pending, Question, Turn
 from genllava_agent.reply import Reply, reply_text
-from genllava_agent.running import Runner, question_of, resumed
+from genllava_agent.running import Place, Runner, resumed
 from genllava_agent.settings import SETTINGS, TurnSettings, checked
 from genllava_agent.thread_requests import new_request, repeated_request
-from genllava_agent.thread_state import artifacts_of, ended_turns, state_of, unfinished_turn
+from genllava_agent.thread_state import artifacts_of, ended_turns, unfinished_turn
 from genllava_agent.thread_verbs import bring_back, take_back, without
 
 if TYPE_CHECKING:
-    from langgraph.types import StateSnapshot
-
     from genllava_agent.stores.base import Artifacts, Store
     from genllava_agent.stores.waiting import Waiting
 
@@ -134,15 +132,15 @@ class Thread:
     @property
     def pending(self) -> Question | None:
         """What the thread waits to be told."""
-        self._asked_last = question_of(self._snapshot())
+        self._asked_last = self._look().question
         return self._asked_last
 
     @property
     def unfinished(self) -> Pending | None:
         """The turn that is running, waits, or was cut off when its process ended."""
-        snapshot = self._snapshot()
-        self._asked_last = question_of(snapshot)
-        return unfinished_turn(snapshot)
+        place = self._look()
+        self._asked_last = place.question
+        return unfinished_turn(place)
 
     def approve(self, instruction: str | None = None) -> Reply:
         """Let the turn go on, with another instruction if one is given."""
@@ -175,14 +173,14 @@ class Thread:
         """Answer what the turn asked, and hear what happens."""
         asked = self._asked_last or self.pending
 
-        def given(snapshot: StateSnapshot) -> tuple[Any, TurnSettings, Question | None]:
-            question = question_of(snapshot)
+        def given(place: Place) -> tuple[Any, TurnSettings, Question | None]:
+            question = place.question
             self._asked_last = question
             if question is None:
                 raise NothingPending("this thread has not asked anything: just ask it something")
             if asked is None or asked.interrupt != question.interrupt:
                 raise InvalidAnswer(f"this thread asks something else by now: {question.text}")
-            return resumed(question, checked_answer(question, answer)), self._settings_of(snapshot), None
+            return resumed(question, checked_answer(question, answer)), self._settings_of(place), None
 
         return self._events(given, cancel)
 
@@ -202,23 +200,23 @@ class Thread:
     def resume_stream(self, cancel: Callable[[], bool] | None = None) -> Iterator[events.Event]:
         """Go on with a turn that was cut off, and hear what happens."""
 
-        def again(snapshot: StateSnapshot) -> tuple[Any, TurnSettings, Question | None]:
-            if not snapshot.next:
+        def again(place: Place) -> tuple[Any, TurnSettings, Question | None]:
+            if not place.open:
                 raise NothingPending("every turn of this thread is finished")
-            if (question := question_of(snapshot)) is not None:
+            if (question := place.question) is not None:
                 self._asked_last = question
                 choices = ", ".join(question.choices)
                 raise AnswerPending(f"this thread waits for an answer ({choices}) to: {question.text}")
-            return None, self._settings_of(snapshot), None
+            return None, self._settings_of(place), None
 
         return self._events(again, cancel)
 
     def discard(self) -> None:
         """Forget the turn that has not ended."""
-        with self._locked() as snapshot:
-            if not snapshot.next:
+        with self._locked() as place:
+            if not place.open:
                 raise NothingPending("every turn of this thread is finished")
-            self._discard(snapshot)
+            self._discard(place)
 
     # --- ways back ---
 
@@ -230,14 +228,14 @@ class Thread:
         Raises:
             NothingToUndo: there are not as many.
         """
-        with self._locked() as snapshot:
-            state, cut_off = state_of(snapshot), bool(snapshot.next)
-            ended = ended_turns(snapshot)
+        with self._locked() as place:
+            state, cut_off = place.state, bool(place.open)
+            ended = ended_turns(place)
             if not isinstance(turns, int) or not 1 <= turns <= len(ended) + cut_off:
                 raise NothingToUndo(f"cannot take back {turns} turns: there are {len(ended) + cut_off}")
             if cut_off:
-                self._discard(snapshot)
-                state = state_of(self._snapshot()) if turns > 1 else state
+                self._discard(place)
+                state = self._look().state if turns > 1 else state
             if turns > cut_off:
                 self.agent.runner.update(self.name, take_back(state, turns - cut_off))
 
@@ -247,10 +245,10 @@ class Thread:
         Raises:
             NothingToUndo: there is not as much.
         """
-        with self._locked() as snapshot:
-            if snapshot.next:
+        with self._locked() as place:
+            if place.open:
                 raise NothingToUndo("what was asked since did not end: resume(), answer or discard() it first")
-            self.agent.runner.update(self.name, bring_back(state_of(snapshot), turns))
+            self.agent.runner.update(self.name, bring_back(place.state, turns))
 
     def branch(self, name: str | None = None) -> Thread:
         """Another thread that goes on from here; both keep their own way from now on.
@@ -263,10 +261,10 @@ class Thread:
         taken = InvalidRequest(f"there is a thread {other.name!r} already: choose another name, or delete it")
         if store.exists(other.name):  # asked before the lock is: two threads that branch to each other's name would
             raise taken  # wait for each other
-        with self._locked() as snapshot, store.lock(other.name, self.agent.waiting()):
+        with self._locked() as place, store.lock(other.name, self.agent.waiting()):
             if store.exists(other.name):
                 raise taken
-            ended = ended_turns(snapshot)
+            ended = ended_turns(place)
             messages = [message for said in ended for message in said]
             images = {record.id: record for message in messages for record in records_in(message)}
             named = set[tuple[str, str]]()
@@ -296,10 +294,10 @@ class Thread:
         """Ask the last request again, and hear what happens."""
         cancel = options.pop("cancel", None)
 
-        def again(snapshot: StateSnapshot) -> tuple[Any, TurnSettings, Question | None]:
-            if snapshot.next:
+        def again(place: Place) -> tuple[Any, TurnSettings, Question | None]:
+            if place.open:
                 raise NothingToUndo("the last request did not end: resume(), answer or discard() it first")
-            ended = ended_turns(snapshot)
+            ended = ended_turns(place)
             if not ended:
                 raise NothingToUndo("nothing has been asked yet")
             last = self._history(ended)[-1]
@@ -309,13 +307,13 @@ class Thread:
             if isinstance(options.get("limits"), dict):  # those that are not named stay
                 options["limits"] = {**given.get("limits", {}), **options["limits"]}
             settings = self.agent.settings_with({**given, **options})
-            return repeated_request(snapshot, ended[-1], last, text, settings), settings, None
+            return repeated_request(place, ended[-1], last, text, settings), settings, None
 
         return self._events(again, cancel)
 
     def history(self) -> list[Turn]:
         """The turns of this thread as it stands, the first one first; none where nothing was asked on it yet."""
-        return list(self._history(ended_turns(self._snapshot())))
+        return list(self._history(ended_turns(self._look())))
 
     def delete(self) -> None:
         """Forget the thread, and the pictures that only it has.
@@ -338,7 +336,7 @@ class Thread:
     @property
     def images(self) -> ThreadImages:
         """The pictures of this thread as it stands, by name."""
-        return ThreadImages(self._history(ended_turns(self._snapshot())).records, self._artifacts)
+        return ThreadImages(self._history(ended_turns(self._look())).records, self._artifacts)
 
     def trace(self, path: str | Path, turn: int | None = None) -> Path:
         """Write a page about a turn (the last one if no number is given): its pictures, choices and times."""
@@ -358,8 +356,8 @@ class Thread:
     def _repr_html_(self) -> str:
         from genllava_agent.pages.trace import thread_html
 
-        snapshot = self._snapshot()
-        return thread_html(self.name, self._artifacts, self._history(ended_turns(snapshot)), question_of(snapshot))
+        place = self._look()
+        return thread_html(self.name, self._artifacts, self._history(ended_turns(place)), place.question)
 
     # --- how it is done ---
 
@@ -367,11 +365,20 @@ class Thread:
     def _artifacts(self) -> Artifacts:
         return self.agent.store.artifacts(self.name)
 
-    def _snapshot(self) -> StateSnapshot:
+    def _look(self) -> Place:
         if self.agent.store.old(self.name) is not None:
             with self.agent.store.lock(self.name, self.agent.waiting()):
                 self._bring_over()
-        return self.agent.runner.snapshot(self.name)
+        return self.agent.runner.look(self.name)
+
+    def _ready(self) -> Place:
+        """Where the thread is, with all that was done written down; the caller has the lock."""
+        self._bring_over()
+        place = self._look()
+        if not place.written:
+            self.agent.runner.go_on(self.name)
+            place = self._look()
+        return place
 
     def _bring_over(self) -> None:
         """Take over what version 0.1 wrote; the caller has the lock."""
@@ -380,34 +387,33 @@ class Thread:
 
             bring_over(old, self.agent.runner, self.name)
 
-    def _settings_of(self, snapshot: StateSnapshot) -> TurnSettings:
+    def _settings_of(self, place: Place) -> TurnSettings:
         """The settings of the turn that has not ended."""
-        state = state_of(snapshot)
+        state = place.state
         turn, said = state.get("turn"), state.get("messages") or []
         kept = turn.settings if turn is not None else said[-1].additional_kwargs.get(SETTINGS) if said else None
         return self.agent.settings if kept is None else checked(kept)
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[StateSnapshot]:
+    def _locked(self) -> Iterator[Place]:
         """The thread for ourselves.
 
         Raises:
             ThreadNotFound: it does not exist.
         """
         with self.agent.store.lock(self.name, self.agent.waiting()):
-            self._bring_over()
-            snapshot = self._snapshot()
-            if snapshot.created_at is None:
+            place = self._ready()
+            if not place.exists:
                 raise ThreadNotFound(f"there is no thread {self.name!r}: ask something on it first")
-            yield snapshot
+            yield place
 
     def _history(self, turns: Sequence[Sequence[AnyMessage]]) -> History:
         history = read_history(turns, self._known)
         self._known = history  # others may be reading this thread now, and set it too
         return history
 
-    def _discard(self, snapshot: StateSnapshot) -> None:
-        state, ended = state_of(snapshot), ended_turns(snapshot)
+    def _discard(self, place: Place) -> None:
+        state, ended = place.state, ended_turns(place)
         if not ended:
             self.agent.store.delete(self.name)  # a thread whose first turn came to nothing is none
             return
@@ -419,19 +425,19 @@ class Thread:
     ) -> Iterator[events.Event]:
         cancel = options.pop("cancel", None)
 
-        def given(snapshot: StateSnapshot) -> tuple[Any, TurnSettings, Question | None]:
+        def given(place: Place) -> tuple[Any, TurnSettings, Question | None]:
             settings = self.agent.settings_with(options)
-            ended = len(ended_turns(snapshot))
+            ended = len(ended_turns(place))
             first = self._opened_at in (None, ended)  # also where it failed, or was taken back
             shown = [*(self._opened_with if first else []), *listed(images)]
-            question = question_of(snapshot)
+            question = place.question
             if question is not None and not shown and region is None and isinstance(text, str):
                 answer = answer_in_words(question, text)
                 if answer is not None:
                     checked_ = checked_answer(question, answer)
-                    return resumed(question, checked_), self._settings_of(snapshot), None
-            history = self._history(ended_turns(snapshot))
-            asked = new_request(self._artifacts, snapshot, history, text, shown, region, settings)
+                    return resumed(question, checked_), self._settings_of(place), None
+            history = self._history(ended_turns(place))
+            asked = new_request(self._artifacts, place, history, text, shown, region, settings)
             if self._opened_at is None:
                 self._opened_at = ended
             return asked, settings, question
@@ -440,44 +446,43 @@ class Thread:
 
     def _events(
         self,
-        prepare: Callable[[StateSnapshot], tuple[Any, TurnSettings, Question | None]],
+        prepare: Callable[[Place], tuple[Any, TurnSettings, Question | None]],
         cancel: Callable[[], bool] | None,
         heard: bool = True,
     ) -> Iterator[events.Event]:
         """Run a turn with the thread for ourselves."""
         _check_cancel(cancel)
         with self.agent.store.lock(self.name, self.agent.waiting(cancel)):
-            self._bring_over()
-            before = self._snapshot()
+            before = self._ready()
             try:
                 given, settings, replaced = prepare(before)
-                running = self.agent.runner.run(self.name, given, settings, cancel or _never, heard)
+                running = self.agent.runner.run(self.name, before, given, settings, cancel or _never, heard)
                 yield events.TurnStarted(self.name, self._number(before, given))
-                with contextlib.closing(running):  # type: ignore[type-var]
-                    yield from running
-                reply = self._reply(self._snapshot(), replaced, cut_off=bool(before.next) and replaced is None)
+                with contextlib.closing(running):
+                    after = yield from running
+                reply = self._reply(after, replaced)
             except BaseException:
-                if before.created_at is None:
+                if not before.exists:
                     with contextlib.suppress(AgentError):  # what is said of the turn matters more
-                        if self._snapshot().created_at is None:
+                        if not self._look().exists:
                             self.agent.store.delete(self.name)  # pictures of a request that came to nothing
                 raise
         if reply.pending is not None:
             yield events.AnswerNeeded(reply.pending)
         yield events.TurnFinished(reply)
 
-    def _number(self, snapshot: StateSnapshot, given: Any) -> int:
+    def _number(self, place: Place, given: Any) -> int:
         """The number of the turn that is about to run."""
-        turn = state_of(snapshot).get("turn")
+        turn = place.state.get("turn")
         if turn is not None:
             return turn.number + isinstance(given, dict)
-        return 1 + max((turn.number for turn in self._history(ended_turns(snapshot))), default=0)
+        return 1 + max((turn.number for turn in self._history(ended_turns(place))), default=0)
 
-    def _reply(self, snapshot: StateSnapshot, replaced: Question | None, cut_off: bool) -> Reply:
-        state, question = state_of(snapshot), question_of(snapshot)
+    def _reply(self, place: Place, replaced: Question | None) -> Reply:
+        state, question = place.state, place.question
         self._asked_last = question
         store, records = self._artifacts, state["images"]
-        history = self._history(ended_turns(snapshot))
+        history = self._history(ended_turns(place))
         if question is None:
             turn = history[-1]
             steps, text, stopped, seed, seconds = turn.steps, turn.text, turn.stopped, turn.seed, turn.seconds

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langchain_core.messages import HumanMessage
 
+from genllava.protocols.shapes.asking_back import completed
 from genllava_agent import VisualAgent
-from genllava_agent.asked_back import completed
 from genllava_agent.history import History
 from genllava_agent.records import Request, Step, Turn
+from genllava_agent.workers import _said_last
 
 if TYPE_CHECKING:
     from genllava import GenLlavaPipeline
@@ -98,14 +99,16 @@ def turn(text: str, *steps: Step) -> History:
     ],
 )
 def test_what_may_be_an_answer(text: str, whole: str) -> None:
-    assert completed(turn(WHICH), text) == whole
+    assert completed([(WHICH, "dye it")], text) == whole
 
 
 def test_what_the_question_was_about() -> None:
     steps = [Step(action="understand", text=WHICH, request="erase it"), Step(action="understand", text="One.")]
-    assert completed(turn("", *steps), "the star") == "the star: erase it"
-    assert completed(turn("One.", steps[1]), "the star") == completed(turn("One."), "the star") == ""
-    assert completed(History(), "the star") == ""
+    assert completed(_said_last(turn("", *steps)), "the star") == "the star: erase it"
+    assert completed(_said_last(turn(WHICH)), "the star") == "the star: dye it"
+    assert completed(_said_last(turn("One.", steps[1])), "the star") == ""
+    assert completed(_said_last(turn("One.")), "the star") == ""
+    assert completed(_said_last(History()), "the star") == ""
 
 
 @pytest.mark.parametrize("said", ["thanks, draw a cross", "the star, then draw a cross", "hello! draw a star"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import json
 import os
 import re
@@ -23,15 +25,19 @@ import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, SystemMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.errors import is_invalid_resume
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.types import Command
+from PIL import Image
+from pydantic import ValidationError
 
-from genllava.errors import GenLlavaError, InvalidRequest
+from genllava.errors import GenLlavaError, ImageRejected
 from genllava_agent import VisualAgent
 from genllava_agent.errors import StoreFailed
 from genllava_agent.graph import build_graph
-from genllava_agent.interop.foreign import KEPT
+from genllava_agent.nodes import base
+from genllava_agent.records import ImageRecord
 from genllava_agent.session import Session
 from genllava_agent.settings import TurnSettings
 
@@ -79,6 +85,14 @@ def pictures(message: AnyMessage) -> list[Any]:
     return [block for block in message.content_blocks if block["type"] == "image"]
 
 
+def pixels(agent: VisualAgent, block: Any, thread: str = "theirs") -> bytes:
+    """Of a picture in a message, or of one that a message refers to."""
+    if "base64" in block:
+        return Image.open(io.BytesIO(base64.b64decode(block["base64"]))).convert("RGB").tobytes()
+    (record,) = (ImageRecord.model_validate(block["extras"]["genllava"]),)
+    return agent.store.artifacts(thread).picture(record).tobytes()
+
+
 @pytest.fixture
 def seeded(pipeline: GenLlavaPipeline) -> VisualAgent:
     return VisualAgent(pipeline, store=":memory:", seed=1)
@@ -87,8 +101,11 @@ def seeded(pipeline: GenLlavaPipeline) -> VisualAgent:
 def test_messages_go_in_and_out(seeded: VisualAgent) -> None:
     result = seeded.graph.invoke(ask(RED), version="v2")
     assert set(result.value) == {"messages"}
-    asked, reply = result.value["messages"]
+    asked, called, told, reply = result.value["messages"]
     assert asked.text == RED
+    assert [call["name"] for call in called.tool_calls] == ["generate"]
+    assert told.tool_call_id == called.tool_calls[0]["id"]
+    assert "image_1" in told.text
     assert isinstance(reply, AIMessage)
     assert "red circle" in reply.text
     assert [block["mime_type"] for block in pictures(reply)] == ["image/png"]
@@ -100,7 +117,7 @@ def test_a_picture_of_an_earlier_turn_is_edited(seeded: VisualAgent) -> None:
     graph = parent(seeded, InMemorySaver())
     first = graph.invoke(ask(RED), THREAD, version="v2").value["messages"]
     second = graph.invoke(ask("make it green"), THREAD, version="v2").value["messages"]
-    assert len(second) == 2 * len(first)
+    assert [message.id for message in second[: len(first)]] == [message.id for message in first]
     reply = second[-2]
     assert "green circle" in reply.text
     assert pictures(reply)[0]["id"] == "image_2"
@@ -138,7 +155,7 @@ def test_its_events_are_streamed_through_the_parent(seeded: VisualAgent) -> None
     told = [part["data"] for part in inner if part["type"] == "custom"]
     assert "".join(event.text for event in told if type(event).__name__ == "TextDelta") == "There is one shape."
     nodes = [name for part in inner if part["type"] == "updates" for name in part["data"]]
-    assert nodes == ["ingest", "understand"]
+    assert nodes == ["ingest", "decide", "understand", "decide", "finish"]
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["by itself", "in a parent"])
@@ -146,7 +163,7 @@ def test_a_fault_of_the_first_node_is_not_a_finished_turn(
     pipeline: GenLlavaPipeline, monkeypatch: pytest.MonkeyPatch, inside: bool
 ) -> None:
     agent = VisualAgent(pipeline, store=":memory:", seed=1)
-    graph = parent(agent, InMemorySaver()) if inside else build_graph(agent.engine, InMemorySaver())
+    graph = parent(agent, InMemorySaver()) if inside else build_graph(agent.parts, InMemorySaver())
     with monkeypatch.context() as patch:
         patch.setattr(agent.parts.decider().worker, "begin", fails)
         with pytest.raises(RuntimeError, match="out of memory"):
@@ -157,7 +174,7 @@ def test_a_fault_of_the_first_node_is_not_a_finished_turn(
 
 
 def test_messages_that_were_removed_take_their_pictures_along(pipeline: GenLlavaPipeline) -> None:
-    graph = build_graph(VisualAgent(pipeline, store=":memory:", seed=1).engine, InMemorySaver())
+    graph = build_graph(VisualAgent(pipeline, store=":memory:", seed=1).parts, InMemorySaver())
     graph.invoke(ask(RED), THREAD, version="v2")
     graph.update_state(THREAD, {"messages": [RemoveMessage(REMOVE_ALL_MESSAGES)]})
     assert graph.invoke(ask("is there a circle?"), THREAD, version="v2").value["messages"][-1].text
@@ -168,7 +185,7 @@ def test_messages_that_were_removed_take_their_pictures_along(pipeline: GenLlava
     [
         ("draw", True, False, False),
         ("draw", False, True, True),
-        ("describe", True, True, False),
+        ("judge", True, True, False),
         ("answer", False, False, True),
         ("answer", True, True, False),
     ],
@@ -177,7 +194,7 @@ def test_a_fault_of_a_node_that_works_is_not_a_finished_turn(
     pipeline: GenLlavaPipeline, monkeypatch: pytest.MonkeyPatch, node: str, inside: bool, forgotten: bool, awaited: bool
 ) -> None:
     agent = VisualAgent(pipeline, store=":memory:", seed=1)
-    graph = parent(agent, InMemorySaver()) if inside else build_graph(agent.engine, InMemorySaver())
+    graph = parent(agent, InMemorySaver()) if inside else build_graph(agent.parts, InMemorySaver())
 
     def run(messages: Any) -> Any:
         if awaited:
@@ -206,15 +223,14 @@ def test_a_fault_of_a_node_that_works_is_not_a_finished_turn(
 def test_an_answer_that_meets_a_fault_can_be_given_again(
     pipeline: GenLlavaPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    agent = VisualAgent(pipeline, store=":memory:", seed=1)
-    graph = build_graph(agent.engine, InMemorySaver(), settings=TurnSettings(margin=1.0, seed=1))
+    graph = build_graph(VisualAgent(pipeline, store=":memory:", seed=1, margin=1.0).parts, InMemorySaver())
     assert graph.invoke(ask(RED), THREAD, version="v2").interrupts
     answer: Any = Command(resume={"choice": "generate"})
     with monkeypatch.context() as patch:
         patch.setattr(Session, "go_on", fails)
         with pytest.raises(RuntimeError, match="out of memory"):
             graph.invoke(answer, THREAD, version="v2")
-    assert graph.get_state(THREAD).next == ("clarify",)
+    assert graph.get_state(THREAD).next == ("ask",)
     assert "red circle" in graph.invoke(answer, THREAD, version="v2").value["messages"][-1].text
 
 
@@ -228,8 +244,9 @@ def test_an_approval_is_given_through_the_parent(
         graph = parent(agent, saver)
         asked = graph.invoke(ask(RED), THREAD, version="v2")
         (question,) = asked.interrupts
-        assert question.value["action"] == "generate"
-        assert list(question.value["choices"]) == ["approve", "edit", "reject"]
+        assert question.value["action_requests"][0]["name"] == "generate"
+        assert question.value["review_configs"][0]["allowed_decisions"] == ["approve", "edit", "reject"]
+        assert question.value["question"]["choices"] == ["approve", "edit", "reject"]
         if forgotten:
             agent.parts.sessions.clear()
             graph = parent(VisualAgent(pipeline, store=":memory:", seed=1, approve="generate"), saver)
@@ -327,7 +344,7 @@ def test_an_old_answer_does_not_answer_the_next_question(pipeline: GenLlavaPipel
     (first,) = graph.invoke(ask(f"{RED}, then make it green"), THREAD, version="v2").interrupts
     old: Command[Any] = Command(resume={first.id: {"decision": "approve"}})
     (second,) = graph.invoke(old, THREAD, version="v2").interrupts
-    assert second.value["action"] == "edit"
+    assert second.value["question"]["action"] == "edit"
     rows = pipeline.counters.unet_rows
     asked = graph.invoke(old, THREAD, version="v2")
     assert asked.interrupts == (second,)
@@ -341,24 +358,27 @@ def test_an_old_answer_does_not_answer_the_next_question(pipeline: GenLlavaPipel
     [
         (
             {"approve": "generate"},
-            ["yes", {"decision": "aprove"}, {"decision": "edit", "instruction": "\ud800"}],
+            ["yes", {"decision": "aprove"}, {"decision": "edit", "instruction": "\ud800"}, {"decisions": []}, 1, [],
+             {"decisions": [{"type": "edit"}]}, {"decision": "approve", "reason": "\ud800"},
+             {"decisions": [{"type": "edit", "edited_action": {"name": "edit", "args": {"instruction": "x"}}}]}],
             {"decision": "approve"},
         ),
-        ({"margin": 1.0}, ["yes", {"choice": "tool"}, {"choice": "edit"}], {"choice": "generate"}),
+        ({"margin": 1.0}, ["yes", {"choice": "tool"}, {"choice": "edit"}, {}], {"choice": "generate"}),
     ],
     ids=["approval", "clarification"],
 )
-def test_an_answer_that_does_not_fit_is_asked_for_again(
+def test_an_answer_that_does_not_fit_is_refused_and_the_question_stays_open(
     pipeline: GenLlavaPipeline, options: dict[str, Any], bad: list[Any], good: dict[str, str]
 ) -> None:
     graph = parent(VisualAgent(pipeline, store=":memory:", seed=1, **options), InMemorySaver())
     asked = graph.invoke(ask(RED), THREAD, version="v2")
-    first = asked.interrupts[0].value["text"]
+    (question,) = asked.interrupts
     for answer in bad:
-        asked = graph.invoke(Command(resume=answer), THREAD, version="v2")
-        (question,) = asked.interrupts
-        assert question.value["text"].endswith(first), "what was asked"
-        assert len(question.value["text"]) > len(first), "and what was wrong"
+        for given in (answer, {question.id: answer}):
+            with pytest.raises(ValidationError) as refused:
+                graph.invoke(Command(resume=given), THREAD, version="v2")
+            assert is_invalid_resume(refused.value)
+            assert graph.get_state(THREAD).interrupts == (question,)
     done = graph.invoke(Command(resume=good), THREAD, version="v2")
     assert not done.interrupts
     reply = done.value["messages"][-2]
@@ -379,25 +399,35 @@ def test_a_turn_that_goes_on_elsewhere_draws_the_same_picture(pipeline: GenLlava
         if forget:
             agent.parts.sessions.clear()
             done = graph.invoke(Command(resume={"decision": "approve"}), THREAD, version="v2")
-            drawn.append((seed, pictures(done.value["messages"][-2])[0]["base64"]))
+            drawn.append((seed, pixels(agent, pictures(done.value["messages"][-2])[0])))
         else:
             done = graph.invoke(Command(resume={"decision": "approve"}), THREAD, version="v2")
             again = VisualAgent(pipeline, store=":memory:", seed=seed).graph.invoke(ask(RED), version="v2")
-            drawn.append((0, pictures(done.value["messages"][-2])[0]["base64"]))
-            assert pictures(again.value["messages"][-1])[0]["base64"] == drawn[-1][1]
+            drawn.append((0, pixels(agent, pictures(done.value["messages"][-2])[0])))
+            assert pixels(agent, pictures(again.value["messages"][-1])[0]) == drawn[-1][1]
     seed, picture = drawn[1]
     again = VisualAgent(pipeline, store=":memory:", seed=seed).graph.invoke(ask(RED), version="v2")
-    assert pictures(again.value["messages"][-1])[0]["base64"] == picture
+    assert pixels(agent, pictures(again.value["messages"][-1])[0]) == picture
 
 
-def test_pictures_that_only_another_process_had_are_not_made_up(pipeline: GenLlavaPipeline) -> None:
-    agent = VisualAgent(pipeline, store=":memory:", seed=1, approve="edit")
-    graph = parent(agent, InMemorySaver())
+@pytest.mark.parametrize("same", [True, False], ids=["same artifacts", "other artifacts"])
+def test_pictures_that_only_another_process_had_are_not_made_up(
+    pipeline: GenLlavaPipeline, tmp_path: Path, same: bool
+) -> None:
+    options: dict[str, Any] = {"seed": 1, "approve": "edit"}
+    saver = InMemorySaver()
+    graph = parent(VisualAgent(pipeline, store=tmp_path / "first", **options), saver)
     asked = graph.invoke(ask(f"{RED}, then make it green"), THREAD, version="v2")
-    assert asked.interrupts[0].value["action"] == "edit"
-    agent.parts.sessions.clear()
-    with pytest.raises(InvalidRequest, match="ask again"):
+    assert asked.interrupts[0].value["question"]["action"] == "edit"
+    graph = parent(VisualAgent(pipeline, store=tmp_path / ("first" if same else "second"), **options), saver)
+    if same:
+        done = graph.invoke(Command(resume={"decision": "approve"}), THREAD, version="v2").value["messages"]
+        assert [block["id"] for block in pictures(done[-2])] == ["image_1", "image_2"]
+        return
+    with pytest.raises(ImageRejected, match=r"image_1 .* send it"):
         graph.invoke(Command(resume={"decision": "approve"}), THREAD, version="v2")
+    with pytest.raises(ImageRejected, match=r"image_1 .* send it"):
+        graph.invoke(ask("what color is it?"), THREAD, version="v2")
 
 
 def test_state_is_plain_data_for_their_checkpointer(pipeline: GenLlavaPipeline) -> None:
@@ -434,7 +464,7 @@ def test_what_cannot_be_understood_is_refused_and_leaves_nothing(seeded: VisualA
         ([HumanMessage([{"type": "text", "text": "a"}, {"type": "audio", "base64": "AA=="}])], "audio"),
         (
             [HumanMessage([{"type": "text", "text": "a"}, {"type": "media", "data": "AA=="}])],
-            "'media' is not understood",
+            "type 'media'",
         ),
     ]
     for messages, why in cases:
@@ -448,9 +478,10 @@ def test_turns_that_nobody_comes_back_to_are_forgotten(pipeline: GenLlavaPipelin
     graph = parent(agent, InMemorySaver())
     graph.invoke(ask("draw a red circle"), {"configurable": {"thread_id": "first"}}, version="v2")
     ((first, session),) = agent.parts.sessions.items()
-    agent.parts.sessions |= {f"copy {number}": session for number in range(KEPT)}
+    kept = base._KEPT
+    agent.parts.sessions |= {f"copy {number}": session for number in range(kept)}
     graph.invoke(ask("draw a red circle"), {"configurable": {"thread_id": "last"}}, version="v2")
-    assert len(agent.parts.sessions) == KEPT
+    assert len(agent.parts.sessions) == kept
     assert first not in agent.parts.sessions
 
 
@@ -505,12 +536,42 @@ def test_the_development_server_serves_it(tmp_path: Path) -> None:
         thread = post(f"{url}/threads", {})["thread_id"]
         run = {"assistant_id": "genllava", "input": {"messages": [{"role": "user", "content": RED}]}}
         first = post(f"{url}/threads/{thread}/runs/wait", run)
-        assert [block["type"] for block in first["messages"][-1]["content"]] == ["text", "image"], said()
+        reply = first["messages"][-1]
+        assert "red circle" in text_of_reply(reply), said()
+        (picture,) = reply["additional_kwargs"]["images"]
+        shown = urllib.request.urlopen(f"{url}/artifacts/{thread}/{picture['file_id']}.png")
+        assert shown.headers["Content-Type"] == "image/png"
+        assert Image.open(io.BytesIO(shown.read())).size == (128, 128)
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{url}/artifacts/another/{picture['file_id']}.png")
         run["input"] = {"messages": [{"role": "user", "content": "what color is the circle?"}]}
-        assert "red" in post(f"{url}/threads/{thread}/runs/wait", run)["messages"][-1]["content"][0]["text"]
+        assert "red" in text_of_reply(post(f"{url}/threads/{thread}/runs/wait", run)["messages"][-1])
+        run["input"] = {"messages": [{"role": "user", "content": "draw a small blue square"}]}
+        run["stream_mode"] = ["messages", "updates", "custom", "values"]
+        heard = stream(f"{url}/threads/{thread}/runs/stream", run)
+        assert not [data for kind, data in heard if kind == "error"], heard
+        assert {"messages", "updates", "custom", "values"} <= {kind.partition("/")[0] for kind, _ in heard}
     finally:
         server.terminate()
         server.wait(30)
+
+
+def text_of_reply(reply: dict[str, Any]) -> str:
+    content = reply["content"]
+    return content if isinstance(content, str) else str(content[0]["text"])
+
+
+def stream(url: str, data: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The events of a run, with their names."""
+    request = urllib.request.Request(url, json.dumps(data).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=300) as reply:
+        parts = reply.read().decode().replace("\r\n", "\n").split("\n\n")
+    found = []
+    for part in parts:
+        lines = dict(line.split(": ", 1) for line in part.splitlines() if ": " in line)
+        if "event" in lines:
+            found.append((lines["event"], json.loads(lines.get("data", "null"))))
+    return found
 
 
 def post(url: str, data: dict[str, Any]) -> Any:

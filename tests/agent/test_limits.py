@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cut_off import cut_off
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from langchain_core.messages import AnyMessage
 from PIL import Image
 
 from genllava.errors import Cancelled, InvalidRequest
 from genllava_agent import Limits, VisualAgent
-from genllava_agent.deciders import Decision, action_for
+from genllava_agent.deciders.base import Possible, TellText, call_message, forced, last_words
 from genllava_agent.errors import InvalidAnswer, NothingToUndo
 from genllava_agent.history import History
-from genllava_agent.records import Head, Kind
+from genllava_agent.records import Kind
 from genllava_agent.session import Session
-from genllava_agent.state import Action, AgentState
+from genllava_agent.state import AgentState
 from genllava_agent.workers import VerbWorker
 from genllava_finetune.shapes.parser import parse
 from genllava_finetune.shapes.render import render
@@ -58,13 +60,17 @@ class Restless:
 
     worker = VerbWorker()
     needs_model = False
+    speaks = False
 
     def __init__(self, wanted: list[tuple[Kind, str | None, str]]) -> None:
         self.wanted = itertools.cycle(wanted)
 
-    def decide(self, session: Session, state: AgentState, possible: list[Kind], may_finish: bool) -> Decision:
+    def decide(self, session: Session, state: AgentState, possible: Possible, tell: TellText) -> list[AnyMessage]:
         kind, image, words = next(self.wanted)
-        return Decision(Action(kind=kind, image=image, instruction=words))
+        return [call_message(kind, {"instruction": words, **({"image": image} if image else {})})]
+
+    def other_words(self, session: Session, state: AgentState, instruction: str) -> dict[str, Any]:
+        return {}
 
 
 PICTURES = st.sampled_from([None, "image_1", "image_2", "image_9"])
@@ -323,31 +329,43 @@ def test_limits_that_are_not_named_stay_as_they_were_last(agent: VisualAgent) ->
     assert "the limit of 1 step" in said.text
 
 
-def test_a_turn_that_was_cut_off_is_taken_back_first(agent: VisualAgent) -> None:
+@pytest.mark.parametrize("node", ["ingest", "decide"])
+def test_a_turn_that_was_cut_off_is_taken_back_first(agent: VisualAgent, node: str) -> None:
     thread = agent("what do you see?").thread
-    store = agent.store.open(thread.name)
-    head = store.head()
-    assert head is not None
-    pending = thread._asked(store, head, "and now?", [], None, {})[1]
-    store.save_head(head.model_copy(update={"pending": pending}))
+    cut_off(thread, "and now?", node)
     assert thread.unfinished is not None
-    with pytest.raises(NothingToUndo, match="cut off"):
+    with pytest.raises(NothingToUndo, match="did not end"):
         thread.redo()
-    with pytest.raises(NothingToUndo, match="cut off"):
+    with pytest.raises(NothingToUndo, match="did not end"):
         thread.retry()
     with pytest.raises(NothingToUndo, match="there are 2"):
         thread.undo(3)
     thread.undo()
     assert (thread.unfinished, len(thread.history())) == (None, 1)
-    store.save_head(head.model_copy(update={"pending": pending}))
+    cut_off(thread, "and now?", node)
     thread.undo(2)
     assert (thread.unfinished, len(thread.history())) == (None, 0)
     thread.redo()
-    assert len(thread.history()) == 1
+    assert [turn.request.text for turn in thread.history()] == ["what do you see?"]
     first = agent.thread("first")
-    agent.store.open("first").save_head(Head(name="first", pending=pending))
+    cut_off(first, "and now?", node)
     first.undo()
     assert agent.threads() == [thread.name], "there was nothing else on it"
+
+
+def test_a_turn_that_waits_is_taken_back_first(agent: VisualAgent) -> None:
+    thread = agent(CIRCLE, seed=1).thread
+    assert thread("draw a star, then make it green", approve="edit", seed=1).pending
+    thread.undo()
+    assert (thread.pending, thread.unfinished, len(thread.history())) == (None, None, 1)
+    assert list(thread.images) == ["image_1"]
+    with pytest.raises(NothingToUndo):
+        thread.redo()
+    assert thread("make the circle green", approve="edit", seed=1).pending
+    thread.undo(2)
+    assert (thread.history(), list(thread.images)) == ([], [])
+    thread.redo()
+    assert [turn.request.text for turn in thread.history()] == [CIRCLE]
 
 
 def test_reasons_are_words(agent: VisualAgent) -> None:
@@ -374,13 +392,11 @@ def test_pictures_alone_ask_what_they_show(agent: VisualAgent) -> None:
 
 
 def test_the_model_can_go_on_where_another_decider_has_begun(pipeline: Any) -> None:
-    class VerbByVerb:
-        worker = VerbWorker()
+    class VerbByVerb(Restless):
+        def decide(self, session: Session, state: AgentState, possible: Possible, tell: TellText) -> list[AnyMessage]:
+            return [forced(state) or last_words()]
 
-        def decide(self, session: Session, state: AgentState, possible: list[Kind], may_finish: bool) -> Decision:
-            return Decision(None if may_finish else action_for(possible[0], state, {}))
-
-    first = VisualAgent(pipeline, store=":memory:", decider=VerbByVerb())
+    first = VisualAgent(pipeline, store=":memory:", decider=VerbByVerb([]))
     thread = first.thread("t")
     thread(CIRCLE, task="generate", seed=1)
     then = VisualAgent(pipeline, store=first.store)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from genllava.protocols.shapes.picture_numbers import unknown_picture
 from genllava_agent import VisualAgent
-from genllava_agent.answers import unknown_picture
 
 CIRCLE = "draw a large red circle at the top left and a small blue square in the middle"
 

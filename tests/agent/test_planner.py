@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from genllava import GenLlavaPipeline
 
 pytestmark = [
-    pytest.mark.filterwarnings("error:.*(msgpack|deprecated|LangGraph).*"),
+    pytest.mark.filterwarnings("error:.*(msgpack|LangGraph).*"),
+    pytest.mark.filterwarnings("error:.*deprecated.*:DeprecationWarning"),
     pytest.mark.filterwarnings("error::DeprecationWarning:(langgraph|langchain).*"),
 ]
 RED = "a large red circle at the top left"

@@ -9,17 +9,22 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cut_off import cut_off
+from langchain_core.messages import AnyMessage
 from PIL import Image
 
 from genllava.errors import ImageRejected, InvalidRequest
-from genllava_agent import Limits, VisualAgent, events, nodes
-from genllava_agent.answers import compose, grounded
-from genllava_agent.deciders import Decision, TaskTokens, action_for
-from genllava_agent.errors import AnswerPending, InvalidAnswer, NothingPending, NothingToUndo, StoreFailed, UnknownImage
+from genllava.protocols.shapes.picture_numbers import grounded
+from genllava_agent import Limits, VisualAgent, events
+from genllava_agent.answers import compose
+from genllava_agent.deciders.base import Possible, TellText, call_message
+from genllava_agent.deciders.task_tokens import TaskTokens
+from genllava_agent.errors import InvalidAnswer, NothingPending, NothingToUndo, StoreFailed, UnknownImage
+from genllava_agent.nodes.decide import _stop_reason
 from genllava_agent.records import Kind, Step
 from genllava_agent.session import Session
 from genllava_agent.settings import TurnSettings
-from genllava_agent.state import AgentState
+from genllava_agent.state import AgentState, asked
 from genllava_agent.stores import open_store
 from genllava_agent.workers import StreamWorker
 from genllava_finetune.shapes.parser import parse
@@ -151,11 +156,13 @@ class NeverDone(TaskTokens):
     """Goes on for ever in a circle, whatever the model says."""
 
     def __init__(self, *kinds: Kind) -> None:
+        super().__init__()
         self.kinds = kinds
 
-    def decide(self, session: Session, state: AgentState, possible: list[Kind], may_finish: bool) -> Decision:
-        super().decide(session, state, possible, False)
-        return Decision(action_for(self.kinds[len(state["steps"]) % len(self.kinds)], state, {}))
+    def decide(self, session: Session, state: AgentState, possible: Possible, tell: TellText) -> list[AnyMessage]:
+        super().decide(session, state, Possible(possible.kinds, finish=False), tell)
+        kind = self.kinds[len(state["steps"]) % len(self.kinds)]
+        return [call_message(kind, {"instruction": asked(state).text})]
 
 
 @pytest.mark.parametrize(
@@ -199,12 +206,13 @@ def test_the_same_thing_twice_ends_a_turn(pipeline: Any) -> None:
 
 def test_two_requests_that_come_to_the_same_are_both_done() -> None:
     session: Any = SimpleNamespace(settings=TurnSettings(), used=None, seconds=lambda: 0.0)
-    step = Step(action="edit", source="image_2", image="image_3", plan="at the top a small red star, on white")
-    first, other = (step.model_copy(update={"request": words}) for words in ("give it a white page", "make it white"))
-    state: Any = {"steps": [first, other]}
-    assert nodes._stop_reason(session, state) == ""
-    state["steps"].append(other)
-    assert nodes._stop_reason(session, state) == "the same thing was done twice"
+    step = Step(action="understand", source="image_2", text="There are two shapes.")
+    first, other = (step.model_copy(update={"request": words}) for words in ("count them", "how many are there?"))
+    assert _stop_reason(session, [first, other]) == ""
+    assert _stop_reason(session, [first, other, other]) == "the same thing was done twice"
+    drawn = Step(action="generate", image="image_3", plan="at the top a small red star, on white", request="draw it")
+    again = drawn.model_copy(update={"image": "image_4"})
+    assert _stop_reason(session, [drawn, again]) == "", "of the same plan another picture comes"
 
 
 def test_two_errors_in_a_row_end_a_turn(pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +254,7 @@ def test_a_fault_while_a_turn_ends_is_told_and_takes_nothing_back(
 def test_a_fault_of_choosing_takes_nothing_back(agent: VisualAgent, monkeypatch: pytest.MonkeyPatch) -> None:
     faults, decide = [RuntimeError("CUDA out of memory")], TaskTokens.decide
 
-    def broken(self: TaskTokens, session: Session, state: AgentState, *possible: Any) -> Decision:
+    def broken(self: TaskTokens, session: Session, state: AgentState, *possible: Any) -> list[AnyMessage]:
         if state["steps"] and faults:
             raise faults.pop()
         return decide(self, session, state, *possible)
@@ -309,8 +317,6 @@ def test_approval_survives_a_restart(pipeline: Any, tmp_path: Any) -> None:
     with restarted() as agent:
         thread = agent.thread("t")
         assert thread.pending == reply.pending
-        with pytest.raises(AnswerPending, match="approve"):
-            thread("something else")
         wrong = ({}, {"decision": "maybe"}, {"decision": "edit"}, {"choice": "edit"}, {"decision": "approve", "x": 1})
         for answer in wrong:
             with pytest.raises(InvalidAnswer):
@@ -385,11 +391,9 @@ def test_an_answer_is_to_the_question_that_was_seen(pipeline: Any, tmp_path: Pat
 @pytest.mark.parametrize("at_once", [False, True])
 def test_a_turn_that_was_cut_off_is_resumed_once(kept: VisualAgent, at_once: bool) -> None:
     thread = kept("how are you?").thread
-    store = kept.store.open(thread.name)
-    head = store.head()
-    assert head is not None
-    pending = thread._asked(store, head, CIRCLE, [], None, {"seed": 1})[1]
-    store.save_head(head.model_copy(update={"pending": pending}))  # as a process leaves it that is killed
+    cut_off(thread, CIRCLE, seed=1)
+    pending = thread.unfinished
+    assert pending is not None
 
     def resume() -> Any:
         together.wait()
@@ -403,9 +407,94 @@ def test_a_turn_that_was_cut_off_is_resumed_once(kept: VisualAgent, at_once: boo
         came = [made.result() for made in [pool.submit(resume) for _ in range(2)]]
     assert sorted(type(reply).__name__ for reply in came) == ["NothingPending", "Reply"]
     (turn, resumed) = thread.history()
-    assert (turn.request.text, resumed.id) == ("how are you?", pending.id)
+    assert (turn.request.text, resumed.number, resumed.seed) == ("how are you?", pending.number, pending.seed)
+    assert (resumed.at, resumed.request) == (pending.at, pending.request)
     assert (list(thread.images), thread.unfinished) == (["image_1"], None)
     assert "every turn of this thread is finished" in str(came)
+
+
+@pytest.mark.parametrize("node", ["ingest", "decide", "generate", "verify", "edit", "understand", "finish"])
+def test_a_turn_that_was_cut_off_goes_on_where_it_was(kept: VisualAgent, node: str) -> None:
+    """What was done before is not done again, and comes to the same as if nothing had happened."""
+    request = f"{CIRCLE}, turn the circle green, then tell me what is at the top left"
+    whole = kept("how are you?").thread(request, seed=1)
+    thread, counters = kept("how are you?").thread, kept.engine.pipeline.counters
+    rows = counters.unet_rows
+    cut_off(thread, request, node, seed=1)
+    resumed = thread.resume()
+    again = sum(step.unet_rows for step in whole.steps if step.action == node)
+    assert counters.unet_rows - rows == sum(step.unet_rows for step in whole.steps) + again
+    assert [picture.record.key for picture in resumed.images] == [picture.record.key for picture in whole.images]
+    assert resumed.text == whole.text
+    assert [step.action for step in resumed.steps] == ["generate", "edit", "understand"]
+    first, other = thread.history()[-1], kept.thread(whole.thread.name).history()[-1]
+    assert (first.stream, first.number, first.seed) == (other.stream, other.number, other.seed)
+    assert "green" in thread("what colour is the circle?").text
+
+
+def test_a_new_request_takes_the_place_of_a_turn_that_waits(pipeline: Any, tmp_path: Path) -> None:
+    with VisualAgent(pipeline, store=tmp_path, approve="edit", seed=1) as agent:
+        thread = agent(CIRCLE).thread
+        waiting = thread("make the circle green")
+        assert waiting.pending is not None
+        reply = agent.thread(thread.name)("how many shapes are there?")
+        assert reply.replaced == waiting.pending
+        assert reply.pending is None
+        assert "two shapes" in reply.text
+        assert thread.unfinished is None
+        with pytest.raises(NothingPending):
+            thread.approve()
+        first, left, last = thread.history()
+        assert (left.request.text, left.stopped) == ("make the circle green", "a new request took its place")
+        assert [(step.action, step.outcome) for step in left.steps] == [("edit", "rejected")]
+        assert [turn.number for turn in (first, left, last)] == [1, 2, 3]
+        assert (last.request.text, last.stopped) == ("how many shapes are there?", "")
+        assert list(thread.images) == ["image_1"]
+        agent.engine.live.clear()  # as in another process
+        assert "red" in thread("what colour is the circle?").text
+        assert thread("make the circle green").pending
+        done = thread("yes")
+        assert done.replaced is None
+        assert ("large", "green", "circle", "top left") in shapes(done.image)
+
+
+def test_what_was_done_before_a_turn_was_replaced_stays(agent: VisualAgent) -> None:
+    thread = agent.thread()
+    waiting = thread("draw a large red circle at the top left, then make it green", approve="edit", seed=1)
+    assert waiting.pending is not None
+    reply = thread("make the circle blue", seed=1)
+    assert reply.replaced == waiting.pending
+    assert ("large", "blue", "circle", "top left") in shapes(reply.image)
+    left, last = thread.history()
+    assert [record.id for record in left.images] == ["image_1"]
+    assert [(step.action, step.outcome) for step in left.steps] == [("generate", "ok"), ("edit", "rejected")]
+    assert last.images[0].parents == ("image_1",)
+    assert list(thread.images) == ["image_1", "image_2"]
+    thread.undo(2)
+    assert list(thread.images) == []
+    thread.redo()
+    assert list(thread.images) == ["image_1"]
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome"),
+    [("yes", "ok"), ("approve", "ok"), ("  Yes ", "ok"), ("no", "rejected"), ("reject", "rejected")],
+)
+def test_a_choice_in_words_is_the_answer(agent: VisualAgent, said: str, outcome: str) -> None:
+    thread = agent(CIRCLE, seed=1).thread
+    assert thread("make the circle green", approve="edit", seed=1).pending
+    reply = thread(said)
+    assert reply.replaced is None
+    assert [step.outcome for step in reply.steps] == [outcome]
+    assert [turn.request.text for turn in thread.history()] == [CIRCLE, "make the circle green"]
+
+
+def test_a_choice_in_words_that_comes_with_a_picture_is_a_new_request(agent: VisualAgent) -> None:
+    thread = agent(CIRCLE, seed=1).thread
+    assert thread("make the circle green", approve="edit", seed=1).pending
+    reply = thread("yes", Image.new("RGB", (64, 64), "white"))
+    assert reply.replaced is not None
+    assert len(thread.history()) == 3
 
 
 def test_approval_with_another_instruction_and_rejection(agent: VisualAgent) -> None:
@@ -476,6 +565,11 @@ def test_a_close_choice_is_asked_about(agent: VisualAgent) -> None:
     assert thread("make the circle green", margin=1.0, seed=1).pending
     chosen = thread.choose("understand")
     assert chosen.steps[0].action == "understand"
+    assert thread("make the circle green", margin=1.0, seed=1).pending
+    said = thread("edit")
+    assert said.replaced is None
+    assert ("large", "green", "circle", "top left") in shapes(said.image)
+    assert thread("make the square green", seed=2).pending is None, "unless it is wanted, nothing is asked"
 
 
 # --- bad input ---
@@ -512,9 +606,9 @@ BAD_REQUESTS: list[tuple[Any, type[Exception], str]] = [
         (lambda a: a.batch(["x"], [None, None]), InvalidRequest, "one entry for each"),
         (lambda a: a.batch("two words"), InvalidRequest, "a list of requests"),
         (lambda a: a.batch(["x"], "picture.png"), InvalidRequest, "a list of requests"),
-        (lambda a: VisualAgent(tools=[print]), InvalidRequest, "is no tool"),
-        (lambda a: VisualAgent(tools=[a.as_tool()]), InvalidRequest, "give decider="),
-        (lambda a: VisualAgent(a.engine.pipeline, decider=5, store=":memory:")("hello"), InvalidRequest, "chat model"),
+        (lambda a: VisualAgent(tools=[print, 5]), InvalidRequest, "5 is no tool"),
+        (lambda a: VisualAgent(tools=[lambda x: x]), InvalidRequest, "is no tool"),
+        (lambda a: VisualAgent(a.engine.pipeline, decider=5, store=":memory:"), InvalidRequest, "chat model"),
         (lambda a: VisualAgent(store=5).threads(), StoreFailed, "no place for threads"),
         (lambda a: VisualAgent(a.engine.pipeline, store=__file__)("hello"), StoreFailed, "py.*choose a folder"),
     ],
@@ -555,7 +649,7 @@ def test_bad_input_leaves_a_thread_as_it_was(kept: VisualAgent, tmp_path: Path) 
     def stands() -> Any:
         files = {file: file.read_bytes() for file in (tmp_path / "store").rglob("*") if file.is_file()}
         pixels = [thread.images[name].image.tobytes() for name in thread.images]
-        return kept.threads(), kept.store.open("t").head(), thread.history(), pixels, files
+        return kept.threads(), kept.runner.look("t").config, thread.history(), pixels, files
 
     before = stands()
     for call, error, says in bad:

@@ -6,18 +6,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from genllava import Drawing, GenLlavaPipeline
+from genllava.protocols.shapes.conversation import Conversation
+from genllava.protocols.shapes.judging import as_planned, compare, doubt
 from genllava.protocols.shapes.layout import phrases
 from genllava_agent import VisualAgent, events
-from genllava_agent.deciders import TaskTokens
+from genllava_agent.deciders.task_tokens import TaskTokens
 from genllava_agent.records import Request, Step, Turn
 from genllava_agent.session import Session
-from genllava_agent.state import AgentState
-from genllava_agent.verification import as_planned, compare, doubt
-from genllava_agent.workers import StreamWorker, VerbWorker
+from genllava_agent.state import Action, AgentState
+from genllava_agent.workers import Judgement, StreamWorker, VerbWorker
 
 CIRCLE = "draw a large red circle at the top left and a small blue square in the middle"
 PLAN = "at the top a small red star, at the left a large blue circle, on white"
@@ -77,12 +79,18 @@ def agent_that(pipeline: GenLlavaPipeline, see: Callable[[Drawing], str], plan: 
             given = replace(DRAWN, plan=plan) if plan else again
             return super().draw(session, state, action, seed, given, *args)
 
-        def describe(self, session: Any, state: Any, drawing: Drawing) -> str:
-            return see(drawing)
+        def judge(self, session: Session, state: AgentState, action: Action, drawing: Drawing) -> Judgement:
+            with seeing(see):
+                return super().judge(session, state, action, drawing)
 
     decider = TaskTokens()
     decider.worker = Told()
     return VisualAgent(pipeline, store=":memory:", decider=decider, verify=3)
+
+
+def seeing(see: Callable[[Drawing], str]) -> Any:
+    """Meanwhile the model sees in a drawing what it is told to see."""
+    return mock.patch.object(Conversation, "describe", lambda _, drawing, *__: see(drawing))
 
 
 DRAWN = Drawing(None, None, None, 0)
@@ -181,11 +189,12 @@ class Looks(StreamWorker):
     def __init__(self, *missed: int) -> None:
         self.missed, self.drawn = missed, list[Drawing]()
 
-    def describe(self, session: Session, state: AgentState, drawing: Drawing) -> str | None:
+    def judge(self, session: Session, state: AgentState, action: Action, drawing: Drawing) -> Judgement:
         named = phrases(drawing.plan or "")
         seen = named[: len(named) - self.missed[len(self.drawn)]]
         self.drawn.append(drawing)
-        return ", ".join(seen)
+        with seeing(lambda _: ", ".join(seen)):
+            return super().judge(session, state, action, drawing)
 
 
 def looking(pipeline: Any, store: Any, *missed: int) -> tuple[VisualAgent, list[Drawing]]:
@@ -226,7 +235,7 @@ def test_what_was_tried_is_kept_for_the_page_and_is_no_picture_of_the_thread(pip
     branch = again.branch("b")
     again.delete()
     (kept,) = branch.history()[0].steps
-    store = branch.agent.store.open("b")
+    store = branch.agent.store.artifacts("b")
     assert [store.image(tried.key).tobytes() for tried in kept.tried] == [pixels[0], pixels[2]]
     page = branch.trace(tmp_path / "page.html").read_text()
     assert page.count("<img") == 4, "what was drawn in the step, kept or not, and the reply's"

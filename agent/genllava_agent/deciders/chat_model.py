@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextvars
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
+from langgraph.constants import TAG_NOSTREAM
 
 from genllava.errors import Cancelled
 from genllava.protocols.verbs import ToolSpec, check_call
 from genllava_agent.deciders.base import Possible, TellText, forced, last_words
-from genllava_agent.deciders.offers import offers
+from genllava_agent.deciders.offers import THREAD_VERBS, offers
 from genllava_agent.errors import PlannerFailed
 from genllava_agent.messages import for_chat_model, text_of
-from genllava_agent.session import Session, Spent, spent_limit, unwanted
+from genllava_agent.records import is_image_name
+from genllava_agent.session import Session, Spent, next_image, spent_limit, unwanted
 from genllava_agent.state import AgentState
 from genllava_agent.workers import VerbWorker, Worker
 
@@ -39,6 +41,7 @@ CLAIM: Final = (
 NOTHING_MADE: Final = "(No picture was made in this turn.)"
 SHOWN: Final = 8
 """Pictures that a chat model is shown at once, the latest ones; it is told the names of the others."""
+_MARKS: Final = ".,:;!?()[]'\"`*"
 _POLL: Final = 0.05
 """Seconds after which it is looked again whether the user still wants it."""
 
@@ -58,6 +61,8 @@ class ChatModel:
     speaks = True
     sees = False
     """Whether it answers about pictures itself, so that there is nothing to ask our model."""
+    unable: frozenset[str] = frozenset()
+    """Verbs that the model cannot carry out."""
 
     def __init__(
         self, chat_model: BaseChatModel, tools: Any = None, *, pictures: bool = True, instructions: str = INSTRUCTIONS
@@ -80,13 +85,19 @@ class ChatModel:
             return [last_words()]
         bound = {tool["function"]["name"] for tool in session.bound.get("tools", [])}
         only_bound = session.bound.get("tool_choice") not in (None, False, "auto", "none")
-        offered = [] if only_bound else offers(self.tools, list(state["images"]), possible, self.sees)
+        kinds = [kind for kind in dict.fromkeys([*possible.kinds, "edit"]) if kind not in self.unable]
         corrected: list[AnyMessage] = []
+
+        def offered(images: Sequence[str]) -> list[ToolSpec]:
+            able = Possible(kinds, possible.finish)  # type: ignore[arg-type]
+            return [] if only_bound else offers(self.tools, images, able, self.sees)
+
         while True:
-            said = self._ask(session, [*self._told(session, state), *corrected], offered, tell)
+            told = [*self._told(session, state), *corrected]
+            said = self._ask(session, told, offered(list(state["images"])), tell)
             session.calls += [call for call in said.tool_calls if call["name"] in bound]
             ours = [call for call in said.tool_calls if call["name"] not in bound]
-            wrong = self._wrong(said, ours, offered)
+            wrong = _wrong(state, said, ours, offered)
             if not wrong:
                 break
             if corrected:
@@ -96,20 +107,23 @@ class ChatModel:
         said = said.model_copy(
             update={"id": said.id or uuid.uuid4().hex, "tool_calls": ours, "response_metadata": about}
         )
-        if not ours and not session.calls and self._claims(session, state, said):
-            said = said.model_copy(update={"content": f"{text_of(said)} {NOTHING_MADE}"})
-        if not ours:
-            self._last(session, state, said, tell)
-        return [said]
+        if ours:
+            return [said]
+        notes = _unknown(state, text_of(said))
+        if not session.calls and self._claims(session, state, said):
+            notes.append(NOTHING_MADE)
+        return [self._last(state, said, notes, tell)]
 
     def other_words(self, session: Session, state: AgentState, instruction: str) -> dict[str, Any]:
         """The chat model reads it in the call, which has the new words, and in its result."""
         return {}
 
-    def _last(self, session: Session, state: AgentState, said: AIMessage, tell: TellText) -> None:
-        """The turn ends with these words."""
-        if text := text_of(said):
+    def _last(self, state: AgentState, said: AIMessage, notes: Sequence[str], tell: TellText) -> AIMessage:
+        """The last words of the turn, with what has to be said of them."""
+        text = " ".join(filter(None, [text_of(said), *notes]))
+        if text:
             tell(text)
+        return said.model_copy(update={"content": text}) if notes else said
 
     def _told(self, session: Session, state: AgentState) -> list[AnyMessage]:
         """The conversation as the chat model reads it."""
@@ -161,23 +175,42 @@ class ChatModel:
             raise errors[0]
         return replies[0]
 
-    def _wrong(self, said: AIMessage, calls: Sequence[Any], offered: Sequence[ToolSpec]) -> dict[str, str]:
-        """What is wrong with a reply: complaints by the id of the call; empty where nothing is."""
-        wrong = {str(c["id"]): f"the arguments are not valid JSON: {c['args']}" for c in said.invalid_tool_calls}
-        for call in calls:
-            if complaint := check_call(offered, call["name"], call["args"]):
-                wrong[str(call["id"])] = complaint
-        if not wrong and not said.tool_calls and not text_of(said):
-            wrong[""] = "an empty message: call a tool, or reply in words"
-        return wrong
-
     def _claims(self, session: Session, state: AgentState, said: AIMessage) -> bool:
         """Whether last words say that a picture was made, and none was: the chat model is asked about its own words."""
         made = any(step.image is not None or step.action == "tool" for step in state["steps"])
         if made or not session.settings.check_claims:
             return False
         question: list[AnyMessage] = [SystemMessage(CLAIM), HumanMessage(text_of(said))]
-        return text_of(self._invoke(session, self.chat_model, question, lambda text: None)).lower().startswith("yes")
+        model = self.chat_model.with_config(tags=[TAG_NOSTREAM])  # the answer is no part of the reply
+        return text_of(self._invoke(session, model, question, lambda text: None)).lower().startswith("yes")
+
+
+def _wrong(
+    state: AgentState, said: AIMessage, calls: Sequence[Any], offered: Callable[[Sequence[str]], Sequence[ToolSpec]]
+) -> dict[str, str]:
+    """What is wrong with a reply: complaints by the id of the call; empty where nothing is.
+
+    A call may name a picture that an earlier one of the same message makes.
+
+    Args:
+        offered: what may be called where there are these pictures.
+    """
+    wrong = {str(c["id"]): f"the arguments are not valid JSON: {c['args']}" for c in said.invalid_tool_calls}
+    images = list(state["images"])
+    for call in calls:
+        if complaint := check_call(offered(images), call["name"], call["args"]):
+            wrong[str(call["id"])] = complaint
+        if call["name"] != "understand" and call["name"] not in THREAD_VERBS:
+            images.append(next_image(state, len(images) - len(state["images"])))
+    if not wrong and not said.tool_calls and not text_of(said):
+        wrong[""] = "an empty message: call a tool, or reply in words"
+    return wrong
+
+
+def _unknown(state: AgentState, text: str) -> list[str]:
+    """What has to be said of words that name pictures that there are not."""
+    words = dict.fromkeys(word.strip(_MARKS) for word in text.split())
+    return [f"(There is no {word}.)" for word in words if is_image_name(word) and word not in state["images"]]
 
 
 def _corrections(said: AIMessage, wrong: dict[str, str]) -> list[AnyMessage]:

@@ -84,7 +84,8 @@ def _without(given: Any, pictures: Sequence[str], name: str) -> dict[str, Any]:
     known = given.model_fields.items()
     fields: Any = {each: (info.annotation, info) for each, info in known if each not in pictures}
     config = ConfigDict(arbitrary_types_allowed=True)
-    return create_model(f"{name}_arguments", __config__=config, **fields).model_json_schema()
+    made: Any = create_model(f"{name}_arguments", __config__=config, **fields)
+    return dict(made.model_json_schema())
 
 
 def _spec(name: str, description: str, properties: dict[str, Any]) -> ToolSpec:

@@ -18,10 +18,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from genllava.errors import GenLlavaError
+from genllava_agent.interop import ROUTE
 from genllava_agent.stores import open_store
 from genllava_agent.stores.base import Store
 
-ROUTE: Final = "/artifacts"
 _TYPES: Final = {"png": "image/png", "jpg": "image/jpeg"}
 _FOREVER: Final = {"Cache-Control": "private, max-age=31536000, immutable"}
 

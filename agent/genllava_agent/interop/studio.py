@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from genllava_agent.create import create_genllava_agent
-from genllava_agent.interop.artifact_route import ROUTE
+from genllava_agent.interop import ROUTE
 
 _WAITING = [name.strip() for name in os.environ.get("GENLLAVA_INTERRUPT_ON", "").split(",") if name.strip()]
 _SERVER = os.environ.get("LANGGRAPH_API_URL", "")

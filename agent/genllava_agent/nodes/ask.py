@@ -10,7 +10,7 @@ from langgraph.types import interrupt
 
 from genllava.errors import InvalidRequest
 from genllava_agent.nodes.base import AgentParts, dropped, thread_id
-from genllava_agent.questions import Answer, Decision, ask_approval, ask_meaning, interrupt_value
+from genllava_agent.questions import Answer, Decision, answer_to, ask_approval, ask_meaning, interrupt_value
 from genllava_agent.records import Step
 from genllava_agent.session import Session, no_more_pictures
 from genllava_agent.settings import TurnSettings
@@ -49,7 +49,7 @@ def ask(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings]) ->
     else:
         question = ask_approval(action, asked(state).text, state["focus"])
     allowed = ["approve", "edit", "reject"]
-    given = interrupt(interrupt_value(question, allowed), response_schema=Answer)
+    given = interrupt(interrupt_value(question, allowed), response_schema=answer_to(question))
     decision = Answer.model_validate(given).decisions[0]
     session.go_on(state)
     if decision.type == "reject":

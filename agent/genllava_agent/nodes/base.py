@@ -8,12 +8,14 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages import AnyMessage, ToolMessage
+from langgraph._internal._constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime, get_runtime
 
 from genllava.errors import Cancelled, ImageRejected, InvalidRequest
 from genllava_agent import events
+from genllava_agent.admission import check_kept
 from genllava_agent.deciders.base import Decider
 from genllava_agent.engine import Engine
 from genllava_agent.errors import StoreFailed, ThreadQuarantined
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 _KEPT: Final = 64
 """Working memories and histories that are kept; they are made again where they are not found."""
+_MOST: Final = 16 * _KEPT
+"""Those that cannot be made again, of which a caller who stops to listen may leave one behind."""
 _REASONS: Final = 200
 """Characters of an error that go into a step."""
 RETRIES: Final = 3
@@ -66,7 +70,7 @@ class AgentParts:
         """The working memory of the turn that is running; made again where it was begun by another process.
 
         Raises:
-            InvalidRequest: it cannot be: nothing of the turn's pictures was kept.
+            InvalidRequest, ImageRejected: it cannot be: nothing of the turn's pictures was kept, or not here.
         """
         turn = begun(state)
         if (session := self.sessions.get(turn.id)) is not None:
@@ -75,7 +79,10 @@ class AgentParts:
         if thread is None:
             raise InvalidRequest("this turn was begun by a process that has ended: ask again")
         before = exchanges(state["messages"])[: turn.number - 1]
-        return self.open(turn, self.artifacts(thread), before, checked(turn.settings), inline=False)
+        artifacts = self.artifacts(thread)
+        for record in state["images"].values():
+            check_kept(artifacts, record)
+        return self.open(turn, artifacts, before, checked(turn.settings), inline=False)
 
     def open(
         self,
@@ -95,11 +102,17 @@ class AgentParts:
         session = Session(turn.id, self.engine, artifacts, history, settings, turn.seed, inline)
         while len(self.sessions) >= _KEPT:
             idle = next((key for key, other in self.sessions.items() if not other.inline), None)
-            if idle is None:
+            if idle is None and len(self.sessions) < _MOST:
                 break
-            del self.sessions[idle]
+            self.sessions.pop(idle or next(iter(self.sessions)), None)
         self.sessions[turn.id] = session
         return session
+
+    def let_go(self, state: AgentState) -> None:
+        """Forget the working memory of a turn that broke off and that nobody can go on with."""
+        turn = state.get("turn")
+        if turn is not None and (session := self.sessions.get(turn.id)) is not None and session.inline:
+            self.sessions.pop(turn.id, None)
 
     def _history(self, before: Sequence[Sequence[AnyMessage]]) -> History:
         """The turns before one, with their token streams where the model has one."""
@@ -124,11 +137,12 @@ class AgentParts:
 
 
 def thread_id() -> str | None:
-    """The id of the thread that the graph runs on; None where nothing is kept of it."""
+    """The id of the thread that the graph runs on; None where nothing is kept of it, whatever its caller calls it."""
     runtime: Any = get_runtime()
-    if runtime is None or runtime.execution_info is None:  # the state is changed from outside
-        return str(get_config().get("configurable", {}).get("thread_id"))
-    return runtime.execution_info.thread_id  # type: ignore[no-any-return]
+    given = get_config().get("configurable", {})
+    outside = runtime is None or runtime.execution_info is None  # the state is changed, which only a checkpointer can
+    kept = outside or given.get(CONFIG_KEY_CHECKPOINTER)
+    return str(given["thread_id"]) if kept and given.get("thread_id") is not None else None
 
 
 def settings_of(runtime: Runtime[TurnSettings], parts: AgentParts) -> TurnSettings:

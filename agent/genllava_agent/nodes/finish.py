@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.messages.ai import UsageMetadata
 from langgraph.runtime import Runtime
 
@@ -13,7 +13,7 @@ from genllava.protocols.shapes import layout
 from genllava_agent.answers import compose
 from genllava_agent.deciders.offers import THREAD_VERBS
 from genllava_agent.history import is_reply, reply_message
-from genllava_agent.messages import image_block, reference, text_of
+from genllava_agent.messages import image_block, records_in, reference, text_of, with_images
 from genllava_agent.nodes.base import AgentParts, dropped, thread_id
 from genllava_agent.records import ImageRecord, Turn
 from genllava_agent.session import Session
@@ -59,12 +59,16 @@ def finish(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
     if not session.inline:
         session.remember(ended.id)
         parts.remember(session.history.then(ended), ended.id)
+        shown_before: list[AnyMessage] = []
+    else:  # the reply has its pictures, and references in results would lead nowhere
+        results = [message for message in _since(state["messages"]) if isinstance(message, ToolMessage)]
+        shown_before = [with_images(message, []) for message in results if records_in(message)]
     parts.sessions.pop(turn.id, None)
     only_verbs = bool(steps) and all(step.tool in THREAD_VERBS for step in steps if step.action == "tool")
     only_verbs = only_verbs and any(step.tool in THREAD_VERBS for step in steps) and not any(s.image for s in steps)
     kept: dict[str, Any] = {} if only_verbs or not state.get("undone") else {"undone": []}
     spent = stream.model_copy(update={"ids": ()})
-    return {"messages": [*undone, reply], "turn": None, "trials": [], "stream": spent, **kept}
+    return {"messages": [*shown_before, *undone, reply], "turn": None, "trials": [], "stream": spent, **kept}
 
 
 def _shown(state: AgentState, turn: Turn) -> list[ImageRecord]:

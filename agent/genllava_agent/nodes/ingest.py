@@ -9,6 +9,7 @@ from typing import Any
 
 from langchain_core.messages import AnyMessage, HumanMessage, RemoveMessage, ToolMessage
 from langgraph.runtime import Runtime
+from langgraph.types import Overwrite
 
 from genllava.errors import InvalidRequest
 from genllava.options import DESCRIBE
@@ -89,10 +90,13 @@ def ingest(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
     except Spent as spent:
         update["stopped"] = str(spent)
         worker.begin(session, first, request, shown, look=False)
+    except BaseException:
+        parts.let_go(first)
+        raise
     kept = closing if inline else [*closing, *(message for key, message in changed.items())]
     return {
-        "messages": _in_place(kept, messages, state["messages"]),
-        "images": images,
+        **_messages(_in_place(kept, messages, state["messages"])),
+        **_images(images, state),
         "focus": focus,
         "turn": turn,
         "request": request,
@@ -104,6 +108,19 @@ def ingest(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
         "stream": session.stream(),
         **update,
     }
+
+
+def _messages(changed: list[Any]) -> dict[str, Any]:
+    return {"messages": changed} if changed else {}
+
+
+def _images(images: dict[str, ImageRecord], state: AgentState) -> dict[str, Any]:
+    """An update with the pictures that are new, or with all of them where some are gone with their messages."""
+    before = state.get("images") or {}
+    if not before.keys() <= images.keys():
+        return {"images": Overwrite(images)}
+    new = {name: record for name, record in images.items() if name not in before or before[name] != record}
+    return {"images": new} if new else {}
 
 
 def _closed(parts: AgentParts, state: AgentState) -> list[AnyMessage]:

@@ -51,6 +51,7 @@ class FolderSaver(SqliteSaver):
         self._file: os.stat_result | None = None
         self._process = os.getpid()
         self.is_setup = True
+        self._sums = Sums()
 
     @contextmanager
     def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:
@@ -74,7 +75,7 @@ class FolderSaver(SqliteSaver):
                 return
             with self.lock:
                 if self.conn.execute("SELECT 1 FROM settled").fetchone() is None:
-                    _settle(self.conn)
+                    _settle(self.conn, self._sums)
                 _empty_log(self.conn)
 
     def delete_thread(self, thread_id: str) -> None:
@@ -122,7 +123,7 @@ class FolderSaver(SqliteSaver):
             self._close()
         if file is not None and self._file is None:
             self.conn.close()
-            self.conn = _opened(self._database)
+            self.conn, self._sums = _opened(self._database)
             self._file = file
         return file is not None
 
@@ -137,7 +138,7 @@ class FolderSaver(SqliteSaver):
             self.conn = sqlite3.connect(unfinished, check_same_thread=False)
             _set_up(self.conn, "FULL")
             yield
-            _settle(self.conn)
+            _settle(self.conn, Sums())
             if self.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 raise sqlite3.OperationalError("the new database is in use")
             self.conn.close()
@@ -192,14 +193,15 @@ def tables_of(connection: sqlite3.Connection) -> set[str]:
     return {name if kind == "table" else f"{kind} {name}" for kind, name in parts}
 
 
-def _opened(database: Path) -> sqlite3.Connection:
+def _opened(database: Path) -> tuple[sqlite3.Connection, Sums]:
     connection = connect(database)
     try:
         if tables_of(connection) != _TABLES:
             raise damaged(f"{database}: its tables are not those of a thread")
         connection.execute("BEGIN")  # another process may be writing
         settled = connection.execute("SELECT sum FROM settled").fetchone()
-        if settled is not None and settled != (_sum(connection),):
+        sums = Sums()
+        if settled is not None and settled != (sums.of(connection),):
             raise damaged(f"{database}: its rows are not those that were written")
         connection.rollback()
         _set_up(connection, "NORMAL")
@@ -208,7 +210,7 @@ def _opened(database: Path) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
-    return connection
+    return connection, sums
 
 
 def _set_up(connection: sqlite3.Connection, synchronous: str) -> None:
@@ -226,11 +228,11 @@ def _nothing() -> sqlite3.Connection:
     return connection
 
 
-def _settle(connection: sqlite3.Connection) -> None:
+def _settle(connection: sqlite3.Connection, sums: Sums) -> None:
     connection.rollback()
     connection.execute("PRAGMA synchronous=FULL")
     try:
-        connection.execute("INSERT OR REPLACE INTO settled VALUES (1, ?)", (_sum(connection),))
+        connection.execute("INSERT OR REPLACE INTO settled VALUES (1, ?)", (sums.of(connection),))
         connection.commit()
     except BaseException:
         with suppress(sqlite3.Error):
@@ -241,14 +243,33 @@ def _settle(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA synchronous=NORMAL")
 
 
-def _sum(connection: sqlite3.Connection) -> str:
-    """SHA-256 over all rows."""
-    total = hashlib.sha256()
-    for table, columns in _ROWS.items():
-        row = "||','||".join(f"quote({column})" for column in columns.split())
-        query = f"SELECT group_concat({row}, ';') FROM (SELECT * FROM {table} ORDER BY rowid)"
-        total.update(f"{table} {connection.execute(query).fetchone()[0]}\n".encode())
-    return total.hexdigest()
+class Sums:
+    """Checksums over all rows, of which only those that are new are read again.
+
+    The sum of a table is the number of its rows and the exclusive or of their SHA-256, so that rows can be added to it.
+    """
+
+    def __init__(self) -> None:
+        self._known = dict.fromkeys(_ROWS, (0, 0, 0))  # last rowid, rows, their sum
+
+    def of(self, connection: sqlite3.Connection) -> str:
+        """The sum of the database as it is now."""
+        for table in _ROWS:
+            last, rows, total = self._known[table]
+            (now,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+            new = self._read(connection, table, last, rows, total)
+            # A row that was replaced or removed has taken its part of the sum along.
+            self._known[table] = new if new[1] == now else self._read(connection, table, 0, 0, 0)
+        return " ".join(f"{rows}:{total:064x}" for _, rows, total in self._known.values())
+
+    @staticmethod
+    def _read(connection: sqlite3.Connection, table: str, last: int, rows: int, total: int) -> tuple[int, int, int]:
+        row = "||','||".join(f"quote({column})" for column in _ROWS[table].split())
+        query = f"SELECT rowid, {row} FROM {table} WHERE rowid > ? ORDER BY rowid"
+        for place, text in connection.execute(query, (last,)):
+            last, rows = place, rows + 1
+            total ^= int.from_bytes(hashlib.sha256(str(text).encode(errors="surrogatepass")).digest())
+        return last, rows, total
 
 
 def _empty_log(connection: sqlite3.Connection) -> None:

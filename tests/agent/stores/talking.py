@@ -87,14 +87,12 @@ def resume(store: Store, name: str) -> bool:
     """Go on with a turn that was cut off; whether there is one.
 
     `next` does not tell: where the last node has done its work, and only the checkpoint after it is missing, it is
-    empty, and the next input would forget that work. Writes that wait for a checkpoint tell.
+    empty, and the next input would forget that work. The tasks of the checkpoint tell.
     """
     with store.lock(name, NOW), storing():
-        saver = store.saver(name)
-        kept = saver.get_tuple(at(name))
-        graph = graph_of(saver)
+        graph = graph_of(store.saver(name))
         now = graph.get_state(at(name))
-        if kept is None or now.interrupts or not (kept.pending_writes or now.next):
+        if now.interrupts or not now.tasks:
             return False
         graph.invoke(None, at(name), durability="sync")
         store.settle(name)

@@ -36,7 +36,8 @@ def test_turns_and_pictures_are_the_same(pipeline: GenLlavaPipeline, folder: Pat
         with VisualAgent(pipeline, store=folder) as agent:
             thread = agent.thread(name, must_exist=True)
             assert [turn.model_dump(mode="json") for turn in thread.history()] == wanted["turns"]
-            assert {key: content_key(each.image) for key, each in thread.images.items()} == wanted["pictures"]
+            shown = {f"{key} {each.record.key}": content_key(each.image) for key, each in thread.images.items()}
+            assert shown.items() <= wanted["pictures"].items()
     (left,) = (folder / "threads").glob("*/thread-0.1.sqlite")
     assert left.stat().st_size > 0, "the old database is put away, not removed"
 
