@@ -23,7 +23,7 @@ def compose(steps: Sequence[Step], stopped: str, left: str = "") -> str:
             parts.append(f"I did not {_verb(step)}: {step.text}.")
         elif step.text:
             parts.append(step.text)
-        if step.unsure:
+        if step.unsure and step.image is not None:
             parts.append(f"I am not sure about {step.image}: {step.unsure}.")
     if stopped:
         done = ", ".join(_what(step) for step in steps if step.outcome == "ok") or "nothing"

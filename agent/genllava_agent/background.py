@@ -9,9 +9,12 @@ import contextvars
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+CALLER_LOOP: Final[ContextVar[asyncio.AbstractEventLoop | None]] = ContextVar("caller_loop", default=None)
+"""The event loop of whoever waits for the work: what can only be awaited is awaited on it."""
 _SLOW = 32
 """Things waiting to be heard before those are left out that may be."""
 _END: Final = object()
@@ -79,8 +82,9 @@ async def _ended(work: asyncio.Future[Any]) -> None:
 
 def _alone(work: Callable[[], T]) -> asyncio.Future[T]:
     """Begin work in a thread of its own; asyncio has a few for all, which turns that wait for each other would hold."""
-    worker, context = ThreadPoolExecutor(1), contextvars.copy_context()
-    future = asyncio.get_running_loop().run_in_executor(worker, context.run, work)
+    worker, context, loop = ThreadPoolExecutor(1), contextvars.copy_context(), asyncio.get_running_loop()
+    context.run(CALLER_LOOP.set, loop)
+    future = loop.run_in_executor(worker, context.run, work)
     worker.shutdown(wait=False)  # it takes nothing more
     return future
 
@@ -92,7 +96,7 @@ class Elsewhere(Iterator[T]):
     """
 
     def __init__(self, items: Generator[T]) -> None:
-        self._items, self._context = items, contextvars.copy_context()
+        self._items, self._context = items, _context()
         self._worker = ThreadPoolExecutor(1)
 
     def __next__(self) -> T:
@@ -115,8 +119,17 @@ def outside() -> contextvars.Context:
     """The present context without the graph that is running in it: what runs in there is no part of that graph."""
     from langchain_core.runnables.config import var_child_runnable_config
 
-    context = contextvars.copy_context()
+    context = _context()
     context.run(var_child_runnable_config.set, None)
+    return context
+
+
+def _context() -> contextvars.Context:
+    """The present context; an event loop of this thread stands still while it waits, and cannot await anything."""
+    context = contextvars.copy_context()
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()
+        context.run(CALLER_LOOP.set, None)
     return context
 
 

@@ -67,7 +67,7 @@ class ToolStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A tool has ended; `text` is what it said. There is none where it broke off, which is a `StepFailed`."""
+    """A tool has ended; `text` is what it said. There is none where it did not work, which is a `StepFailed`."""
 
     tool: str
     text: str

@@ -5,7 +5,6 @@ START > ingest > decide > understand | generate > verify | edit > verify | tools
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from genllava_agent.deciders.offers import THREAD_VERBS
 from genllava_agent.history import is_reply
 from genllava_agent.nodes.act import draw, understand
 from genllava_agent.nodes.ask import ask, is_unclear, needs_approval
-from genllava_agent.nodes.base import RETRIES, AgentParts, guarded, is_transient, thread_id
+from genllava_agent.nodes.base import RETRIES, AgentParts, beyond_limit, guarded, is_transient, limited, thread_id
 from genllava_agent.nodes.decide import decide
 from genllava_agent.nodes.finish import finish
 from genllava_agent.nodes.ingest import ingest
@@ -80,20 +79,24 @@ def build_graph(
         return END if state.get("turn") is None else "finish"
 
     def call_tools(state: dict[str, Any], config: RunnableConfig) -> Any:
-        given, began = _begin(state), time.monotonic()
+        began = time.monotonic()
         with _ending(parts, state):
-            return _after(state, called.invoke(given, config), began)
+            stopped = beyond_limit(parts, typed(state))
+            return stopped or _after(state, called.invoke(_begin(state), config), began)
 
     async def acall_tools(state: dict[str, Any], config: RunnableConfig) -> Any:
-        given, began = _begin(state), time.monotonic()
+        began = time.monotonic()
         with _ending(parts, state):
-            return _after(state, await called.ainvoke(given, config), began)
+            stopped = beyond_limit(parts, typed(state))
+            return stopped or _after(state, await called.ainvoke(_begin(state), config), began)
 
     def _begin(given: dict[str, Any]) -> dict[str, Any]:
-        state = typed(given)
-        for action in tools.tools_now(parts, state):
-            get_runtime().stream_writer(events.ToolStarted(str(action.tool), action.arguments))
-        return {**given, "messages": tools.call_messages(parts, state)}
+        state, tell = typed(given), get_runtime().stream_writer
+        action = next_action(state)
+        assert action is not None, "no call of a tool"
+        tell(events.ActionChosen("tool", action.probabilities, action.seen, None, action.tool))
+        tell(events.ToolStarted(str(action.tool), action.arguments))
+        return {**given, "messages": tools.one_call(state)}
 
     def _after(state: dict[str, Any], outputs: Any, began: float) -> Any:
         seconds = time.monotonic() - began
@@ -101,18 +104,19 @@ def build_graph(
         return plain_update(made, state)
 
     def add(name: str, node: Callable[..., Any], retries: int = 1) -> None:
-        run = node if name in ("ingest", "ask") else guarded(parts, node, retries)
+        run = node if name == "ingest" else guarded(parts, node, retries)
         retry = RetryPolicy(max_attempts=retries, retry_on=is_transient) if retries > 1 else None
         given = (lambda state, runtime: node(parts, state, runtime)) if run is node else run
         builder.add_node(name, _stoppable(parts, given, name), retry_policy=retry)
 
     for name_, node in (
-        ("ingest", ingest), ("understand", understand), ("generate", draw), ("edit", draw), ("verify", verify),
+        ("ingest", ingest), ("understand", limited(understand)), ("generate", limited(draw)),
+        ("edit", limited(draw)), ("verify", verify),
         ("ask", ask), ("finish", finish),
     ):  # fmt: skip
         add(name_, node)
     add("decide", decide, RETRIES)
-    verb = _stoppable(parts, guarded(parts, tools.thread_verb), "thread_verb")
+    verb = _stoppable(parts, guarded(parts, limited(tools.thread_verb)), "thread_verb")
     builder.add_node("thread_verb", verb, destinations=("ingest",))
     called_tools: Any = RunnableLambda(call_tools, acall_tools, name="tools")
     builder.add_node("tools", called_tools)
@@ -148,10 +152,7 @@ def _stoppable(parts: AgentParts, node: Callable[..., Any], name: str) -> Runnab
             return plain_update(node(typed(state), get_runtime(TurnSettings)), state)
 
     async def arun(state: dict[str, Any]) -> Any:
-        loop = asyncio.get_running_loop()
-
         def work(cancel: Callable[[], bool]) -> Any:
-            tools.CALLER_LOOP.set(loop)
             with wanted_while(cancel):
                 return run(state)
 

@@ -34,7 +34,8 @@ IMAGES: Final = "images"
 _RECORD: Final = "genllava"
 """Key of a reference's `extras`."""
 _UNREADABLE: Final = ("audio", "video", "file", "text-plain", "input_audio", "document")
-_PICTURES: Final = ("image", "image_url", "input_image", "media")
+PICTURES: Final = ("image", "image_url", "input_image", "media")
+"""Types of content blocks that are pictures."""
 
 
 class Pictures(Protocol):
@@ -154,7 +155,7 @@ def is_picture(block: Any) -> bool:
         raise InvalidRequest("a block 'deepagents_blob' names a picture in another agent's files: send its base64")
     if kind in _UNREADABLE:
         raise InvalidRequest(f"a message with a block of the type {block.get('type')!r}: only text and pictures are understood")
-    return kind in _PICTURES
+    return kind in PICTURES
 
 
 def picture_file(block: Mapping[str, Any]) -> bytes:
@@ -248,7 +249,7 @@ def for_chat_model(messages: Sequence[AnyMessage], pictures: Pictures | None, mo
             made.append(HumanMessage([text, *waiting], additional_kwargs={"shown": True}))
             waiting.clear()
 
-    for message in messages:
+    for message in answered(messages):
         records = records_in(message)
         if isinstance(message, HumanMessage):
             spoken = [block for block in blocks(message) if record_in(block) is None]  # and pictures as they are
@@ -265,6 +266,21 @@ def for_chat_model(messages: Sequence[AnyMessage], pictures: Pictures | None, mo
             message = _without_images(message, said or ("Done." if not _calls(message) else ""))
         made.append(message)
     show()
+    return made
+
+
+def answered(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
+    """Messages in which the results of calls stand right behind them, in their order, and none is missing."""
+    results = {str(each.tool_call_id): each for each in messages if isinstance(each, ToolMessage)}
+    called = {str(call["id"]) for message in messages if isinstance(message, AIMessage) for call in message.tool_calls}
+    made: list[AnyMessage] = []
+    for message in messages:
+        if isinstance(message, ToolMessage) and str(message.tool_call_id) in called:
+            continue
+        made.append(message)
+        for call in message.tool_calls if isinstance(message, AIMessage) else ():
+            none = ToolMessage("There is no result.", tool_call_id=call["id"], name=call["name"], status="error")
+            made.append(results.get(str(call["id"]), none))
     return made
 
 

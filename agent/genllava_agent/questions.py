@@ -180,7 +180,7 @@ def _complaint(question: Question, decision: Decision) -> str:
         return f"a call of {asked} cannot become one of {changed.name}: {choices}"
     elif changed is not None and question.tool is None and not changed.args:
         return f"an edit says what is to be other than it was asked: {choices}"
-    for each in (decision.message, None if changed is None else changed.args.get("instruction")):
+    for each in (decision.message or None, None if changed is None else changed.args.get("instruction")):
         try:
             if each is not None:
                 check_request(each)

@@ -350,5 +350,10 @@ def no_more_pictures(session: Session, steps: Sequence[Step]) -> str:
     return ""
 
 
+def limit_on(session: Session, steps: Sequence[Step], kind: str) -> str:
+    """Which limit a call of this kind would go beyond; empty if it may be made."""
+    return full(session, steps) or (no_more_pictures(session, steps) if kind in ("generate", "edit") else "")
+
+
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" + ("" if number == 1 else "s")

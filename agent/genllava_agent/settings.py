@@ -88,18 +88,16 @@ class TurnSettings(BaseModel):
         return {name: getattr(self, name) for name in _DRAWING}
 
     def with_options(self, options: dict[str, Any]) -> TurnSettings:
-        """These settings with some replaced.
+        """These settings with some replaced; those, and what is not as usual, count as named by the caller.
 
         Raises:
             InvalidRequest: an option that does not exist, or a value that cannot be.
         """
-        if not options:
-            return self
         limits = options.get("limits")
         if isinstance(limits, dict):  # those that are not named stay
             options = {**options, "limits": {**self.limits.model_dump(), **limits}}
-        named = {name: getattr(self, name) for name in self.model_fields_set}
-        return checked({**named, **options})
+        own = {name: value for name, value in self if value != type(self).model_fields[name].default}
+        return checked({**own, **options})
 
 
 def stored(settings: TurnSettings) -> dict[str, Any]:

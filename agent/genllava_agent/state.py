@@ -21,6 +21,8 @@ from genllava_agent.records import ImageRecord, Key, Kind, Region, Request, Step
 
 VERBS: Final = ("understand", "generate", "edit")
 """Calls that the nodes of those names carry out; all others are tools."""
+CHANGED: Final = "changed"
+"""Key of `response_metadata`: ids of the calls that the user has changed."""
 _SNAPSHOT: Final = 1000
 """Updates of a channel between two whole copies of it in a checkpoint; the others hold what was added."""
 
@@ -40,6 +42,7 @@ class Action(_Record):
         tool, arguments: of a tool call.
         probabilities: how likely each possible action was, by task token.
         seen: what the model noted down before it decided.
+        changed: whether the user has put other words or arguments into it.
     """
 
     call: str = ""
@@ -50,6 +53,7 @@ class Action(_Record):
     arguments: dict[str, Any] = Field(default_factory=dict)
     probabilities: dict[str, float] = Field(default_factory=dict)
     seen: str = ""
+    changed: bool = False
 
 
 class Stream(_Record):
@@ -241,10 +245,20 @@ def next_action(state: AgentState) -> Action | None:
         arguments=arguments if kind == "tool" else {},
         probabilities=about.get("probabilities", {}),
         seen=about.get("seen", ""),
+        changed=call["id"] in about.get(CHANGED, ()),
         **words,
     )
 
 
 def result(action: Action, text: str, status: Literal["success", "error"] = "success") -> ToolMessage:
     """What came of a call."""
-    return ToolMessage(text or "Done.", tool_call_id=action.call, name=action.tool or action.kind, status=status)
+    message = ToolMessage(text or "Done.", tool_call_id=action.call, name=action.tool or action.kind, status=status)
+    return as_changed(action, message)
+
+
+def as_changed(action: Action, message: ToolMessage) -> ToolMessage:
+    """A result that says, where the user has changed the call, that it is not what was called."""
+    if not action.changed:
+        return message
+    what = "the arguments" if action.kind == "tool" else f"the instruction to {action.instruction!r}"
+    return message.model_copy(update={"content": f"The user changed {what}. {message.text}"})

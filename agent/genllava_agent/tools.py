@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
 from typing import Any, Final
 
 from langchain_core.messages import AnyMessage, HumanMessage, ToolMessage
@@ -21,128 +20,113 @@ from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Overwrite
 
-from genllava.errors import GenLlavaError, ImageRejected
+from genllava.errors import Cancelled, GenLlavaError, ImageRejected
 from genllava.images import load_image
 from genllava_agent import events
-from genllava_agent.deciders.offers import THREAD_VERBS, picture_arguments
-from genllava_agent.errors import NothingToUndo, UnknownImage
-from genllava_agent.messages import blocks, image_block, is_picture, picture_file, reference, text_of, with_images
+from genllava_agent.background import CALLER_LOOP
+from genllava_agent.deciders.offers import picture_arguments
+from genllava_agent.errors import NothingToUndo, StoreFailed, ThreadQuarantined, UnknownImage
+from genllava_agent.messages import (
+    PICTURES,
+    blocks,
+    image_block,
+    is_picture,
+    picture_file,
+    reference,
+    text_of,
+    with_images,
+)
 from genllava_agent.nodes.base import AgentParts, dropped
 from genllava_agent.plain_state import typed
 from genllava_agent.records import ImageRecord, Step
-from genllava_agent.session import Session, full, next_image, no_more_pictures
+from genllava_agent.session import Session, next_image, no_more_pictures, unwanted
 from genllava_agent.settings import TurnSettings
-from genllava_agent.state import VERBS, Action, AgentState, begun, next_action, open_calls, result
+from genllava_agent.state import Action, AgentState, as_changed, begun, next_action, open_calls, result
 from genllava_agent.thread_verbs import bring_back, finished_turns, take_back, without
 
-CALLER_LOOP: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("caller_loop", default=None)
-"""The event loop of whoever waits for the turn: tools that can only be awaited are awaited on it."""
-_LEFT_OUT: Final = "left_out"
+_NOT_KEPT: Final = "A picture of this result was not kept"
+_REASONS: Final = 200
+"""Characters of an error that are told."""
+_POLL: Final = 0.05
+"""Seconds after which it is looked again whether the user still wants what is awaited."""
 
 
 def tool_node(tools: Mapping[str, BaseTool], parts: AgentParts) -> ToolNode:
     """LangGraph's node for these tools; what a tool raises is its result, for whoever called it to read."""
 
     def wrapped(request: ToolCallRequest, call: Callable[[ToolCallRequest], Any]) -> Any:
-        tool = request.tool
-        if tool is None:
-            return call(request)
-        try:
-            given, parents = _with_pictures(tool, parts, request)
-        except GenLlavaError as error:
-            return ToolMessage(str(error), tool_call_id=str(request.tool_call["id"]), name=tool.name, status="error")
-        return _with_parents(call(request.override(tool_call={**request.tool_call, "args": given})), parents)
+        return call(_with_pictures(parts, request))
 
     async def awrapped(request: ToolCallRequest, call: Callable[[ToolCallRequest], Any]) -> Any:
-        tool = request.tool
-        if tool is None:
-            return await call(request)
-        try:
-            given, parents = _with_pictures(tool, parts, request)
-        except GenLlavaError as error:
-            return ToolMessage(str(error), tool_call_id=str(request.tool_call["id"]), name=tool.name, status="error")
-        return _with_parents(await call(request.override(tool_call={**request.tool_call, "args": given})), parents)
+        return await call(_with_pictures(parts, request))
 
     def said(error: Exception) -> str:
+        if isinstance(error, (StoreFailed, ThreadQuarantined)) or (isinstance(error, Cancelled) and unwanted()):
+            raise error
         text = str(error) if isinstance(error, GenLlavaError) else f"{type(error).__name__}: {error}"
-        return " ".join(text.split())[:200]
+        return " ".join(text.split())[:_REASONS]
 
     ready = [_returning_blocks(tool) for tool in tools.values()]
     return ToolNode(ready, handle_tool_errors=said, wrap_tool_call=wrapped, awrap_tool_call=awrapped)
 
 
-def tools_now(parts: AgentParts, state: AgentState) -> list[Action]:
-    """The calls of tools that come next, up to one of a verb or of one that waits for approval."""
-    from genllava_agent.nodes.ask import needs_approval
+def one_call(state: AgentState) -> list[AnyMessage]:
+    """The conversation with the next call alone in its last message, as `ToolNode` takes it.
 
-    settings, taken = parts.session(state).settings, list[Action]()
-    _, calls = open_calls(state["messages"])
-    for call in calls:
-        if call["name"] in VERBS or call["name"] in THREAD_VERBS:
-            break
-        action = Action(call=str(call["id"]), kind="tool", tool=call["name"], arguments=call["args"])
-        if taken and needs_approval(action, settings):
-            break
-        taken.append(action)
-    return taken
-
-
-def call_messages(parts: AgentParts, state: AgentState) -> list[AnyMessage]:
-    """The conversation, with those calls alone in its last message, as `ToolNode` takes it."""
-    message, _ = open_calls(state["messages"])
+    Calls are made one by one, in their order: a later one may need what came of it, or a question that it asks.
+    """
+    message, calls = open_calls(state["messages"])
     assert message is not None, "no call of a tool"
-    names = [action.call for action in tools_now(parts, state)]
-    calls = [call for call in message.tool_calls if call["id"] in names]
-    return [*state["messages"], message.model_copy(update={"tool_calls": calls})]
+    return [*state["messages"], message.model_copy(update={"tool_calls": calls[:1]})]
 
 
 def after_tools(
     parts: AgentParts, state: AgentState, outputs: Any, seconds: float, runtime: Runtime[TurnSettings]
 ) -> Any:
-    """An update with what came of calls: a step each, and their pictures as records of the thread."""
-    session, made = parts.session(state), dict[str, ImageRecord]()
-    steps, messages, commands = list(state["steps"]), list[Any](), list[Command[Any]]()
-    results: dict[str, ToolMessage] = {}
+    """An update with what came of the call: a step, and its pictures as records of the thread."""
+    session, action = parts.session(state), next_action(state)
+    assert action is not None, "no call of a tool"
+    said, commands = list[AnyMessage](), list[Command[Any]]()
     for output in outputs if isinstance(outputs, list) else [outputs]:
         update: Any = output
         if isinstance(output, Command):
             update = output.update if isinstance(output.update, dict) else {}
             rest = {key: value for key, value in update.items() if key != "messages"}
             commands.append(Command(graph=output.graph, goto=output.goto, resume=output.resume, update=rest))
-        for message in update.get("messages", []):
-            if isinstance(message, ToolMessage):
-                results[str(message.tool_call_id)] = message
-            else:
-                messages.append(message)
-    for action in tools_now(parts, state):
-        message = results.get(action.call) or result(action, "Done.")
-        runtime.stream_writer(events.ToolFinished(str(action.tool), text_of(message), None))
-        message, records = _kept(session, state, action, message, made)
-        made |= {record.id: record for record in records}
-        for record in records:
-            runtime.stream_writer(events.ImageReady(record, session.image(record)))
-        step = Step(
-            action="tool",
-            text=text_of(message),
-            tool=action.tool,
-            arguments=action.arguments,
-            source=next(iter(_parents(message)), None),
-            image=records[-1].id if records else None,
-            seconds=seconds,
-            probabilities=action.probabilities,
-            outcome="error" if message.status == "error" else "ok",
-        )
-        if step.outcome == "error":
-            runtime.stream_writer(events.StepFailed(step))
-        steps.append(step)
-        messages.insert(len(steps) - len(state["steps"]) - 1, message)
-    if any(step.outcome == "error" for step in steps[len(state["steps"]) :]):
-        done = {action.call for action in tools_now(parts, state)}
-        last = Action(kind="tool", call="")
-        messages += [m for m in dropped(state, last) if m.tool_call_id not in done]
-    update = {"steps": steps, "messages": messages, "images": made, "focus": next(reversed(made), state["focus"])}
-    limit = full(session, steps) if len(steps) > session.settings.limits.steps else ""
-    if limit := limit or (no_more_pictures(session, steps[:-1]) if made else ""):
+        said += update.get("messages", [])
+    own = [each for each in said if isinstance(each, ToolMessage) and each.tool_call_id == action.call]
+    parents, unsaid = _pictures_of(parts, state, action), ToolMessage("Done.", tool_call_id=action.call)
+    message, records = _kept(session, state, action, own[0] if own else unsaid, parents)
+    step = Step(
+        action="tool",
+        text=text_of(message),
+        tool=action.tool,
+        arguments=action.arguments,
+        source=next(iter(parents), None),
+        image=records[-1].id if records else None,
+        seconds=seconds,
+        probabilities=action.probabilities,
+        outcome="error" if message.status == "error" else "ok",
+    )
+    if step.outcome == "error":
+        runtime.stream_writer(events.StepFailed(step))
+    else:
+        runtime.stream_writer(events.ToolFinished(str(action.tool), step.text, step.image))
+    for record in records:
+        runtime.stream_writer(events.ImageReady(record, session.image(record)))
+    messages, others = [as_changed(action, message)], [each for each in said if each not in own]
+    if step.outcome == "error":
+        messages += dropped(state, action)
+    elif others:  # results stand right behind their calls
+        messages += dropped(state, action, "what came before it had more to say: call it if it still fits")
+    steps, made = [*state["steps"], step], {record.id: record for record in records}
+    update = {
+        "steps": steps,
+        "messages": [*messages, *others],
+        "images": made,
+        "focus": next(reversed(made), state["focus"]),
+    }
+    if made and (limit := no_more_pictures(session, state["steps"])):
         update["stopped"] = limit
     return [update, *commands] if commands else update
 
@@ -197,36 +181,31 @@ def _words(messages: Sequence[Any]) -> str:
     return next((text_of(message) for message in messages if message.type == "human"), "")
 
 
-def _with_pictures(tool: BaseTool, parts: AgentParts, request: ToolCallRequest) -> tuple[dict[str, Any], list[str]]:
-    """The arguments of a call with pictures in the place of their names, and those names.
+def _with_pictures(parts: AgentParts, request: ToolCallRequest) -> ToolCallRequest:
+    """A call with pictures in the place of their names.
 
     Raises:
         UnknownImage: there is no such picture.
     """
-    given, parents, state = dict(request.tool_call["args"]), list[str](), typed(request.state)
-    session = parts.session(state)
-    for name in picture_arguments(tool):
-        if name not in given:
-            continue
-        if given[name] not in state["images"]:
-            raise UnknownImage.among(given[name], state["images"])
-        parents.append(given[name])
-        given[name] = session.image(state["images"][given[name]])
-    return given, parents
+    state, call, tool = typed(request.state), request.tool_call, request.tool
+    given, session = dict(call["args"]), parts.session(state)
+    for name in () if tool is None else picture_arguments(tool):
+        if name in given:
+            if given[name] not in state["images"]:
+                raise UnknownImage.among(given[name], state["images"])
+            given[name] = session.image(state["images"][given[name]])
+    return request.override(tool_call={**call, "args": given})
 
 
-def _with_parents(output: Any, parents: list[str]) -> Any:
-    if isinstance(output, ToolMessage):
-        output.additional_kwargs["parents"] = parents
-    return output
-
-
-def _parents(message: ToolMessage) -> list[str]:
-    return list(message.additional_kwargs.get("parents", []))
+def _pictures_of(parts: AgentParts, state: AgentState, action: Action) -> list[str]:
+    """The names of the pictures that a call was given."""
+    tool = parts.tools.get(str(action.tool))
+    given = [] if tool is None else [action.arguments.get(name) for name in picture_arguments(tool)]
+    return [name for name in given if isinstance(name, str) and name in state["images"]]
 
 
 def _kept(
-    session: Session, state: AgentState, action: Action, message: ToolMessage, made: Mapping[str, ImageRecord]
+    session: Session, state: AgentState, action: Action, message: ToolMessage, parents: Sequence[str]
 ) -> tuple[ToolMessage, list[ImageRecord]]:
     """A result whose pictures are stored, and their records; what could not be read is said in its words."""
     texts, sources, wrong = [text_of(message)], list[Any](), list[str]()
@@ -235,23 +214,23 @@ def _kept(
             if is_picture(block):
                 sources.append(picture_file(block))
         except GenLlavaError as error:
-            wrong.append(str(error))
+            wrong.append(f"{_NOT_KEPT}: {error}")
     sources = list(_pictures_in(message.artifact)) or sources
     records: list[ImageRecord] = []
     for source in sources:
         try:
             image = load_image(source)
         except ImageRejected as error:
-            wrong.append(f"a picture of its result was not kept: {error}")
+            wrong.append(f"{_NOT_KEPT}: {error}")
             continue
         record = ImageRecord(
-            id=next_image(state, len(made) + len(records)),
+            id=next_image(state, len(records)),
             key=session.artifacts.put_image(image),
             width=image.width,
             height=image.height,
             origin="tool",
             turn=begun(state).number,
-            parents=tuple(_parents(message)),
+            parents=tuple(parents),
             instruction=action.instruction or None,
             params={"tool": str(action.tool), **action.arguments},
         )
@@ -262,21 +241,47 @@ def _kept(
 
 
 def _pictures_in(value: Any) -> list[Any]:
-    """The pictures in what a tool returned: PIL, arrays, files, or what wraps one of these; alone or in a list."""
+    """The pictures in what a tool returned: PIL, arrays, files, or what wraps one of these; alone or among others."""
     import numpy as np
     from PIL import Image
 
+    if hasattr(value, "to_raw"):  # as agent frameworks wrap one; it may be a PIL image by class
+        return _pictures_in(value.to_raw())
     if isinstance(value, Image.Image) or (isinstance(value, np.ndarray) and value.ndim in (2, 3)):
         return [value]
     if isinstance(value, (bytes, bytearray)):
         return [bytes(value)]
-    if hasattr(value, "to_raw"):  # as agent frameworks wrap one
-        return _pictures_in(value.to_raw())
     if type(value).__module__.partition(".")[0] == "torch" and getattr(value, "ndim", 0) in (2, 3):
         return [value.detach().cpu().numpy()]
+    if isinstance(value, Mapping) and "type" not in value:  # a content block is one as it is
+        return _pictures_in(list(value.values()))
     if isinstance(value, (list, tuple)):
         return [picture for each in value for picture in _pictures_in(each)]
     return []
+
+
+def _as_content(value: Any) -> Any:
+    """What a tool returned as content of a message; words of what has no picture in it are made by LangChain."""
+    if isinstance(value, Mapping) and value.get("type") in PICTURES:
+        value = [value]
+    if not _pictures_in(value):
+        return value
+    made: list[Any] = []
+    for each in value if isinstance(value, (list, tuple)) else [value]:
+        found = _pictures_in(each)
+        for picture in found:
+            try:
+                made.append(image_block(load_image(picture)))
+            except ImageRejected as error:
+                words = "" if isinstance(picture, bytes) else f"{picture} "
+                made.append({"type": "text", "text": f"{words}{_NOT_KEPT}: {error}"})
+        if isinstance(each, str):
+            made.append({"type": "text", "text": each})
+        elif isinstance(each, Mapping) and found:
+            made += [{"type": "text", "text": f"{k}: {v}"} for k, v in each.items() if not _pictures_in(v)]
+        elif not found:
+            made.append(each if isinstance(each, dict) and "type" in each else {"type": "text", "text": str(each)})
+    return made
 
 
 def _returning_blocks(tool: BaseTool) -> BaseTool:
@@ -284,13 +289,7 @@ def _returning_blocks(tool: BaseTool) -> BaseTool:
     can only be awaited is, on the loop of whoever waits for the turn, or on one of its own."""
 
     def as_content(value: Any) -> Any:
-        if tool.response_format == "content_and_artifact":
-            return value
-        found = _pictures_in(value) if not isinstance(value, (list, tuple)) or not _are_blocks(value) else []
-        if not found:
-            return value
-        texts = [each for each in value if isinstance(each, str)] if isinstance(value, (list, tuple)) else []
-        return [*({"type": "text", "text": each} for each in texts), *(image_block(load_image(each)) for each in found)]
+        return value if tool.response_format == "content_and_artifact" else _as_content(value)
 
     kind = type(tool)
     only_awaited = getattr(tool, "coroutine", None) is not None and getattr(tool, "func", None) is None
@@ -311,14 +310,25 @@ def _returning_blocks(tool: BaseTool) -> BaseTool:
     return copy
 
 
-def _are_blocks(values: Sequence[Any]) -> bool:
-    return bool(values) and all(isinstance(value, (str, dict)) for value in values)
+def _awaited(work: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine gives, from a thread that runs no event loop.
 
+    Raises:
+        Cancelled: the turn is no longer wanted.
+    """
 
-def _awaited(work: Any) -> Any:
-    """What a coroutine gives, from a thread that runs no event loop."""
+    async def stoppable() -> Any:
+        task = asyncio.ensure_future(work)
+        while not task.done():
+            await asyncio.wait([task], timeout=_POLL)
+            if unwanted():
+                task.cancel()
+                await asyncio.wait([task])
+                raise Cancelled("cancelled while a tool was awaited")
+        return task.result()
+
     loop = CALLER_LOOP.get()
     if loop is not None and loop.is_running():
-        return asyncio.run_coroutine_threadsafe(work, loop).result()
+        return asyncio.run_coroutine_threadsafe(stoppable(), loop).result()
     with ThreadPoolExecutor(1) as worker:
-        return worker.submit(contextvars.copy_context().run, asyncio.run, work).result()
+        return worker.submit(contextvars.copy_context().run, asyncio.run, stoppable()).result()

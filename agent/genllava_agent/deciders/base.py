@@ -5,16 +5,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.messages.tool import ToolCall
 
 from genllava_agent.records import Kind
 from genllava_agent.session import Session
-from genllava_agent.state import AgentState, asked
+from genllava_agent.state import AgentState, asked, begun
 from genllava_agent.workers import Worker
 
+TOLD: Final = "told"
+"""Key of `response_metadata`: what was told of a message that is not the last one of its turn."""
 TellText = Callable[[str], object]
 """Hears what is added to the reply, as it is written."""
 
@@ -55,6 +57,13 @@ class Decider(Protocol):
 
     def other_words(self, session: Session, state: AgentState, instruction: str) -> dict[str, Any]:
         """The user put an instruction in the place of the one that was decided on; returns an update of the state."""
+
+
+def told_before(state: AgentState) -> str:
+    """What was said in this turn before its last words."""
+    messages = state["messages"]
+    since = max((place for place, message in enumerate(messages) if message.id == begun(state).id), default=0)
+    return "".join(message.response_metadata.get(TOLD, "") for message in messages[since:])
 
 
 def call_message(

@@ -89,7 +89,7 @@ class ChatModel:
         corrected: list[AnyMessage] = []
 
         def offered(images: Sequence[str]) -> list[ToolSpec]:
-            able = Possible(kinds, possible.finish)  # type: ignore[arg-type]
+            able = Possible(kinds, possible.finish)
             return [] if only_bound else offers(self.tools, images, able, self.sees)
 
         while True:

@@ -16,7 +16,7 @@ from pydantic import PrivateAttr
 from genllava.errors import InvalidRequest
 from genllava.images import load_image
 from genllava.protocols.verbs import EDIT, GENERATE, RESULTS
-from genllava_agent.deciders.base import Possible, TellText
+from genllava_agent.deciders.base import TOLD, Possible, TellText, told_before
 from genllava_agent.deciders.chat_model import ChatModel
 from genllava_agent.messages import text_of
 from genllava_agent.session import Session
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _NAMES: Final = {"generate": (GENERATE, "prompt"), "edit": (EDIT, "instruction")}
 """What protocols call the verbs, and the argument that says what to do."""
 _VERBS: Final = {name: (verb, words) for verb, (name, words) in _NAMES.items()}
+SILENT: Final = "Done."
+"""Words of a model that had nothing more to say."""
 _CLAIM: Final = "Does this reply say that a picture was drawn, changed, made or saved just now? {words}"
 
 
@@ -48,22 +50,46 @@ class ToolCalls(ChatModel):
         protocol: Any = pipeline.protocol
         super().__init__(PipelineChatModel(pipeline), tools, instructions=protocol.instructions)
         self._vision_language = pipeline.vision_language
-        self._unable = {
-            *(() if protocol.can_generate else ("generate",)),
-            *(() if protocol.can_edit else ("edit",)),
-        }
+        self.unable = frozenset(
+            [*(() if protocol.can_generate else ["generate"]), *(() if protocol.can_edit else ["edit"])]
+        )
 
     def decide(self, session: Session, state: AgentState, possible: Possible, tell: TellText) -> list[AnyMessage]:
-        """The next calls of the model, or its last words."""
-        can = Possible([kind for kind in possible.kinds if kind not in self._unable], possible.finish)
-        return super().decide(session, state, can, tell)
+        """The next calls of the model, or the end of the turn, with all that it said in the turn."""
+        before = told_before(state)
+        words = _Words(before, tell)
+        messages = super().decide(session, state, possible, words)
+        said = messages[-1]
+        if isinstance(said, AIMessage) and said.tool_calls and words.text != before:
+            said.response_metadata[TOLD] = words.text[len(before) :]
+        return messages
 
-    def _last(self, session: Session, state: AgentState, said: AIMessage, tell: TellText) -> None:
+    def _last(self, state: AgentState, said: AIMessage, notes: Sequence[str], tell: TellText) -> AIMessage:
         """They were told as they were written."""
+        assert isinstance(tell, _Words)
+        for text in [*([] if tell.text else [text_of(said)]), *notes]:
+            tell(text)
+            tell.end()
+        return said.model_copy(update={"content": tell.text})
+
+    def _told(self, session: Session, state: AgentState) -> list[AnyMessage]:
+        """The conversation as the model reads it: what it said between its calls stands there, and not again at the
+        end of the turn."""
+        told, before = super()._told(session, state), ""
+        for place, message in enumerate(told):
+            if isinstance(message, AIMessage):
+                before += message.response_metadata.get(TOLD, "")
+                if not message.tool_calls and before and text_of(message).startswith(before):
+                    rest = text_of(message).removeprefix(before).strip()
+                    told[place] = message.model_copy(update={"content": rest or SILENT})
+                before = before if message.tool_calls else ""
+        return told
 
     def _invoke(self, session: Session, model: Any, messages: list[AnyMessage], tell: TellText) -> AIMessage:
         """Ask in this thread, which has the model to itself."""
         reply: AIMessage = model.invoke(messages, cancel=session.interrupted, on_text=tell)
+        if isinstance(tell, _Words):
+            tell.end()
         return reply
 
     def _claims(self, session: Session, state: AgentState, said: AIMessage) -> bool:
@@ -75,6 +101,32 @@ class ToolCalls(ChatModel):
         question = [{"role": "user", "content": [{"type": "text", "text": _CLAIM.format(words=text)}]}]
         yes, no = self._vision_language.score(question, ("yes", "no"))
         return bool(yes > no)
+
+
+class _Words:
+    """What the model says in a turn, told as it is written, with a blank line between two pieces.
+
+    Attributes:
+        text: so far.
+    """
+
+    def __init__(self, before: str, tell: TellText) -> None:
+        self.text = before
+        self._tell = tell
+        self._begun, self._held = False, ""
+
+    def __call__(self, new: str) -> None:
+        new = self._held + new if self._begun else new.lstrip()
+        self._held = new[len(new.rstrip()) :]
+        if new := new.rstrip():
+            gap = "" if self._begun or not self.text else "\n\n"
+            self._begun = True
+            self.text += gap + new
+            self._tell(gap + new)
+
+    def end(self) -> None:
+        """What follows is another piece."""
+        self._begun, self._held = False, ""
 
 
 class PipelineChatModel(BaseChatModel):
@@ -137,7 +189,7 @@ class PipelineChatModel(BaseChatModel):
             total_tokens=reply.prompt_tokens + reply.new_tokens,
         )
         message = AIMessage(
-            "Done." if silent else reply.text, tool_calls=calls, invalid_tool_calls=broken, usage_metadata=usage
+            SILENT if silent else reply.text, tool_calls=calls, invalid_tool_calls=broken, usage_metadata=usage
         )
         return ChatResult(generations=[ChatGeneration(message=message)])
 

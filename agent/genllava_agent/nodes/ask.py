@@ -14,13 +14,23 @@ from genllava_agent.questions import Answer, Decision, answer_to, ask_approval, 
 from genllava_agent.records import Step
 from genllava_agent.session import Session, no_more_pictures
 from genllava_agent.settings import TurnSettings
-from genllava_agent.state import Action, AgentState, asked, next_action, open_calls, result
+from genllava_agent.state import CHANGED, Action, AgentState, asked, next_action, open_calls, result
 from genllava_agent.workers import KINDS
 
 
 def needs_approval(action: Action, settings: TurnSettings) -> bool:
-    """Whether a call waits for the user's word."""
-    return bool({action.kind, f"tool:{action.tool}"} & set(settings.approve))
+    """Whether a call waits for the user's word.
+
+    Raises:
+        InvalidRequest: it does, and nobody can give it, because the graph has no checkpointer.
+    """
+    needed = bool({action.kind, f"tool:{action.tool}"} & set(settings.approve))
+    if needed and thread_id() is None:
+        raise InvalidRequest(
+            f"{action.tool or action.kind} waits for approval, and nobody can give it without a checkpointer: compile "
+            "with one, or leave it out of interrupt_on (approve)"
+        )
+    return needed
 
 
 def is_unclear(action: Action, settings: TurnSettings, thread: str | None) -> bool:
@@ -30,18 +40,9 @@ def is_unclear(action: Action, settings: TurnSettings, thread: str | None) -> bo
 
 
 def ask(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
-    """Wait for the user's word; this node does nothing before that, since it runs again with the answer.
-
-    Raises:
-        InvalidRequest: nobody can answer, because the graph has no checkpointer.
-    """
+    """Wait for the user's word; this node does nothing before that, since it runs again with the answer."""
     session, action = parts.session(state), next_action(state)
     assert action is not None, "a question without a call"
-    if thread_id() is None:
-        raise InvalidRequest(
-            f"{action.tool or action.kind} waits for approval, and nobody can give it without a checkpointer: compile "
-            "with one, or leave it out of interrupt_on (approve)"
-        )
     session.pause()
     if is_unclear(action, session.settings, thread_id()):
         kinds = [KINDS[token] for token in action.probabilities if token in KINDS]
@@ -62,7 +63,7 @@ def ask(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings]) ->
     if action.kind != "tool":  # the picture stays, unless another one is named
         before = {"instruction": action.instruction, **({"image": action.image} if action.image else {})}
         changed = {**before, **{k: v for k, v in changed.items() if k in ("instruction", "image")}}
-    said = _with_call(state, action, action.tool or action.kind, changed)
+    said = _with_call(state, action, action.tool or action.kind, changed, changed=True)
     said += dropped(state, action, "the user changed what came before it: call it if it still fits")
     update: dict[str, Any] = {"approved": action.call, "messages": said}
     if action.kind != "tool" and changed["instruction"] != action.instruction:
@@ -91,7 +92,12 @@ def _meant(session: Session, state: AgentState, action: Action, decision: Decisi
 
 
 def _with_call(
-    state: AgentState, action: Action, name: str, arguments: dict[str, Any], probabilities: Any = None
+    state: AgentState,
+    action: Action,
+    name: str,
+    arguments: dict[str, Any],
+    probabilities: Any = None,
+    changed: bool = False,
 ) -> list[Any]:
     """The message with another call in the place of one; without its probabilities it is not asked about again."""
     message, _ = open_calls(state["messages"])
@@ -99,7 +105,9 @@ def _with_call(
     calls = [
         {**call, "name": name, "args": arguments} if call["id"] == action.call else call for call in message.tool_calls
     ]
-    about = {**message.response_metadata, "edited": True}
+    about = {**message.response_metadata}
+    if changed:
+        about[CHANGED] = [*about.get(CHANGED, []), action.call]
     if probabilities is not None:
         about |= {"probabilities": probabilities, "asked": action.probabilities}
     return [message.model_copy(update={"tool_calls": calls, "response_metadata": about})]

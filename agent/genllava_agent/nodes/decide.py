@@ -13,7 +13,7 @@ from genllava_agent.deciders.base import Possible, last_words
 from genllava_agent.messages import text_of
 from genllava_agent.nodes.base import AgentParts, two_errors
 from genllava_agent.records import Kind, Step
-from genllava_agent.session import Session, Spent, full, no_more_pictures, spent_limit
+from genllava_agent.session import Session, Spent, limit_on, spent_limit
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import AgentState, asked, next_action
 
@@ -40,8 +40,7 @@ def decide(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
         return update
     action = next_action({**state, "messages": messages})
     assert action is not None
-    pictures = action.kind in ("generate", "edit")
-    if limit := full(session, steps) or (no_more_pictures(session, steps) if pictures else ""):
+    if limit := limit_on(session, steps, action.kind):
         return {**update, "messages": [last_words()], "stopped": limit}
     return update
 

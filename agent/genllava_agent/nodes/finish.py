@@ -11,6 +11,7 @@ from langgraph.runtime import Runtime
 
 from genllava.protocols.shapes import layout
 from genllava_agent.answers import compose
+from genllava_agent.deciders.base import told_before
 from genllava_agent.deciders.offers import THREAD_VERBS
 from genllava_agent.history import is_reply, reply_message
 from genllava_agent.messages import image_block, records_in, reference, text_of, with_images
@@ -32,6 +33,7 @@ def finish(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
     with session.work(state):
         if not text and not session.calls:  # whoever gets calls of its own tools waits for no words
             text = compose(steps, state["stopped"], decider.worker.left(session, state))
+            text = "\n\n".join(filter(None, [told_before(state), text]))
         decider.worker.end(session, state, text if any(step.outcome == "ok" for step in steps) else "")
     stream = session.stream()
     ended = Turn(
