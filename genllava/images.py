@@ -97,6 +97,8 @@ def load_image(
     Raises:
         ImageRejected: anything else, a URL included; `reason` says why, and what to do.
     """
+    if isinstance(source, Image.Image):  # it may be one by class alone, as agent frameworks wrap one
+        source = source.to_raw() if hasattr(source, "to_raw") else getattr(source, "raw", source)
     if isinstance(source, Image.Image):
         image = source
         _check_size(image.size, "picture", max_pixels, max_pixels, max_aspect)

@@ -57,22 +57,24 @@ def build_graph(
         settings = checked(begun(state).settings)
         if is_unclear(action, settings, thread_id()):
             return "ask"
-        if action.call != state["approved"] and needs_approval(action, settings):
+        with _ending(parts, given):
+            waits = action.call != state["approved"] and needs_approval(action, settings)
+        if waits:
             return "ask"
         if action.kind in VERBS:
             return action.kind
         return "thread_verb" if action.tool in THREAD_VERBS else "tools"
-
-    def route_after_draw(state: dict[str, Any]) -> str:
-        """A drawing is looked at; where there is none, it failed."""
-        return "verify" if typed(state)["trials"] else should_continue(state)
 
     def route_after_verify(given: dict[str, Any]) -> str:
         """Trials that are still there were not good enough: it is drawn again."""
         state = typed(given)
         action = next_action(state)
         again = state["trials"] and action is not None and not state["stopped"]
-        return action.kind if again and action is not None else should_continue(given)
+        return action.kind if again and action is not None else "decide"
+
+    def route_after_verb(state: dict[str, Any]) -> str:
+        """A request that is done again begins anew."""
+        return "ingest" if state.get("turn") is None else "decide"
 
     def route_after_finish(state: dict[str, Any]) -> str:
         """A turn that is still there did not end: the fault is told as well."""
@@ -117,17 +119,18 @@ def build_graph(
         add(name_, node)
     add("decide", decide, RETRIES)
     verb = _stoppable(parts, guarded(parts, limited(tools.thread_verb)), "thread_verb")
-    builder.add_node("thread_verb", verb, destinations=("ingest",))
+    builder.add_node("thread_verb", verb)
     called_tools: Any = RunnableLambda(call_tools, acall_tools, name="tools")
     builder.add_node("tools", called_tools)
     builder.add_edge(START, "ingest")
     work = ["understand", "generate", "edit", "tools", "thread_verb"]
-    routes = ["decide", "ask", *work, "finish"]
-    for node_name in ("ingest", "decide", "understand", "tools", "thread_verb", "ask"):
-        builder.add_conditional_edges(node_name, should_continue, routes)
+    builder.add_conditional_edges("decide", should_continue, ["decide", "ask", *work, "finish"])
+    for node_name in ("ingest", "ask", "understand", "tools"):
+        builder.add_edge(node_name, "decide")
     for node_name in ("generate", "edit"):
-        builder.add_conditional_edges(node_name, route_after_draw, ["verify", *routes])
-    builder.add_conditional_edges("verify", route_after_verify, routes)
+        builder.add_edge(node_name, "verify")
+    builder.add_conditional_edges("verify", route_after_verify, ["generate", "edit", "decide"])
+    builder.add_conditional_edges("thread_verb", route_after_verb, ["ingest", "decide"])
     builder.add_conditional_edges("finish", route_after_finish, ["finish", END])
     compiled = builder.compile(checkpointer=checkpointer, store=store, name=name)
     return compiled.with_config(recursion_limit=_STEPS)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, BaseMessage, HumanMessage, ToolMessage
@@ -231,17 +232,22 @@ def for_chat_model(messages: Sequence[AnyMessage], pictures: Pictures | None, mo
 
     Args:
         pictures: where the pixels are; None to name pictures and show none.
-        most: pictures that are shown, the latest ones; the others are named.
+        most: pictures that are shown, the ones that were named last, each once; the others are named.
     """
-    left = sum(record_in(block) is not None for message in messages for block in blocks(message)) - most
+    named: dict[str, None] = {}
+    for record in (record for message in messages for record in records_in(message)):
+        named.pop(record.id, None)
+        named[record.id] = None
+    left = {*list(named)[-most:]} if pictures is not None else set[str]()
     made: list[AnyMessage] = []
     waiting: list[Any] = []
 
     def told(record: ImageRecord) -> list[Any]:
-        nonlocal left
-        left -= 1
-        name = {"type": "text", "text": about(record)}
-        return [name] if pictures is None or left >= 0 else [name, image_block(pictures.picture(record))]
+        first = named.pop(record.id, record.id) is None
+        if pictures is None or record.id not in left:
+            return [{"type": "text", "text": about(record)}] if first else []
+        left.remove(record.id)
+        return [{"type": "text", "text": about(record)}, image_block(pictures.picture(record))]
 
     def show() -> None:
         if waiting:
@@ -271,16 +277,20 @@ def for_chat_model(messages: Sequence[AnyMessage], pictures: Pictures | None, mo
 
 def answered(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
     """Messages in which the results of calls stand right behind them, in their order, and none is missing."""
-    results = {str(each.tool_call_id): each for each in messages if isinstance(each, ToolMessage)}
-    called = {str(call["id"]) for message in messages if isinstance(message, AIMessage) for call in message.tool_calls}
     made: list[AnyMessage] = []
-    for message in messages:
-        if isinstance(message, ToolMessage) and str(message.tool_call_id) in called:
+    placed = set[int]()
+    for place, message in enumerate(messages):
+        if id(message) in placed:
             continue
         made.append(message)
-        for call in message.tool_calls if isinstance(message, AIMessage) else ():
+        if not isinstance(message, AIMessage) or not message.tool_calls:
+            continue
+        since = list(takewhile(lambda each: not isinstance(each, AIMessage), messages[place + 1 :]))
+        results = {str(each.tool_call_id): each for each in since if isinstance(each, ToolMessage)}
+        for call in message.tool_calls:
             none = ToolMessage("There is no result.", tool_call_id=call["id"], name=call["name"], status="error")
             made.append(results.get(str(call["id"]), none))
+            placed.add(id(made[-1]))
     return made
 
 

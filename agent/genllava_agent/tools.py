@@ -96,10 +96,10 @@ def after_tools(
         said += update.get("messages", [])
     own = [each for each in said if isinstance(each, ToolMessage) and each.tool_call_id == action.call]
     parents, unsaid = _pictures_of(parts, state, action), ToolMessage("Done.", tool_call_id=action.call)
-    message, records = _kept(session, state, action, own[0] if own else unsaid, parents)
+    message, records, words = _kept(session, state, action, own[0] if own else unsaid, parents)
     step = Step(
         action="tool",
-        text=text_of(message),
+        text=words,
         tool=action.tool,
         arguments=action.arguments,
         source=next(iter(parents), None),
@@ -160,7 +160,7 @@ def thread_verb(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSetti
     return {**update, "steps": [*state["steps"], step]}
 
 
-def _again(parts: AgentParts, state: AgentState) -> Command[Any]:
+def _again(parts: AgentParts, state: AgentState) -> dict[str, Any]:
     """The last request in the place of this one, and its turn taken out."""
     ended, turn = finished_turns(state), begun(state)
     if not ended:
@@ -174,7 +174,7 @@ def _again(parts: AgentParts, state: AgentState) -> Command[Any]:
     last = parts.session(state).history[-1]
     parts.sessions.pop(turn.id, None)
     update |= {"turn": None, "region": last.request.region, "images": Overwrite(images)}
-    return Command(goto="ingest", update=update)
+    return update
 
 
 def _words(messages: Sequence[Any]) -> str:
@@ -206,9 +206,9 @@ def _pictures_of(parts: AgentParts, state: AgentState, action: Action) -> list[s
 
 def _kept(
     session: Session, state: AgentState, action: Action, message: ToolMessage, parents: Sequence[str]
-) -> tuple[ToolMessage, list[ImageRecord]]:
-    """A result whose pictures are stored, and their records; what could not be read is said in its words."""
-    texts, sources, wrong = [text_of(message)], list[Any](), list[str]()
+) -> tuple[ToolMessage, list[ImageRecord], str]:
+    """A result whose pictures are stored, their records, and its words, in which is said what could not be read."""
+    sources, wrong = list[Any](), list[str]()
     for block in blocks(message):
         try:
             if is_picture(block):
@@ -235,9 +235,9 @@ def _kept(
             params={"tool": str(action.tool), **action.arguments},
         )
         records.append(record)
-    texts += [f"{record.id} was made." for record in records] + wrong
-    text = " ".join(filter(None, texts)) if records or wrong else texts[0]
-    return with_images(message, [reference(record) for record in records], text or "Done."), records
+    words = " ".join(filter(None, [text_of(message), *wrong]))
+    text = " ".join(filter(None, [words, *(f"{record.id} was made." for record in records)])) or "Done."
+    return with_images(message, [reference(record) for record in records], text), records, words or text
 
 
 def _pictures_in(value: Any) -> list[Any]:

@@ -68,7 +68,7 @@ for line in sys.stdin:
         "more": -left,
         "same": thread.history() == before,
         "unfinished": str(thread.unfinished),
-        "running": len(agent.engine.sessions),
+        "running": len(agent.parts.sessions),
     }}
     told["then"] = thread("what colour is the circle?").text
     thread.undo()

@@ -94,7 +94,7 @@ class ChatModel:
 
         while True:
             told = [*self._told(session, state), *corrected]
-            said = self._ask(session, told, offered(list(state["images"])), tell)
+            said = _with_ids(self._ask(session, told, offered(list(state["images"])), tell))
             session.calls += [call for call in said.tool_calls if call["name"] in bound]
             ours = [call for call in said.tool_calls if call["name"] not in bound]
             wrong = _wrong(state, said, ours, offered)
@@ -182,7 +182,23 @@ class ChatModel:
             return False
         question: list[AnyMessage] = [SystemMessage(CLAIM), HumanMessage(text_of(said))]
         model = self.chat_model.with_config(tags=[TAG_NOSTREAM])  # the answer is no part of the reply
-        return text_of(self._invoke(session, model, question, lambda text: None)).lower().startswith("yes")
+        try:
+            answer = text_of(self._invoke(session, model, question, lambda text: None))
+        except Cancelled:
+            raise
+        except Exception:  # the words are there; that no picture was made is true whatever they say
+            return True
+        return answer.lower().startswith("yes")
+
+
+def _with_ids(said: AIMessage) -> AIMessage:
+    """A reply whose calls have an id each, which some servers leave out or give twice."""
+    calls, seen = [], set[str | None]()
+    for call in said.tool_calls:
+        known = call["id"] not in seen and call["id"]
+        calls.append(call if known else {**call, "id": f"call_{uuid.uuid4().hex[:24]}"})
+        seen.add(calls[-1]["id"])
+    return said.model_copy(update={"tool_calls": calls}) if calls != said.tool_calls else said
 
 
 def _wrong(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from langchain_core.messages import AnyMessage, ToolMessage
 from langgraph._internal._constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.config import get_config
-from langgraph.errors import GraphBubbleUp
+from langgraph.errors import GraphBubbleUp, is_invalid_resume
 from langgraph.runtime import Runtime, get_runtime
 
 from genllava.errors import Cancelled, ImageRejected, InvalidRequest
@@ -179,7 +179,8 @@ def guarded(parts: AgentParts, node: Callable[..., Any], retries: int = 1) -> No
             raise
         except Exception as fault:
             info = runtime.execution_info
-            if is_transient(fault) and info is not None and info.node_attempt < retries:
+            again = is_transient(fault) and info is not None and info.node_attempt < retries
+            if again or is_invalid_resume(fault):  # an answer that does not fit: the question stays open
                 raise
             return _failed(parts, state, fault, runtime)
 

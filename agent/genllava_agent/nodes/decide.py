@@ -19,8 +19,11 @@ from genllava_agent.state import AgentState, asked, next_action
 
 
 def decide(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
-    """Ask the decider; a turn that has reached a limit, or was told what to do and did it, is over."""
+    """Ask the decider, once all that it called before is done; a turn that has reached a limit is over."""
     session, steps, decider = parts.session(state), state["steps"], parts.decider()
+    if (action := next_action(state)) is not None and not state["stopped"]:
+        limit = limit_on(session, steps, action.kind) or _stop_reason(session, steps)
+        return {"stopped": limit} if limit else {}
     stopped = state["stopped"] or _stop_reason(session, steps)
     if stopped or (steps and asked(state).task) or any(step.outcome == "rejected" for step in steps):
         return {"stopped": stopped, "messages": [last_words()]}

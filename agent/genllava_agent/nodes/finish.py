@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, ToolMessage
 from langchain_core.messages.ai import UsageMetadata
 from langgraph.runtime import Runtime
 
@@ -35,9 +35,11 @@ def finish(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
             text = compose(steps, state["stopped"], decider.worker.left(session, state))
             text = "\n\n".join(filter(None, [told_before(state), text]))
         decider.worker.end(session, state, text if any(step.outcome == "ok" for step in steps) else "")
+    empty = [RemoveMessage(id=str(last.id))] if is_reply(last) and words != text else []
     stream = session.stream()
+    same = is_reply(last) and words == text  # where they were streamed, they are the reply
     ended = Turn(
-        id=str(last.id) if is_reply(last) else uuid.uuid4().hex,
+        id=str(last.id) if same else uuid.uuid4().hex,
         parent=session.history[-1].id if session.history else None,
         number=turn.number,
         at=turn.at,
@@ -70,7 +72,7 @@ def finish(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
     only_verbs = only_verbs and any(step.tool in THREAD_VERBS for step in steps) and not any(s.image for s in steps)
     kept: dict[str, Any] = {} if only_verbs or not state.get("undone") else {"undone": []}
     spent = stream.model_copy(update={"ids": ()})
-    return {"messages": [*shown_before, *undone, reply], "turn": None, "trials": [], "stream": spent, **kept}
+    return {"messages": [*shown_before, *undone, *empty, reply], "turn": None, "trials": [], "stream": spent, **kept}
 
 
 def _shown(state: AgentState, turn: Turn) -> list[ImageRecord]:

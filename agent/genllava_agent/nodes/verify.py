@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def verify(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
     """Look at the latest drawing; keep the best, or leave the trials as they are, so that it is drawn again."""
     session, action, trials = parts.session(state), next_action(state), list(state["trials"])
-    assert action is not None, "a drawing without a call"
+    if not trials or action is None:  # drawing failed, and it was said so
+        return {}
     latest, settings = trials[-1], session.settings
     if latest.key is None:
         step = _step(state, action, trials, text=latest.text, attempts=0)
