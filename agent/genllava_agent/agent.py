@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.graph.state import CompiledStateGraph
+    from PIL.Image import Image
 
     from genllava import GenLlavaPipeline
     from genllava_agent.deciders.base import Decider
@@ -179,6 +180,24 @@ class VisualAgent:
 
         return build_graph(self.parts)
 
+    def picture(self, thread: str, block: Mapping[str, Any]) -> Image:
+        """The picture that a content block of a message refers to, for graphs that this one runs in.
+
+        Args:
+            thread: the `thread_id` that the graph was run with.
+
+        Raises:
+            ImageRejected: the block refers to no picture.
+            ThreadQuarantined: the thread does not have it.
+        """
+        from genllava.errors import ImageRejected
+        from genllava_agent.messages import record_in
+
+        record = record_in(block)
+        if record is None:
+            raise ImageRejected("this block refers to no picture of a thread: load_image() reads one with its bytes")
+        return self.store.artifacts(thread).picture(record)
+
     def chat_model(self, **options: Any) -> BaseChatModel:
         """The agent as a LangChain chat model, with pictures in and out as content blocks."""
         from genllava_agent.interop.chat_model import ChatGenLlava
@@ -231,10 +250,15 @@ class VisualAgent:
                 self._runner = Runner(self.graph, self.store)
             return self._runner
 
-    def forget(self, turns: set[str]) -> None:
-        """Let go of what is in memory of these turns."""
+    def share(self, thread: str, turns: set[str]) -> None:
+        """Keep what is in memory of these turns for this thread as well, which goes on from them."""
         if self._parts is not None:
-            self._parts.engine.live.forget(turns)
+            self._parts.engine.live.share(thread, turns)
+
+    def forget(self, thread: str) -> None:
+        """Let go of what is in memory of this thread, and of no other one."""
+        if self._parts is not None:
+            self._parts.engine.live.forget(thread)
 
     def _artifacts(self, thread: str) -> Artifacts:
         return self.store.artifacts(thread)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langgraph.errors import GraphInterrupt
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import get_runtime
 from langgraph.types import RetryPolicy
@@ -138,11 +139,11 @@ def build_graph(
 
 @contextmanager
 def _ending(parts: AgentParts, state: dict[str, Any]) -> Iterator[None]:
-    """Where a turn breaks off in its midst, nothing of it stays in memory that nobody can come back to."""
+    """Where a turn breaks off in its midst, and neither waits nor is tried again, nothing of it stays in memory."""
     try:
         yield
     except BaseException as fault:
-        if not is_transient(fault):
+        if not is_transient(fault) and not isinstance(fault, GraphInterrupt):
             parts.let_go(typed(state))
         raise
 

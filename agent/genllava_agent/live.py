@@ -55,6 +55,8 @@ class LiveConversations:
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._kept: list[Standing] = []
+        self._turns: dict[str, set[str]] = {}
+        """By thread, the turns that it went through, as far as something is kept of them."""
         self._guard = threading.Lock()
 
     def take(
@@ -89,10 +91,11 @@ class LiveConversations:
             standing.marks[turn.id] = standing.conversation.mark()
         return standing
 
-    def keep(self, standing: Standing, last: str) -> None:
-        """Keep a conversation that has come to the end of turn `last`."""
+    def keep(self, standing: Standing, last: str, thread: str) -> None:
+        """Keep a conversation of a thread that has come to the end of turn `last`."""
         standing.marks[last] = standing.conversation.mark()
         with self._guard:
+            self._turns.setdefault(thread, set()).update(standing.marks)
             # One whose last turn is in the new one, and so are those before it, has nothing that the new one has not.
             self._kept = [old for old in self._kept if old.start != standing.start or old.last not in standing.marks]
             self._kept.append(standing)
@@ -101,10 +104,19 @@ class LiveConversations:
             sizes = [old.conversation.cache_bytes for old in self._kept]
             while len(self._kept) > 1 and sum(sizes) > self._max_bytes:
                 del self._kept[0], sizes[0]
+                self._forget_names()
 
-    def forget(self, turns: set[str]) -> None:
-        """Take conversations back to before these turns; drop those that went through nothing else."""
+    def share(self, thread: str, turns: set[str]) -> None:
+        """Another thread goes on from these turns."""
         with self._guard:
+            self._turns[thread] = turns
+            self._forget_names()
+
+    def forget(self, thread: str) -> None:
+        """Take conversations back to before the turns that only this thread went through; drop those that went through
+        nothing else."""
+        with self._guard:
+            turns = self._turns.pop(thread, set()).difference(*self._turns.values())
             before = [(kept, list(takewhile(lambda turn: turn not in turns, kept.marks))) for kept in self._kept]
             self._kept = [
                 kept if len(left) == len(kept.marks) else _back_at(kept, left) for kept, left in before if left
@@ -113,7 +125,12 @@ class LiveConversations:
     def clear(self) -> None:
         """Drop all conversations."""
         with self._guard:
-            self._kept = []
+            self._kept, self._turns = [], {}
+
+    def _forget_names(self) -> None:
+        """Of turns that nothing is kept of."""
+        kept = {turn for standing in self._kept for turn in standing.marks}
+        self._turns = {thread: left for thread, turns in self._turns.items() if (left := turns & kept)}
 
     def _nearest(self, history: Sequence[Turn], start: int) -> tuple[Standing | None, int]:
         """A copy of what is kept that has gone furthest along `history`, gone back to there; and how far that is."""

@@ -217,10 +217,10 @@ class Session:
             said = {"ids": now.since(self._begin), "request": now.request, "seen": now.seen, "acted": now.acted}
         return Stream(tokens=used.tokens, unet_rows=used.unet_rows, seconds=self.seconds(), **said)
 
-    def remember(self, turn: str) -> None:
-        """Let the next turn go on from here; this turn ends as `turn`."""
+    def remember(self, turn: str, thread: str) -> None:
+        """Let the next turn of the thread go on from here; this turn ends as `turn`."""
         if self._standing is not None:
-            self.engine.live.keep(self._standing, turn)
+            self.engine.live.keep(self._standing, turn, thread)
 
     # --- what it takes ---
 

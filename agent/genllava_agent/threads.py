@@ -64,8 +64,11 @@ class Home(Protocol):
     def threads(self) -> list[str]:
         """The names of all threads."""
 
-    def forget(self, turns: set[str]) -> None:
-        """Let go of what is in memory of these turns."""
+    def share(self, thread: str, turns: set[str]) -> None:
+        """Keep what is in memory of these turns for this thread as well, which goes on from them."""
+
+    def forget(self, thread: str) -> None:
+        """Let go of what is in memory of this thread, and of no other one."""
 
 
 class Thread:
@@ -268,12 +271,14 @@ class Thread:
             messages = [message for said in ended for message in said]
             images = {record.id: record for message in messages for record in records_in(message)}
             named = set[tuple[str, str]]()
-            for turn in self._history(ended):
+            history = self._history(ended)
+            for turn in history:
                 named |= artifacts_of(turn)
             try:
                 store.branch(self.name, other.name, named)
                 focus = next((n for n, r in reversed(images.items()) if r.origin != "region"), None)
                 self.agent.runner.update(other.name, {"messages": messages, "images": images, "focus": focus})
+                self.agent.share(other.name, {turn.id for turn in history})
             except BaseException:
                 with contextlib.suppress(AgentError):  # what went wrong matters more
                     store.delete(other.name)
@@ -324,8 +329,7 @@ class Thread:
         store = self.agent.store
         with store.lock(self.name, self.agent.waiting()):
             existed = store.exists(self.name)
-            with contextlib.suppress(AgentError):  # what is damaged can be deleted as well
-                self.agent.forget({turn.id for turn in self.history()})
+            self.agent.forget(self.name)
             store.delete(self.name)  # of a thread that never began, too, something may have been left by a crash
             self._known = History()
         if not existed:
@@ -414,7 +418,7 @@ class Thread:
 
     def _discard(self, place: Place) -> None:
         state, ended = place.state, ended_turns(place)
-        if not ended:
+        if not ended and not state.get("undone"):
             self.agent.store.delete(self.name)  # a thread whose first turn came to nothing is none
             return
         running = state["messages"][sum(map(len, ended)) :]

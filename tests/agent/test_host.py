@@ -111,7 +111,7 @@ def photo(pipeline: GenLlavaPipeline) -> dict[str, Any]:
     """A picture of a red circle that takes 0.67 MB."""
     drawn = VisualAgent(pipeline, store=":memory:", seed=1)(RED).image
     assert drawn is not None
-    large = np.asarray(drawn.resize((560, 560)), dtype=np.int16)
+    large = np.asarray(drawn.resize((680, 680)), dtype=np.int16)
     noise = np.random.default_rng(0).integers(-14, 15, large.shape)
     block = block_of(Image.fromarray((large + noise).clip(0, 255).astype(np.uint8)))
     assert 0.6e6 < len(base64.b64decode(block["base64"])) < 0.9e6
@@ -163,16 +163,15 @@ def test_later_turns_know_the_picture(seeded: VisualAgent, photo: dict[str, Any]
 def test_another_agent_with_the_same_folder_goes_on(
     pipeline: GenLlavaPipeline, photo: dict[str, Any], tmp_path: Path
 ) -> None:
-    with opened("sqlite", tmp_path) as saver:
-        with VisualAgent(pipeline, store=tmp_path / "artifacts", seed=1) as agent:
-            say(host(agent.graph, saver), {"type": "text", "text": "what color is the circle?"}, photo)
-            assert say(host(agent.graph, saver), "draw a small blue square in the middle").text
+    with opened("sqlite", tmp_path) as saver, VisualAgent(pipeline, store=tmp_path / "artifacts", seed=1) as agent:
+        say(host(agent.graph, saver), {"type": "text", "text": "what color is the circle?"}, photo)
+        assert say(host(agent.graph, saver), "draw a small blue square in the middle").text
     with opened("sqlite", tmp_path) as saver, VisualAgent(pipeline, store=tmp_path / "artifacts", seed=1) as agent:
         edited = say(host(agent.graph, saver), "in image 1, make the circle green")
         assert pictures(edited)[0]["extras"]["genllava"]["parents"] == ["image_1"]
-    with opened("sqlite", tmp_path) as saver, VisualAgent(pipeline, store=tmp_path / "others", seed=1) as agent:
-        with pytest.raises(ImageRejected, match=r"image_1 .* send it"):
-            say(host(agent.graph, saver), "what color is the circle?")
+    other = VisualAgent(pipeline, store=tmp_path / "others", seed=1)
+    with opened("sqlite", tmp_path) as saver, pytest.raises(ImageRejected, match=r"image_1 .* send it"):
+        say(host(other.graph, saver), "what color is the circle?")
 
 
 @pytest.mark.slow
@@ -396,7 +395,8 @@ def test_strict_savers_read_all_that_is_kept(tmp_path: Path) -> None:
         graph = create_genllava_agent(
             checkpointer=saver, artifacts=":memory:", interrupt_on={"edit": True}, seed=1
         )
-        graph.invoke({"messages": [HumanMessage("draw a large red circle at the top left, then make it green")]}, thread)
+        text = "draw a large red circle at the top left, then make it green"
+        graph.invoke({"messages": [HumanMessage(text)]}, thread)
         values = graph.get_state(thread).values
         json.dumps({name: value for name, value in values.items() if name != "messages"})
         graph.invoke(Command(resume={"decision": "approve"}), thread)

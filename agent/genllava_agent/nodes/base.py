@@ -109,9 +109,8 @@ class AgentParts:
         return session
 
     def let_go(self, state: AgentState) -> None:
-        """Forget the working memory of a turn that broke off and that nobody can go on with."""
-        turn = state.get("turn")
-        if turn is not None and (session := self.sessions.get(turn.id)) is not None and session.inline:
+        """Forget the working memory of a turn that broke off; whoever can go on with it makes it again."""
+        if (turn := state.get("turn")) is not None:
             self.sessions.pop(turn.id, None)
 
     def _history(self, before: Sequence[Sequence[AnyMessage]]) -> History:

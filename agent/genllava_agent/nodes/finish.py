@@ -35,9 +35,9 @@ def finish(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
             text = compose(steps, state["stopped"], decider.worker.left(session, state))
             text = "\n\n".join(filter(None, [told_before(state), text]))
         decider.worker.end(session, state, text if any(step.outcome == "ok" for step in steps) else "")
-    empty = [RemoveMessage(id=str(last.id))] if is_reply(last) and words != text else []
+    same = is_reply(last) and words == text  # what was streamed is the reply; other words come as another message
+    empty = [RemoveMessage(id=str(last.id))] if is_reply(last) and not same else []
     stream = session.stream()
-    same = is_reply(last) and words == text  # where they were streamed, they are the reply
     ended = Turn(
         id=str(last.id) if same else uuid.uuid4().hex,
         parent=session.history[-1].id if session.history else None,
@@ -61,7 +61,7 @@ def finish(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
         response_metadata={"finish_reason": "length" if ended.stopped else "stop"},
     )  # fmt: skip
     if not session.inline:
-        session.remember(ended.id)
+        session.remember(ended.id, str(thread_id()))
         parts.remember(session.history.then(ended), ended.id)
         shown_before: list[AnyMessage] = []
     else:  # the reply has its pictures, and references in results would lead nowhere
