@@ -238,12 +238,13 @@ def for_chat_model(messages: Sequence[AnyMessage], pictures: Pictures | None, mo
     for record in (record for message in messages for record in records_in(message)):
         named.pop(record.id, None)
         named[record.id] = None
-    left = {*list(named)[-most:]} if pictures is not None else set[str]()
+    new, left = set(named), {*list(named)[-most:]}
     made: list[AnyMessage] = []
     waiting: list[Any] = []
 
     def told(record: ImageRecord) -> list[Any]:
-        first = named.pop(record.id, record.id) is None
+        first = record.id in new
+        new.discard(record.id)
         if pictures is None or record.id not in left:
             return [{"type": "text", "text": about(record)}] if first else []
         left.remove(record.id)

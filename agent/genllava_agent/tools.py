@@ -128,6 +128,11 @@ def after_tools(
     }
     if made and (limit := no_more_pictures(session, state["steps"])):
         update["stopped"] = limit
+    elif not parts.decider().speaks and step.outcome == "ok":  # it reads results in its own stream
+        now: AgentState = {**state, "images": {**state["images"], **made}}
+        with session.work(now):
+            parts.decider().worker.returned(session, now, step.text, records)
+        update["stream"] = session.stream()
     return [update, *commands] if commands else update
 
 

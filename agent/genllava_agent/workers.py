@@ -79,6 +79,9 @@ class Worker(Protocol):
     def doubt(self, session: Session, state: AgentState, action: Action, drawing: Drawing) -> str:
         """What is to be said of the plan of an edit; empty where there is no doubt."""
 
+    def returned(self, session: Session, state: AgentState, text: str, pictures: Sequence[ImageRecord]) -> None:
+        """Take in what tools gave."""
+
     def left(self, session: Session, state: AgentState) -> str:
         """What the user asked for beyond what is being done, in the user's words."""
 
@@ -153,6 +156,12 @@ class StreamWorker:
     def doubt(self, session: Session, state: AgentState, action: Action, drawing: Drawing) -> str:
         before = _shown(session, state, drawing.source)
         return doubt(drawing.plan or "", before, _stream(state).request or action.instruction)
+
+    def returned(self, session: Session, state: AgentState, text: str, pictures: Sequence[ImageRecord]) -> None:
+        conversation = session.conversation(state)
+        left = conversation.left.lstrip(" ,.;")
+        conversation.add_user(left or DESCRIBE, [session.drawing(record) for record in pictures])
+        conversation.acted = not left  # nothing more is asked: the turn may end
 
     def left(self, session: Session, state: AgentState) -> str:
         return session.conversation(state).left.lstrip(" ,.;")
@@ -229,6 +238,9 @@ class VerbWorker:
 
     def doubt(self, session: Session, state: AgentState, action: Action, drawing: Drawing) -> str:
         return ""
+
+    def returned(self, session: Session, state: AgentState, text: str, pictures: Sequence[ImageRecord]) -> None:
+        pass
 
     def left(self, session: Session, state: AgentState) -> str:
         return ""

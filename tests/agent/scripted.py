@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -62,3 +63,10 @@ class Scripted(BaseChatModel):
 def call(*calls: tuple[str, dict[str, Any]], text: str = "") -> AIMessage:
     made = [{"name": name, "args": args, "id": f"call_{place}_{name}"} for place, (name, args) in enumerate(calls)]
     return AIMessage(text, tool_calls=made)
+
+
+def shown(messages: Sequence[BaseMessage]) -> list[bytes]:
+    """The files of the pictures that messages show."""
+    blocks: list[Any] = [block for message in messages for block in message.content_blocks if block["type"] == "image"]
+    assert all("file_id" not in block for block in blocks)
+    return [base64.b64decode(block["base64"]) for block in blocks]

@@ -21,7 +21,7 @@ from langchain_core.tools import ToolException, tool
 from langchain_tests.unit_tests import ChatModelUnitTests
 from PIL import Image, ImageOps
 from pydantic import BaseModel
-from scripted import Scripted, call
+from scripted import Scripted, call, shown
 
 from genllava.errors import Cancelled, InvalidRequest
 from genllava_agent import VisualAgent, events
@@ -50,12 +50,6 @@ def edit(what: str, image: str) -> AIMessage:
 
 def look(what: str, image: str) -> AIMessage:
     return call(("understand", {"instruction": what, "image": image}))
-
-
-def shown(messages: Sequence[BaseMessage]) -> list[bytes]:
-    blocks: list[Any] = [block for message in messages for block in message.content_blocks if block["type"] == "image"]
-    assert all("file_id" not in block for block in blocks)
-    return [base64.b64decode(block["base64"]) for block in blocks]
 
 
 def offered(tools: Sequence[Any]) -> list[str]:

@@ -48,7 +48,7 @@ def offers(tools: Mapping[str, BaseTool], images: Sequence[str], possible: Possi
         if name != "show_image" or images:
             made.append(_spec(name, meaning, {"image": _named(images)} if name == "show_image" else {}))
     usable = {name: tool for name, tool in tools.items() if images or not picture_arguments(tool)}
-    return [*made, *(_tool(tool, images) for tool in usable.values())]
+    return [*made, *(tool_spec(tool, images) for tool in usable.values())]
 
 
 def picture_arguments(tool: BaseTool) -> tuple[str, ...]:
@@ -66,7 +66,8 @@ def picture_arguments(tool: BaseTool) -> tuple[str, ...]:
     return tuple(name for name, hint in hints.items() if hint is Image.Image and name != "return")
 
 
-def _tool(tool: BaseTool, images: Sequence[str]) -> ToolSpec:
+def tool_spec(tool: BaseTool, images: Sequence[str]) -> ToolSpec:
+    """A tool as OpenAI has it; its arguments that are pictures are names of those that exist."""
     pictures = picture_arguments(tool)
     given: Any = tool.tool_call_schema
     schema: dict[str, Any] = given if isinstance(given, dict) else _without(given, pictures, tool.name)

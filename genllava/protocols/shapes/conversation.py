@@ -18,7 +18,7 @@ from genllava.protocols.shapes.noting import Notes, noted_captions
 from genllava.protocols.shapes.options import Settings
 from genllava.protocols.shapes.reading import UNREADABLE
 from genllava.protocols.shapes.requests import check_text
-from genllava.protocols.shapes.tokens import EOS, I2I, I2T, IMAGE, T2I
+from genllava.protocols.shapes.tokens import EOS, I2I, I2T, IMAGE, T2I, TOOL
 from genllava.requests import Seen, listed
 
 MAX_SEGMENTS: Final = 8
@@ -197,6 +197,22 @@ class Conversation(ConversationChecks):
         aside = self._stream.aside([0])
         aside.append(0, [start])
         return float(aside.likelihoods(ids).min())
+
+    @torch.no_grad()
+    def choose(self, begin: str, texts: Sequence[str]) -> int:
+        """The place of the text that the model would most likely write after `[TOOL]` and some words; nothing is added.
+
+        Args:
+            begin: the words of the call so far.
+            texts: what may stand next.
+        """
+        tokenizer, likely = self._language.tokenizer, list[float]()
+        for text in texts:
+            aside = self._stream.aside([0])
+            aside.append(0, [self._language.id(TOOL), *tokenizer.encode(begin, add_special_tokens=False)])
+            ids = tokenizer.encode(text, add_special_tokens=False)
+            likely.append(float(aside.likelihoods(ids).clamp_min(1e-30).log().mean()))
+        return max(range(len(texts)), key=likely.__getitem__)
 
     @torch.no_grad()
     def place(self, task: str, drawing: Drawing) -> None:
