@@ -1,37 +1,48 @@
 """What the agent adds to a turn: the time that is not spent in the model's own calls, in memory and in a folder.
 
-Beside it, what LangGraph alone adds: the same calls as two nodes of a graph with nothing else in it.
+Beside it, what LangGraph alone takes: the same graph (nodes, channels, messages of the same size) with nodes that do
+nothing, on the same saver.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any, Final, TypedDict
+from typing import Any, Final
 from unittest.mock import patch
 
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.graph import START, StateGraph
 from tqdm import tqdm
 
 from genllava import GenLlavaPipeline
 from genllava.protocols.shapes.conversation import Conversation
 from genllava_agent import VisualAgent
+from genllava_agent.state import AgentInput, AgentOutput, Channels
+from genllava_agent.stores import open_store
 
 TURNS: Final = 200
 EDGE: Final = 20
 """Turns at either end whose medians are compared."""
 QUESTIONS: Final = ("how many shapes are there?", "is there a star?", "what colour is the circle?")
+_ABOUT: Final[dict[str, Any]] = {"probabilities": {"[I2T]": 0.99, "[T2I]": 0.01}, "seen": "image 1: a red circle"}
 _CALLS: Final = ("add_user", "next_action", "answer", "end_turn")
 
 
 def measure(pipeline: GenLlavaPipeline) -> dict[str, object]:
     """Milliseconds added to a turn of text, median, and how that changes over a long thread."""
-    result: dict[str, object] = {}
-    ways = {"langgraph_alone": _alone(pipeline), "memory": _added(pipeline, False), "folder": _added(pipeline, True)}
+    result: dict[str, Any] = {}
+    ways = {
+        "memory": _added(pipeline, False),
+        "memory_empty_nodes": _empty(False),
+        "folder": _added(pipeline, True),
+        "folder_empty_nodes": _empty(True),
+    }
     for name, times in ways.items():
         added = [1000 * seconds for seconds in tqdm(times, desc=name, total=TURNS, leave=False, disable=None)]
         first, last = median(added[:EDGE]), median(added[-EDGE:])
@@ -42,6 +53,10 @@ def measure(pipeline: GenLlavaPipeline) -> dict[str, object]:
             "last_turns_ms": round(last, 2),
             "ratio": round(last / first, 2),
         }
+    for name in ("memory", "folder"):
+        ours, alone = result[name], result[f"{name}_empty_nodes"]
+        parts = ("median_ms", "first_turns_ms", "last_turns_ms")
+        result[f"{name}_against_empty_nodes"] = {part: round(ours[part] / alone[part], 2) for part in parts}
     return {"turns": TURNS, **result}
 
 
@@ -54,27 +69,48 @@ def _added(pipeline: GenLlavaPipeline, durable: bool) -> Iterator[float]:
         agent.close()
 
 
-class _Question(TypedDict):
-    text: str
+def _empty(durable: bool) -> Iterator[float]:
+    """A turn in words of a graph with the agent's channels, whose nodes write what ours do and do nothing else."""
 
+    def ingest(state: dict[str, Any]) -> dict[str, Any]:
+        return {"turn": {"id": "t", "number": 1, "at": 0.0, "seed": 1, "request": {"text": state["messages"][-1].text}}}
 
-def _alone(pipeline: GenLlavaPipeline) -> Iterator[float]:
-    chat = pipeline.conversation()
-    chat.ask("draw a large red circle at the top left")
-    start = chat.mark()
+    def decide(state: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(state["messages"][-1], ToolMessage):
+            return {"messages": [AIMessage("", id=uuid.uuid4().hex)]}
+        call = {"name": "understand", "args": {"instruction": state["messages"][-1].text}, "id": uuid.uuid4().hex}
+        return {"messages": [AIMessage("", tool_calls=[call], response_metadata=_ABOUT)]}
 
-    def look(state: _Question) -> None:
-        chat.add_user(state["text"])
-        chat.next_action(["[I2T]"])
+    def understand(state: dict[str, Any]) -> dict[str, Any]:
+        called = state["messages"][-1].tool_calls[0]["id"]
+        step = {"action": "understand", "text": "There is one shape.", "probabilities": _ABOUT["probabilities"]}
+        return {
+            "messages": [ToolMessage("There is one shape.", tool_call_id=called)],
+            "turn": {**state["turn"], "steps": [step]},
+        }
 
-    def say(state: _Question) -> None:
-        chat.answer()
-        chat.end_turn()
-        chat.rollback(start)  # where the agent's own conversations stay short, this one would become too long
+    def finish(state: dict[str, Any]) -> dict[str, Any]:
+        turn = {**state["turn"], "stream": [1] * 40, "seconds": 0.1}
+        reply = AIMessage("There is one shape.", id=state["messages"][-1].id, response_metadata={"turn": turn})
+        return {"messages": [reply], "turn": None}
 
-    builder = StateGraph(_Question).add_sequence([look, say]).add_edge(START, "look")
-    graph = builder.compile()
-    yield from _beside_the_model(lambda text: graph.invoke({"text": text}))
+    builder = StateGraph(Channels, input_schema=AgentInput, output_schema=AgentOutput)
+    for node in (ingest, decide, understand, finish):
+        builder.add_node(node.__name__, node)
+    builder.add_edge(START, "ingest").add_edge("ingest", "decide").add_edge("understand", "decide")
+    builder.add_conditional_edges(
+        "decide", lambda state: "understand" if state["messages"][-1].tool_calls else "finish", ["understand", "finish"]
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(Path(folder) if durable else ":memory:")
+        graph = builder.compile(checkpointer=store.saver("long"))
+        config: Any = {"configurable": {"thread_id": "long"}}
+        for number in range(TURNS):
+            began = time.perf_counter()
+            graph.invoke({"messages": [HumanMessage(QUESTIONS[number % len(QUESTIONS)])]}, config, durability="sync")
+            store.settle("long")
+            yield time.perf_counter() - began
+        store.close()
 
 
 def _beside_the_model(turn: Callable[[str], object]) -> Iterator[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +11,6 @@ from langchain_core.messages import AnyMessage, HumanMessage
 
 from genllava.errors import ImageRejected
 from genllava.images import load_image, picture_notes
-from genllava_agent.history import exchanges
 from genllava_agent.messages import blocks, is_picture, picture_file, record_in, reference, with_images
 from genllava_agent.records import ImageRecord, image_name
 from genllava_agent.stores.artifacts import image_key
@@ -84,13 +83,18 @@ def check_kept(store: Artifacts, record: ImageRecord) -> None:
 
 def adopt(
     store: Artifacts,
-    messages: Sequence[AnyMessage],
+    turns: Sequence[Sequence[AnyMessage]],
     caption: Callable[[str, Image.Image], str] | None = None,
+    known: Mapping[str, ImageRecord] | None = None,
+    first: int = 1,
 ) -> list[AnyMessage]:
     """Messages whose pictures are references: those that came with their bytes are kept, with a number each.
 
     Args:
+        turns: the messages of turns; the last one is the latest request.
         caption: what the model sees in a picture, by key and pixels; asked of pictures before the latest request.
+        known: the pictures of turns before these, by name.
+        first: number of the first of these turns.
 
     Returns:
         Those messages that changed.
@@ -99,10 +103,9 @@ def adopt(
         ImageRejected: a picture that was not let in, or a reference to one that the thread does not have.
         InvalidRequest: sound, film, or a file.
     """
-    known: dict[str, ImageRecord] = {}
+    known, last = dict(known or {}), first + len(turns) - 1
     changed: list[AnyMessage] = []
-    turns = exchanges(messages)
-    for turn, said in enumerate(turns, start=1):
+    for turn, said in enumerate(turns, start=first):
         for message in said:
             shown, new = list[Any](), False
             for block in blocks(message):
@@ -116,7 +119,7 @@ def adopt(
                     record = keep(store, record_of(image, _free(known), turn), image, jpeg_file(file))
                     if not isinstance(message, HumanMessage):
                         record = record.model_copy(update={"origin": "tool"})
-                    if caption is not None and turn < len(turns):
+                    if caption is not None and turn < last:
                         record = record.model_copy(update={"caption": caption(record.key, image)})
                     known[record.id] = record
                 if record is not None:

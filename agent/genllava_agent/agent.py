@@ -255,6 +255,11 @@ class VisualAgent:
         if self._parts is not None:
             self._parts.engine.live.share(thread, turns)
 
+    def let_go(self, turn: str) -> None:
+        """Forget the working memory of a turn that broke off."""
+        if self._parts is not None:
+            self._parts.sessions.pop(turn, None)
+
     def forget(self, thread: str) -> None:
         """Let go of what is in memory of this thread, and of no other one."""
         if self._parts is not None:

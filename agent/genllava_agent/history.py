@@ -7,14 +7,14 @@ have no place for; a turn of somebody else's assistant has no such note, and is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from genllava.errors import InvalidRequest
-from genllava_agent.messages import PROVIDER, is_text, records_in, reference, text_of, with_images
+from genllava_agent.messages import PROVIDER, blocks, is_text, records_in, reference, text_of, with_images
 from genllava_agent.records import ImageRecord, Request, Turn
 
 TURN: Final = "turn"
@@ -101,13 +101,21 @@ def read_history(turns: Sequence[Sequence[AnyMessage]], known: History = _NOTHIN
     same = 0
     for messages, turn in zip(turns, known, strict=False):
         reply = _own(messages)
-        if reply is None or reply.id != turn.id:
+        if reply is None or reply.id != turn.id or not _shown_still(turn, messages):
             break
         same += 1
     history = known if same == len(known) else History(known[:same])
     for messages in turns[same:]:
         history = history.then(turn_of(messages, history[-1] if history else None))
     return history
+
+
+def _shown_still(turn: Turn, messages: Sequence[AnyMessage]) -> bool:
+    """Whether nobody has removed messages with pictures of a turn."""
+    if not turn.images:
+        return True
+    shown = {block.get("id") for message in messages for block in blocks(message) if isinstance(block, Mapping)}
+    return all(record.id in shown for record in turn.images)
 
 
 def turn_of(messages: Sequence[AnyMessage], before: Turn | None) -> Turn:
@@ -120,11 +128,12 @@ def turn_of(messages: Sequence[AnyMessage], before: Turn | None) -> Turn:
         asked = {"text": _asked(messages), **kept.pop("request", {})}
         given = {"id": reply.id, "parent": parent, "text": _first_text(reply), "request": asked, **kept}
         turn = Turn.model_validate(given)
-        return turn.model_copy(update={"images": _in_order(shown, turn.number)})
+        since = 0 if before is None else before.number
+        return turn.model_copy(update={"images": _in_order(shown, since, turn.number)})
     shown = {record.id: record for message in messages for record in records_in(message)}
     text = _asked(messages)
     said = " ".join(filter(None, (text_of(message) for message in messages if is_reply(message)))) or "Done."
-    images = _in_order(shown, number)
+    images = _in_order(shown, number - 1, number)
     names = tuple(record.id for record in images)
     about = repr((parent, text, [record.key for record in images], said))  # what is the same has the same id
     return Turn(
@@ -202,6 +211,7 @@ def _first_text(reply: AIMessage) -> str:
     return next((block if isinstance(block, str) else block["text"] for block in content if is_text(block)), "")
 
 
-def _in_order(shown: dict[str, ImageRecord], number: int) -> tuple[ImageRecord, ...]:
-    """The pictures that came with turn `number`, and not those of others that it shows again."""
-    return tuple(sorted((record for record in shown.values() if record.turn == number), key=lambda r: r.number))
+def _in_order(shown: dict[str, ImageRecord], before: int, number: int) -> tuple[ImageRecord, ...]:
+    """The pictures that came with turn `number`, and not those of turns up to `before` that it shows again; between
+    these there are turns whose replies somebody has removed."""
+    return tuple(sorted((r for r in shown.values() if before < r.turn <= number), key=lambda r: r.number))

@@ -12,7 +12,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from genllava.protocols.shapes import layout
-from genllava.protocols.shapes.tokens import EOS
+from genllava.protocols.shapes.tokens import EOS, IMAGE
 from genllava_agent.records import ImageRecord, Turn
 
 if TYPE_CHECKING:
@@ -81,13 +81,15 @@ class LiveConversations:
             standing, known = Standing(conversation, start), start
             if start:
                 records = [record for turn in history[:start] for record in turn.images]
-                standing.conversation.recall([picture(record) for record in records], _captions(history[:start]))
+                numbers = [record.number for record in records]
+                standing.conversation.recall([picture(r) for r in records], _captions(history[:start]), numbers)
         for turn in history[known:]:
             if not (turn.stream or turn.images or any(step.outcome == "ok" for step in turn.steps)):
                 ids: Sequence[int] = ()  # it came to nothing
             else:
-                ids = turn.stream or as_said(pipeline, turn)
-            standing.conversation.replay(ids, [picture(record) for record in turn.images])
+                ids = turn.stream if _is_whole(pipeline, turn) else as_said(pipeline, turn)
+            numbers = [record.number for record in turn.images]
+            standing.conversation.replay(ids, [picture(record) for record in turn.images], left=numbers)
             standing.marks[turn.id] = standing.conversation.mark()
         return standing
 
@@ -134,14 +136,16 @@ class LiveConversations:
 
     def _nearest(self, history: Sequence[Turn], start: int) -> tuple[Standing | None, int]:
         """A copy of what is kept that has gone furthest along `history`, gone back to there; and how far that is."""
+        counted = max((record.number for turn in history[:start] for record in turn.images), default=0)
         with self._guard:
             for known in range(len(history), start, -1):
                 turn = history[known - 1].id
                 for place, kept in enumerate(self._kept):
-                    if turn not in kept.marks or kept.start != start:
+                    turns = history[start:known]
+                    if turn not in kept.marks or kept.start != start or not _went_through(kept, turns, counted):
                         continue
                     self._kept.append(self._kept.pop(place))  # used last
-                    return _back_at(kept, [old.id for old in history[start:known]]), known
+                    return _back_at(kept, [old.id for old in turns]), known
         return None, start
 
     def _passed_through(self, history: Sequence[Turn]) -> Standing | None:
@@ -151,11 +155,35 @@ class LiveConversations:
             return next((kept for kept in reversed(self._kept) if not turns.isdisjoint(kept.marks)), None)
 
 
+def _went_through(kept: Standing, turns: Sequence[Turn], counted: int) -> bool:
+    """Whether a conversation went through these turns and no others, with all their pictures and no others.
+
+    Args:
+        counted: pictures before them.
+    """
+    if [turn.id for turn in turns] != list(kept.marks)[: len(turns)]:
+        return False
+    for turn in turns:
+        pictures = kept.marks[turn.id].pictures
+        seen = [number for number in range(counted + 1, pictures + 1) if number not in kept.conversation.hidden]
+        if seen != [record.number for record in turn.images]:
+            return False
+        counted = pictures
+    return True
+
+
 def _back_at(kept: Standing, turns: Sequence[str]) -> Standing:
     """A copy of what is kept, as it was after the last of these turns, the first that it went through."""
     conversation = kept.conversation.branch()
     conversation.rollback(kept.marks[turns[-1]])
     return Standing(conversation, kept.start, {turn: kept.marks[turn] for turn in turns})
+
+
+def _is_whole(pipeline: GenLlavaPipeline, turn: Turn) -> bool:
+    """Whether the token stream of a turn is known, and shows its pictures: others may have removed some messages."""
+    language = pipeline.protocol.language
+    shown = turn.stream.count(layout.token_id(language.tokenizer, IMAGE))
+    return bool(turn.stream) and shown == len(turn.images) * language.tokens_per_image
 
 
 def as_said(pipeline: GenLlavaPipeline, turn: Turn) -> tuple[int, ...]:

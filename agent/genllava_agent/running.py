@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from langchain_core.messages import AnyMessage
 from langgraph.types import Command, Interrupt
 
 from genllava.errors import Cancelled
 from genllava_agent import events
 from genllava_agent.background import Elsewhere, heard_outside, outside
+from genllava_agent.history import is_reply
 from genllava_agent.plain_state import plain, plain_update, typed
 from genllava_agent.questions import foreign_question, question_in
 from genllava_agent.records import Question
@@ -18,6 +21,7 @@ from genllava_agent.session import wanted_while
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import AgentInput, AgentState, Channels
 from genllava_agent.stores.faults import storing
+from genllava_agent.thread_verbs import finished_turns
 
 if TYPE_CHECKING:
     from genllava_agent.stores.base import Store
@@ -25,14 +29,13 @@ if TYPE_CHECKING:
 _KEPT: Final = 64
 """Threads of which it is kept where they are."""
 _STREAMED: Final[dict[str, Any]] = {
-    "stream_mode": ["custom", "values"],
     "output_keys": [*Channels.__annotations__, *AgentInput.__annotations__],
     "durability": "sync",
     "version": "v2",
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Place:
     """Where a thread is.
 
@@ -51,6 +54,14 @@ class Place:
     question: Question | None = None
     config: Any = None
     written: bool = True
+
+    @cached_property
+    def ended(self) -> list[list[AnyMessage]]:
+        """The messages of the turns that have ended."""
+        turns = finished_turns(self.state)
+        if turns and self.state.get("turn") is None and not any(is_reply(message) for message in turns[-1]):
+            return turns[:-1]  # it was cut off before it began
+        return turns
 
 
 class Runner:
@@ -127,10 +138,13 @@ class Runner:
         """
         last: dict[str, Any] = {}
         graph, gone = self._on(name), False  # whoever listens has stopped
+        modes = ["custom", "values"] if heard else ["values"]
 
         def parts() -> Iterator[Any]:
             with wanted_while(lambda: gone or cancel()), storing():
-                yield from graph.stream(plain(given), _config(name), context=settings, **_STREAMED)
+                yield from graph.stream(
+                    plain(given), _config(name), context=settings, stream_mode=modes, **_STREAMED
+                )
 
         running: Any = heard_outside(parts)
         if heard:  # at Ctrl-C the graph would wait for its nodes before they are told that nobody listens

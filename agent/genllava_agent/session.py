@@ -186,8 +186,11 @@ class Session:
         if conversation.since(start) != tuple(stream.ids):  # the turn goes on elsewhere than this conversation is
             assert self._start is not None
             conversation.rollback(self._start)
-            pictures = [self.drawing(record) for record in self.pictures(state)]
-            conversation.replay(stream.ids, pictures, request=stream.request, seen=stream.seen, acted=stream.acted)
+            records = self.pictures(state)
+            conversation.replay(
+                stream.ids, [self.drawing(record) for record in records], left=[record.number for record in records],
+                request=stream.request, seen=stream.seen, acted=stream.acted,
+            )  # fmt: skip
         if fresh and self.used is not None:
             # They will be read first, and were paid for when they were said.
             self._read_again = conversation.unread

@@ -7,28 +7,19 @@ from typing import TYPE_CHECKING
 
 from langchain_core.messages import AnyMessage, HumanMessage
 
-from genllava_agent.history import exchanges, is_reply, reply_message
+from genllava_agent.history import exchanges, reply_message
 from genllava_agent.messages import text_of
 from genllava_agent.records import Pending, Request, Turn
-from genllava_agent.thread_verbs import finished_turns
 
 if TYPE_CHECKING:
     from genllava_agent.running import Place
-
-
-def ended_turns(place: Place) -> list[list[AnyMessage]]:
-    """The messages of the turns that have ended."""
-    turns = finished_turns(place.state)
-    if turns and place.state.get("turn") is None and not any(is_reply(message) for message in turns[-1]):
-        return turns[:-1]  # it was cut off before it began
-    return turns
 
 
 def closing(place: Place) -> list[AnyMessage]:
     """A reply to a request that was cut off before its turn began, so that the next one is not taken for its end."""
     state = place.state
     turns = exchanges(state.get("messages") or [])
-    if state.get("turn") is not None or len(turns) == len(ended_turns(place)):
+    if state.get("turn") is not None or len(turns) == len(place.ended):
         return []
     text = "I did not begin with this: I was cut off."
     turn = Turn(
@@ -45,9 +36,9 @@ def unfinished_turn(place: Place) -> Pending | None:
         return None
     question, turn, request = place.question, state.get("turn"), state.get("request")
     if turn is None or request is None:  # it had only just begun
-        said = (state.get("messages") or [])[sum(map(len, ended_turns(place))) :]
+        said = (state.get("messages") or [])[sum(map(len, place.ended)) :]
         text = " ".join(text_of(message) for message in said if isinstance(message, HumanMessage))
-        return Pending(id="", number=len(ended_turns(place)) + 1, request=Request(text=text), question=question)
+        return Pending(id="", number=len(place.ended) + 1, request=Request(text=text), question=question)
     images = tuple(record for record in state["images"].values() if record.turn == turn.number)
     return Pending(
         id=turn.id, number=turn.number, at=turn.at, request=request, images=images, seed=turn.seed,

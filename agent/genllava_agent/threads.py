@@ -32,7 +32,7 @@ from genllava_agent.reply import Reply, reply_text
 from genllava_agent.running import Place, Runner, resumed
 from genllava_agent.settings import SETTINGS, TurnSettings, checked
 from genllava_agent.thread_requests import new_request, repeated_request
-from genllava_agent.thread_state import artifacts_of, ended_turns, unfinished_turn
+from genllava_agent.thread_state import artifacts_of, unfinished_turn
 from genllava_agent.thread_verbs import bring_back, take_back, without
 
 if TYPE_CHECKING:
@@ -66,6 +66,9 @@ class Home(Protocol):
 
     def share(self, thread: str, turns: set[str]) -> None:
         """Keep what is in memory of these turns for this thread as well, which goes on from them."""
+
+    def let_go(self, turn: str) -> None:
+        """Forget the working memory of a turn that broke off."""
 
     def forget(self, thread: str) -> None:
         """Let go of what is in memory of this thread, and of no other one."""
@@ -233,7 +236,7 @@ class Thread:
         """
         with self._locked() as place:
             state, cut_off = place.state, bool(place.open)
-            ended = ended_turns(place)
+            ended = place.ended
             if not isinstance(turns, int) or not 1 <= turns <= len(ended) + cut_off:
                 raise NothingToUndo(f"cannot take back {turns} turns: there are {len(ended) + cut_off}")
             if cut_off:
@@ -267,7 +270,7 @@ class Thread:
         with self._locked() as place, store.lock(other.name, self.agent.waiting()):
             if store.exists(other.name):
                 raise taken
-            ended = ended_turns(place)
+            ended = place.ended
             messages = [message for said in ended for message in said]
             images = {record.id: record for message in messages for record in records_in(message)}
             named = set[tuple[str, str]]()
@@ -302,7 +305,7 @@ class Thread:
         def again(place: Place) -> tuple[Any, TurnSettings, Question | None]:
             if place.open:
                 raise NothingToUndo("the last request did not end: resume(), answer or discard() it first")
-            ended = ended_turns(place)
+            ended = place.ended
             if not ended:
                 raise NothingToUndo("nothing has been asked yet")
             last = self._history(ended)[-1]
@@ -318,7 +321,7 @@ class Thread:
 
     def history(self) -> list[Turn]:
         """The turns of this thread as it stands, the first one first; none where nothing was asked on it yet."""
-        return list(self._history(ended_turns(self._look())))
+        return list(self._history(self._look().ended))
 
     def delete(self) -> None:
         """Forget the thread, and the pictures that only it has.
@@ -340,7 +343,7 @@ class Thread:
     @property
     def images(self) -> ThreadImages:
         """The pictures of this thread as it stands, by name."""
-        return ThreadImages(self._history(ended_turns(self._look())).records, self._artifacts)
+        return ThreadImages(self._history(self._look().ended).records, self._artifacts)
 
     def trace(self, path: str | Path, turn: int | None = None) -> Path:
         """Write a page about a turn (the last one if no number is given): its pictures, choices and times."""
@@ -361,7 +364,7 @@ class Thread:
         from genllava_agent.pages.trace import thread_html
 
         place = self._look()
-        return thread_html(self.name, self._artifacts, self._history(ended_turns(place)), place.question)
+        return thread_html(self.name, self._artifacts, self._history(place.ended), place.question)
 
     # --- how it is done ---
 
@@ -417,7 +420,8 @@ class Thread:
         return history
 
     def _discard(self, place: Place) -> None:
-        state, ended = place.state, ended_turns(place)
+        state, ended = place.state, place.ended
+        self.agent.let_go(_turn_of(place, None))
         if not ended and not state.get("undone"):
             self.agent.store.delete(self.name)  # a thread whose first turn came to nothing is none
             return
@@ -431,7 +435,7 @@ class Thread:
 
         def given(place: Place) -> tuple[Any, TurnSettings, Question | None]:
             settings = self.agent.settings_with(options)
-            ended = len(ended_turns(place))
+            ended = len(place.ended)
             first = self._opened_at in (None, ended)  # also where it failed, or was taken back
             shown = [*(self._opened_with if first else []), *listed(images)]
             question = place.question
@@ -440,7 +444,7 @@ class Thread:
                 if answer is not None:
                     checked_ = checked_answer(question, answer)
                     return resumed(question, checked_), self._settings_of(place), None
-            history = self._history(ended_turns(place))
+            history = self._history(place.ended)
             asked = new_request(self._artifacts, place, history, text, shown, region, settings)
             if self._opened_at is None:
                 self._opened_at = ended
@@ -457,7 +461,7 @@ class Thread:
         """Run a turn with the thread for ourselves."""
         _check_cancel(cancel)
         with self.agent.store.lock(self.name, self.agent.waiting(cancel)):
-            before = self._ready()
+            before, given = self._ready(), None
             try:
                 given, settings, replaced = prepare(before)
                 running = self.agent.runner.run(self.name, before, given, settings, cancel or _never, heard)
@@ -466,6 +470,7 @@ class Thread:
                     after = yield from running
                 reply = self._reply(after, replaced)
             except BaseException:
+                self.agent.let_go(_turn_of(before, given))
                 if not before.exists:
                     with contextlib.suppress(AgentError):  # what is said of the turn matters more
                         if not self._look().exists:
@@ -480,13 +485,13 @@ class Thread:
         turn = place.state.get("turn")
         if turn is not None:
             return turn.number + isinstance(given, dict)
-        return 1 + max((turn.number for turn in self._history(ended_turns(place))), default=0)
+        return 1 + max((turn.number for turn in self._history(place.ended)), default=0)
 
     def _reply(self, place: Place, replaced: Question | None) -> Reply:
         state, question = place.state, place.question
         self._asked_last = question
         store, records = self._artifacts, state["images"]
-        history = self._history(ended_turns(place))
+        history = self._history(place.ended)
         if question is None:
             turn = history[-1]
             steps, text, stopped, seed, seconds = turn.steps, turn.text, turn.stopped, turn.seed, turn.seconds
@@ -501,6 +506,14 @@ class Thread:
         made += [records[s.source] for s in steps if s.tool == "show_image" and s.source and s.source in records]
         images = tuple(ThreadImage(record, store, records) for record in made)
         return Reply(text, images, steps, self, number, question, stopped, seed, seconds, replaced)
+
+
+def _turn_of(place: Place, given: Any) -> str:
+    """The id of the turn that runs where this is given to the graph; empty where there is none."""
+    turn = place.state.get("turn")
+    if isinstance(given, dict):
+        return str(given["messages"][-1].id)
+    return "" if turn is None else turn.id
 
 
 def new_name() -> str:

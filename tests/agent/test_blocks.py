@@ -29,7 +29,7 @@ FORMS = [
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"type": "deepagents_blob", "id": "x"}, "another agent's files"),
     ({"type": "audio", "base64": "AA==", "mime_type": "audio/wav"}, "'audio'"),
-    ({"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}, "'input_audio'"),
+    ({"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}, "audio'"),
     ({"type": "video", "base64": "AA==", "mime_type": "video/mp4"}, "'video'"),
     ({"type": "file", "base64": "AA==", "mime_type": "application/pdf"}, "'file'"),
     ({"type": "document", "source": {"type": "base64", "data": "AA=="}}, "'document'"),
@@ -41,8 +41,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"type": "input_image", "image_url": "https://example.org/a.png"}, "URLs are not fetched"),
     ({"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}}, "URLs are not fetched"),
     ({"type": "image", "file_id": "file-123"}, "file_id is not known"),
-    ({"type": "image", "base64": "not base64!"}, "damaged"),
-    ({"type": "image", "base64": base64.b64encode(b"no picture").decode()}, ""),
+    ({"type": "image", "base64": "not base64!", "mime_type": "image/png"}, "damaged"),
+    ({"type": "image", "base64": base64.b64encode(b"no picture").decode(), "mime_type": "image/png"}, ""),
     ({"type": "image"}, "base64"),
 ]
 

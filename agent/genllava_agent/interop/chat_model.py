@@ -267,6 +267,8 @@ class ChatGenLlava(BaseChatModel):
                     )
             finally:
                 BOUND.reset(token)
+                asked = (m for m in reversed(given["messages"]) if isinstance(m, HumanMessage))
+                self.agent.let_go(next((str(message.id) for message in asked), ""))
 
         yield _chunk("")  # the text comes first, whenever it does
         running = Elsewhere(heard_outside(parts))

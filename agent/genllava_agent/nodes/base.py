@@ -113,6 +113,11 @@ class AgentParts:
         if (turn := state.get("turn")) is not None:
             self.sessions.pop(turn.id, None)
 
+    def known(self, before: Sequence[Sequence[AnyMessage]]) -> History | None:
+        """The history in these messages, where it was read before and they are the same."""
+        found = self.histories.get(str(before[-1][-1].id)) if before else None
+        return found if found is not None and len(found) == len(before) else None
+
     def _history(self, before: Sequence[Sequence[AnyMessage]]) -> History:
         """The turns before one, with their token streams where the model has one."""
         last = before[-1][-1].id if before else None

@@ -46,10 +46,13 @@ def ingest(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
     artifacts = MemoryArtifacts() if thread is None else parts.artifacts(thread)
     # What the model would have noted of pictures that others showed: only one with a stream of its own keeps notes.
     caption = (lambda key, image: parts.engine.caption(key, image, unwanted)) if parts.engine.has_stream else None
-    changed = {message.id: message for message in adopt(artifacts, messages, caption)}
-    turns = [[changed.get(message.id, message) for message in said] for said in turns]
-    *before, now = turns
-    images = {record.id: record for said in turns for message in said for record in records_in(message)}
+    known = None if inline else parts.known(turns[:-1])  # what was read before is not read again
+    new = turns if known is None else turns[-1:]
+    first_new, earlier = len(turns) - len(new) + 1, {} if known is None else known.records
+    changed = {message.id: message for message in adopt(artifacts, new, caption, earlier, first_new)}
+    new = [[changed.get(message.id, message) for message in said] for said in new]
+    *before, now = [*turns[: first_new - 1], *new]
+    images = {**earlier, **{record.id: record for said in new for message in said for record in records_in(message)}}
     number = 1 + max((record_turn for said in before if (record_turn := number_of(said))), default=len(before))
     turn = Begun(
         id=next(str(message.id) for message in reversed(now) if isinstance(message, HumanMessage)),

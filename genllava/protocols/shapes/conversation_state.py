@@ -6,9 +6,10 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from genllava.errors import InvalidRequest
@@ -21,6 +22,10 @@ from genllava.protocols.shapes.parts import ShapesParts
 from genllava.protocols.shapes.stream import StreamMark, TokenStream
 from genllava.protocols.shapes.tokens import BOS, EOS, IMAGE, USER_END, USER_START
 from genllava.requests import Seen
+
+
+_GONE: Final = Image.new("RGB", (8, 8), "white")
+"""Stands for a picture of which nothing is known any more."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,18 +89,22 @@ class ConversationState:
         return tuple(self._stream.ids[0][length:])
 
     @torch.no_grad()
-    def recall(self, pictures: Sequence[Seen], captions: Mapping[int, str]) -> None:
+    def recall(
+        self, pictures: Sequence[Seen], captions: Mapping[int, str], left: Sequence[int] | None = None
+    ) -> None:  # fmt: skip
         """Begin in the middle of a long conversation: all its pictures count, and those that are seen can be edited.
 
         Args:
             pictures: all so far, in their order.
             captions: of those that are seen, by number; empty where there is none.
+            left: their numbers, where others are gone.
 
         Raises:
             ImageRejected; InvalidRequest: too long.
         """
         language, numbers = self._language, sorted(captions)
-        self.pictures = [self._parts.picture(source) for source in pictures]
+        self.pictures = []
+        self._count([self._parts.picture(source) for source in pictures], left)
         self.hidden = frozenset(range(1, len(self.pictures) + 1)) - captions.keys()
         if not numbers:
             return
@@ -106,13 +115,15 @@ class ConversationState:
 
     @torch.no_grad()
     def replay(
-        self, ids: Sequence[int], pictures: Sequence[Seen], *, request: str = "", seen: str = "", acted: bool = False
+        self, ids: Sequence[int], pictures: Sequence[Seen], *, left: Sequence[int] | None = None, request: str = "",
+        seen: str = "", acted: bool = False,
     ) -> None:  # fmt: skip
         """Go on as if what was said elsewhere had been said here; it is read when something follows from it.
 
         Args:
             ids: token ids of it, as `ids` had them.
             pictures: those whose placeholders are among the ids, in their order.
+            left: their numbers, where others are gone.
             request, seen, acted: the state after it, as in its `mark()`; by default that after a turn's end.
 
         Raises:
@@ -123,7 +134,7 @@ class ConversationState:
         if list(ids).count(language.id(IMAGE)) != len(shown) * language.tokens_per_image:
             raise InvalidRequest(f"these tokens do not show {len(shown)} pictures: they are of another model")
         self._stream.append(0, ids, self._see(shown))
-        self.pictures += shown
+        self._count(shown, left)
         self.request, self.seen, self.acted = request, seen, acted
 
     def end_turn(self, said: str = "") -> None:
@@ -156,6 +167,7 @@ class ConversationState:
         """Forget everything since `mark`; what was computed before it is kept."""
         self._stream.rollback(mark.stream)
         del self.pictures[mark.pictures :]
+        self.hidden = frozenset(number for number in self.hidden if number <= mark.pictures)
         self.request, self.seen, self.acted = mark.request, mark.seen, mark.acted
 
     def branch(self) -> Self:
@@ -175,6 +187,21 @@ class ConversationState:
     def release(self) -> None:
         """Give the cache's memory back; the next turn reads the conversation again."""
         self._stream.release()
+
+    def _count(self, pictures: Sequence[Picture], numbers: Sequence[int] | None) -> None:
+        """Let pictures join those that there are, each at its number; of numbers between them nothing is known.
+
+        Raises:
+            InvalidRequest: there is another picture of such a number.
+        """
+        for place, picture in enumerate(pictures):
+            number = len(self.pictures) + 1 if numbers is None else numbers[place]
+            if number <= len(self.pictures):
+                raise InvalidRequest(f"image {number} comes after one of a higher number: begin a new conversation")
+            gone = range(len(self.pictures) + 1, number)
+            self.pictures += [self._parts.picture(_GONE)] * len(gone)
+            self.hidden |= frozenset(gone)
+            self.pictures.append(picture)
 
     def _visible(self) -> list[int]:
         """Numbers of the pictures that are seen here."""
