@@ -90,13 +90,12 @@ def imported(path: Path, modules: dict[str, Path], name: str) -> set[str]:
     return {other for other in found if other is not None and other != name}
 
 
-def test_the_model_has_no_import_circles_and_no_large_files() -> None:
-    folder = PACKAGES["genllava"]
-    names = {
-        ".".join(("genllava", *path.relative_to(folder).with_suffix("").parts)): path for path in folder.rglob("*.py")
-    }
+@pytest.mark.parametrize("package", ["genllava", "genllava_agent"])
+def test_there_are_no_import_circles_and_no_large_files(package: str) -> None:
+    folder = PACKAGES[package]
+    names = {".".join((package, *path.relative_to(folder).with_suffix("").parts)): path for path in folder.rglob("*.py")}
     modules = {name.removesuffix(".__init__"): path for name, path in names.items()}
-    del modules["genllava"]  # a face that loads its names lazily
+    del modules[package]  # a face that loads its names lazily
     assert {name: size for name, path in modules.items() if (size := len(path.read_text().splitlines())) > 400} == {}
     graph = {name: imported(path, modules, name) for name, path in modules.items()}
     order = list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError where there is a circle

@@ -20,11 +20,11 @@ def describe(model: str | None, decoder: str | None = None, editor: str | None =
     """
     from genllava import __version__
 
-    named = {"": model, "decoder": decoder, "editor": editor}
-    infos = {place: model_info(source) for place, source in named.items() if source is not None or not place}
+    others = {"decoder/": decoder, "editor/": editor}
+    infos = {"": model_info(model)} | {place: model_info(name) for place, name in others.items() if name is not None}
     parts = [
         {
-            "part": f"{place}/{part.name}" if place else part.name,
+            "part": place + part.name,
             "class": part.class_name,
             "parameters": part.parameters,
             "bytes": part.stored,
@@ -47,40 +47,40 @@ def describe(model: str | None, decoder: str | None = None, editor: str | None =
 
 def table(report: dict[str, Any]) -> str:
     """`describe`'s answer for people."""
+    parts = report["parts"]
     libraries = ", ".join(f"{name} {version}" for name, version in report["libraries"].items())
-    rows = [(row["part"], row["class"], *_sizes(row), row["licence"]) for row in report["parts"]]
-    total = {name: sum(part[name] for part in report["parts"]) for name in ("parameters", "bytes")}
-    rows.append(("in all", "", *_sizes(total), ""))
-    heads = ("part", "class", "parameters", "in files", "licence")
-    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
+    rows = [("part", "class", "parameters", "in files", "licence")]
+    rows += [(part["part"], part["class"], *_sizes([part]), part["licence"]) for part in parts]
+    rows.append(("in all", "", *_sizes(parts), ""))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    form = "  {:<{}}  {:<{}}  {:>{}}  {:>{}}  {:<{}}"
     lines = [
         f"genllava {report['genllava']}, Python {report['python']}, {libraries}",
         f"devices: {', '.join(report['devices'])}",
         f"model: {report['model']}",
+        *(form.format(*(x for pair in zip(row, widths, strict=True) for x in pair)).rstrip() for row in rows),
+        *(f"  {part['part']}: {part['note']}" for part in parts if "note" in part),
     ]
-    for row in (heads, *rows):
-        cells = [f"{cell:{side}{width}}" for cell, side, width in zip(row, "<<>><", widths, strict=True)]
-        lines.append(f"  {'  '.join(cells)}".rstrip())
-    lines += [f"  {row['part']}: {row['note']}" for row in report["parts"] if "note" in row]
     sizes = ", ".join(f"{gigabytes(report['memory'][name])} in {name}" for name in PRECISIONS)
     return "\n".join([*lines, f"memory for the weights alone: {sizes}"])
 
 
-def _sizes(row: dict[str, Any]) -> tuple[str, str]:
-    count = row["parameters"]
+def _sizes(parts: list[dict[str, Any]]) -> tuple[str, str]:
+    count, stored = (sum(part[name] for part in parts) for name in ("parameters", "bytes"))
     named = f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.2f} M"
-    return (named, gigabytes(row["bytes"])) if count or row["bytes"] else ("", "")
+    return (named, gigabytes(stored)) if count or stored else ("", "")
 
 
 def _devices() -> list[str]:
+    """The devices of this machine, each with its name and the memory that is free."""
     import torch
 
     named = {f"cuda:{index}": torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())}
     if torch.backends.mps.is_available():
         named["mps"] = "Apple"
     named["cpu"] = f"{torch.get_num_threads()} threads"
-    free = {device: free_memory(torch.device(device)) for device in named}
-    return [
-        f"{device} ({name}{'' if free[device] is None else f', {gigabytes(free[device] or 0)} free'})"
-        for device, name in named.items()
-    ]
+    told = []
+    for device, name in named.items():
+        free = free_memory(torch.device(device))
+        told.append(f"{device} ({name})" if free is None else f"{device} ({name}, {gigabytes(free)} free)")
+    return told

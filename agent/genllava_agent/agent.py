@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -71,7 +72,7 @@ class VisualAgent:
         busy: Literal["queue", "error"] = "queue",
         **options: Any,
     ) -> None:
-        from genllava_agent.create import as_tools, check_approvals, check_checkpointer, check_decider
+        from genllava_agent.create import as_tools, check_approvals, check_checkpointer, check_decider, check_tools
         from genllava_agent.settings import checked
 
         if busy not in ("queue", "error"):
@@ -82,6 +83,7 @@ class VisualAgent:
         self.model, self._device, self._store, self._checkpointer = model, device, store, checkpointer
         self.tools = as_tools(tools)
         check_decider(decider)
+        check_tools(model, decider, self.tools)
         self._decider = decider
         self.settings: TurnSettings = check_approvals(settings, self.tools)
         self._busy = busy
@@ -247,7 +249,7 @@ class VisualAgent:
 
         with self._making:
             if self._runner is None:
-                self._runner = Runner(self.graph, self.store)
+                self._runner = Runner(self.graph, self.store, self.parts.run)
             return self._runner
 
     def share(self, thread: str, turns: set[str]) -> None:
@@ -303,6 +305,9 @@ class VisualAgent:
         """For copying and pickling: what it was made of, without what it has opened."""
         gone = ("_making", "_opened", "_parts", "_runner", "graph")
         return {name: value for name, value in self.__dict__.items() if name not in gone}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> VisualAgent:
+        return copy.copy(self)  # one model, however often an agent is copied
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -133,6 +133,21 @@ def _context() -> contextvars.Context:
     return context
 
 
+def quiet(callbacks: Any) -> dict[str, Any]:
+    """The part of a config by which callbacks of a run hear of another one in it, whose messages are not streamed as
+    those of the first."""
+    if callbacks is None:
+        return {}
+    from langchain_core.callbacks import CallbackManager
+
+    parent = getattr(callbacks, "run_id", None) or callbacks.parent_run_id
+    manager = CallbackManager(
+        callbacks.handlers, callbacks.inheritable_handlers, parent_run_id=parent, inheritable_tags=["nostream"],
+        inheritable_metadata=callbacks.inheritable_metadata,
+    )  # fmt: skip
+    return {"tags": ["nostream"], "callbacks": manager}
+
+
 def heard_outside(start: Callable[[], Iterator[T]]) -> Generator[T]:
     """What `start` yields, all of it run `outside`."""
     context = outside()

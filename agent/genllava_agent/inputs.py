@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 LONGEST_REQUEST: Final = 2000
 """Characters of a prompt, question or instruction."""
-STDIN: Final = "-"
-"""As the name of a picture: standard input."""
 DTYPES: Final = ("auto", "float32", "bfloat16", "float16")
 _HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
 _DEVICE: Final = re.compile(r"(cpu|mps|cuda|xpu)(:\d+)?")
@@ -38,13 +36,9 @@ def check_request(text: str, kind: str) -> None:
 
 
 def read_picture(path: str, from_stdin: bool = True) -> Image.Image:
-    """The picture in the file at `path`, or on standard input for "-", as RGB.
-
-    Args:
-        from_stdin: whether it may be there; in a chat it is for requests.
-    """
+    """The picture in the file at `path`, as RGB; that on standard input for "-", unless requests come from there."""
     source: str | BinaryIO = path
-    if path != STDIN:
+    if path != "-":
         _check_regular_file(path)
     elif not from_stdin:
         raise ImageRejected("a chat reads requests from standard input, and no pictures: give the name of a file")
@@ -56,11 +50,23 @@ def read_picture(path: str, from_stdin: bool = True) -> Image.Image:
     from genllava.images import load_image
 
     try:
-        with warnings.catch_warnings():  # Pillow warns of metadata that it cannot read
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):  # Pillow warns of metadata that it cannot read
             return load_image(source)
     except ImageRejected as error:
         raise ImageRejected(f"{path}: {error}") from None
+
+
+def _check_regular_file(path: str) -> None:
+    if "://" in path:
+        raise ImageRejected(f"{path} is a URL: download the picture and give its path")
+    try:
+        Path(path).stat()
+    except (OSError, ValueError) as error:
+        raise ImageRejected(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    if Path(path).is_dir():
+        raise ImageRejected(f"{path} is a folder, not a picture")
+    if not Path(path).is_file():
+        raise ImageRejected(f"{path} is not a regular file")
 
 
 def check_model(model: str | None, kind: str = "model") -> str | None:
@@ -79,9 +85,8 @@ def check_model(model: str | None, kind: str = "model") -> str | None:
     if is_folder and not any((Path(model) / name).is_file() for name in files):
         raise CheckpointError(f"{model} is not a saved {kind}: it has no {' and no '.join(files)}")
     if not is_folder and not _HUB_ID.fullmatch(model):
-        raise CheckpointError(
-            f"unknown {kind} {model!r}: give a folder made by save_pretrained, or owner/name on the hub"
-        )
+        says = "give a folder made by save_pretrained, or owner/name on the hub"
+        raise CheckpointError(f"unknown {kind} {model!r}: {says}")
     return model
 
 
@@ -92,12 +97,6 @@ def check_device(device: str | None) -> str | None:
     return device
 
 
-def check_dtype(dtype: str) -> None:
-    """See that weights can be loaded as `dtype`."""
-    if dtype not in DTYPES:
-        raise InvalidRequest(f"unknown dtype {dtype!r}: {', '.join(DTYPES)}")
-
-
 def check_store(place: str | None) -> None:
     """See that threads may be kept at `place`: None (this user's data folder), a folder, or what no file is."""
     if place is None:
@@ -105,21 +104,9 @@ def check_store(place: str | None) -> None:
     if not place.strip():
         raise InvalidRequest("the name of the folder for threads is empty")
     try:
-        is_file = Path(place).expanduser().exists() and not Path(place).expanduser().is_dir()
+        folder = Path(place).expanduser()
+        reason = "it is not a folder" if folder.exists() and not folder.is_dir() else None
     except (OSError, ValueError, RuntimeError) as error:
-        raise InvalidRequest(f"cannot keep threads in {place}: {error}") from None
-    if is_file:
-        raise InvalidRequest(f"cannot keep threads in {place}: it is not a folder")
-
-
-def _check_regular_file(path: str) -> None:
-    if "://" in path:
-        raise ImageRejected(f"{path} is a URL: download the picture and give its path")
-    try:
-        Path(path).stat()
-    except (OSError, ValueError) as error:
-        raise ImageRejected(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-    if Path(path).is_dir():
-        raise ImageRejected(f"{path} is a folder, not a picture")
-    if not Path(path).is_file():
-        raise ImageRejected(f"{path} is not a regular file")
+        reason = str(error)
+    if reason is not None:
+        raise InvalidRequest(f"cannot keep threads in {place}: {reason}")

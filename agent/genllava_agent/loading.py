@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from genllava.checkpoints import find_index
@@ -50,55 +48,38 @@ def load_pipeline(
         raise InvalidRequest(f"this machine has no usable device {place!r}") from None
     if dtype is None and torch.device(place).type == "cpu":
         dtype = "float32"
-    try:
-        with _no_bars():
-            return _load(model, place, decoder, editor, dtype)
-    except GenLlavaError:
-        raise
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()
-        raise CheckpointError(
-            f"cannot load model {model!r}: {reason[0] if reason else type(error).__name__}"
-        ) from error
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
 
-
-def _load(
-    model: str | None, place: str, decoder: str | None, editor: str | None, dtype: str | None
-) -> GenLlavaPipeline:
     from genllava import GenLlavaPipeline
 
-    if model is None or _is_saved_pipeline(model):
+    # Without the libraries' progress bars, which say nothing about a model of this size.
+    shown = [library for library in (diffusers_logging, transformers_logging) if library.is_progress_bar_enabled()]
+    for library in shown:
+        library.disable_progress_bar()
+    try:
+        if model is not None and not _is_saved_pipeline(model):
+            return GenLlavaPipeline.assemble(model, decoder, editor, torch_dtype=dtype or "auto", device=place)
         if decoder is not None or editor is not None:
             raise InvalidRequest(
                 f"{model or 'the shipped model'} has a decoder of its own: leave out --decoder and --editor, or give a "
                 "vision-language model as --model"
             )
         return GenLlavaPipeline.from_pretrained(model, torch_dtype=dtype, device=place)
-    return GenLlavaPipeline.assemble(model, decoder, editor, torch_dtype=dtype or "auto", device=place)
+    except GenLlavaError:
+        raise
+    except (OSError, ValueError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"cannot load model {model!r}: {reason}") from error
+    finally:
+        for library in shown:
+            library.enable_progress_bar()
 
 
 def _is_saved_pipeline(model: str) -> bool:
     """Whether a folder or hub id holds a `GenLlavaPipeline`, and not a model of another kind."""
     index = find_index(model, {})
-    if index is None:
-        return False
-    return bool(json.loads(index.read_text(encoding="utf-8")).get("_class_name") == "GenLlavaPipeline")
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """Without the libraries' progress bars, which say nothing about a model of this size."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    shown = [library for library in (diffusers_logging, transformers_logging) if library.is_progress_bar_enabled()]
-    for library in shown:
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library in shown:
-            library.enable_progress_bar()
+    return index is not None and json.loads(index.read_text("utf-8")).get("_class_name") == "GenLlavaPipeline"
 
 
 def keep_quiet() -> None:

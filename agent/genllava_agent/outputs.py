@@ -1,4 +1,4 @@
-"""Files that are written for the user: complete or not at all, and refused before the work starts."""
+"""Files that are written for the user: complete or not at all, and refused (`InvalidRequest`) before the work starts."""
 
 from __future__ import annotations
 
@@ -22,9 +22,6 @@ def check_output(path: Path) -> Path:
     """Where `path` leads, once it is known that a file can be written there.
 
     Links are followed, so that writing replaces what a link points at and not the link.
-
-    Raises:
-        InvalidRequest: a folder or a device, its folder missing, or not writable.
     """
     reason = None
     try:
@@ -49,32 +46,14 @@ def check_output(path: Path) -> Path:
 
 
 def check_picture_output(path: Path) -> Path:
-    """`check_output` for pictures: the ending must name a format we write.
-
-    Raises:
-        InvalidRequest: see `check_output`; or another ending.
-    """
+    """`check_output` for pictures: the ending must name a format we write."""
     if path.suffix.lower() not in FORMATS:
         raise InvalidRequest(f"cannot write {path}: the name must end in {', '.join(FORMATS)}")
     return check_output(path)
 
 
-def check_other_file(target: Path, source: str) -> None:
-    """See that writing `target` does not replace the picture that is worked from.
-
-    Raises:
-        InvalidRequest: it would.
-    """
-    if target.exists() and Path(source).exists() and target.samefile(source):
-        raise InvalidRequest(f"the output would replace {source} itself: give another name, or --overwrite")
-
-
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replace `path` by a file with `data`: after a crash it holds the old bytes or the new ones.
-
-    Raises:
-        InvalidRequest: the file system refused.
-    """
+    """Replace `path` by a file with `data`: after a crash it holds the old bytes or the new ones."""
     temporary = _beside(path)
     try:
         try:

@@ -101,10 +101,10 @@ class ThreadImages(Mapping[str, ThreadImage]):
         return f"<pictures: {', '.join(self._records) or 'none'}>"
 
     def _repr_html_(self) -> str:
-        from genllava_agent.pages import notebook
+        from genllava_agent.pages import markup
 
         names = list(self._records)
         left_out = len(names) - _SHOWN
-        parts = [notebook.aside(f"the last {_SHOWN} of {len(names)} pictures:")] if left_out > 0 else []
-        parts += [notebook.figure(self[name].image, self._records[name], _SMALL) for name in names[-_SHOWN:]]
-        return "".join(parts) or notebook.aside("no pictures so far")
+        parts = [markup.aside(f"the last {_SHOWN} of {len(names)} pictures:")] if left_out > 0 else []
+        parts += [markup.figure(self[name].image, self._records[name], _SMALL) for name in names[-_SHOWN:]]
+        return "".join(parts) or markup.aside("no pictures so far")

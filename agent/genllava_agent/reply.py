@@ -77,12 +77,12 @@ class Reply:
 
     def _repr_html_(self) -> str:
         """For notebooks: the text and the pictures, each with its plan."""
-        from genllava_agent.pages import notebook
+        from genllava_agent.pages import markup
 
-        parts = [notebook.paragraph(self.text)]
-        parts += [notebook.figure(picture.image, picture.record, _SIDE, self.text) for picture in self.images]
+        parts = [markup.paragraph(self.text)]
+        parts += [markup.figure(picture.image, picture.record, _SIDE, self.text) for picture in self.images]
         if self.pending is not None:
-            parts.append(notebook.waiting(self.pending))
+            parts.append(markup.waiting(self.pending))
         return "".join(parts)
 
 

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages import AnyMessage
+from langgraph.graph import START
 from langgraph.types import Command, Interrupt
 
 from genllava.errors import Cancelled
 from genllava_agent import events
-from genllava_agent.background import Elsewhere, heard_outside, outside
+from genllava_agent.background import Elsewhere, heard_outside, outside, quiet
 from genllava_agent.history import is_reply
 from genllava_agent.plain_state import plain, plain_update, typed
 from genllava_agent.questions import foreign_question, question_in
 from genllava_agent.records import Question
-from genllava_agent.session import wanted_while
+from genllava_agent.session import CALLBACKS, wanted_while
 from genllava_agent.settings import TurnSettings
-from genllava_agent.state import AgentInput, AgentState, Channels
+from genllava_agent.state import AgentInput, AgentState, Channels, add_messages
 from genllava_agent.stores.faults import storing
-from genllava_agent.thread_verbs import finished_turns
+from genllava_agent.thread_verbs import finished_turns, has_ended
 
 if TYPE_CHECKING:
+    from langgraph.checkpoint.base import CheckpointTuple
+
     from genllava_agent.stores.base import Store
 
 _KEPT: Final = 64
@@ -33,6 +38,25 @@ _STREAMED: Final[dict[str, Any]] = {
     "durability": "sync",
     "version": "v2",
 }
+
+
+_WITHIN: Final[ContextVar[frozenset[tuple[int, str]]]] = ContextVar("within", default=frozenset())
+"""The threads whose turns run what runs now, each with its store."""
+
+
+@contextmanager
+def _within(store: Store, name: str) -> Iterator[None]:
+    """Meanwhile what runs is a part of a turn of this thread."""
+    before = _WITHIN.set(_WITHIN.get() | {(id(store), name)})
+    try:
+        yield
+    finally:
+        _WITHIN.reset(before)
+
+
+def is_within(store: Store, name: str) -> bool:
+    """Whether a turn of this thread calls this, as by one of its tools: it would wait for its own end."""
+    return (id(store), name) in _WITHIN.get()
 
 
 @dataclass(frozen=True)
@@ -70,11 +94,13 @@ class Runner:
     Args:
         graph: compiled without a checkpointer.
         store: has one for each thread.
+        running: entered while a turn runs.
     """
 
-    def __init__(self, graph: Any, store: Store) -> None:
+    def __init__(self, graph: Any, store: Store, running: Callable[[], AbstractContextManager[None]]) -> None:
         self._graph = graph
         self._store = store
+        self._running = running
         self._known: dict[str, tuple[object, Place]] = {}
 
     def look(self, name: str) -> Place:
@@ -84,14 +110,20 @@ class Runner:
             StoreFailed, ThreadQuarantined.
         """
         with storing():
-            mark = self._mark(name)
+            saved = self._saved(name)
+            mark = _mark(saved)
             known = self._known.get(name)
             if known is not None and known[0] == mark and mark is not None:
                 return known[1]
             found = outside().run(self._on(name).get_state, _config(name))
+        values, begins = dict(found.values), found.next == (START,)
+        if begins and saved is not None:  # the request is not among the messages yet
+            given = saved.checkpoint["channel_values"].get(START) or {}
+            values["messages"] = add_messages(values.get("messages"), [given.get("messages") or []])
+        state = typed(values)
         place = Place(
-            found.created_at is not None, typed(found.values), bool(found.next), _question(found.interrupts),
-            found.config, not found.tasks or bool(found.next),
+            found.created_at is not None, state, bool(found.next) or (bool(found.tasks) and not has_ended(state)),
+            _question(found.interrupts), found.config, not begins and (not found.tasks or bool(found.next)),
         )  # fmt: skip
         self._remember(name, mark, place)
         return place
@@ -112,10 +144,17 @@ class Runner:
             self._store.saver(name).delete_thread(name)
 
     def go_on(self, name: str) -> None:
-        """Let a turn that has not ended go on to where it asks, or write down what it had done."""
+        """Let a turn that has not ended go on to where it asks."""
+        self._stream(name)
+
+    def write_down(self, name: str) -> None:
+        """Put what was done of a turn that was cut off between two nodes into a checkpoint, and do no more of it."""
+        self._stream(name, interrupt_before="*")
+
+    def _stream(self, name: str, **options: Any) -> None:
         graph, config = self._on(name), _config(name)
         with storing():
-            for _ in heard_outside(lambda: graph.stream(None, config, durability="sync")):
+            for _ in heard_outside(lambda: graph.stream(None, config, durability="sync", **options)):
                 pass
             self._store.settle(name)
 
@@ -141,9 +180,10 @@ class Runner:
         modes = ["custom", "values"] if heard else ["values"]
 
         def parts() -> Iterator[Any]:
-            with wanted_while(lambda: gone or cancel()), storing():
+            with wanted_while(lambda: gone or cancel()), _within(self._store, name), storing(), self._running():
                 yield from graph.stream(
-                    plain(given), _config(name), context=settings, stream_mode=modes, **_STREAMED
+                    plain(given), {**_config(name), **quiet(CALLBACKS.get())}, context=settings,
+                    stream_mode=modes, **_STREAMED,
                 )
 
         running: Any = heard_outside(parts)
@@ -187,9 +227,12 @@ class Runner:
             self.go_on(name)
 
     def _mark(self, name: str) -> tuple[str, int] | None:
-        """What changes whenever something is written of a thread; None where there is nothing."""
-        found = self._store.saver(name).get_tuple(_config(name))  # type: ignore[arg-type]
-        return None if found is None else (str(found.checkpoint["id"]), len(found.pending_writes or ()))
+        return _mark(self._saved(name))
+
+    def _saved(self, name: str) -> CheckpointTuple | None:
+        """The latest checkpoint of a thread."""
+        found: CheckpointTuple | None = self._store.saver(name).get_tuple(_config(name))  # type: ignore[arg-type]
+        return found
 
     def _remember(self, name: str, mark: object, place: Place) -> None:
         self._known.pop(name, None)
@@ -210,6 +253,11 @@ def _question(interrupts: Sequence[Interrupt]) -> Question | None:
     for interrupt in interrupts:
         return question_in(interrupt.value, interrupt.id) or foreign_question(interrupt.value, interrupt.id)
     return None
+
+
+def _mark(saved: CheckpointTuple | None) -> tuple[str, int] | None:
+    """What changes whenever something is written of a thread; None where there is nothing."""
+    return None if saved is None else (str(saved.checkpoint["id"]), len(saved.pending_writes or ()))
 
 
 def _config(name: str) -> dict[str, Any]:

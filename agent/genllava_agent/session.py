@@ -36,6 +36,8 @@ _NEXT_SEED: Final = 0x9E3779B1
 """Keeps the seeds of further pictures and attempts away from those that people choose."""
 BOUND: Final[ContextVar[dict[str, Any] | None]] = ContextVar("bound", default=None)
 """Tools that a caller of the agent as a chat model has bound, as OpenAI has them, and how they are to be called."""
+CALLBACKS: Final[ContextVar[Any]] = ContextVar("callbacks", default=None)
+"""LangChain's, of whoever calls the agent as a tool: they hear of the models that are asked in its turns."""
 _UNWANTED: ContextVar[Callable[[], bool]] = ContextVar("unwanted")
 
 

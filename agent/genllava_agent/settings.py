@@ -50,7 +50,7 @@ class TurnSettings(BaseModel):
     """Settings of one turn; the context of the graph.
 
     Attributes:
-        seed: of every picture of the turn; a new one if None.
+        seed: of the first picture of the turn, from which those of others follow; a new one if None.
         task: what to do, if that is not left to the model.
         approve: actions that wait for the user's word: `understand`, `generate`, `edit`, `tool`, `tool:NAME`.
         verify: pictures drawn at most for one that is kept; 0 and 1 draw once, and 0 does not look at it either.

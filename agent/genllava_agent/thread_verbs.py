@@ -9,7 +9,7 @@ from langchain_core.messages import AnyMessage, RemoveMessage
 from langgraph.types import Overwrite
 
 from genllava_agent.errors import NothingToUndo
-from genllava_agent.history import exchanges
+from genllava_agent.history import exchanges, is_reply
 from genllava_agent.messages import records_in
 from genllava_agent.records import ImageRecord
 from genllava_agent.state import AgentState
@@ -19,6 +19,12 @@ def finished_turns(state: AgentState) -> list[list[AnyMessage]]:
     """The messages of the turns that have ended."""
     turns = exchanges(state.get("messages") or [])
     return turns[:-1] if state.get("turn") is not None else turns
+
+
+def has_ended(state: AgentState) -> bool:
+    """Whether no turn is running, and the last request was replied to."""
+    messages = state.get("messages") or []
+    return state.get("turn") is None and (not messages or is_reply(messages[-1]))
 
 
 def take_back(state: AgentState, turns: int = 1) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from genllava_agent.errors import (
     InvalidAnswer,
     NothingPending,
     NothingToUndo,
+    ThreadBusy,
     ThreadNotFound,
 )
 from genllava_agent.history import History, read_history
@@ -29,7 +30,7 @@ from genllava_agent.pictures import ThreadImage, ThreadImages
 from genllava_agent.questions import answer_in_words, checked_answer
 from genllava_agent.records import Pending, Question, Turn
 from genllava_agent.reply import Reply, reply_text
-from genllava_agent.running import Place, Runner, resumed
+from genllava_agent.running import Place, Runner, is_within, resumed
 from genllava_agent.settings import SETTINGS, TurnSettings, checked
 from genllava_agent.thread_requests import new_request, repeated_request
 from genllava_agent.thread_state import artifacts_of, unfinished_turn
@@ -267,7 +268,7 @@ class Thread:
         taken = InvalidRequest(f"there is a thread {other.name!r} already: choose another name, or delete it")
         if store.exists(other.name):  # asked before the lock is: two threads that branch to each other's name would
             raise taken  # wait for each other
-        with self._locked() as place, store.lock(other.name, self.agent.waiting()):
+        with self._locked() as place, store.lock(other.name, self._waiting()):
             if store.exists(other.name):
                 raise taken
             ended = place.ended
@@ -330,7 +331,7 @@ class Thread:
             ThreadNotFound: it does not exist.
         """
         store = self.agent.store
-        with store.lock(self.name, self.agent.waiting()):
+        with store.lock(self.name, self._waiting()):
             existed = store.exists(self.name)
             self.agent.forget(self.name)
             store.delete(self.name)  # of a thread that never began, too, something may have been left by a crash
@@ -374,7 +375,7 @@ class Thread:
 
     def _look(self) -> Place:
         if self.agent.store.old(self.name) is not None:
-            with self.agent.store.lock(self.name, self.agent.waiting()):
+            with self.agent.store.lock(self.name, self._waiting()):
                 self._bring_over()
         return self.agent.runner.look(self.name)
 
@@ -383,7 +384,7 @@ class Thread:
         self._bring_over()
         place = self._look()
         if not place.written:
-            self.agent.runner.go_on(self.name)
+            self.agent.runner.write_down(self.name)
             place = self._look()
         return place
 
@@ -401,6 +402,16 @@ class Thread:
         kept = turn.settings if turn is not None else said[-1].additional_kwargs.get(SETTINGS) if said else None
         return self.agent.settings if kept is None else checked(kept)
 
+    def _waiting(self, cancel: Callable[[], bool] | None = None) -> Waiting:
+        """How long to wait for other turns of this thread.
+
+        Raises:
+            ThreadBusy: the other turn is the one that asks, as by one of its tools.
+        """
+        if is_within(self.agent.store, self.name):
+            raise ThreadBusy("this thread is in the middle of the turn that asks: ask on another thread")
+        return self.agent.waiting(cancel)
+
     @contextlib.contextmanager
     def _locked(self) -> Iterator[Place]:
         """The thread for ourselves.
@@ -408,7 +419,7 @@ class Thread:
         Raises:
             ThreadNotFound: it does not exist.
         """
-        with self.agent.store.lock(self.name, self.agent.waiting()):
+        with self.agent.store.lock(self.name, self._waiting()):
             place = self._ready()
             if not place.exists:
                 raise ThreadNotFound(f"there is no thread {self.name!r}: ask something on it first")
@@ -421,7 +432,8 @@ class Thread:
 
     def _discard(self, place: Place) -> None:
         state, ended = place.state, place.ended
-        self.agent.let_go(_turn_of(place, None))
+        if (turn := state.get("turn")) is not None:
+            self.agent.let_go(turn.id)
         if not ended and not state.get("undone"):
             self.agent.store.delete(self.name)  # a thread whose first turn came to nothing is none
             return
@@ -460,8 +472,8 @@ class Thread:
     ) -> Iterator[events.Event]:
         """Run a turn with the thread for ourselves."""
         _check_cancel(cancel)
-        with self.agent.store.lock(self.name, self.agent.waiting(cancel)):
-            before, given = self._ready(), None
+        with self.agent.store.lock(self.name, self._waiting(cancel)):
+            before = self._ready()
             try:
                 given, settings, replaced = prepare(before)
                 running = self.agent.runner.run(self.name, before, given, settings, cancel or _never, heard)
@@ -470,7 +482,6 @@ class Thread:
                     after = yield from running
                 reply = self._reply(after, replaced)
             except BaseException:
-                self.agent.let_go(_turn_of(before, given))
                 if not before.exists:
                     with contextlib.suppress(AgentError):  # what is said of the turn matters more
                         if not self._look().exists:
@@ -506,14 +517,6 @@ class Thread:
         made += [records[s.source] for s in steps if s.tool == "show_image" and s.source and s.source in records]
         images = tuple(ThreadImage(record, store, records) for record in made)
         return Reply(text, images, steps, self, number, question, stopped, seed, seconds, replaced)
-
-
-def _turn_of(place: Place, given: Any) -> str:
-    """The id of the turn that runs where this is given to the graph; empty where there is none."""
-    turn = place.state.get("turn")
-    if isinstance(given, dict):
-        return str(given["messages"][-1].id)
-    return "" if turn is None else turn.id
 
 
 def new_name() -> str:

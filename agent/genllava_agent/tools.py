@@ -167,17 +167,18 @@ def thread_verb(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSetti
 
 def _again(parts: AgentParts, state: AgentState) -> dict[str, Any]:
     """The last request in the place of this one, and its turn taken out."""
-    ended, turn = finished_turns(state), begun(state)
+    ended = finished_turns(state)
     if not ended:
         raise NothingToUndo("nothing has been asked yet")
     before = [message for message in ended[-1] if isinstance(message, HumanMessage)]
     now = state["messages"][sum(map(len, ended)) :]
-    update = without(state, [ended[-1], [message for message in now if message.id != turn.id]])
+    asked = next(message for message in reversed(now) if isinstance(message, HumanMessage))
+    update = without(state, [ended[-1], [message for message in now if message is not asked]])
     content = [block for message in before for block in blocks(message)]
     images = dict(update["images"].value)
-    update["messages"] = [*update["messages"], HumanMessage(content, id=turn.id)]
+    update["messages"] = [*update["messages"], HumanMessage(content, id=asked.id)]
     last = parts.session(state).history[-1]
-    parts.sessions.pop(turn.id, None)
+    parts.let_go(state)
     update |= {"turn": None, "region": last.request.region, "images": Overwrite(images)}
     return update
 
@@ -214,13 +215,14 @@ def _kept(
 ) -> tuple[ToolMessage, list[ImageRecord], str]:
     """A result whose pictures are stored, their records, and its words, in which is said what could not be read."""
     sources, wrong = list[Any](), list[str]()
-    for block in blocks(message):
+    apart = message.artifact if isinstance(message.artifact, list) else [message.artifact]
+    for block in [*blocks(message), *(each for each in apart if isinstance(each, Mapping) and "type" in each)]:
         try:
             if is_picture(block):
                 sources.append(picture_file(block))
         except GenLlavaError as error:
             wrong.append(f"{_NOT_KEPT}: {error}")
-    sources = list(_pictures_in(message.artifact)) or sources
+    sources = [*_pictures_in(message.artifact), *sources]
     records: list[ImageRecord] = []
     for source in sources:
         try:

@@ -16,25 +16,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from genllava.errors import CheckpointError, InvalidRequest
-from genllava_agent.inputs import check_device, check_dtype, check_model
+from genllava_agent.inputs import DTYPES, check_device, check_model
 
 KEYS: Final = ("model", "decoder", "editor", "dtype", "device")
-VARIABLE: Final = "GENLLAVA_CONFIG"
 SHIPPED: Final = "shipped"
 """As `--model`: the model that comes with the package, whatever the configuration file says."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """What is loaded, and where to. None is the default of each.
-
-    Attributes:
-        model: the saved model or vision-language model; None: the shipped one.
-        decoder, editor: diffusers pipelines that are put together with it.
-        dtype: of the weights.
-        device: that they go to.
-        typed: those that are from the command line, by name.
-    """
+    """What is loaded, as for `loading.load_pipeline`; `typed` is what of it is from the command line, by name."""
 
     model: str | None = None
     decoder: str | None = None
@@ -51,13 +42,10 @@ class ModelChoice:
 
 
 def choose(**options: str | None) -> ModelChoice:
-    """What the command line and the configuration file choose together, checked.
+    """What the command line (`options`, by the names in `KEYS`) and the configuration file choose together, checked.
 
     Options that were typed win. A decoder and an editor belong to their model: where a model was typed, those of the
     file are left out.
-
-    Args:
-        **options: what was typed, by the names in `KEYS`; None: nothing was.
 
     Raises:
         InvalidRequest: the file cannot be read or says what it cannot; an unknown device or dtype; a decoder without a
@@ -66,7 +54,7 @@ def choose(**options: str | None) -> ModelChoice:
     """
     typed = {name: _checked(name, value) for name, value in options.items() if value is not None}
     path = config_file()
-    said = {} if path is None else read_config(path)
+    said = {} if path is None else _read(path)
     if "model" in typed:
         said = {name: value for name, value in said.items() if name in ("dtype", "device")}
     chosen = said | typed
@@ -81,15 +69,10 @@ def choose(**options: str | None) -> ModelChoice:
 
 
 def config_file() -> Path | None:
-    """The configuration file; None where there is none.
-
-    Raises:
-        InvalidRequest: `GENLLAVA_CONFIG` names one that is not there.
-    """
-    named = os.environ.get(VARIABLE)
-    if named:
+    """The configuration file; None where there is none."""
+    if named := os.environ.get("GENLLAVA_CONFIG"):
         if not Path(named).is_file():
-            raise InvalidRequest(f"{VARIABLE} names {named}, and there is no such file")
+            raise InvalidRequest(f"GENLLAVA_CONFIG names {named}, and there is no such file")
         return Path(named)
     from platformdirs import user_config_path
 
@@ -97,36 +80,31 @@ def config_file() -> Path | None:
     return path if named is None and path.is_file() else None
 
 
-def read_config(path: Path) -> dict[str, str]:
-    """What a configuration file says, by name; `~` in names of folders is this user's home.
-
-    Raises:
-        InvalidRequest: it cannot be read, has a key that does not exist, or a value that is not text.
-    """
+def _read(path: Path) -> dict[str, str]:
+    """What a configuration file says, by name; `~` in names of folders is this user's home."""
     import tomllib
 
     try:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
+        for name, value in said.items():
+            if name not in KEYS:
+                raise InvalidRequest(f"unknown key {name!r}: {', '.join(KEYS)}")
+            if not isinstance(value, str) or not value.strip():
+                raise InvalidRequest(f'{name} must be text in quotation marks, such as {name} = "..."')
+        return {name: _checked(name, os.path.expanduser(value)) for name, value in said.items()}
     except OSError as error:
         raise InvalidRequest(f"cannot read {path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise InvalidRequest(f"{path} is no TOML file: {error}") from None
-    for name, value in said.items():
-        if name not in KEYS:
-            raise InvalidRequest(f"{path}: unknown key {name!r}: {', '.join(KEYS)}")
-        if not isinstance(value, str) or not value.strip():
-            raise InvalidRequest(f'{path}: {name} must be text in quotation marks, such as {name} = "..."')
-    try:
-        return {name: _checked(name, os.path.expanduser(value)) for name, value in said.items()}
     except (InvalidRequest, CheckpointError) as error:
         raise InvalidRequest(f"{path}: {error}") from None
+    except ValueError as error:
+        raise InvalidRequest(f"{path} is no TOML file: {error}") from None
 
 
 def _checked(name: str, value: str) -> str:
-    if name == "dtype":
-        check_dtype(value)
-    elif name == "device":
+    if name == "dtype" and value not in DTYPES:
+        raise InvalidRequest(f"unknown dtype {value!r}: {', '.join(DTYPES)}")
+    if name == "device":
         check_device(value)
-    elif (name, value) != ("model", SHIPPED):
+    elif name != "dtype" and (name, value) != ("model", SHIPPED):
         check_model(value, name)
     return value

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool
@@ -16,7 +17,8 @@ from langgraph.prebuilt import ToolNode, tools_condition
 from scripted import Scripted
 
 from genllava.errors import InvalidRequest
-from genllava_agent import VisualAgent, nodes
+from genllava_agent import VisualAgent, graph
+from genllava_agent.nodes import ask
 
 if TYPE_CHECKING:
     from genllava import GenLlavaPipeline
@@ -58,7 +60,7 @@ def loop(model: BaseChatModel, tool: BaseTool, saver: Any = None) -> Any:
 
 
 def test_its_result_is_text_pictures_and_plain_data(agent: VisualAgent) -> None:
-    result = use(agent.as_tool(), request=RED)
+    result = use(agent.as_tool(pictures=True), request=RED)
     blocks: Any = result.content
     assert [block["type"] for block in blocks] == ["text", "image"]
     assert "image_1" in blocks[0]["text"]
@@ -107,14 +109,20 @@ def test_what_is_wrong_goes_back_to_the_caller(agent: VisualAgent) -> None:
 
 
 def test_pictures_that_the_user_attached_are_reached_by_number(agent: VisualAgent) -> None:
-    picture: Any = use(agent.as_tool(), request=RED).content[1]
+    picture: Any = use(agent.as_tool(pictures=True), request=RED).content[1]
     script = [call(request="what color is the circle?", images=["attached_1"]), AIMessage("It is red.")]
     graph = loop(Scripted(script=script), agent.as_tool())
     asked = HumanMessage([{"type": "text", "text": "What color is this?"}, picture])
     result = graph.invoke({"messages": [asked]}, version="v2").value["messages"]
-    assert result[2].text == "The circle is red."
+    assert result[2].text.startswith("The circle is red.")
     data_url = f"data:image/png;base64,{picture['base64']}"
     assert use(agent.as_tool(), request="what color is the circle?", images=[data_url]).text == "The circle is red."
+    chat_ui = {"type": "image", "mimeType": "image/png", "data": picture["base64"], "metadata": {"name": "a.png"}}
+    for block in (chat_ui, {"type": "image_url", "image_url": {"url": data_url}}):
+        script = [call(request="what color is the circle?", images=["attached_1"]), AIMessage("It is red.")]
+        graph = loop(Scripted(script=script), agent.as_tool(), InMemorySaver())
+        result = graph.invoke({"messages": [HumanMessage([block])]}, THREAD, version="v2").value["messages"]
+        assert result[2].text == "The circle is red."
 
 
 def test_an_agent_of_somebody_elses_uses_it(agent: VisualAgent) -> None:
@@ -127,7 +135,7 @@ def test_an_agent_of_somebody_elses_uses_it(agent: VisualAgent) -> None:
         AIMessage("One."),
     ]
     model = Scripted(script=script)
-    graph = loop(model, agent.as_tool(), InMemorySaver())
+    graph = loop(model, agent.as_tool(pictures=True), InMemorySaver())
 
     async def talk() -> list[Any]:
         await graph.ainvoke({"messages": [HumanMessage("A red circle, then green.")]}, THREAD, version="v2")
@@ -163,7 +171,8 @@ def test_a_question_about_what_is_meant_is_the_result(pipeline: GenLlavaPipeline
 def test_pictures_that_came_before_a_question_are_not_claimed(
     kept: VisualAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nodes, "_unclear", lambda session, action: action.kind == "understand")
+    for module in (graph, ask):
+        monkeypatch.setattr(module, "is_unclear", lambda action, settings, thread: action.kind == "understand")
     result = use(kept.as_tool(), request=f"{RED}, then tell me what you see")
     assert "not sure what you mean" in result.text
     assert "nothing of this request was kept" in result.text
@@ -174,9 +183,45 @@ def test_pictures_that_came_before_a_question_are_not_claimed(
 
 
 def test_callers_that_read_text_alone(agent: VisualAgent) -> None:
-    result = use(agent.as_tool(pictures=False), request=RED)
-    assert [block["type"] for block in result.content_blocks] == ["text"]
+    """As most of them do."""
+    result = use(agent.as_tool(), request=RED)
+    assert isinstance(result.content, str)
+    assert "image_1" in result.content
     assert result.artifact["images"]
+    assert result.content == use(agent.as_tool(pictures=False), thread="other", request=RED).content
+
+
+def test_it_says_where_nothing_is_remembered(agent: VisualAgent) -> None:
+    assert "the next call begins anew" in use(agent.as_tool(), thread=None, request=RED).text
+    assert "anew" not in use(agent.as_tool(), request=RED).text
+    assert "anew" not in use(agent.as_tool(thread="mine"), thread=None, request=RED).text
+    told = agent.as_tool().description
+    assert "It remembers this conversation, and nothing else of yours." in told
+    assert "only the pictures that a call brings" in told
+    assert "only the pictures" not in agent.as_tool(thread="mine").description
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_what_a_deciding_chat_model_takes_is_counted(pipeline: GenLlavaPipeline, awaited: bool) -> None:
+    usage = {"input_tokens": 9, "output_tokens": 1, "total_tokens": 10}
+    about = {"model_name": "planner"}
+    said = AIMessage("Hello.", usage_metadata=usage, response_metadata=about)  # type: ignore[arg-type]
+    tool = VisualAgent(pipeline, store=":memory:", decider=Scripted(script=[said])).as_tool()
+    heard = UsageMetadataCallbackHandler()
+    asked: Any = {"type": "tool_call", "name": "genllava", "id": "1", "args": {"request": "who are you?"}}
+    config: Any = {"callbacks": [heard], "configurable": {"thread_id": "t"}}
+    result = asyncio.run(tool.ainvoke(asked, config)) if awaited else tool.invoke(asked, config)
+    assert result.text == "Hello."
+    assert heard.usage_metadata["planner"]["total_tokens"] == 10
+
+
+def test_its_model_is_no_part_of_what_the_caller_streams(pipeline: GenLlavaPipeline) -> None:
+    """What models say inside of it is no message of the caller's."""
+    tool = VisualAgent(pipeline, store=":memory:", decider=Scripted(script=["Inside."])).as_tool()
+    outer = loop(Scripted(script=[call(request="who are you?"), AIMessage("Outside.")]), tool, InMemorySaver())
+    heard = [part[0] for part in outer.stream({"messages": [HumanMessage("go")]}, THREAD, stream_mode="messages")]
+    assert [message.text for message in heard if isinstance(message, AIMessage)] == ["", "Outside."]
+    assert [message.text for message in heard if isinstance(message, ToolMessage)] == ["Inside."]
 
 
 def test_it_cannot_wait_for_approval(pipeline: GenLlavaPipeline) -> None:

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import copy
 import io
+import pickle
 import textwrap
 import time
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain_core.callbacks import BaseCallbackHandler
+import torch
+from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler, CallbackManagerForLLMRun, UsageMetadataCallbackHandler
+from langchain_core.globals import set_llm_cache
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage, trim_messages
 from langchain_core.output_parsers import StrOutputParser
+from langchain_core.tools import tool
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
+from langgraph.types import interrupt
 from PIL import Image
+from pydantic import BaseModel
+from scripted import Scripted, call
 
 from genllava.errors import InvalidRequest
 from genllava_agent import VisualAgent, events
 from genllava_agent.interop.chat_model import ChatGenLlava
 from genllava_agent.interop.chat_text import ReplyText
 from genllava_agent.records import Step
+from genllava_agent.reply import Reply
 
 if TYPE_CHECKING:
     from genllava import GenLlavaPipeline
@@ -116,6 +128,7 @@ def merged(chunks: list[AIMessageChunk]) -> AIMessageChunk:
 def test_a_reply_has_text_pictures_and_what_is_known_of_them(model: BaseChatModel) -> None:
     reply = model.invoke(RED)
     assert [block["type"] for block in reply.content_blocks] == ["text", "image"]
+    assert isinstance(reply.content, str), "APIs of other chat models take no pictures in it"
     assert reply.text == "image_1: at the top left a large red circle, on white."
     (picture,) = pictures(reply)
     assert picture.size == (128, 128)
@@ -192,7 +205,7 @@ def test_callbacks_hear_every_token(model: BaseChatModel) -> None:
     chunks = list(model.stream("how are you?", {"callbacks": [ear]}))
     assert [heard for heard in ear.heard if heard] == [chunk.text for chunk in chunks if chunk.text]
     own = Ear()
-    run: Any = type("Run", (), {"on_llm_new_token": own.on_llm_new_token})()
+    run = CallbackManagerForLLMRun(run_id=uuid.uuid4(), handlers=[own], inheritable_handlers=[])
     list(model._stream([HumanMessage("how are you?")], run_manager=run))
     assert "".join(own.heard) == "".join(ear.heard)
 
@@ -278,13 +291,14 @@ def test_it_cannot_wait_for_approval(pipeline: GenLlavaPipeline) -> None:
     assert agent.chat_model(approve=())
 
 
-def test_what_is_unclear_is_asked_in_words(pipeline: GenLlavaPipeline) -> None:
-    model = VisualAgent(pipeline, store=":memory:", margin=1.0).chat_model()
+def test_what_is_unclear_is_done_since_nobody_can_answer(pipeline: GenLlavaPipeline) -> None:
+    model = VisualAgent(pipeline, store=":memory:", margin=1.0, seed=1).chat_model()
     reply = model.invoke(RED)
-    assert "not sure what you mean" in reply.text
-    assert reply.response_metadata["finish_reason"] == "clarification"
-    assert not pictures(reply)
+    assert "red circle" in reply.text
+    assert reply.response_metadata["finish_reason"] == "stop"
+    assert len(pictures(reply)) == 1
     assert merged(list(model.stream(RED))).text == reply.text
+    assert model.invoke("what is two plus two?").text
 
 
 def test_a_limit_ends_the_turn_and_says_so(model: BaseChatModel) -> None:
@@ -327,11 +341,13 @@ def test_messages_in_a_row_are_one_request(model: BaseChatModel) -> None:
 def test_what_langchain_asks_about_it_loads_nothing() -> None:
     model = VisualAgent(store=":memory:").chat_model(seed=3)
     assert model._llm_type == "genllava"
-    assert model.asdict() == {"model": "genllava", "seed": 3, "_type": "genllava"}
+    about = model.asdict()
+    assert about.items() >= {"model": "genllava", "seed": 3, "_type": "genllava", "tools": "{}"}.items()
+    assert "shipped" in about["weights"]
     assert model._get_ls_params()["ls_model_name"] == "genllava"
     assert model.profile is not None
     assert model.profile["image_outputs"]
-    assert "pipeline" not in model.agent.engine.__dict__  # type: ignore[attr-defined]
+    assert model.agent.engine._pipeline is None  # type: ignore[attr-defined]
 
 
 def test_what_is_streamed_is_what_a_reply_says(agent: VisualAgent) -> None:
@@ -343,6 +359,157 @@ def test_what_is_streamed_is_what_a_reply_says(agent: VisualAgent) -> None:
     assert heard == said
     model = agent.chat_model()
     assert model.invoke([HumanMessage(RED), model.invoke(RED), HumanMessage(asked)]).text == said
+
+
+def used(text: str, total: int, *calls: Any) -> AIMessage:
+    """What a chat model says that tells what it took."""
+    about = {"model_name": "planner"}
+    made = call(*calls, text=text) if calls else AIMessage(text)
+    usage = {"input_tokens": total - 1, "output_tokens": 1, "total_tokens": total}
+    return made.model_copy(update={"usage_metadata": usage, "response_metadata": about})
+
+
+def test_a_cache_tells_agents_apart(pipeline: GenLlavaPipeline) -> None:
+    cache, steps = InMemoryCache(), {"num_inference_steps": 1, "seed": 1}
+
+    def asked(decider: Any = None, of: Any = pipeline, **options: Any) -> str:
+        agent = VisualAgent(of, store=":memory:", decider=decider)
+        return agent.chat_model(cache=cache, **{**steps, **options}).invoke("who are you?").text
+
+    one, two, none = asked(Scripted(script=["I am one"])), asked(Scripted(script=["I am two"])), asked()
+    assert (one, two) == ("I am one", "I am two")
+    assert none not in (one, two)
+    assert len(cache._cache) == 3
+    rows = pipeline.counters.tokens
+    assert asked() == none
+    assert pipeline.counters.tokens == rows, "the same agent is not asked again"
+    asked(seed=2)
+    asked(verify=2)
+    asked(limits={"images": 1})
+    assert len(cache._cache) == 6
+    other = copy.copy(pipeline)
+    weight = next(iter(other.components["generation_head"].parameters()))
+    with torch.no_grad():
+        weight += 1
+    try:
+        asked(of=other)
+    finally:
+        with torch.no_grad():
+            weight -= 1
+    assert len(cache._cache) == 7, "other weights are another model"
+
+
+def test_without_a_seed_nothing_is_cached(pipeline: GenLlavaPipeline) -> None:
+    cache = InMemoryCache()
+    set_llm_cache(cache)
+    try:
+        model = VisualAgent(pipeline, store=":memory:", num_inference_steps=1, verify=0).chat_model()
+        drawn = [model.invoke("draw a red circle").response_metadata["seed"] for _ in range(2)]
+    finally:
+        set_llm_cache(None)
+    assert drawn[0] != drawn[1]
+    assert not cache._cache
+
+
+def test_tokens_are_counted_offline(pipeline: GenLlavaPipeline) -> None:
+    model = VisualAgent(pipeline, store=":memory:").chat_model()
+    assert model.get_num_tokens(RED) == len(pipeline.processor.tokenizer.encode(RED, add_special_tokens=False))
+    asked = [HumanMessage(RED * 3) for _ in range(6)]
+    assert model.get_num_tokens_from_messages(asked) >= 6 * 3 * (model.get_num_tokens(RED) - 1)
+    kept = trim_messages(asked, max_tokens=model.get_num_tokens_from_messages(asked[:2]), token_counter=model)
+    assert len(kept) == 2
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_what_a_deciding_chat_model_takes_is_counted(pipeline: GenLlavaPipeline, awaited: bool) -> None:
+    script = [used("", 10, ("generate", {"instruction": "a red circle"})), used("Here it is.", 7)]
+    agent = VisualAgent(pipeline, store=":memory:", decider=Scripted(script=script), seed=1, num_inference_steps=1)
+    heard = UsageMetadataCallbackHandler()
+    model, config = agent.chat_model(), {"callbacks": [heard]}
+    reply = asyncio.run(model.ainvoke(RED, config)) if awaited else model.invoke(RED, config)  # type: ignore[arg-type]
+    assert reply.text == "Here it is."
+    assert heard.usage_metadata["planner"]["total_tokens"] == 17
+    assert set(heard.usage_metadata) == {"planner", "genllava"}
+    assert reply.usage_metadata is not None
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, lambda made: pickle.loads(pickle.dumps(made))])
+def test_agents_models_and_replies_are_copied_and_pickled(tmp_path: Path, way: Any) -> None:
+    agent = VisualAgent(store=tmp_path / "kept", seed=1, num_inference_steps=1)
+    model = agent.chat_model(stop=["x"])
+    before = agent.parts  # and what is open is not taken along
+    other, again = way(agent), way(model)
+    assert other.settings == agent.settings
+    assert other.parts is not before
+    assert again.asdict() == model.asdict()
+    assert again.stop == ["x"]
+    reply = Reply("Hello.", (), (), agent.thread("a"), 1)
+    assert way(reply).text == "Hello."
+    assert way(reply).thread.name == "a"
+
+
+def test_a_copy_of_an_agent_works(pipeline: GenLlavaPipeline, tmp_path: Path) -> None:
+    agent = VisualAgent(pipeline, store=tmp_path / "kept", seed=1)
+    reply = agent(RED)
+    for other in (copy.copy(agent), copy.deepcopy(agent)):
+        assert other.engine.pipeline is pipeline or other.engine.pipeline is agent.engine.pipeline
+        assert other.thread(reply.thread.name)("what color is the circle?").text == "The circle is red."
+        assert "red circle" in other.chat_model().invoke(RED).text
+    again = copy.deepcopy(reply)
+    assert again.image is not None
+    assert again.thread("what color is the circle?").text == "The circle is red."
+
+
+@pytest.mark.asyncio
+async def test_asynchronous_batches_and_streams(model: BaseChatModel) -> None:
+    red, blue = await model.abatch([RED, "draw a small blue square in the middle"])
+    assert "red circle" in red.text
+    assert "blue square" in blue.text
+    first, second = await asyncio.gather(*(_listened(model, text) for text in (RED, "how are you?")))
+    assert first.text == red.text
+    assert [block["type"] for block in first.content_blocks] == ["text", "image"]
+    assert second.text
+    kinds = {event["event"] async for event in model.astream_events("how are you?")}
+    assert {"on_chat_model_start", "on_chat_model_stream", "on_chat_model_end"} <= kinds
+
+
+async def _listened(model: BaseChatModel, text: str) -> AIMessageChunk:
+    return merged([chunk async for chunk in model.astream(text)])
+
+
+class Weather(BaseModel):
+    """What the weather is like."""
+
+    place: str
+    degrees: int
+
+
+def test_tools_of_a_caller_and_structured_output(pipeline: GenLlavaPipeline) -> None:
+    told = call(("Weather", {"place": "Rome", "degrees": 30}))
+    decider = Scripted(script=[told, told, "Fine."])
+    agent = VisualAgent(pipeline, store=":memory:", decider=decider)
+    model = agent.chat_model()
+    assert model.with_structured_output(Weather).invoke("How is it in Rome?") == Weather(place="Rome", degrees=30)
+    assert decider.given[0]["tool_choice"]
+    reply = model.bind_tools([Weather]).invoke("How is it in Rome?")
+    assert [made["name"] for made in reply.tool_calls] == ["Weather"]
+    assert reply.response_metadata["finish_reason"] == "tool_calls"
+    assert model.bind_tools([Weather]).invoke("How are you?").text == "Fine."
+    assert not agent.parts.sessions
+    with pytest.raises(NotImplementedError, match="planner"):
+        VisualAgent(pipeline, store=":memory:").chat_model().bind_tools([Weather])
+
+
+def test_a_tool_that_asks_cannot_be_answered(pipeline: GenLlavaPipeline) -> None:
+    @tool
+    def confirm() -> str:
+        """Ask."""
+        return str(interrupt("Really?"))
+
+    agent = VisualAgent(pipeline, store=":memory:", decider=Scripted(script=[call(("confirm", {}))]), tools=[confirm])
+    with pytest.raises(InvalidRequest, match="nobody can answer a chat model"):
+        agent.chat_model().invoke("go")
+    assert not agent.parts.sessions
 
 
 class TestReplyText:

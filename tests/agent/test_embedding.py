@@ -513,7 +513,10 @@ def test_the_development_server_serves_it(tmp_path: Path) -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = ["dev", "--no-browser", "--no-reload", "--host", "127.0.0.1", "--port", str(port)]
-    quiet = {"LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGSMITH_TRACING": "false", "OMP_NUM_THREADS": "1"}
+    quiet = {
+        "LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGSMITH_TRACING": "false", "OMP_NUM_THREADS": "1",
+        "GENLLAVA_ARTIFACTS": str(tmp_path / "kept"), "GENLLAVA_INTERRUPT_ON": "edit",
+    }  # fmt: skip
     (tmp_path / "langgraph.json").write_text((ROOT / "langgraph.json").read_text())
     (tmp_path / "agent").symlink_to(ROOT / "agent")  # the server writes into the folder that it runs in
     with (tmp_path / "server.log").open("w") as log:
@@ -549,6 +552,24 @@ def test_the_development_server_serves_it(tmp_path: Path) -> None:
         heard = stream(f"{url}/threads/{thread}/runs/stream", run)
         assert not [data for kind, data in heard if kind == "error"], heard
         assert {"messages", "updates", "custom", "values"} <= {kind.partition("/")[0] for kind, _ in heard}
+        told = [data for kind, data in heard if kind == "custom"]
+        assert any(data.get("record", {}).get("id") == "image_2" for data in told), "our events, as plain data"
+        assert all(len(json.dumps(data)) < 10_000 for data in told), "and no pixels"
+        ends = [data for kind, data in heard if kind == "messages/complete"]
+        assert "blue square" in text_of_reply(ends[-1][-1]), "the reply is among the messages"
+        del run["stream_mode"]
+        run["input"] = {"messages": [{"role": "user", "content": "make the square green"}]}
+        (asked,) = post(f"{url}/threads/{thread}/runs/wait", run)["__interrupt__"]
+        assert asked["value"]["action_requests"][0]["name"] == "edit"
+        run["input"] = None
+        run["command"] = {"resume": {"decisions": [{"type": "perhaps"}]}}
+        post(f"{url}/threads/{thread}/runs/wait", run)
+        state = urllib.request.urlopen(f"{url}/threads/{thread}/state")
+        assert json.load(state)["next"] == ["ask"], "the question stays open"
+        run["command"] = {"resume": {"decisions": [{"type": "approve"}]}}
+        done = post(f"{url}/threads/{thread}/runs/wait", run)
+        assert "green square" in text_of_reply(done["messages"][-1])
+        assert len(done["messages"][-1]["additional_kwargs"]["images"]) == 1
     finally:
         server.terminate()
         server.wait(30)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 
+from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.messages import BaseMessage, HumanMessage
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import RunnableConfig, ensure_config
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from langgraph.prebuilt import InjectedState
 from pydantic import BaseModel, Field
@@ -19,6 +20,7 @@ from genllava_agent.background import in_background
 from genllava_agent.errors import UnknownImage
 from genllava_agent.messages import image_block, picture_file, picture_files
 from genllava_agent.records import image_number
+from genllava_agent.session import CALLBACKS
 
 if TYPE_CHECKING:
     from genllava_agent.pictures import ThreadImages
@@ -103,6 +105,8 @@ def agent_tool(
         config: RunnableConfig, request: str, images: Sequence[str], messages: list[Any] | None,
         cancel: Callable[[], bool] | None,
     ) -> tuple[Any, dict[str, Any]]:  # fmt: skip
+        listening = ensure_config().get("callbacks")  # of this call; those of `config` are its caller's
+        heard = CALLBACKS.set(listening if isinstance(listening, BaseCallbackManager) else None)
         try:
             named = thread or _thread_of(config)
             talk: Talk = agent.thread(named)
@@ -116,6 +120,8 @@ def agent_tool(
             return _content(reply, pictures, note), _artifact(reply)
         except GenLlavaError as error:
             raise ToolException(str(error)) from error
+        finally:
+            CALLBACKS.reset(heard)
 
     def call(
         config: RunnableConfig, request: str, images: list[str] | None = None, messages: list[Any] | None = None

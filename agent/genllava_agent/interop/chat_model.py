@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManager, CallbackManagerForLLMRun
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, SystemMessage, ToolMessage
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
@@ -24,7 +24,7 @@ from pydantic import ConfigDict, Field, SecretStr, model_validator
 
 from genllava.errors import InvalidRequest
 from genllava_agent import events
-from genllava_agent.background import Elsewhere, heard_outside, in_background, stream_in_background
+from genllava_agent.background import Elsewhere, heard_outside, in_background, quiet, stream_in_background
 from genllava_agent.history import TURN
 from genllava_agent.interop.chat_text import ReplyText
 from genllava_agent.messages import IMAGES, PROVIDER, image_block, text_of
@@ -251,24 +251,17 @@ class ChatGenLlava(BaseChatModel):
             warnings.warn(f"GenLLaVA does not read a {' or a '.join(unread)}", UserWarning, stacklevel=2)
         text, pictures, steps, reply = ReplyText(stop or self.stop or ()), 0, list[Step](), AIMessage("")
         given = {"messages": [message if message.id else _with_id(message) for message in messages]}
-        config: Any = {"tags": ["nostream"]}  # what models say inside is no reply of this one
-        if run_manager is not None:
-            config["callbacks"] = CallbackManager(
-                run_manager.handlers, run_manager.inheritable_handlers, parent_run_id=run_manager.run_id,
-                inheritable_tags=["nostream"], inheritable_metadata=run_manager.inheritable_metadata,
-            )  # fmt: skip
+        config: Any = {"tags": ["nostream"], **quiet(run_manager)}  # what models say inside is no reply of this one
 
         def parts() -> Iterator[Any]:
             token = BOUND.set(bound)
             try:
-                with wanted_while(lambda: gone or cancel()):
+                with wanted_while(lambda: gone or cancel()), self.agent.parts.run():
                     yield from self.agent.graph.stream(
                         given, config, context=settings, stream_mode=["custom", "updates"], version="v2"
                     )
             finally:
                 BOUND.reset(token)
-                asked = (m for m in reversed(given["messages"]) if isinstance(m, HumanMessage))
-                self.agent.let_go(next((str(message.id) for message in asked), ""))
 
         yield _chunk("")  # the text comes first, whenever it does
         running = Elsewhere(heard_outside(parts))

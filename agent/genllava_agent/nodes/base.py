@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
@@ -40,6 +42,8 @@ _REASONS: Final = 200
 RETRIES: Final = 3
 """Attempts at a decision, where a server does not answer or is too busy."""
 Node = Callable[[AgentState, Runtime[TurnSettings]], Any]
+_USED: Final[ContextVar[set[str]]] = ContextVar("used")
+"""Turns whose working memory is used in the present run."""
 
 
 @dataclass(eq=False)
@@ -74,6 +78,7 @@ class AgentParts:
         """
         turn = begun(state)
         if (session := self.sessions.get(turn.id)) is not None:
+            _USED.get(set()).add(turn.id)
             return session
         thread = thread_id()
         if thread is None:
@@ -106,7 +111,22 @@ class AgentParts:
                 break
             self.sessions.pop(idle or next(iter(self.sessions)), None)
         self.sessions[turn.id] = session
+        _USED.get(set()).add(turn.id)
         return session
+
+    @contextmanager
+    def run(self) -> Iterator[None]:
+        """While a graph runs: of a turn that breaks off, wherever that is, nothing stays in memory."""
+        used = set[str]()
+        before = _USED.set(used)
+        try:
+            yield
+        except BaseException:
+            for turn in used:
+                self.sessions.pop(turn, None)
+            raise
+        finally:
+            _USED.reset(before)
 
     def let_go(self, state: AgentState) -> None:
         """Forget the working memory of a turn that broke off; whoever can go on with it makes it again."""

@@ -55,7 +55,7 @@ def ingest(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
     images = {**earlier, **{record.id: record for said in new for message in said for record in records_in(message)}}
     number = 1 + max((record_turn for said in before if (record_turn := number_of(said))), default=len(before))
     turn = Begun(
-        id=next(str(message.id) for message in reversed(now) if isinstance(message, HumanMessage)),
+        id=uuid.uuid4().hex,  # and not the message's: the same may be asked in two places at a time
         number=number,
         at=time.time(),
         seed=settings.seed if settings.seed is not None else secrets.randbits(32),

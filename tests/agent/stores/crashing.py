@@ -16,6 +16,9 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.pregel import _runner
+
 Reached = Callable[[str], None]
 """Told the name of a point when it is reached."""
 
@@ -141,6 +144,36 @@ def points(reached: Reached) -> Iterator[None]:
     finally:
         for each in patches:
             each.stop()
+
+
+@contextmanager
+def steps(reached: Reached) -> Iterator[None]:
+    """Tell `reached` before and after every node of a graph, and whenever its saver is given something."""
+    run, put, put_writes = _runner.run_with_retry, SqliteSaver.put, SqliteSaver.put_writes
+
+    def run_node(task: Any, *args: Any, **kwargs: Any) -> Any:
+        reached(f"before the node {task.name}")
+        result = run(task, *args, **kwargs)
+        reached(f"after the node {task.name}")
+        return result
+
+    def put_all(saver: Any, *args: Any, **kwargs: Any) -> Any:
+        reached("before a checkpoint")
+        result = put(saver, *args, **kwargs)
+        reached("after a checkpoint")
+        return result
+
+    def put_some(saver: Any, *args: Any, **kwargs: Any) -> None:
+        reached("before writes")
+        put_writes(saver, *args, **kwargs)
+        reached("after writes")
+
+    with (
+        patch.object(_runner, "run_with_retry", run_node),
+        patch.object(SqliteSaver, "put", put_all),
+        patch.object(SqliteSaver, "put_writes", put_some),
+    ):
+        yield
 
 
 def in_child(work: Callable[[], object], seconds: int = 60) -> int | None:

@@ -13,7 +13,6 @@ from langgraph.graph import START, StateGraph
 from langgraph.types import Command, interrupt
 from typing_extensions import TypedDict
 
-from genllava_agent.records import Request
 from genllava_agent.stores.base import Store
 from genllava_agent.stores.faults import storing
 from genllava_agent.stores.waiting import Waiting
@@ -27,12 +26,12 @@ def extend(old: list[Any] | None, writes: Sequence[list[Any]]) -> list[Any]:
 
 class State(TypedDict, total=False):
     messages: Annotated[list[AnyMessage], DeltaChannel(extend, list, snapshot_frequency=5)]
-    request: Request
+    request: str
     at: str
 
 
 def think(state: State) -> dict[str, Any]:
-    text = state["request"].text
+    text = state["request"]
     if text.startswith("ask"):
         text = interrupt({"question": text})
     return {"at": text}
@@ -60,7 +59,7 @@ def say(store: Store, name: str, *texts: str, waiting: Waiting = NOW, built: Any
     with store.lock(name, waiting), storing():
         for text in texts:
             message = HumanMessage(text, id=f"{name} {text}")
-            given = {"messages": [message], "request": Request(text=text)}
+            given = {"messages": [message], "request": text}
             graph_of(store.saver(name), built).invoke(given, at(name), durability="sync")
             store.settle(name)
 

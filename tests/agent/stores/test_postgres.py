@@ -16,7 +16,6 @@ from talking import NOW, at, graph_of, resume, said, say
 
 from genllava_agent import VisualAgent
 from genllava_agent.errors import StoreFailed, ThreadQuarantined
-from genllava_agent.records import Request
 from genllava_agent.stores.faults import storing
 from genllava_agent.stores.postgres import PostgresStore
 from genllava_agent.stores.waiting import Waiting
@@ -156,7 +155,7 @@ def test_whoever_lost_the_lock_puts_nothing_more(url: str) -> None:
     with pytest.raises(StoreFailed), slow.lock("a", NOW), storing():  # noqa: PT012
         saver = slow.saver("a")
         graph = graph_of(saver)
-        given = {"messages": [HumanMessage("slow", id="slow")], "request": Request(text="slow")}
+        given = {"messages": [HumanMessage("slow", id="slow")], "request": "slow"}
         for node in graph.stream(given, at("a"), durability="sync"):
             if "think" in node:
                 mine = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
@@ -212,7 +211,7 @@ def test_nobody_writes_without_the_lock(url: str) -> None:
     store = PostgresStore(url)
     with pytest.raises(RuntimeError, match="lock"):
         store.artifacts("a").put("0" * 64, "png", b"x")
-    given = {"messages": [HumanMessage("one", id="one")], "request": Request(text="one")}
+    given = {"messages": [HumanMessage("one", id="one")], "request": "one"}
     with pytest.raises(StoreFailed, match="read-only"), storing():
         graph_of(store.saver("a")).invoke(given, at("a"), durability="sync")
     with store.lock("a", NOW):
