@@ -19,15 +19,14 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from genllava.errors import InvalidRequest
 from genllava_agent.cli_options import DECODING, command_parser
 from genllava_agent.inputs import check_device, check_model, check_request, check_store, read_picture
-from genllava_agent.outputs import check_other_file, check_output, check_picture_output, write_picture
-from genllava_agent.reporting import DECLINED, explained, note, one_line
+from genllava_agent.outputs import check_output, check_picture_output, write_picture
+from genllava_agent.reporting import DECLINED, Progress, explained, note, one_line
 from genllava_agent.user_config import KEYS, ModelChoice, choose
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from genllava import Drawing, GenLlavaPipeline, Understanding
-    from genllava_agent.progress import Progress
+    from genllava import Drawing, GenLlavaPipeline
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -36,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: in place of those that the program was called with.
     """
-    _let_threads_sleep()
+    if not any(name.startswith(("OMP_", "GOMP_", "KMP_")) for name in os.environ):
+        # Torch's threads wait spinning by default, which on a busy machine takes time from those that are waited for.
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     try:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # a character that the terminal lacks must not end the command
@@ -68,8 +69,6 @@ def demo(options: Namespace) -> None:
 
 
 def understand(options: Namespace) -> int:
-    from genllava_agent.progress import Progress
-
     check_request(options.question, "question")
     choice = _choice(options)
     picture = _read(options.image)
@@ -77,11 +76,10 @@ def understand(options: Namespace) -> int:
         pipeline = _load(choice, progress)
         progress.stage("looking")
         started = time.perf_counter()
-        result: Understanding = pipeline.understand(picture, options.question)
+        result = pipeline.understand(picture, options.question)
         seconds = time.perf_counter() - started
     if options.as_json:
-        said = _fields(result, "seen", "unsure", "task_probabilities")
-        _print_json(answer=result.text, **said, seconds=round(seconds, 3))
+        _print_json(result, {"answer": result.text}, ("seen", "unsure", "task_probabilities"), seconds)
     else:
         print(result.text)
         note(result.unsure)
@@ -100,8 +98,9 @@ def edit(options: Namespace) -> int:
     choice = _choice(options)
     picture = _read(options.image)
     target = check_picture_output(options.output)
-    if not options.overwrite:
-        check_other_file(target, options.image)
+    source = Path(options.image)
+    if not options.overwrite and target.exists() and source.exists() and target.samefile(source):
+        raise InvalidRequest(f"the output would replace {source} itself: give another name, or --overwrite")
     return _draw(options, choice, target, lambda pipeline, given: pipeline.edit(picture, options.instruction, **given))
 
 
@@ -119,10 +118,7 @@ def chat(options: Namespace) -> int:
 
     from genllava_agent.terminal.chat import converse
 
-    attached = [str(Path(path).absolute()) for path in options.images]
-    return converse(
-        options.thread, options.store, choice, attached, shows_pictures=not options.no_pictures, options=settings
-    )
+    return converse(options.thread, options.store, choice, options.images, not options.no_pictures, settings)
 
 
 def evaluate(options: Namespace) -> None:
@@ -160,10 +156,7 @@ def info(options: Namespace) -> None:
     from genllava_agent.about import describe, table
 
     report = describe(choice.model, choice.decoder, choice.editor)
-    if options.as_json:
-        _print_json(**report)
-    else:
-        print(table(report))
+    print(json.dumps(report, indent=2, ensure_ascii=False) if options.as_json else table(report))
 
 
 COMMANDS: Final[dict[str, Callable[[Namespace], int | None]]] = {
@@ -194,7 +187,6 @@ def _read(path: str, from_stdin: bool = True) -> Image.Image:
 
 
 def _load(choice: ModelChoice, progress: Progress) -> GenLlavaPipeline:
-    """The model that was chosen."""
     progress.stage("loading the model")
     from genllava_agent.loading import load_pipeline
 
@@ -205,8 +197,6 @@ def _draw(
     options: Namespace, choice: ModelChoice, target: Path, draw: Callable[[GenLlavaPipeline, dict[str, Any]], Drawing]
 ) -> int:
     """Load the model, let it draw, write and announce the picture; where it answered with words, print them."""
-    from genllava_agent.progress import Progress
-
     with Progress() as progress:
         pipeline = _load(choice, progress)
         progress.stage("planning")
@@ -216,9 +206,8 @@ def _draw(
     if drawing.image is not None:
         write_picture(target, drawing.image)
     if options.as_json:
-        written = None if drawing.image is None else str(options.output)
-        said = _fields(drawing, "text", "plan", "seen", "seed", "decoder", "notes", "unsure")
-        _print_json(output=written, **said, seconds=round(seconds, 3))
+        written = {"output": None if drawing.image is None else str(options.output)}
+        _print_json(drawing, written, ("text", "plan", "seen", "seed", "decoder", "notes", "unsure"), seconds)
     else:
         drawn = f"{options.output}: {drawing.plan} (seed {drawing.seed}, {seconds:.1f} s)"
         print(drawing.text if drawing.image is None else drawn)
@@ -226,22 +215,10 @@ def _draw(
     return DECLINED if drawing.image is None else 0
 
 
-def _fields(result: object, *names: str) -> dict[str, Any]:
-    return {name: getattr(result, name) for name in names}
-
-
-def _print_json(**report: Any) -> None:
+def _print_json(result: object, first: dict[str, Any], names: Sequence[str], seconds: float) -> None:
+    """Print `first`, those attributes of the result, and how long it took."""
+    report = first | {name: getattr(result, name) for name in names} | {"seconds": round(seconds, 3)}
     print(json.dumps(report, indent=2, ensure_ascii=False))
-
-
-def _let_threads_sleep() -> None:
-    """Let torch's threads wait for each other asleep.
-
-    By default they wait spinning, and on a machine with other work that takes the time of those that are waited for.
-    To be called before torch is loaded; settings of the user's own stay.
-    """
-    if not any(name.startswith(("OMP_", "GOMP_", "KMP_")) for name in os.environ):
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
 if __name__ == "__main__":

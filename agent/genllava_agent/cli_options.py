@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -15,9 +14,16 @@ DECODING: Final = (
     "seed", "num_inference_steps", "guidance_scale", "image_guidance_scale", "negative_prompt", "height", "width",
 )  # fmt: skip
 """The options of `generate` and `edit` that the pipeline takes, by its own names."""
-
-Add = Callable[..., object]
-"""Adds an argument or an option: `ArgumentParser.add_argument`."""
+COMMANDS: Final = {
+    "demo": "Ask, draw, edit and converse, and write a contact sheet of it all.",
+    "understand": "Answer a QUESTION about the picture in the file IMAGE.",
+    "generate": "Draw the picture that PROMPT describes.",
+    "edit": "Change the picture in the file IMAGE as INSTRUCTION says.",
+    "chat": "Talk with the model; /help lists commands. Without a terminal, every line of stdin is a request.",
+    "evaluate": "Measure the model on the shapes domain and print the report.",
+    "finetune": "Train a model as RECIPE says.",
+    "info": "Say what is installed, and what a model is made of: its parts, licences and sizes, without loading it.",
+}
 
 
 class _Parser(ArgumentParser):
@@ -37,130 +43,83 @@ def command_parser() -> ArgumentParser:
     says = "One model that answers questions about pictures, draws them from words, and edits them."
     parser = _Parser(prog="genllava", description=says)
     parser.add_argument("--version", action="version", version=f"genllava {__version__}", help="print it and leave")
-    commands = parser.add_subparsers(metavar="COMMAND", dest="command")
+    made = parser.add_subparsers(metavar="COMMAND", dest="command")
+    commands = {name: made.add_parser(name, description=says, help=says) for name, says in COMMANDS.items()}
 
-    def command(name: str, says: str, *groups: Callable[[Add], None]) -> Add:
-        add = commands.add_parser(name, description=says, help=says).add_argument
-        for group in groups:
-            group(add)
-        return add
+    def add(owners: str, names: str, says: str, *kinds: dict[str, Any], **settings: Any) -> None:
+        """Add an option or argument to the commands that have it; several names have a space between them."""
+        for kind in kinds:
+            settings = kind | settings
+        for owner in owners.split():
+            commands[owner].add_argument(*names.split(), help=says, **settings)
 
-    add = command("demo", "Ask, draw, edit and converse, and write a contact sheet of it all.", _parts, _placing)
-    add("-o", "--output", type=Path, default=Path("genllava-demo.png"), metavar="FILE", help="contact sheet to write")
-    add("--seed", type=_number(int, 0, 2**31), default=7, metavar="NUMBER", help="another seed, other pictures")
+    drawing, working = "generate edit", "demo understand generate edit chat"
+    flag, several, file = {"action": "store_true"}, {"action": "append"}, {"type": Path, "metavar": "FILE"}
+    strength = _number(float, 0, 100)
 
-    says = "Answer a QUESTION about the picture in the file IMAGE."
-    add = command("understand", says, _picture, _parts, _placing, _json)
-    add("question", metavar="QUESTION", help="what to ask about the picture")
+    says = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC file; - is standard input"
+    add("understand edit", "image", says, metavar="IMAGE")
+    add(drawing, "-o --output", "file to write: .png, .jpg or .webp", file, required=True)
+    says = "the same seed draws the same picture. Default: a new one"
+    add(f"{drawing} chat", "--seed", says, _number(int, 0, 2**63 - 1))
+    says = "denoising steps. Default: the model's"
+    add(drawing, "--steps", says, _number(int, 1, 1000), dest="num_inference_steps")
+    says = "how strictly to follow the words. Default: the model's"
+    add(drawing, "--guidance", says, strength, dest="guidance_scale")
+    says = "what should not be in the picture, where the model takes that"
+    add(drawing, "--negative-prompt", says, metavar="WORDS")
 
-    add = command("generate", "Draw the picture that PROMPT describes.", _drawing, _parts, _placing, _json)
-    add("prompt", metavar="PROMPT", help="what to draw")
+    says = "folder or owner/name on the hub of a saved pipeline or a vision-language model; or shipped. Default: the "
+    add(f"{working} evaluate info", "-m --model", f"{says}configuration file's, else the shipped model")
+    says = "folder or owner/name of a diffusers pipeline that draws for --model"
+    add(f"{working} info", "--decoder", says)
+    says = "the same of one that edits. Default: the decoder does, from image to image"
+    add(f"{working} info", "--editor", says)
+    says = "of the weights: auto (as saved), float32, bfloat16, float16. Default: auto on a GPU, else float32; the "
+    add(working, "--dtype", f"{says}shipped model is float32")
+    add(f"{working} evaluate", "--device", "cpu, cuda, cuda:1, mps, xpu. Default: a GPU where there is one")
+    add("understand generate edit info", "--json", "print the result as JSON", flag, dest="as_json")
+
+    add("demo", "-o --output", "contact sheet to write", file, default=Path("genllava-demo.png"))
+    add("demo", "--seed", "another seed, other pictures", _number(int, 0, 2**31), default=7)
+    add("understand", "question", "what to ask about the picture", metavar="QUESTION")
+    add("generate", "prompt", "what to draw", metavar="PROMPT")
     for side in ("--height", "--width"):
-        add(side, type=_number(int, 1, 16_384), metavar="PIXELS", help="of the picture. Default: the model's")
+        add("generate", side, "of the picture. Default: the model's", _number(int, 1, 16_384), metavar="PIXELS")
+    add("edit", "instruction", "what to change", metavar="INSTRUCTION")
+    says = "how closely to keep the picture. Default: the model's"
+    add("edit", "--image-guidance", says, strength, dest="image_guidance_scale")
+    add("edit", "--overwrite", "let the output replace IMAGE itself", flag)
 
-    says = "Change the picture in the file IMAGE as INSTRUCTION says."
-    add = command("edit", says, _picture, _drawing, _parts, _placing, _json)
-    add("instruction", metavar="INSTRUCTION", help="what to change")
-    _strength(add, "--image-guidance", "how closely to keep the picture")
-    add("--overwrite", action="store_true", help="let the output replace IMAGE itself")
+    add("chat", "-t --thread", "thread to go on with, or to begin. Default: a new one", metavar="NAME")
+    says = "folder that keeps threads, or :memory:. Default: your data folder"
+    add("chat", "--store", says, metavar="FOLDER")
+    says = "picture for the first request; may be repeated"
+    add("chat", "-i --image", says, several, default=[], dest="images", metavar="FILE")
+    add("chat", "--verify", "drawings at most for one that is kept; 0 does not check", _number(int, 0, 16))
+    says = "ask before this: understand, generate, edit; may be repeated"
+    add("chat", "--approve", says, several, default=[], metavar="ACTION")
+    add("chat", "--no-pictures", "show no pictures in the terminal", flag)
 
-    says = "Talk with the model; /help lists commands. Without a terminal, every line of stdin is a request."
-    _chat(command("chat", says, _seed, _parts, _placing))
-    _evaluate(command("evaluate", "Measure the model on the shapes domain and print the report.", _model, _device))
+    splits, bridges = ("test", "dev"), ("head", "caption")
+    add("evaluate", "--split", "dev while tuning. Default: test", choices=splits, default="test")
+    add("evaluate", "--json", "write the whole report to this file", file)
+    add("evaluate", "--n", "examples for each figure", _number(int, 1, sys.maxsize), default=500)
+    says = "only suites whose name starts so; may be repeated"
+    add("evaluate", "--suite", says, several, dest="suites", metavar="NAME")
+    add("evaluate", "--bridge", "what steers the decoder. Default: the model's", choices=bridges)
 
-    add = command("finetune", "Train a model as RECIPE says.")
-    add("recipe", metavar="RECIPE", help="name of a recipe that ships (shapes), or a YAML file")
-    add("-o", "--output", type=Path, metavar="FOLDER", help="folder for checkpoints and logs")
-    add("--quick", action="store_true", help="the short profile: a usable model in less time")
-    add("--all", dest="all_parts", action="store_true", help="every part from nothing, then the joint tuning")
-    add("--resume", action="store_true", help="go on where an earlier run stopped")
-
-    says = "Say what is installed, and what a model is made of: its parts, licences and sizes, without loading it."
-    command("info", says, _parts, _json)("named", nargs="?", metavar="MODEL", help="the same as --model")
+    add("finetune", "recipe", "name of a recipe that ships (shapes), or a YAML file", metavar="RECIPE")
+    add("finetune", "-o --output", "folder for checkpoints and logs", file, metavar="FOLDER")
+    add("finetune", "--quick", "the short profile: a usable model in less time", flag)
+    add("finetune", "--all", "every part from nothing, then the joint tuning", flag, dest="all_parts")
+    add("finetune", "--resume", "go on where an earlier run stopped", flag)
+    add("info", "named", "the same as --model", nargs="?", metavar="MODEL")
     return parser
 
 
-def _chat(add: Add) -> None:
-    add("-t", "--thread", metavar="NAME", help="thread to go on with, or to begin. Default: a new one")
-    add("--store", metavar="FOLDER", help="folder that keeps threads, or :memory:. Default: your data folder")
-    several: dict[str, Any] = {"action": "append", "default": []}
-    shown = "picture for the first request; may be repeated"
-    add("-i", "--image", dest="images", metavar="FILE", help=shown, **several)
-    most = _number(int, 0, 16)
-    add("--verify", type=most, metavar="NUMBER", help="drawings at most for one that is kept; 0 does not check")
-    asks = "ask before this: understand, generate, edit; may be repeated"
-    add("--approve", metavar="ACTION", help=asks, **several)
-    add("--no-pictures", action="store_true", help="show no pictures in the terminal")
-
-
-def _evaluate(add: Add) -> None:
-    add("--split", choices=("test", "dev"), default="test", help="dev while tuning. Default: test")
-    add("--json", type=Path, metavar="FILE", help="write the whole report to this file")
-    add("--n", type=_number(int, 1, sys.maxsize), default=500, metavar="NUMBER", help="examples for each figure")
-    only = "only suites whose name starts so; may be repeated"
-    add("--suite", dest="suites", action="append", metavar="NAME", help=only)
-    add("--bridge", choices=("head", "caption"), help="what steers the decoder. Default: the model's")
-
-
-# --- what several commands have ---
-
-
-def _picture(add: Add) -> None:
-    add("image", metavar="IMAGE", help="PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC file; - is standard input")
-
-
-def _drawing(add: Add) -> None:
-    add("-o", "--output", type=Path, required=True, metavar="FILE", help="file to write: .png, .jpg or .webp")
-    _seed(add)
-    steps = "denoising steps. Default: the model's"
-    add("--steps", dest="num_inference_steps", type=_number(int, 1, 1000), metavar="NUMBER", help=steps)
-    _strength(add, "--guidance", "how strictly to follow the words")
-    add("--negative-prompt", metavar="WORDS", help="what should not be in the picture, where the model takes that")
-
-
-def _strength(add: Add, name: str, says: str) -> None:
-    kept_as = f"{name.removeprefix('--').replace('-', '_')}_scale"
-    add(name, dest=kept_as, type=_number(float, 0, 100), metavar="NUMBER", help=f"{says}. Default: the model's")
-
-
-def _seed(add: Add) -> None:
-    says = "the same seed draws the same picture. Default: a new one"
-    add("--seed", type=_number(int, 0, 2**63 - 1), metavar="NUMBER", help=says)
-
-
-def _parts(add: Add) -> None:
-    _model(add)
-    add("--decoder", help="folder or owner/name of a diffusers pipeline that draws for --model")
-    add("--editor", help="the same of one that edits. Default: the decoder does, from image to image")
-
-
-def _model(add: Add) -> None:
-    says = (
-        "folder or owner/name on the hub of a saved pipeline or a vision-language model; or shipped. Default: the "
-        "configuration file's, else the shipped model"
-    )
-    add("-m", "--model", help=says)
-
-
-def _placing(add: Add) -> None:
-    says = (
-        "of the weights: auto (as saved), float32, bfloat16, float16. Default: auto on a GPU, else float32; the "
-        "shipped model is float32"
-    )
-    add("--dtype", help=says)
-    _device(add)
-
-
-def _device(add: Add) -> None:
-    add("--device", help="cpu, cuda, cuda:1, mps, xpu. Default: a GPU where there is one")
-
-
-def _json(add: Add) -> None:
-    add("--json", dest="as_json", action="store_true", help="print the result as JSON")
-
-
-def _number(kind: type[int] | type[float], least: int, most: int) -> Callable[[str], float]:
-    """Reads a number that is within limits."""
+def _number(kind: type[int] | type[float], least: int, most: int) -> dict[str, Any]:
+    """The settings of an option that is a number within limits."""
 
     def read(text: str) -> float:
         with suppress(ValueError):
@@ -169,4 +128,4 @@ def _number(kind: type[int] | type[float], least: int, most: int) -> Callable[[s
                 return value
         raise ArgumentTypeError(f"{text!r} is not a {'whole ' * (kind is int)}number from {least} to {most}")
 
-    return read
+    return {"type": read, "metavar": "NUMBER"}

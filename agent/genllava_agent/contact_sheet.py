@@ -28,18 +28,12 @@ class Tile(NamedTuple):
 
 def contact_sheet(sections: Mapping[str, Sequence[Tile]]) -> Image.Image:
     """Tiles under their headings, `COLUMNS` to a row; the height follows from what they say."""
-    blocks = []
+    rows = []
     for heading, tiles in sections.items():
-        blocks.append((0, [_words(heading, 26, _INK, COLUMNS * SIDE)]))
-        blocks += [(_GAP, [_drawn(t) for t in tiles[n : n + COLUMNS]]) for n in range(0, len(tiles), COLUMNS)]
-    height = sum(below + max(image.height for image in row) for below, row in blocks)
-    sheet = Image.new("RGB", (2 * _MARGIN + COLUMNS * (SIDE + _GAP) - _GAP, 2 * _MARGIN + height), _PAPER)
-    y = _MARGIN
-    for below, row in blocks:
-        for column, image in enumerate(row):
-            sheet.paste(image, (_MARGIN + column * (SIDE + _GAP), y))
-        y += below + max(image.height for image in row)
-    return sheet
+        rows.append(_words(heading, 26, _INK, COLUMNS * (SIDE + _GAP) - _GAP))
+        drawn = [_drawn(tile) for tile in tiles]
+        rows += [_joined(drawn[first : first + COLUMNS]) for first in range(0, len(drawn), COLUMNS)]
+    return ImageOps.expand(_joined(rows, down=True), _MARGIN, _PAPER)
 
 
 def wrap(text: str, font: Font, width: float) -> list[str]:
@@ -51,22 +45,34 @@ def wrap(text: str, font: Font, width: float) -> list[str]:
     return lines
 
 
-def _words(text: str, size: int, ink: str, width: int = SIDE, most: int = 99) -> Image.Image:
-    """`text` wrapped at `width`, at most `most` lines of it, with some space below."""
+def _drawn(tile: Tile) -> Image.Image:
+    """A tile, as high as its words ask for."""
+    title, text = _words(tile.title, 17, _INK), _words(tile.text, 15, _SOFT)
+    if tile.image is None:
+        card, below = Image.new("RGB", (SIDE, SIDE), _CARD), [title]
+        card.paste(_words(tile.text, 20, _INK, SIDE - 32, _CARD).crop((0, 0, SIDE - 32, SIDE - 20)), (16, 16))
+    else:
+        card, below = ImageOps.pad(tile.image.convert("RGB"), (SIDE, SIDE), color=_PAPER), [title, text]
+    ImageDraw.Draw(card).rectangle((0, 0, SIDE - 1, SIDE - 1), outline=_FRAME)
+    return _joined([card, *below], down=True, gap=6)
+
+
+def _words(text: str, size: int, ink: str, width: int = SIDE, paper: str = _PAPER) -> Image.Image:
     font, leading = ImageFont.load_default(size), round(size * 1.3)
-    lines = wrap(text, font, width)[:most]
-    image = Image.new("RGB", (width, len(lines) * leading + 8), _PAPER)
+    lines = wrap(text, font, width)
+    image = Image.new("RGB", (width, max(1, len(lines) * leading)), paper)
     for number, line in enumerate(lines):
         ImageDraw.Draw(image).text((0, number * leading), line, fill=ink, font=font)
     return image
 
 
-def _drawn(tile: Tile) -> Image.Image:
-    card = Image.new("RGB", (SIDE, SIDE), _CARD)
-    said = [_words(tile.title, 17, _INK)]
-    if tile.image is not None:
-        card = ImageOps.pad(tile.image.convert("RGB"), (SIDE, SIDE), Image.Resampling.LANCZOS, color=_PAPER)
-        said.append(_words(tile.text, 15, _SOFT))
-    whole = Image.new("RGB", (SIDE, SIDE + 8 + sum(words.height for words in said)), _PAPER)
-    if tile.image is None:
-    ...
+def _joined(images: Sequence[Image.Image], down: bool = False, gap: int = _GAP) -> Image.Image:
+    """Images beside each other, or under each other."""
+    widths, heights = [image.width for image in images], [image.height for image in images]
+    (along, across), at = (heights, widths) if down else (widths, heights), 0
+    size = (sum(along) + gap * (len(images) - 1), max(across))
+    whole = Image.new("RGB", size[::-1] if down else size, _PAPER)
+    for image, length in zip(images, along, strict=True):
+        whole.paste(image, (0, at) if down else (at, 0))
+        at += length + gap
+    return whole

@@ -1,4 +1,4 @@
-"""Files that are written for the user: complete or not at all, and refused (`InvalidRequest`) before the work starts."""
+"""Files that are written for the user: whole or not at all, and refused (`InvalidRequest`) before the work starts."""
 
 from __future__ import annotations
 

@@ -359,6 +359,7 @@ def test_a_turn_that_waits_is_taken_back_first(agent: VisualAgent) -> None:
     thread.undo()
     assert (thread.pending, thread.unfinished, len(thread.history())) == (None, None, 1)
     assert list(thread.images) == ["image_1"]
+    assert agent.parts.sessions == {}, "nothing of it is in memory"
     with pytest.raises(NothingToUndo):
         thread.redo()
     assert thread("make the circle green", approve="edit", seed=1).pending

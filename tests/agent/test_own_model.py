@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.messages import AIMessageChunk, HumanMessage, SystemMessage
 from langchain_core.tools import tool
 from PIL import Image
 
@@ -14,7 +14,8 @@ from genllava import GenLlavaPipeline
 from genllava.errors import Cancelled, InvalidRequest
 from genllava.protocols.choices import ANSWER, NOTHING
 from genllava.protocols.task_tokens import I2I, I2T, SOI, T2I
-from genllava_agent import VisualAgent, events
+from genllava_agent import VisualAgent, create_genllava_agent, events
+from genllava_agent.deciders.chat_model import NOTHING_MADE
 from tests.genllava.forced import Forced, Layouts, force, picture, same
 from tests.genllava.protocols.test_choices import CHANGE, DRAW
 
@@ -301,5 +302,117 @@ def test_nothing_is_read_twice(made: Any) -> None:
     thread("and?")
     before = pipe.counters.prefilled_tokens
     thread("so?")
-    assert pipe.counters.prefilled_tokens - before < 60
+    aside = len(model.tokenizer(model.asked[-1])["input_ids"])  # whether it said that it made a picture
+    assert pipe.counters.prefilled_tokens - before - aside < 60
     assert pipe.counters.image_encodes == 2, "each picture once"
+
+
+CLAIMED = "I have drawn a cat and saved it as image/cat.png."
+
+
+def test_what_it_claims_to_have_made(made: Any) -> None:
+    """It is asked about its own words where nothing was made, and only then."""
+    agent, model, _ = made()
+    model.script, model.prefers = [CLAIMED, "Hello!"], ["yes", "no"]
+    heard = list(agent.stream("draw a cat"))
+    assert heard[-1].reply.text == f"{CLAIMED}\n\n{NOTHING_MADE}"
+    assert "".join(event.text for event in heard if isinstance(event, events.TextDelta)) == heard[-1].reply.text
+    assert CLAIMED in model.asked[0]
+    assert agent("hello").text == "Hello!"
+    model.done()
+    model.script = [model.says("", draw("a cat")), CLAIMED]
+    assert agent("draw a cat").text == CLAIMED, "it was made, and nobody asks"
+    agent, model, _ = made(check_claims=False)
+    model.script = [CLAIMED]
+    assert agent("draw a cat").text == CLAIMED
+    model.done()
+
+
+def test_words_on_the_way(made: Any) -> None:
+    """All that is said in a turn is told as it is written, and is the reply; the model reads each piece once."""
+    agent, model, _ = made()
+    broken = '<tool_call>\n{"name": "generate_image", "arguments": \n</tool_call>'
+    model.script = [
+        model.says("First a cat.", draw("a cat")),
+        f"Now a dog.\n{broken}",
+        model.says("A dog, then.", draw("a dog")),
+        "There they are.",
+    ]
+    thread = agent.thread()
+    heard = list(thread.stream("a cat and a dog"))
+    model.done()
+    reply = heard[-1].reply
+    assert reply.text == "First a cat.\n\nNow a dog.\n\nA dog, then.\n\nThere they are."
+    assert "".join(event.text for event in heard if isinstance(event, events.TextDelta)) == reply.text
+    assert len(reply.images) == 2
+    model.script, model.prefers = ["Thanks."], ["no"]
+    thread("well done")
+    assert [model.read[-1].count(piece) for piece in ("First a cat.", "A dog, then.", "There they are.")] == [1, 1, 1]
+
+
+def test_words_before_a_limit_are_not_lost(made: Any) -> None:
+    agent, model, _ = made(limits={"images": 1})
+    model.script = [model.says("A harbour.", draw("a cat"), draw("a dog"))]
+    heard = list(agent.stream("what is it? a cat, a dog"))
+    text = "".join(event.text for event in heard if isinstance(event, events.TextDelta))
+    assert heard[-1].reply.text.startswith(f"{text}\n\nI stopped early (the limit of 1 picture)")
+    assert text == "A harbour."
+
+
+def test_words_are_streamed_as_messages(made: Any, layouts: Layouts) -> None:
+    _, model, pipe = made()
+    graph = create_genllava_agent(pipe, seed=1, height=64, width=64, verify=0, artifacts=":memory:")
+    model.script = [model.says("A harbour.", draw("a cat")), "Done so."]
+    said: dict[str, str] = {}
+    chunks = 0
+    for chunk, _ in graph.stream({"messages": [HumanMessage("what? a cat")]}, stream_mode="messages"):
+        if isinstance(chunk, AIMessageChunk):
+            chunks += 1
+            said[str(chunk.id)] = said.get(str(chunk.id), "") + chunk.text
+    assert list(said.values()) == ["A harbour.", "Done so."]
+    assert chunks > 2, "piece by piece"
+    model.script, model.prefers = ["Hello!"], ["no"]
+    parts = list(graph.stream({"messages": [HumanMessage("hello")]}, stream_mode="messages"))
+    assert "".join(part.text for part, _ in parts if isinstance(part, AIMessageChunk)) == "Hello!"
+
+
+def test_the_same_plan_twice(made: Any) -> None:
+    agent, model, pipe = made()
+    model.script = [model.says("", draw("a cat"), draw("a cat")), model.says("", draw("a cat")), "Three cats."]
+    reply = agent("three cats")
+    model.done()
+    assert [image.record.plan for image in reply.images] == ["a cat"] * 3
+    assert len({image.record.key for image in reply.images}) == 3, "another picture each time"
+    for image in reply.images:
+        assert same(image.image, pipe.generate("a cat", seed=image.record.seed, height=64, width=64))
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_it_looks_at_what_it_drew(made: Any, right: bool) -> None:
+    agent, model, _ = made(verify=1)
+    model.script = [model.says("", draw("a cat")), "There is a cat.", "Here it is."]
+    model.prefers = ["yes" if right else "no"]
+    reply = agent("a cat")
+    model.done()
+    assert "There is a cat." in model.asked[0]
+    assert ("There is a cat." in reply.steps[0].unsure) == (not right)
+    assert reply.steps[0].verified
+    assert ("It may not be right" in model.read[-1]) == (not right)
+
+
+@pytest.mark.parametrize("name", ["qwen3_vl", "llava15"])
+def test_what_templates_are_given(made: Any, name: str) -> None:
+    """Pictures in messages of the user alone, and each result right behind its call, in the order of the calls."""
+    agent, model, _ = made(name, approve="generate")
+    if name == "llava15":
+        model.script, model.prefers = ["a cat", "Done."], [DRAW, ANSWER, NOTHING]
+    else:
+        model.script = [model.says("", draw("a cat"), draw("a dog")), "Done."]
+    thread = agent.thread()
+    thread("two", [picture(64, 64)])
+    reply = thread.approve("a blue cat")
+    model.done()
+    assert reply.text == "Done."
+    if name == "qwen3_vl":
+        first, second = model.read[-1].index("'a blue cat'"), model.read[-1].index("This was not done")
+        assert first < second

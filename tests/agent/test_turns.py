@@ -464,6 +464,7 @@ def test_what_was_done_before_a_turn_was_replaced_stays(agent: VisualAgent) -> N
     assert waiting.pending is not None
     reply = thread("make the circle blue", seed=1)
     assert reply.replaced == waiting.pending
+    assert agent.parts.sessions == {}, "nothing of it is in memory"
     assert ("large", "blue", "circle", "top left") in shapes(reply.image)
     left, last = thread.history()
     assert [record.id for record in left.images] == ["image_1"]

@@ -15,7 +15,7 @@ from pydantic import PrivateAttr
 
 from genllava.errors import InvalidRequest
 from genllava.images import load_image
-from genllava.protocols.verbs import EDIT, GENERATE, RESULTS
+from genllava.protocols.verbs import EDIT, GENERATE, RESULTS, verb_tools
 from genllava_agent.deciders.base import TOLD, Possible, TellText, told_before
 from genllava_agent.deciders.chat_model import ChatModel
 from genllava_agent.messages import text_of
@@ -238,15 +238,18 @@ def _as_agent_has_it(name: str, arguments: dict[str, Any], key: str) -> ToolCall
 
 
 def _as_protocol_has_it(spec: dict[str, Any]) -> dict[str, Any]:
-    """The tool of a verb with the name and the argument that protocols have for it."""
+    """The tool of a verb as protocols have it, with the pictures that it may be called with."""
     function = spec["function"]
     if function["name"] not in _NAMES:
         return spec
-    name, words = _NAMES[function["name"]]
-    parameters = function["parameters"]
-    renamed = {words if key == "instruction" else key: value for key, value in parameters["properties"].items()}
-    parameters = {**parameters, "properties": renamed, "required": list(renamed)}
-    return {**spec, "function": {**function, "name": name, "parameters": parameters}}
+    named: dict[str, Any] = function["parameters"]["properties"].get("image", {})
+    (own,) = (tool for tool in verb_tools(1) if tool["function"]["name"] == _NAMES[function["name"]][0])
+    parameters = own["function"]["parameters"]
+    properties = {
+        key: {**value, "enum": named["enum"]} if "enum" in value else value
+        for key, value in parameters["properties"].items()
+    }
+    return {**own, "function": {**own["function"], "parameters": {**parameters, "properties": properties}}}
 
 
 def _as_block(block: Any) -> dict[str, Any]:

@@ -21,12 +21,13 @@ from genllava_agent.admission import check_kept
 from genllava_agent.deciders.base import Decider
 from genllava_agent.engine import Engine
 from genllava_agent.errors import StoreFailed, ThreadQuarantined
-from genllava_agent.history import History, exchanges, read_history
+from genllava_agent.history import History, read_history
 from genllava_agent.live import as_said
 from genllava_agent.records import Step, Tried
 from genllava_agent.session import Session, Spent, limit_on
 from genllava_agent.settings import TurnSettings, checked
 from genllava_agent.state import Action, AgentState, Begun, Trial, begun, next_action, open_calls, result
+from genllava_agent.thread_verbs import finished_turns
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -83,7 +84,7 @@ class AgentParts:
         thread = thread_id()
         if thread is None:
             raise InvalidRequest("this turn was begun by a process that has ended: ask again")
-        before = exchanges(state["messages"])[: turn.number - 1]
+        before = finished_turns(state)
         artifacts = self.artifacts(thread)
         for record in state["images"].values():
             check_kept(artifacts, record)

@@ -163,8 +163,8 @@ def _after(messages: list[AnyMessage], closing: list[AnyMessage]) -> list[AnyMes
     since = len(messages)
     while since and isinstance(messages[since - 1], HumanMessage):
         since -= 1
-    if since == 0 or isinstance(messages[since - 1], HumanMessage) or is_reply(messages[since - 1]):
-        since += 1  # the turn before had come no further than its request
+    if since == 0 or (is_reply(messages[since - 1]) and len(messages) - since > 1):
+        since += 1  # the turn before had come no further than its request; one that had come to its words is above
     return [*messages[:since], *closing, *messages[since:]]
 
 

@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 
 _PREVIEWS: Final = 8
 """Small pictures shown of each while it is drawn."""
-_PICTURE: Final = (48, 24)
-_PREVIEW: Final = (24, 12)
-"""Columns and rows, at most."""
-_BAR: Final = 24
+_PICTURE, _PREVIEW, _BAR = (48, 24), (24, 12), 24
+"""Columns and rows, at most; and columns of a bar."""
 _TOKENS: Final = {"understand": I2T, "generate": T2I, "edit": I2I, "tool": TOOL}
 
 
@@ -102,24 +100,26 @@ class Screen:
 
     def show(self, event: events.Event) -> None:
         """Show what a running turn tells."""
-        if isinstance(event, events.TurnFinished):
-            self._finished(event.reply)
-        elif self.live:
-            self._show_live(event)
-
-    def _show_live(self, event: events.Event) -> None:
         match event:
+            case events.TurnFinished():
+                self._finished(event.reply)
+            case _ if not self.live:
+                pass
             case events.TurnStarted():
                 self._told.clear()
                 self._move("thinking")
             case events.ActionChosen():
-                self.note(_choice(event))
+                likely = event.probabilities.get(_TOKENS[event.kind])  # not in percent, as progress would be
+                target = f" {event.image}" if event.image else ""
+                self.note(f"{event.tool or event.kind}{target}" + (f", probability {likely:.2f}" if likely else ""))
                 self._move("planning" if event.kind in ("generate", "edit") else "thinking")
             case events.PlanWritten():
                 self.note(f"plan: {event.plan}" + (f" (from {event.source})" if event.source else ""))
                 self._move("drawing")
             case events.Preview():
-                self._move(_progress(event), event.image)
+                filled = "=" * round(_BAR * event.step / max(1, event.total))
+                again = f", attempt {event.attempt}" if event.attempt > 1 else ""
+                self._move(f"drawing [{filled:{_BAR}}] {event.step}/{event.total}{again}", event.image)
             case events.Verified():
                 if event.again:
                     self.note(f"attempt {event.attempt}: {event.unsure}; drawing it again")
@@ -129,23 +129,22 @@ class Screen:
                 self.say(described(event.record))
                 self._move("thinking")
             case events.TextDelta():
-                self._tell(event.text)
+                if not self._line_is_open:
+                    self.settle()
+                    self._told.append("")
+                self._told[-1] += event.text
+                print(printable(event.text), end="", flush=True)
+                self._line_is_open = True
             case events.ToolStarted():
                 self._move(f"running {event.tool}")
             case events.ToolFinished():
                 self.note(f"{event.tool}: {event.text}")
 
-    def _tell(self, text: str) -> None:
-        if not self._line_is_open:
-            self.settle()
-            self._told.append("")
-        self._told[-1] += text
-        print(printable(text), end="", flush=True)
-        self._line_is_open = True
-
     def _finished(self, reply: Reply) -> None:
         """Write whatever of the turn has not been written yet."""
         self.settle()
+        if reply.replaced is not None:
+            self.note(f"This took the place of what waited for an answer: {reply.replaced.text}")
         shown = {picture.id: picture.record for picture in reply.images}
         for step in reply.steps:
             if not self.live and step.image in shown:
@@ -155,7 +154,7 @@ class Screen:
                     self.say(line)
         if reply.stopped:
             self.say(f"Stopped early ({reply.stopped}): whatever else was asked for is not done.")
-        told = compose(list(reply.steps), reply.stopped)
+        told = compose(reply.steps, reply.stopped)
         if reply.pending is None and reply.text.startswith(f"{told} "):  # with what was left out
             self.say(reply.text.removeprefix(told).strip())
         self._told.clear()
@@ -191,19 +190,6 @@ def described(record: ImageRecord) -> str:
 def printable(text: str) -> str:
     """`text` without characters that would steer the terminal; line breaks stay."""
     return "".join(char if char.isprintable() or char == "\n" else " " for char in text)
-
-
-def _choice(event: events.ActionChosen) -> str:
-    """What was chosen, and how likely it was: not in percent, which would look like how much of it is done."""
-    likely = event.probabilities.get(_TOKENS[event.kind])
-    target = f" {event.image}" if event.image else ""
-    return f"{event.tool or event.kind}{target}" + ("" if likely is None else f", probability {likely:.2f}")
-
-
-def _progress(event: events.Preview) -> str:
-    filled = round(_BAR * event.step / max(1, event.total))
-    again = f", attempt {event.attempt}" if event.attempt > 1 else ""
-    return f"drawing [{'=' * filled}{' ' * (_BAR - filled)}] {event.step}/{event.total}{again}"
 
 
 def _said(step: Step) -> list[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Literal
 
-from rich.color import Color
 from rich.style import Style
 from rich.text import Text
+
+from genllava_agent.pages.markup import png_bytes
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,14 +18,12 @@ Protocol = Literal["kitty", "iterm2", "blocks"]
 """How a terminal shows pictures."""
 CHUNK: Final = 4096
 """Characters of base64 that the kitty protocol allows in one piece; a multiple of 4."""
-_UPPER_HALF: Final = "\N{UPPER HALF BLOCK}"
 
 
 def find_protocol(environ: Mapping[str, str], colors: bool) -> Protocol | None:
-    """The best way of showing pictures in a terminal; None if there is no way.
+    """The best way of showing pictures in a terminal with these environment variables; None if there is none.
 
     Args:
-        environ: its environment variables.
         colors: whether it shows colours, and characters that are not ASCII.
     """
     term, program = environ.get("TERM", ""), environ.get("TERM_PROGRAM", "")
@@ -43,27 +41,25 @@ def find_protocol(environ: Mapping[str, str], colors: bool) -> Protocol | None:
 
 
 def cells(size: tuple[int, int], columns: int, rows: int) -> tuple[int, int]:
-    """Columns and rows that a picture of `size` pixels takes, in its proportions and as large as fits.
-
-    Args:
-        columns, rows: at most; a character is taken to be twice as high as wide.
-    """
+    """Columns and rows that a picture of `size` pixels takes, in its proportions and as large as fits; a character is
+    taken to be twice as high as wide."""
     scale = min(columns / size[0], 2 * rows / size[1])
     return max(1, min(columns, round(size[0] * scale))), max(1, min(rows, round(size[1] * scale / 2)))
 
 
 def kitty(image: Image.Image, columns: int) -> str:
     """The kitty graphics protocol: a PNG in pieces of base64, as high as its proportions ask for."""
-    data = base64.b64encode(_png(image)).decode()
-    pieces = [data[start : start + CHUNK] for start in range(0, len(data), CHUNK)]
-    keys = [f"a=T,f=100,q=2,c={columns}", *("q=2" for _ in pieces[1:])]
-    more = [*(1 for _ in pieces[1:]), 0]
-    return "".join(f"\x1b_G{k},m={m};{piece}\x1b\\" for k, m, piece in zip(keys, more, pieces, strict=True))
+    data = base64.b64encode(png_bytes(image.convert("RGB"))).decode()
+    first = f"a=T,f=100,q=2,c={columns}"
+    return "".join(
+        f"\x1b_G{'q=2' if start else first},m={int(start + CHUNK < len(data))};{data[start : start + CHUNK]}\x1b\\"
+        for start in range(0, len(data), CHUNK)
+    )
 
 
 def iterm2(image: Image.Image, columns: int, rows: int) -> str:
     """iTerm2's inline pictures (OSC 1337): a PNG as base64."""
-    data = _png(image)
+    data = png_bytes(image.convert("RGB"))
     size = f"size={len(data)};width={columns};height={rows}"
     return f"\x1b]1337;File=inline=1;{size};preserveAspectRatio=1:{base64.b64encode(data).decode()}\x07"
 
@@ -74,17 +70,11 @@ def half_blocks(image: Image.Image, columns: int, rows: int) -> Text:
 
     how = Image.Resampling.BOX if columns < image.width else Image.Resampling.NEAREST
     small = image.convert("RGB").resize((columns, 2 * rows), how)
-    pixels = [Color.from_rgb(*pixel) for pixel in zip(*[iter(small.tobytes())] * 3, strict=True)]
-    text = Text(no_wrap=True, end="\n")
-    for top in range(0, len(pixels), 2 * columns):
-        if top:
+    text = Text(no_wrap=True)
+    for row in range(rows):
+        if row:
             text.append("\n")
-        for upper, lower in zip(pixels[top : top + columns], pixels[top + columns : top + 2 * columns], strict=True):
-            text.append(_UPPER_HALF, Style(color=upper, bgcolor=lower))
+        for column in range(columns):
+            upper, lower = ("#{:02x}{:02x}{:02x}".format(*small.getpixel((column, 2 * row + half))) for half in (0, 1))
+            text.append("\N{UPPER HALF BLOCK}", Style(color=upper, bgcolor=lower))
     return text
-
-
-def _png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.convert("RGB").save(file, "PNG")
-    return file.getvalue()

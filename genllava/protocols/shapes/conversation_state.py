@@ -23,7 +23,6 @@ from genllava.protocols.shapes.stream import StreamMark, TokenStream
 from genllava.protocols.shapes.tokens import BOS, EOS, IMAGE, USER_END, USER_START
 from genllava.requests import Seen
 
-
 _GONE: Final = Image.new("RGB", (8, 8), "white")
 """Stands for a picture of which nothing is known any more."""
 

@@ -189,7 +189,7 @@ class Trial:
         """A branch has what has ended; the thread stays as it is."""
         before, unfinished = thread.history(), thread.unfinished
         if not before:
-            return
+            return self._ask(thread, place)
         branch = thread.branch("b")
         assert branch.history() == before
         self._goes_on(branch)
