@@ -155,7 +155,8 @@ def is_picture(block: Any) -> bool:
     if kind == "deepagents_blob":
         raise InvalidRequest("a block 'deepagents_blob' names a picture in another agent's files: send its base64")
     if kind in _UNREADABLE:
-        raise InvalidRequest(f"a message with a block of the type {block.get('type')!r}: only text and pictures are understood")
+        named = f"a message with a block of the type {block.get('type')!r}"
+        raise InvalidRequest(f"{named}: only text and pictures are understood")
     return kind in PICTURES
 
 

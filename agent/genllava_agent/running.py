@@ -24,7 +24,7 @@ from genllava_agent.session import CALLBACKS, wanted_while
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import AgentInput, AgentState, Channels, add_messages
 from genllava_agent.stores.faults import storing
-from genllava_agent.thread_verbs import finished_turns, has_ended
+from genllava_agent.thread_verbs import finished_turns, has_ended, replaced_turn
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import CheckpointTuple
@@ -87,6 +87,12 @@ class Place:
             return turns[:-1]  # it was cut off before it began
         return turns
 
+    @cached_property
+    def stands(self) -> list[list[AnyMessage]]:
+        """The messages of the turns that the thread has: one that is done again is among them until that has ended."""
+        replaced = replaced_turn(self.state)
+        return [*self.ended, replaced] if replaced else self.ended
+
 
 class Runner:
     """The graph on the threads of a store.
@@ -120,6 +126,7 @@ class Runner:
         if begins and saved is not None:  # the request is not among the messages yet
             given = saved.checkpoint["channel_values"].get(START) or {}
             values["messages"] = add_messages(values.get("messages"), [given.get("messages") or []])
+            values["undone"] = given.get("undone", values.get("undone"))
         state = typed(values)
         place = Place(
             found.created_at is not None, state, bool(found.next) or (bool(found.tasks) and not has_ended(state)),

@@ -147,11 +147,14 @@ class AgentInput(TypedDict, total=False):
     Attributes:
         images: records of the pictures that messages refer to, where they were stored before.
         region: the part of a picture that the request is about.
+        undone: messages of turns that were taken back, one list a turn, the next one to bring back last; the turn that
+            a request is done again for is among them until that has ended.
     """
 
     messages: Annotated[list[AnyMessage], DeltaChannel(add_messages, list, snapshot_frequency=_SNAPSHOT)]
     images: Annotated[Mapping[str, ImageRecord], DeltaChannel(add_images, dict, snapshot_frequency=_SNAPSHOT)]
     region: Region | None
+    undone: list[list[AnyMessage]]
 
 
 class Channels(AgentInput, total=False):
@@ -161,12 +164,10 @@ class Channels(AgentInput, total=False):
         messages: the conversation.
         images: the pictures of the thread by name, in their order.
         focus: the picture that was worked on last.
-        undone: messages of turns that were taken back, one list a turn, the next one to bring back last.
         turn: the turn that is running, with what was done in it; None between turns.
     """
 
     focus: str | None
-    undone: list[list[AnyMessage]]
     turn: dict[str, Any] | None
 
 
@@ -174,7 +175,7 @@ class AgentState(AgentInput, total=False):
     """The same as nodes read it: the turn that is running is spread out.
 
     Attributes:
-        focus, undone: see `Channels`.
+        focus: see `Channels`.
         turn: the turn that is running; None between turns.
         request: what is asked in it.
         steps: what was done in it.
@@ -185,7 +186,6 @@ class AgentState(AgentInput, total=False):
     """
 
     focus: str | None
-    undone: list[list[AnyMessage]]
     turn: Begun | None
     request: Request | None
     steps: list[Step]

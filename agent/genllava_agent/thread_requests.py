@@ -19,7 +19,7 @@ from genllava_agent.pictures import ThreadImage
 from genllava_agent.records import Turn
 from genllava_agent.settings import SETTINGS, TurnSettings, stored
 from genllava_agent.thread_state import closing
-from genllava_agent.thread_verbs import without
+from genllava_agent.thread_verbs import AGAIN, without
 
 if TYPE_CHECKING:
     from genllava_agent.running import Place
@@ -52,7 +52,7 @@ def new_request(
             raise ImageRejected(f"{source.id} is in a thread: name it in the request, or send its pixels, `.image`")
     loaded = [admitted(source) for source in images]
     number = max((record.number for record in records), default=0)
-    turn = max((turn.number for turn in history), default=0) + 1 + (state.get("turn") is not None)
+    turn = max((turn.number for turn in history), default=0) + 1 + place.open
     shown = [
         record_of(image, count, turn, _label(source))
         for count, (source, image) in enumerate(zip(images, loaded, strict=True), start=number + 1)
@@ -71,7 +71,7 @@ def new_request(
 def repeated_request(
     place: Place, messages: Sequence[AnyMessage], turn: Turn, text: str | None, settings: TurnSettings
 ) -> dict[str, Any]:
-    """The request of the last turn, in its place.
+    """The request of the last turn, in its place; that stands until this has ended.
 
     Args:
         messages: of that turn.
@@ -86,17 +86,20 @@ def repeated_request(
         if record.origin == "user"
     ]
     update = without(place.state, [messages])
-    asked = with_images(_message(words, settings), shown)
+    undone = list(place.state.get("undone") or [])
+    asked = with_images(_message(words, settings, {AGAIN: len(undone)}), shown)
     return {
         "messages": [*update["messages"], asked],
         "images": update["images"],
         "region": turn.request.region,
+        "undone": [*undone, list(messages)],
     }
 
 
-def _message(text: str, settings: TurnSettings) -> HumanMessage:
+def _message(text: str, settings: TurnSettings, about: dict[str, Any] | None = None) -> HumanMessage:
     kept = stored(settings)
-    return HumanMessage(text, id=uuid.uuid4().hex, additional_kwargs={SETTINGS: kept} if kept else {})
+    said = {**({SETTINGS: kept} if kept else {}), **(about or {})}
+    return HumanMessage(text, id=uuid.uuid4().hex, additional_kwargs=said)
 
 
 def _label(source: Any) -> str | None:

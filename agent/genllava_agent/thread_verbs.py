@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from langchain_core.messages import AnyMessage, RemoveMessage
+from langchain_core.messages import AnyMessage, HumanMessage, RemoveMessage
 from langgraph.types import Overwrite
 
 from genllava_agent.errors import NothingToUndo
 from genllava_agent.history import exchanges, is_reply
 from genllava_agent.messages import records_in
 from genllava_agent.records import ImageRecord
-from genllava_agent.state import AgentState
+from genllava_agent.state import AgentState, add_messages
+
+AGAIN: Final = "again"
+"""Key of the `additional_kwargs` of a request that is done again: the place in `undone` of the turn before it."""
 
 
 def finished_turns(state: AgentState) -> list[list[AnyMessage]]:
@@ -25,6 +28,40 @@ def has_ended(state: AgentState) -> bool:
     """Whether no turn is running, and the last request was replied to."""
     messages = state.get("messages") or []
     return state.get("turn") is None and (not messages or is_reply(messages[-1]))
+
+
+def replaced_turn(state: AgentState) -> list[AnyMessage]:
+    """The turn whose place the running one takes: it stands until that has ended. Empty where there is none."""
+    messages, undone = state.get("messages") or [], state.get("undone") or []
+    if has_ended(state):
+        return []
+    asked = next((message for message in reversed(messages) if isinstance(message, HumanMessage)), None)
+    place = None if asked is None else asked.additional_kwargs.get(AGAIN)
+    return undone[place] if isinstance(place, int) and place < len(undone) else []
+
+
+def without_running(state: AgentState, running: Sequence[AnyMessage]) -> dict[str, Any]:
+    """An update without the turn that is running; the one whose place it was to take is there again.
+
+    Args:
+        running: its messages.
+    """
+    back, ids = replaced_turn(state), {message.id for message in running}
+    images = _images([*(message for message in state["messages"] if message.id not in ids), *back])
+    update: dict[str, Any] = {
+        "messages": [*(RemoveMessage(id=str(key)) for key in ids), *back],
+        "images": Overwrite(images),
+        "focus": _latest(images),
+        "turn": None,
+    }
+    return {**update, "undone": [said for said in state["undone"] if said is not back]} if back else update
+
+
+def updated(state: AgentState, update: dict[str, Any]) -> AgentState:
+    """The state after an update of messages and pictures."""
+    messages = add_messages(state["messages"], [update["messages"]])
+    made: AgentState = {**state, **update, "messages": messages, "images": update["images"].value}  # type: ignore[typeddict-item]
+    return made
 
 
 def take_back(state: AgentState, turns: int = 1) -> dict[str, Any]:

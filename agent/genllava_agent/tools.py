@@ -42,7 +42,7 @@ from genllava_agent.records import ImageRecord, Step
 from genllava_agent.session import Session, next_image, no_more_pictures, unwanted
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import Action, AgentState, as_changed, begun, next_action, open_calls, result
-from genllava_agent.thread_verbs import bring_back, finished_turns, take_back, without
+from genllava_agent.thread_verbs import AGAIN, bring_back, finished_turns, take_back, without
 
 _NOT_KEPT: Final = "A picture of this result was not kept"
 _REASONS: Final = 200
@@ -166,8 +166,8 @@ def thread_verb(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSetti
 
 
 def _again(parts: AgentParts, state: AgentState) -> dict[str, Any]:
-    """The last request in the place of this one, and its turn taken out."""
-    ended = finished_turns(state)
+    """The last request in the place of this one, and its turn taken out; that stands until this has ended."""
+    ended, undone = finished_turns(state), list(state.get("undone") or [])
     if not ended:
         raise NothingToUndo("nothing has been asked yet")
     before = [message for message in ended[-1] if isinstance(message, HumanMessage)]
@@ -176,7 +176,8 @@ def _again(parts: AgentParts, state: AgentState) -> dict[str, Any]:
     update = without(state, [ended[-1], [message for message in now if message is not asked]])
     content = [block for message in before for block in blocks(message)]
     images = dict(update["images"].value)
-    update["messages"] = [*update["messages"], HumanMessage(content, id=asked.id)]
+    again = HumanMessage(content, id=asked.id, additional_kwargs={AGAIN: len(undone)})
+    update["messages"], update["undone"] = [*update["messages"], again], [*undone, ended[-1]]
     last = parts.session(state).history[-1]
     parts.let_go(state)
     update |= {"turn": None, "region": last.request.region, "images": Overwrite(images)}

@@ -21,12 +21,12 @@ class Scripted(BaseChatModel):
 
     Attributes:
         script: messages, words, or what it raises.
-        claims: its answer where it is asked whether its own words say that a picture was made.
+        claims: its answer, or what it raises, where it is asked whether its own words say that a picture was made.
         asked: the words that it was asked so about.
     """
 
     script: list[Any]
-    claims: str = "no"
+    claims: Any = "no"
     asked: list[str] = Field(default_factory=list)
     heard: list[list[BaseMessage]] = Field(default_factory=list)
     bound: list[list[Any]] = Field(default_factory=list)
@@ -51,6 +51,8 @@ class Scripted(BaseChatModel):
     ) -> ChatResult:
         if messages[0].text == CLAIM:
             self.asked.append(messages[-1].text)
+            if isinstance(self.claims, Exception):
+                raise self.claims
             return ChatResult(generations=[ChatGeneration(message=AIMessage(self.claims))])
         self.heard.append(messages)
         time.sleep(self.wait)

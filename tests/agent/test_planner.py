@@ -19,15 +19,19 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.tools import ToolException, tool
 from langchain_tests.unit_tests import ChatModelUnitTests
-from PIL import Image, ImageOps
-from pydantic import BaseModel
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
+from PIL import Image, ImageDraw, ImageOps
+from pydantic import BaseModel, ValidationError
 from scripted import Scripted, call, shown
 
 from genllava.errors import Cancelled, InvalidRequest
-from genllava_agent import VisualAgent, events
-from genllava_agent.deciders.chat_model import SHOWN, ChatModel
+from genllava_agent import VisualAgent, create_genllava_agent, events
+from genllava_agent.deciders.chat_model import NOTHING_MADE, SHOWN, ChatModel
 from genllava_agent.errors import InvalidAnswer
 from genllava_agent.interop.chat_model import ChatGenLlava
+from genllava_agent.messages import answered, image_block, records_in
+from genllava_agent.records import Step
 
 if TYPE_CHECKING:
     from genllava import GenLlavaPipeline
@@ -440,6 +444,336 @@ def test_pictures_of_tools_are_streamed_by_the_chat_model(planned: Any) -> None:
     chunks = list(planned(*script, tools=[mirror])[0].chat_model().stream("draw, then mirror"))
     assert len(shown([said])) == 2
     assert [picture for chunk in chunks for picture in shown([chunk])] == shown([said])
+
+
+# --- claims, faults and messages ---
+
+CLAIMED = "I have drawn a cat and saved it as image/cat.png."
+
+
+def test_what_it_claims_to_have_made(planned: Any) -> None:
+    """It is asked about its own words where nothing was made, and only then."""
+    agent, model = planned(CLAIMED, "Hello!", draw(), CLAIMED)
+    model.claims = "Yes."
+    assert agent("draw a cat").text == f"{CLAIMED} {NOTHING_MADE}"
+    assert model.asked == [CLAIMED]
+    model.claims = "no"
+    heard = list(agent.stream("hi"))
+    assert heard[-1].reply.text == "Hello!"
+    assert "".join(event.text for event in heard if isinstance(event, events.TextDelta)) == "Hello!"
+    assert agent("draw a cat").text == CLAIMED, "a picture was made, and nobody asks"
+    assert model.asked == [CLAIMED, "Hello!"]
+    agent, model = planned(CLAIMED, check_claims=False)
+    model.claims = "yes"
+    assert agent("draw a cat").text == CLAIMED
+    assert model.asked == []
+
+
+def test_words_are_kept_where_nobody_can_say_what_they_claim(planned: Any) -> None:
+    agent, model = planned("Hello!")
+    model.claims = RuntimeError("gone")
+    assert agent("hi").text == f"Hello! {NOTHING_MADE}", "which is true whatever they say"
+
+
+def test_the_answer_about_claims_is_not_streamed(pipeline: GenLlavaPipeline) -> None:
+    model = Scripted(script=["Hello!"], claims="no, it does not")
+    graph = create_genllava_agent(pipeline, decider=model, artifacts=":memory:")
+    parts = graph.stream({"messages": [HumanMessage("hi")]}, stream_mode="messages")
+    assert "".join(part.text for part, _ in parts) == "Hello!"
+
+
+class Busy(Exception):
+    """As those of clients of servers."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.status_code = status
+
+
+@pytest.mark.parametrize("fault", [Busy(429), Busy(503), TimeoutError("no answer"), ConnectionError("gone")], ids=repr)
+def test_what_may_work_in_a_moment_is_tried_again(planned: Any, fault: Exception) -> None:
+    agent, model = planned(draw(), fault, fault, "Drawn.")
+    reply = agent("draw")
+    assert reply.text == "Drawn."
+    assert [step.outcome for step in reply.steps] == ["ok", "ok"], "it costs no step"
+    assert len(model.heard) == 4
+    agent, model = planned(fault, fault, fault, "It was busy.")
+    reply = agent("draw")
+    assert [step.outcome for step in reply.steps] == ["error", "ok"], "but not for ever"
+    assert str(fault) in reply.steps[0].text
+
+
+@pytest.mark.parametrize("fault", [Busy(401), ValueError("no such model")], ids=repr)
+def test_what_will_never_work_is_an_error(planned: Any, fault: Exception) -> None:
+    agent, model = planned(fault, "I can go on.")
+    reply = agent("draw")
+    assert [step.outcome for step in reply.steps] == ["error", "ok"]
+    assert reply.steps[0].text == f"{type(fault).__name__}: {fault}"
+    assert len(model.heard) == 2
+
+
+def test_messages_as_apis_take_them(planned: Any) -> None:
+    """Pictures in messages of the user alone, each behind its name, and each result right behind its call."""
+    both = call(
+        ("generate", {"instruction": RED}),
+        ("edit", {"instruction": "make the circle green", "image": "image_1"}),
+        ("fail", {}),
+        ("generate", {"instruction": "a blue star"}),
+    )
+
+    @tool
+    def fail() -> str:
+        """Fail."""
+        raise OSError("no")
+
+    twice = AIMessage("", tool_calls=[{"name": "undo", "args": {}, "id": ""}] * 2)
+    agent, model = planned(both, "Drawn.", twice, "Nothing.", tools=[fail])
+    thread = agent.thread()
+    thread("draw", [Image.new("RGB", (16, 16), (shade, 0, 0)) for shade in range(SHOWN)])
+    thread("undo twice")
+    from langchain_openai import ChatOpenAI
+
+    client = ChatOpenAI(api_key="none", model="scripted")  # type: ignore[arg-type]
+    for heard in model.heard:
+        payload = client._get_request_payload(heard)["messages"]
+        assert payload[0]["role"] == "system"
+        open_calls: list[str] = []
+        pictures = 0
+        for message in payload[1:]:
+            if message["role"] == "tool":
+                assert isinstance(message["content"], str)
+                assert message["tool_call_id"] == open_calls.pop(0), "in the order of the calls"
+                continue
+            assert not open_calls, "each is answered right behind its message"
+            open_calls = [each["id"] for each in message.get("tool_calls", [])]
+            assert len(set(open_calls)) == len(open_calls)
+            assert all(open_calls)
+            if isinstance(message["content"], list):
+                kinds = [block["type"] for block in message["content"]]
+                assert "image_url" not in kinds or message["role"] == "user"
+                for place, kind in enumerate(kinds):
+                    if kind == "image_url":
+                        pictures += 1
+                        assert "image_" in message["content"][place - 1]["text"]
+        assert pictures <= SHOWN
+
+
+def test_results_stand_behind_their_calls() -> None:
+    calls = call(("first", {}), ("second", {}))
+    results = [ToolMessage(str(each["id"]), tool_call_id=each["id"]) for each in calls.tool_calls]
+    said = [HumanMessage("do"), calls, results[1], HumanMessage("quick"), results[0], AIMessage("Done.")]
+    sorted_ = [said[0], calls, *results, said[3], said[5]]
+    assert answered(said) == sorted_
+    assert answered([*said, *said]) == [*sorted_, *sorted_], "ids may come again"
+    (missing,) = [each for each in answered([calls, results[0]]) if each.text == "There is no result."]
+    assert isinstance(missing, ToolMessage)
+    assert (missing.tool_call_id, missing.status) == ("call_1_second", "error")
+
+
+def test_the_same_plan_twice(planned: Any) -> None:
+    agent, _ = planned(call(("generate", {"instruction": RED}), ("generate", {"instruction": RED})), draw(), "Three.")
+    reply = agent("three of them")
+    assert reply.text == "Three."
+    assert len({image.record.key for image in reply.images}) == 3
+
+
+# --- the thread itself ---
+
+
+def test_it_takes_back_and_brings_back(planned: Any) -> None:
+    agent, _ = planned(
+        draw(), "Drawn.", edit("make the circle green", "image_1"), "Green.",
+        call(("undo", {})), "It is gone.", call(("redo", {})), "It is there.",
+    )  # fmt: skip
+    thread = agent.thread()
+    first = thread("draw a red circle").images[0]
+    thread("now green")
+    gone = thread("undo that")
+    assert gone.text == "It is gone."
+    assert [(step.tool, step.outcome) for step in gone.steps] == [("undo", "ok"), (None, "ok")]
+    assert "now green" in gone.steps[0].text
+    assert [turn.request.text for turn in thread.history()] == ["draw a red circle", "undo that"]
+    assert list(thread.images) == ["image_1"]
+    assert thread.images["image_1"].image.tobytes() == first.image.tobytes()
+    back = thread("no, bring it back")
+    assert back.steps[0].tool == "redo"
+    assert [turn.request.text for turn in thread.history()] == [
+        "draw a red circle", "undo that", "now green", "no, bring it back",
+    ]  # fmt: skip
+    assert list(thread.images) == ["image_1", "image_2"]
+    assert thread.images["image_2"].record.parents == ("image_1",)
+
+
+def test_there_may_be_nothing_to_take_back(planned: Any) -> None:
+    agent, _ = planned(call(("undo", {})), call(("redo", {})), "There is nothing.")
+    reply = agent("undo")
+    assert [step.outcome for step in reply.steps] == ["error", "error"]
+    agent, _ = planned(call(("retry", {})), "There is nothing.")
+    reply = agent("again")
+    assert [step.outcome for step in reply.steps] == ["error", "ok"]
+    assert "nothing has been asked yet" in reply.steps[0].text
+
+
+def test_it_tries_again(planned: Any) -> None:
+    agent, model = planned(
+        draw(), "Drawn.", call(("retry", {})), draw("a large blue circle at the top left"), "Drawn again.", "Hello."
+    )
+    thread = agent.thread()
+    first = thread("draw a circle")
+    again = thread("try again")
+    assert again.text == "Drawn again."
+    assert [turn.request.text for turn in thread.history()] == ["draw a circle"], "it takes the place of the last"
+    assert thread.history()[0].text == "Drawn again."
+    assert [(image.id, image.record.turn) for image in again.images] == [("image_1", thread.history()[0].number)]
+    assert again.image.tobytes() != first.image.tobytes()
+    assert list(thread.images) == ["image_1"]
+    assert [m.text for m in model.heard[3] if isinstance(m, HumanMessage)] == ["draw a circle"]
+    thread("hello")
+    assert [turn.request.text for turn in thread.history()] == ["draw a circle", "hello"]
+
+
+def test_it_shows_a_picture_again(planned: Any) -> None:
+    agent, model = planned(
+        draw(), edit("make the circle green", "image_1"), "Done.",
+        call(("show_image", {"image": "image_7"})), call(("show_image", {"image": "image_1"})), "Here.",
+        call(("edit", {"instruction": "make the circle blue", "image": "image_1"})), "Blue.",
+    )  # fmt: skip
+    thread = agent.thread()
+    made = thread("draw and change").images
+    heard = list(thread.stream("show me the first one"))
+    reply = heard[-1].reply
+    assert "image of show_image must be one of image_1, image_2, not 'image_7'" in model.heard[4][-1].text
+    assert [image.id for image in reply.images] == ["image_1"]
+    assert reply.image.tobytes() == made[0].image.tobytes()
+    assert [event.record.id for event in heard if isinstance(event, events.ImageReady)] == ["image_1"]
+    assert list(thread.images) == ["image_1", "image_2"]
+    assert [image.id for image in thread.history()[-1].images] == [], "it is none of that turn's"
+    assert agent.runner.look(thread.name).state["focus"] == "image_1"
+    assert thread("blue").images[0].record.parents == ("image_1",)
+
+
+# --- approvals ---
+
+ANSWERS: dict[str, tuple[Any, str]] = {  # how the answer is given, and what comes of it
+    "approve": ({"decision": "approve"}, "green"),
+    "approve as LangChain": ({"decisions": [{"type": "approve"}]}, "green"),
+    "approve as older front ends": ([{"type": "accept"}], "green"),
+    "edit": ({"decision": "edit", "instruction": "make the circle blue"}, "blue"),
+    "edit as LangChain": (
+        {"decisions": [{"type": "edit", "edited_action": {
+            "name": "edit", "args": {"instruction": "make the circle blue", "image": "image_1"}}}]},
+        "blue",
+    ),
+    "edit as older front ends": (
+        [{"type": "edit", "args": {"action": "edit", "args": {"instruction": "make the circle blue"}}}], "blue",
+    ),
+    "reject": ({"decision": "reject", "reason": "not today"}, ""),
+    "reject as LangChain": ({"decisions": [{"type": "reject", "message": "not today"}]}, ""),
+    "reject as older front ends": ([{"type": "response", "args": "not today"}], ""),
+}  # fmt: skip
+WRONG: list[Any] = [
+    "sure", {}, {"decision": "maybe"}, {"decision": "edit"}, {"decision": "edit", "instruction": " "},
+    {"decision": "approve", "instruction": "x"}, {"decisions": []}, {"decisions": [{"type": "approve"}] * 2},
+    {"decisions": [{"type": "edit"}]}, {"decision": "approve", "color": "red"}, 7, None,
+]  # fmt: skip
+
+
+def two_calls() -> AIMessage:
+    return call(
+        ("edit", {"instruction": "make the circle green", "image": "image_1"}), ("generate", {"instruction": "x"})
+    )
+
+
+def check_answer(steps: Any, records: Any, results: Sequence[ToolMessage], color: str) -> None:
+    first, second = results
+    if not color:
+        assert [(step.action, step.outcome, step.text) for step in steps] == [("edit", "rejected", "not today")]
+        assert first.text == "The user did not want this: not today"
+        assert (first.status, second.status) == ("error", "error")
+        assert "not done" in second.text
+        return
+    assert steps[0].action == "edit"
+    assert color in (records[0].plan or "")
+    assert records[0].parents == ("image_1",)
+    if color == "blue":
+        assert first.text.startswith("The user changed the instruction to 'make the circle blue'.")
+        assert "not done, because the user changed" in second.text
+    else:
+        assert not first.text.startswith("The user")
+        assert "image_3 was made" in second.text
+
+
+@pytest.mark.parametrize("how", ANSWERS)
+def test_answers_of_a_thread(planned: Any, how: str) -> None:
+    answer, color = ANSWERS[how]
+    agent, _ = planned(two_calls(), "Done.", approve="edit")
+    red = Image.new("RGB", (128, 128), "white")
+    ImageDraw.Draw(red).ellipse((5, 5, 37, 37), fill=(220, 30, 35))
+    thread = agent.thread()
+    question = thread("change it, and draw", red).pending
+    assert (question.kind, question.action, question.image) == ("approval", "edit", "image_1")
+    for wrong in WRONG:
+        with pytest.raises(InvalidAnswer):
+            thread.answer(wrong)
+        assert thread.pending == question, "it stays open"
+    done = thread.answer(answer)
+    results = [m for m in agent.runner.look(thread.name).state["messages"] if isinstance(m, ToolMessage)]
+    by_id = sorted(results, key=lambda message: str(message.tool_call_id))
+    check_answer(done.steps, [image.record for image in done.images], by_id, color)
+    assert (thread.pending, thread.unfinished) == (None, None)
+
+
+@pytest.mark.parametrize("how", ["approve as LangChain", "edit as LangChain", "reject as LangChain", "edit"])
+def test_answers_of_a_graph(pipeline: GenLlavaPipeline, how: str) -> None:
+    answer, color = ANSWERS[how]
+    graph = create_genllava_agent(
+        pipeline, decider=Scripted(script=[two_calls(), "Done."]), interrupt_on={"edit": True, "generate": False},
+        checkpointer=InMemorySaver(), artifacts=":memory:", seed=1,
+    )  # fmt: skip
+    config: Any = {"configurable": {"thread_id": "t"}}
+    blocks = [{"type": "text", "text": "change it"}, image_block(Image.new("RGB", (64, 64), "red"))]
+    asked = graph.invoke({"messages": [HumanMessage(blocks)]}, config)  # type: ignore[arg-type]
+    (question,) = asked["__interrupt__"]
+    assert question.value["action_requests"][0]["name"] == "edit"
+    for wrong in WRONG[1:-2]:
+        with pytest.raises(ValidationError):
+            graph.invoke(Command(resume=wrong), config)
+        assert [each.id for each in graph.get_state(config).interrupts] == [question.id], "it stays open"
+    done = graph.invoke(Command(resume=answer), config)
+    reply = done["messages"][-1]
+    results = [message for message in done["messages"] if isinstance(message, ToolMessage)]
+    steps = [Step.model_validate(step) for step in reply.response_metadata["turn"]["steps"]]
+    records = [record for record in records_in(reply) if record.origin != "user"]
+    check_answer(steps, records, sorted(results, key=lambda message: str(message.tool_call_id)), color)
+    assert not graph.get_state(config).next
+
+
+def test_tools_wait_by_name(planned: Any) -> None:
+    """With other arguments, in the form of LangChain, it is called with those, and the chat model is told."""
+    removed: list[str] = []
+
+    @tool
+    def remove(path: str) -> str:
+        """Remove a file."""
+        removed.append(path)
+        return f"removed {path}"
+
+    both = call(("remove", {"path": "/all"}), ("remove", {"path": "/more"}))
+    agent, model = planned(both, "Done.", tools=[remove], approve="tool:remove")
+    thread = agent("tidy up").thread
+    edited = {"type": "edit", "edited_action": {"name": "remove", "args": {"path": "/tmp/x"}}}
+    assert thread.answer({"decisions": [edited]}).text == "Done."
+    assert removed == ["/tmp/x"]
+    first, second = (message for message in model.heard[-1] if isinstance(message, ToolMessage))
+    assert first.text == "The user changed the arguments. removed /tmp/x"
+    assert second.status == "error"
+    agent, model = planned(both, "Done.", tools=[remove], approve="tool")
+    removed.clear()
+    thread = agent("tidy up").thread
+    assert thread.approve().pending.arguments == {"path": "/more"}, "each is asked about"
+    assert removed == ["/all"]
+    assert [step.outcome for step in thread.reject("no more").steps] == ["ok", "rejected"]
+    assert removed == ["/all"]
 
 
 # --- as a chat model that calls other people's tools ---

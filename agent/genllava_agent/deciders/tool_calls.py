@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -163,13 +164,14 @@ class PipelineChatModel(BaseChatModel):
             raise InvalidRequest(f"the pipeline's own model cannot be made to call a tool: leave out {choice!r}")
         offered = [] if choice == "none" else [_as_protocol_has_it(tool) for tool in tools]
         sampling = {name: value for name, value in options.items() if name not in ("strict", "parallel_tool_calls")}
-        told = ""
+        key, told = uuid.uuid4().hex, ""
 
         def tell(text: str) -> None:
             nonlocal told
             new, told = text[len(told) :], text
             if new and run_manager is not None:
-                run_manager.on_llm_new_token(new, chunk=ChatGenerationChunk(message=AIMessageChunk(content=new)))
+                chunk = ChatGenerationChunk(message=AIMessageChunk(content=new, id=key))
+                run_manager.on_llm_new_token(new, chunk=chunk)
             if new and on_text is not None:
                 on_text(new)
 
@@ -189,7 +191,11 @@ class PipelineChatModel(BaseChatModel):
             total_tokens=reply.prompt_tokens + reply.new_tokens,
         )
         message = AIMessage(
-            SILENT if silent else reply.text, tool_calls=calls, invalid_tool_calls=broken, usage_metadata=usage
+            SILENT if silent else reply.text,
+            id=key,
+            tool_calls=calls,
+            invalid_tool_calls=broken,
+            usage_metadata=usage,
         )
         return ChatResult(generations=[ChatGeneration(message=message)])
 

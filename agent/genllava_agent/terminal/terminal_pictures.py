@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Literal
 
+from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
@@ -70,11 +71,10 @@ def half_blocks(image: Image.Image, columns: int, rows: int) -> Text:
 
     how = Image.Resampling.BOX if columns < image.width else Image.Resampling.NEAREST
     small = image.convert("RGB").resize((columns, 2 * rows), how)
+    pixels = [Color.from_rgb(*pixel) for pixel in zip(*[iter(small.tobytes())] * 3, strict=True)]
     text = Text(no_wrap=True)
-    for row in range(rows):
-        if row:
-            text.append("\n")
-        for column in range(columns):
-            upper, lower = ("#{:02x}{:02x}{:02x}".format(*small.getpixel((column, 2 * row + half))) for half in (0, 1))
+    for top in range(0, len(pixels), 2 * columns):
+        text.append("\n" if top else "")
+        for upper, lower in zip(pixels[top : top + columns], pixels[top + columns : top + 2 * columns], strict=True):
             text.append("\N{UPPER HALF BLOCK}", Style(color=upper, bgcolor=lower))
     return text

@@ -1,0 +1,209 @@
+"""A conversation in a terminal: requests are asked, and what a turn asks back is answered, until it has ended."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from genllava.errors import Cancelled, GenLlavaError
+from genllava_agent import events
+from genllava_agent.errors import AnswerPending, InvalidAnswer
+from genllava_agent.pages.markup import counted
+from genllava_agent.reporting import unexpected
+from genllava_agent.terminal.chat_screen import Screen
+from genllava_agent.terminal.typed_lines import held_back, read_line
+
+if TYPE_CHECKING:
+    from genllava_agent.agent import VisualAgent
+    from genllava_agent.records import Question
+    from genllava_agent.reply import Reply
+    from genllava_agent.threads import Thread
+
+Begin = Callable[[Callable[[], bool]], "Iterator[events.Event]"]
+"""Starts a turn; is given what says whether it is no longer wanted."""
+_ANSWERS: Final = {"approve": "approve", "edit": "edit OTHER WORDS", "reject": "reject [WHY]"}
+"""What may be typed, by choice."""
+_SAME: Final = {"y": "approve", "yes": "approve", "ok": "approve", "n": "reject", "no": "reject"}
+"""Other words for an answer."""
+
+
+class Conversation:
+    """Where a user is, and what happens there.
+
+    Attributes:
+        thread: the one that requests go to.
+        typed: by a person, who may interrupt; otherwise lines come from a file or a pipe.
+        attached: files of pictures that go with the next request.
+        running: whether another line is read.
+        failed: whether something could not be done.
+    """
+
+    def __init__(self, agent: VisualAgent, thread: Thread, typed: bool, screen: Screen) -> None:
+        self.agent = agent
+        self.thread = thread
+        self.typed = typed
+        self.screen = screen
+        self.attached: list[str] = []
+        self.running = True
+        self.failed = False
+
+    def guarded(self, work: Callable[..., object], *arguments: object) -> None:
+        """Do it; what goes wrong is one line."""
+        try:
+            work(*arguments)
+        except AnswerPending:
+            self.fail("this thread waits for an answer to an earlier request: give it first")
+            self.guarded(lambda: self._settle(self.thread.pending))
+        except GenLlavaError as error:
+            self.fail(str(error))
+        except KeyboardInterrupt:
+            if not self.typed:
+                raise
+            self.screen.note("\nInterrupted.")
+        except BrokenPipeError:
+            raise  # nobody reads any more
+        except Exception as error:
+            self.fail(f"unexpected: {unexpected(error)}")
+
+    def fail(self, text: str) -> None:
+        """Say that something could not be done."""
+        self.failed = True
+        self.screen.fail(text)
+
+    def enter(self, thread: Thread) -> None:
+        """Go on with another thread, and say where it stands; what it asks is asked at once."""
+        unfinished, turns = thread.unfinished, len(thread.history())
+        self.thread = thread
+        if self.screen.live:
+            self.screen.note(f"Thread {thread.name}, {counted(turns, 'turn') if turns else 'new'}.")
+        if unfinished is not None and unfinished.question is None:
+            self.screen.note(
+                f"Its last turn was cut off: {unfinished.request.text!r}. "
+                "/resume goes on with it; ask something else, and it ends there."
+            )
+        elif unfinished is not None:
+            self.screen.note(f"It waits for an answer to what was asked about {unfinished.request.text!r}.")
+            self._settle(unfinished.question)
+
+    def ask(self, text: str) -> None:
+        """A turn; its pictures stay attached if it fails."""
+        taken, finished = list(self.attached), False
+        try:
+            finished = self.turn(lambda cancel: self.thread.stream(text, taken, cancel=cancel, **self.screen.options))
+        finally:
+            if finished:
+                self.attached = self.attached[len(taken) :]
+            elif taken:
+                names = ", ".join(Path(path).name for path in taken)
+                self.screen.note(f"Still attached: {names}; /detach takes off what is attached.")
+
+    def retry(self, text: str | None) -> None:
+        """The last turn once more, with another seed, or other words in its place."""
+        options = dict(self.screen.options)
+        history = self.thread.history()
+        if history and self.agent.settings.seed is not None:  # the seed that is set would give the same picture again
+            options["seed"] = (history[-1].seed + 1) % 2**63
+        self.turn(lambda cancel: self.thread.retry_stream(text, cancel=cancel, **options))
+
+    def turn(self, begin: Begin) -> bool:
+        """Run a turn to its end, with all that it asks in between; returns whether it was finished."""
+        reply = self._heard(begin)
+        return reply is not None and self._settle(reply.pending)
+
+    def _settle(self, question: Question | None) -> bool:
+        """Have the user answer until the turn asks no more; returns whether it was finished."""
+        while question is not None:
+            self.screen.say(question.text)
+            try:
+                answer = self._answer(question)
+            except KeyboardInterrupt:
+                self.thread.discard()
+                if not self.typed:
+                    raise
+                self.screen.note("\nGiven up: nothing of this turn is kept.")
+                return False
+            except EOFError:
+                self.running = False
+                self.screen.note("\nThe question stays open: it is asked again when the thread is opened.")
+                return False
+            try:
+                reply = self._heard(lambda cancel, given=answer: self.thread.answer_stream(given, cancel))  # type: ignore[misc]
+            except InvalidAnswer as error:
+                self.fail(str(error))
+                question = self.thread.pending  # which may be another by now
+                continue
+            if reply is None:
+                if self.thread.pending is not None:  # what is cancelled after an answer would ask again
+                    self.thread.discard()
+                return False
+            question = reply.pending
+        return True
+
+    def _answer(self, question: Question) -> Any:
+        """What the user answers, once it is something that can be."""
+        while True:
+            for line in possible_answers(question):
+                self.screen.say(f"  {line}")
+            answer = parse_answer(question, read_line("answer> ", self.typed))
+            if answer is not None:
+                return answer
+            self.fail("that is not an answer" + ("; Ctrl-C gives up" * self.typed))
+
+    def _heard(self, begin: Begin) -> Reply | None:
+        """Show what happens in a turn; None if it was cancelled."""
+        reply = None
+        with _ctrl_c() as unwanted, held_back(self.typed):
+            try:
+                for event in begin(unwanted):
+                    self.screen.show(event)
+                    if isinstance(event, events.TurnFinished):
+                        reply = event.reply
+            except Cancelled:
+                self.screen.note("Cancelled: nothing of this turn is kept.")
+            finally:
+                self.screen.settle()
+            was_unwanted = unwanted()
+        if was_unwanted and not self.typed:
+            raise KeyboardInterrupt
+        if was_unwanted and reply is not None:
+            self.screen.note("That was too late to cancel: /undo takes the turn back.")
+        return reply
+
+
+def possible_answers(question: Question) -> list[str]:
+    """What may be typed as an answer, one line each; nothing where a tool asks, which takes whatever is typed."""
+    if question.kind == "clarification":
+        return [f"{number} {choice}" for number, choice in enumerate(question.choices, start=1)]
+    return [_ANSWERS[choice] for choice in question.choices]
+
+
+def parse_answer(question: Question, line: str) -> Any:
+    """A typed answer to what a turn asks; None if it is none."""
+    said = line.strip()
+    if question.kind == "tool":
+        return said
+    if question.kind == "clarification":
+        words = {word: choice for n, choice in enumerate(question.choices, start=1) for word in (str(n), choice)}
+        return {"choice": words[said.lower()]} if said.lower() in words else None
+    first, _, rest = said.partition(" ")
+    word, rest = first.lower().rstrip(":,"), rest.strip()
+    word = _SAME.get(word, word)
+    if word == "approve" and not rest:
+        return {"decision": "approve"}
+    if word == "edit" and rest and "edit" in question.choices:
+        return {"decision": "edit", "instruction": rest}
+    return {"decision": "reject", "reason": rest or None} if word == "reject" else None
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C only makes the given function say True, meanwhile."""
+    pressed: list[object] = []
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
