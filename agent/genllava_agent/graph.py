@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
     from langgraph.store.base import BaseStore
 
-_STEPS: Final = 100_000
+_STEPS: Final = 10_000
 """Of the graph, at most: turns have limits of their own."""
 
 
