@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from genllava.errors import InvalidRequest
 from genllava_agent.cli_options import DECODING, command_parser
 from genllava_agent.inputs import check_device, check_model, check_request, check_store, read_picture
+from genllava_agent.loading import KEYS, choose
 from genllava_agent.outputs import check_output, check_picture_output, write_picture
 from genllava_agent.reporting import DECLINED, Progress, explained, note, one_line
-from genllava_agent.user_config import KEYS, ModelChoice, choose
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -65,19 +65,14 @@ def demo(options: Namespace) -> None:
     choice = _choice(options)
     from genllava_agent.demo import run
 
-    run(target, seed=options.seed, choice=choice)
+    run(target, options.seed, choice)
 
 
 def understand(options: Namespace) -> int:
     check_request(options.question, "question")
     choice = _choice(options)
     picture = _read(options.image)
-    with Progress() as progress:
-        pipeline = _load(choice, progress)
-        progress.stage("looking")
-        started = time.perf_counter()
-        result = pipeline.understand(picture, options.question)
-        seconds = time.perf_counter() - started
+    result, seconds = _worked(choice, "looking", lambda pipeline, _: pipeline.understand(picture, options.question))
     if options.as_json:
         _print_json(result, {"answer": result.text}, ("seen", "unsure", "task_probabilities"), seconds)
     else:
@@ -118,7 +113,8 @@ def chat(options: Namespace) -> int:
 
     from genllava_agent.terminal.chat import converse
 
-    return converse(options.thread, options.store, choice, options.images, not options.no_pictures, settings)
+    typed = _given(options, "thread", "store", *KEYS)
+    return converse(typed, choice, options.images, not options.no_pictures, settings)
 
 
 def evaluate(options: Namespace) -> None:
@@ -155,7 +151,7 @@ def info(options: Namespace) -> None:
 
     from genllava_agent.about import describe, table
 
-    report = describe(choice.model, choice.decoder, choice.editor)
+    report = describe(choice.get("model"), choice.get("decoder"), choice.get("editor"))
     print(json.dumps(report, indent=2, ensure_ascii=False) if options.as_json else table(report))
 
 
@@ -167,9 +163,9 @@ COMMANDS: Final[dict[str, Callable[[Namespace], int | None]]] = {
 # --- the steps that several commands share ---
 
 
-def _choice(options: Namespace) -> ModelChoice:
+def _choice(options: Namespace) -> dict[str, str]:
     """The model that the options and the configuration file choose."""
-    return choose(**_given(options, *KEYS))
+    return choose(_given(options, *KEYS))
 
 
 def _given(options: Namespace, *names: str) -> dict[str, Any]:
@@ -186,23 +182,24 @@ def _read(path: str, from_stdin: bool = True) -> Image.Image:
     return picture
 
 
-def _load(choice: ModelChoice, progress: Progress) -> GenLlavaPipeline:
-    progress.stage("loading the model")
-    from genllava_agent.loading import load_pipeline
-
-    return load_pipeline(choice.model, choice.device, **choice.others)
-
-
-def _draw(
-    options: Namespace, choice: ModelChoice, target: Path, draw: Callable[[GenLlavaPipeline, dict[str, Any]], Drawing]
-) -> int:
-    """Load the model, let it draw, write and announce the picture; where it answered with words, print them."""
+def _worked(choice: dict[str, str], stage: str, work: Callable[[GenLlavaPipeline, Any], Any]) -> tuple[Any, float]:
+    """Load the model and let it work, which is given a callback for steps of drawing; the result, and its seconds."""
     with Progress() as progress:
-        pipeline = _load(choice, progress)
-        progress.stage("planning")
+        progress.stage("loading the model")
+        from genllava_agent.loading import load_pipeline
+
+        pipeline = load_pipeline(**choice)
+        progress.stage(stage)
         started = time.perf_counter()
-        drawing = draw(pipeline, {**_given(options, *DECODING), "callback_on_step_end": progress.on_step})
-        seconds = time.perf_counter() - started
+        return work(pipeline, progress.on_step), time.perf_counter() - started
+
+
+def _draw(options: Namespace, choice: dict[str, str], target: Path, draw: Callable[..., Drawing]) -> int:
+    """Load the model, let it draw, write and announce the picture; where it answered with words, print them."""
+    given = _given(options, *DECODING)
+    drawing, seconds = _worked(
+        choice, "planning", lambda pipeline, on_step: draw(pipeline, {**given, "callback_on_step_end": on_step})
+    )
     if drawing.image is not None:
         write_picture(target, drawing.image)
     if options.as_json:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from PIL import Image, ImageDraw
 
 from genllava_agent.contact_sheet import Tile, contact_sheet
 from genllava_agent.loading import load_pipeline
 from genllava_agent.outputs import write_picture
-
-if TYPE_CHECKING:
-    from genllava_agent.user_config import ModelChoice
 
 QUESTIONS: Final = (
     "How many shapes are there?",
@@ -57,11 +54,11 @@ def example_picture() -> Image.Image:
     return image.resize((320, 320), Image.Resampling.LANCZOS)
 
 
-def run(target: Path, seed: int, choice: ModelChoice) -> None:
+def run(target: Path, seed: int, choice: dict[str, str]) -> None:
     """Do all of it, say what is being done and how long it took, and write the contact sheet to `target`."""
     started = time.perf_counter()
     print("  loading the model", end="", flush=True)
-    pipeline = load_pipeline(choice.model, choice.device, **choice.others)
+    pipeline = load_pipeline(**choice)
     print(f"  ->  ready  ({time.perf_counter() - started:.1f} s)")
     picture, conversation = example_picture(), pipeline.conversation()
     parts: dict[str, tuple[tuple[str, ...], Callable[[str], list[Any]]]] = {

@@ -22,7 +22,7 @@ from genllava_agent.deciders.offers import THREAD_VERBS
 from genllava_agent.history import is_reply
 from genllava_agent.nodes.act import draw, understand
 from genllava_agent.nodes.ask import ask, is_unclear, needs_approval
-from genllava_agent.nodes.base import RETRIES, AgentParts, beyond_limit, guarded, is_transient, limited, thread_id
+from genllava_agent.nodes.base import RETRIES, AgentParts, guarded, is_transient, thread_id
 from genllava_agent.nodes.decide import decide
 from genllava_agent.nodes.finish import finish
 from genllava_agent.nodes.ingest import ingest
@@ -84,14 +84,12 @@ def build_graph(
     def call_tools(state: dict[str, Any], config: RunnableConfig) -> Any:
         began = time.monotonic()
         with _ending(parts, state):
-            stopped = beyond_limit(parts, typed(state))
-            return stopped or _after(state, called.invoke(_begin(state), config), began)
+            return _after(state, called.invoke(_begin(state), config), began)
 
     async def acall_tools(state: dict[str, Any], config: RunnableConfig) -> Any:
         began = time.monotonic()
         with _ending(parts, state):
-            stopped = beyond_limit(parts, typed(state))
-            return stopped or _after(state, await called.ainvoke(_begin(state), config), began)
+            return _after(state, await called.ainvoke(_begin(state), config), began)
 
     def _begin(given: dict[str, Any]) -> dict[str, Any]:
         state, tell = typed(given), get_runtime().stream_writer
@@ -113,13 +111,12 @@ def build_graph(
         builder.add_node(name, _stoppable(parts, given, name), retry_policy=retry)
 
     for name_, node in (
-        ("ingest", ingest), ("understand", limited(understand)), ("generate", limited(draw)),
-        ("edit", limited(draw)), ("verify", verify),
+        ("ingest", ingest), ("understand", understand), ("generate", draw), ("edit", draw), ("verify", verify),
         ("ask", ask), ("finish", finish),
     ):  # fmt: skip
         add(name_, node)
     add("decide", decide, RETRIES)
-    verb = _stoppable(parts, guarded(parts, limited(tools.thread_verb)), "thread_verb")
+    verb = _stoppable(parts, guarded(parts, tools.thread_verb), "thread_verb")
     builder.add_node("thread_verb", verb)
     called_tools: Any = RunnableLambda(call_tools, acall_tools, name="tools")
     builder.add_node("tools", called_tools)

@@ -128,7 +128,7 @@ def turn_of(messages: Sequence[AnyMessage], before: Turn | None) -> Turn:
         asked = {"text": _asked(messages), **kept.pop("request", {})}
         given = {"id": reply.id, "parent": parent, "text": _first_text(reply), "request": asked, **kept}
         turn = Turn.model_validate(given)
-        since = 0 if before is None else before.number
+        since = 0 if before is None else min(before.number, turn.number - 1)  # a turn may be brought back behind others
         return turn.model_copy(update={"images": _in_order(shown, since, turn.number)})
     shown = {record.id: record for message in messages for record in records_in(message)}
     text = _asked(messages)

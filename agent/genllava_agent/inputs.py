@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 LONGEST_REQUEST: Final = 2000
 """Characters of a prompt, question or instruction."""
-DTYPES: Final = ("auto", "float32", "bfloat16", "float16")
 _HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
 _DEVICE: Final = re.compile(r"(cpu|mps|cuda|xpu)(:\d+)?")
 

@@ -20,11 +20,13 @@ from PIL import Image
 
 from genllava.errors import ImageRejected
 from genllava_agent import VisualAgent
-from genllava_agent.records import Question
-from genllava_agent.terminal.chat import Chat, how_to_continue, parse_answer, possible_answers
+from genllava_agent.records import Pending, Question, Request
+from genllava_agent.terminal import conversation
+from genllava_agent.terminal.chat import how_to_continue, talk_to_the_end
 from genllava_agent.terminal.chat_commands import COMMANDS, typed_path
 from genllava_agent.terminal.chat_screen import Screen, printable
-from genllava_agent.terminal.typed_lines import TypedLines, history_file
+from genllava_agent.terminal.conversation import Conversation, parse_answer, possible_answers
+from genllava_agent.terminal.typed_lines import history_file
 from genllava_agent.threads import Thread
 from genllava_finetune.shapes.parser import parse
 from genllava_finetune.shapes.render import render
@@ -79,8 +81,8 @@ def talk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
     def hold(agent: VisualAgent, *lines: str, thread: Thread | None = None, live: bool = False) -> Talk:
         monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
-        chat = Chat(agent, thread or agent.thread(), TypedLines(False), Screen(live))
-        code = chat.run()
+        chat = Conversation(agent, thread or agent.thread(), False, Screen(live))
+        code = talk_to_the_end(chat)
         out, err = capsys.readouterr()
         return Talk(out, err, code, chat.thread)
 
@@ -198,7 +200,7 @@ def test_names_of_files_do_not_steer_the_terminal(
 
 def test_what_is_attached_is_taken_off(agent: VisualAgent, talk: Callable[..., Talk], photo: Path) -> None:
     thread = agent.thread()
-    chat = Chat(agent, thread, TypedLines(False), Screen(False))
+    chat = Conversation(agent, thread, False, Screen(False))
     chat.attached = [str(photo.with_name("gone.png"))]
     with pytest.raises(ImageRejected, match="gone"):
         chat.ask("what do you see?")
@@ -215,10 +217,9 @@ def test_an_answer_is_to_what_is_shown(
     here, there = (VisualAgent(pipeline, store=tmp_path, approve="generate", seed=1) for _ in range(2))
     thread = here.thread("t")
     thread(DRAW)
-    lines = TypedLines(False)
-    chat = Chat(here, thread, lines, Screen(False))
+    chat = Conversation(here, thread, False, Screen(False))
     typed: list[Callable[[], str]] = []
-    monkeypatch.setattr(lines, "read", lambda prompt: typed.pop(0)())
+    monkeypatch.setattr(conversation, "read_line", lambda prompt, typed_: typed.pop(0)())
 
     def meanwhile() -> str:
         there.thread("t").discard()
@@ -315,17 +316,36 @@ def test_a_question_that_came_up_elsewhere_is_asked(
 ) -> None:
     with VisualAgent(pipeline, store=":memory:", approve="generate") as agent:
         thread = agent.thread()
-        enter = Chat.enter
+        enter = Conversation.enter
 
-        def entered(chat: Chat, where: Thread) -> None:
+        def entered(chat: Conversation, where: Thread) -> None:
             enter(chat, where)
             where(DRAW)  # somebody else asks on the same thread, meanwhile
 
-        monkeypatch.setattr(Chat, "enter", entered)
-        said = talk(agent, "hello", "reject", "hello", thread=thread)
-        assert len(said.errors) == 1
-        assert "waits for an answer" in said.errors[0]
+        monkeypatch.setattr(Conversation, "enter", entered)
+        said = talk(agent, "/resume", "reject", "hello", thread=thread)
+        assert said.out.startswith("You asked: 'draw a large red circle at the top left'. Should I draw")
         assert [turn.request.text for turn in thread.history()] == [DRAW, "hello"]
+        said = talk(agent, "what do you see?", thread=thread)
+        assert "This took the place of what waited for an answer: You asked: 'draw a large" in said.err
+        assert (said.errors, thread.unfinished) == ([], None)
+
+
+def test_a_tool_is_answered_with_whatever_is_typed(
+    agent: VisualAgent, talk: Callable[..., Talk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread, given = agent.thread(), []
+
+    def answer(self: Thread, answer: Any, cancel: Any = None) -> Iterator[Any]:
+        given.append(answer)
+        return iter(())
+
+    monkeypatch.setattr(Thread, "answer_stream", answer)
+    monkeypatch.setattr(Thread, "unfinished", property(lambda self: waiting))
+    waiting = Pending(id="a", number=1, request=Request(text="search"), question=ASKED_BY_A_TOOL)
+    said = talk(agent, "no, 20 km/h", thread=thread)
+    assert given == ["no, 20 km/h"]
+    assert said.out == "How far?\n"
 
 
 def test_clarification(pipeline: GenLlavaPipeline, talk: Callable[..., Talk], tmp_path: Path) -> None:
@@ -341,6 +361,7 @@ APPROVAL = Question(
     kind="approval", text="?", action="generate", instruction="x", choices=("approve", "edit", "reject")
 )
 OF_A_TOOL = Question(kind="approval", text="?", action="tool", instruction="x", choices=("approve", "reject"))
+ASKED_BY_A_TOOL = Question(kind="tool", text="How far?", action="tool", instruction="", choices=())
 MEANING = Question(kind="clarification", text="?", action="edit", instruction="x", choices=("edit", "understand"))
 
 
@@ -358,6 +379,7 @@ MEANING = Question(kind="clarification", text="?", action="edit", instruction="x
         (OF_A_TOOL, "yes", {"decision": "approve"}),
         (APPROVAL, "", None),
         (APPROVAL, "/quit", None),
+        (ASKED_BY_A_TOOL, "no", "no"),
         (MEANING, "1", {"choice": "edit"}),
         (MEANING, "understand", {"choice": "understand"}),
         (MEANING, "3", None),
@@ -374,6 +396,7 @@ def test_what_is_an_answer(question: Question, line: str, answer: dict[str, Any]
 def test_what_may_be_answered() -> None:
     assert possible_answers(APPROVAL) == ["approve", "edit OTHER WORDS", "reject [WHY]"]
     assert possible_answers(OF_A_TOOL) == ["approve", "reject [WHY]"]
+    assert possible_answers(ASKED_BY_A_TOOL) == []
     assert possible_answers(MEANING) == ["1 edit", "2 understand"]
 
 
@@ -405,15 +428,14 @@ def test_where_typed_lines_are_remembered(tmp_path: Path) -> None:
     assert history_file(":memory:") is None
     assert history_file(str(tmp_path)) == tmp_path / "typed"
     assert history_file(None) == history_file("postgresql://somewhere/db")
-    TypedLines(False, tmp_path / "typed").close()
-    assert not (tmp_path / "typed").exists(), "nobody has typed anything"
 
 
 def test_how_to_continue(agent: VisualAgent, kept: VisualAgent) -> None:
-    assert how_to_continue(agent.thread("a"), ":memory:", None) is None
-    assert how_to_continue(kept.thread("a b"), "folder", None) is None, "nothing has been asked on it"
+    typed = {"thread": "another", "store": "my folder", "model": "own/model"}
+    assert how_to_continue(agent.thread("a"), {"store": ":memory:"}) is None
+    assert how_to_continue(kept.thread("a b"), typed) is None, "nothing has been asked on it"
     kept.thread("a b")(DRAW)
-    command = how_to_continue(kept.thread("a b"), "my folder", "own/model")
+    command = how_to_continue(kept.thread("a b"), typed)
     assert command == "genllava chat --thread 'a b' --store 'my folder' --model own/model"
 
 
@@ -550,7 +572,7 @@ def test_a_conversation_goes_on_in_another_run(terminal: Callable[..., Terminal]
     person.process.wait()
 
     person = terminal("--thread", "long", "--approve", "generate", TERM="xterm-kitty")
-    assert "/resume runs it again" in plain(person.prompt())
+    assert "was cut off: 'draw a large red circle at the top left'. /resume goes on with it" in plain(person.prompt())
     resumed = person.type("/resume")
     assert "\x1b_Ga=T" in resumed
     person.type(f"/save {tmp_path}/red.png")

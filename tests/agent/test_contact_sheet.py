@@ -7,15 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
-from genllava_agent.contact_sheet import (
-    COLUMNS,
-    SIDE,
-    ListTile,
-    Section,
-    Tile,
-    contact_sheet,
-    wrap,
-)
+from genllava_agent.contact_sheet import COLUMNS, SIDE, Tile, contact_sheet, wrap
 
 FONT = ImageFont.load_default(16)
 
@@ -31,22 +23,17 @@ def test_wrapping_keeps_every_character_and_the_width(text: str, width: int) -> 
 def test_all_pictures_are_on_the_sheet() -> None:
     colors = [(220 - 10 * k, 20 + 5 * k, 30 * k) for k in range(2 * COLUMNS - 1)]
     tiles = tuple(Tile(f"number {k}", image=Image.new("RGB", (9, 9), color)) for k, color in enumerate(colors))
-    pixels = np.asarray(contact_sheet([Section("Colours", tiles)])).reshape(-1, 3)
+    pixels = np.asarray(contact_sheet({"Colours": tiles})).reshape(-1, 3)
     for color in colors:
         assert (pixels == color).all(axis=1).sum() >= SIDE * SIDE * 0.95
 
 
 def test_the_sheet_grows_with_its_words_and_leaves_its_border_clean() -> None:
     picture = Tile("wide", "a word " * 60, Image.new("L", (300, 20)))
-    short = contact_sheet([Section("One", (picture, Tile("asked", "no " * 500)))])
-    pairs = tuple((f"question {k}?", "answer " * 90) for k in range(9))
-    long = contact_sheet([Section("One", (picture,)), Section("Two", (picture, ListTile(pairs)))])
+    short = contact_sheet({"One": (picture, Tile("asked", "no " * 500))})
+    long = contact_sheet({"One": (picture,), "Two": [Tile(f"question {k}?", "answer " * 90) for k in range(9)]})
     assert long.height > short.height
     for sheet in (short, long):
         frame = np.asarray(sheet)
         edges = np.concatenate([frame[:12].reshape(-1, 3), frame[-12:].reshape(-1, 3), frame[:, -12:].reshape(-1, 3)])
         assert (edges == frame[0, 0]).all()
-
-
-def test_an_empty_sheet_is_still_a_picture() -> None:
-    assert contact_sheet([]).width > COLUMNS * SIDE

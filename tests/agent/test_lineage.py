@@ -17,8 +17,7 @@ from PIL import Image
 from genllava.errors import InvalidRequest
 from genllava_agent import VisualAgent
 from genllava_agent.errors import ThreadQuarantined, UnknownImage
-from genllava_agent.pages.lineage import Lineage
-from genllava_agent.pages.lineage_drawing import wrapped
+from genllava_agent.pages.lineage import Lineage, wrapped
 from genllava_agent.pictures import ThreadImages
 from genllava_agent.records import ImageRecord
 from genllava_agent.stores.base import ThreadStore
@@ -185,10 +184,15 @@ def test_lines_lead_from_parents_down_to_children(name: str) -> None:
     tree = ET.fromstring(FAMILIES[name].svg())
     boxes = dict(zip((node.id for node in FAMILIES[name].nodes), cards(tree), strict=True))
     ends = [points(each.get("d", "")) for each in tree.iter(f"{SVG}path") if each.get("class") == "line"]
+    names = [node.id for node in FAMILIES[name].nodes]
     for edge, line in zip(FAMILIES[name].edges, ends, strict=True):
         parent, child = boxes[edge.parent], boxes[edge.child]
-        assert line[0] == pytest.approx(((parent[0] + parent[2]) / 2, parent[3]), abs=0.01)
-        assert line[-1] == pytest.approx(((child[0] + child[2]) / 2, child[1]), abs=0.01)
+        if names.index(edge.child) == names.index(edge.parent) + 1:
+            assert line == [pytest.approx(((parent[0] + parent[2]) / 2, y), abs=1) for _, y in line]
+            assert (line[0][1], line[-1][1]) == (parent[3], child[1])
+        else:  # around the cards in between
+            assert line[0] == pytest.approx((parent[0], (parent[1] + parent[3]) / 2), abs=1)
+            assert line[-1] == pytest.approx((child[0], (child[1] + child[3]) / 2), abs=1)
         assert parent[3] < child[1]
 
 

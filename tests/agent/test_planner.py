@@ -680,7 +680,7 @@ WRONG: list[Any] = [
 
 def two_calls() -> AIMessage:
     return call(
-        ("edit", {"instruction": "make the circle green", "image": "image_1"}), ("generate", {"instruction": "x"})
+        ("edit", {"instruction": "make the circle green", "image": "image_1"}), ("generate", {"instruction": RED})
     )
 
 
@@ -735,7 +735,7 @@ def test_answers_of_a_graph(pipeline: GenLlavaPipeline, how: str) -> None:
     asked = graph.invoke({"messages": [HumanMessage(blocks)]}, config)  # type: ignore[arg-type]
     (question,) = asked["__interrupt__"]
     assert question.value["action_requests"][0]["name"] == "edit"
-    for wrong in WRONG[1:-2]:
+    for wrong in WRONG[2:-2]:  # nothing at all is no answer to LangGraph
         with pytest.raises(ValidationError):
             graph.invoke(Command(resume=wrong), config)
         assert [each.id for each in graph.get_state(config).interrupts] == [question.id], "it stays open"

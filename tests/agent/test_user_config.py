@@ -10,7 +10,7 @@ from person import command
 
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava_agent import loading
-from genllava_agent.user_config import ModelChoice, choose, config_file
+from genllava_agent.loading import choose, config_file
 
 PARTS = 'model = "own/reader"\ndecoder = "own/painter"\neditor = "own/editor"\n'
 
@@ -29,30 +29,30 @@ def test_where_the_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     assert config_file() is None
-    assert choose() == ModelChoice()
+    assert choose({}) == {}
     if sys.platform != "linux":
         pytest.skip("elsewhere the folder has another name")
     (tmp_path / "genllava").mkdir()
     (tmp_path / "genllava" / "config.toml").write_text('device = "cpu"')
     assert config_file() == tmp_path / "genllava" / "config.toml"
-    assert choose() == ModelChoice(device="cpu")
+    assert choose({}) == {"device": "cpu"}
     monkeypatch.setenv("GENLLAVA_CONFIG", "")
-    assert choose() == ModelChoice()
+    assert choose({}) == {}
     monkeypatch.setenv("GENLLAVA_CONFIG", str(tmp_path / "other.toml"))
     with pytest.raises(InvalidRequest, match=r"other\.toml, and there is no such file"):
-        choose()
+        choose({})
 
 
 def test_the_file_and_what_is_typed(config: Path) -> None:
     config.write_text(PARTS + 'dtype = "bfloat16"\ndevice = "cpu"\n')
-    whole = ModelChoice("own/reader", "own/painter", "own/editor", "bfloat16", "cpu")
-    assert choose() == whole
-    assert whole.others == {"decoder": "own/painter", "editor": "own/editor", "dtype": "bfloat16"}
+    names = ("model", "decoder", "editor", "dtype", "device")
+    whole = dict(zip(names, ("own/reader", "own/painter", "own/editor", "bfloat16", "cpu"), strict=True))
+    assert choose({}) == whole
     typed = {"decoder": "own/other", "device": "cuda:1"}
-    assert choose(**typed) == ModelChoice("own/reader", "own/other", "own/editor", "bfloat16", "cuda:1", typed)
-    typed = {"model": "own/all"}
-    assert choose(**typed) == ModelChoice("own/all", None, None, "bfloat16", "cpu", typed), "parts go with their model"
-    assert choose(model="shipped") == ModelChoice(None, None, None, "bfloat16", "cpu", {"model": "shipped"})
+    assert choose(typed) == whole | typed
+    others = {"dtype": "bfloat16", "device": "cpu"}
+    assert choose({"model": "own/all"}) == {"model": "own/all", **others}, "parts go with their model"
+    assert choose({"model": "shipped"}) == others
 
 
 def test_a_home_in_the_file(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ def test_a_home_in_the_file(config: Path, tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "reader").mkdir()
     (tmp_path / "reader" / "config.json").touch()
     config.write_text('model = "~/reader"')
-    assert choose().model == str(tmp_path / "reader")
+    assert choose({})["model"] == str(tmp_path / "reader")
 
 
 BAD = {
@@ -97,29 +97,29 @@ def test_what_a_file_cannot_say_is_one_line_and_exit_code_2(text: str, name: str
 def test_a_file_that_is_not_text_or_not_to_be_read(config: Path) -> None:
     config.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InvalidRequest, match=r"my\.toml is no TOML file"):
-        choose()
+        choose({})
 
 
 def test_what_is_typed_wrong_is_said_without_the_file(config: Path) -> None:
     config.write_text(PARTS)
     with pytest.raises(CheckpointError) as caught:
-        choose(model="nope")
+        choose({"model": "nope"})
     assert str(config) not in str(caught.value)
     config.write_text('decoder = "own/painter"')
     with pytest.raises(InvalidRequest, match="needs a --model"):
-        choose()
-    assert choose(model="own/reader") == ModelChoice("own/reader", typed={"model": "own/reader"})
+        choose({})
+    assert choose({"model": "own/reader"}) == {"model": "own/reader"}
 
 
 def test_commands_load_what_the_file_says(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def load(model: str | None, device: str | None, **others: str) -> None:
-        asked.append((model, device, others))
+    def load(**given: str) -> None:
+        asked.append(given)
         raise CheckpointError("that is enough")
 
     monkeypatch.setattr(loading, "load_pipeline", load)
     config.write_text(PARTS)
     args = ["generate", "a cat", "-o", str(tmp_path / "a.png")]
     assert command([*args, "--editor", "own/other"]).stderr == "error: that is enough\n"
-    assert asked == [("own/reader", None, {"decoder": "own/painter", "editor": "own/other"})]
+    assert asked == [{"model": "own/reader", "decoder": "own/painter", "editor": "own/other"}]

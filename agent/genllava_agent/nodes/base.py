@@ -24,7 +24,7 @@ from genllava_agent.errors import StoreFailed, ThreadQuarantined
 from genllava_agent.history import History, read_history
 from genllava_agent.live import as_said
 from genllava_agent.records import Step, Tried
-from genllava_agent.session import Session, Spent, limit_on
+from genllava_agent.session import Session, Spent
 from genllava_agent.settings import TurnSettings, checked
 from genllava_agent.state import Action, AgentState, Begun, Trial, begun, next_action, open_calls, result
 from genllava_agent.thread_verbs import finished_turns
@@ -210,23 +210,6 @@ def guarded(parts: AgentParts, node: Callable[..., Any], retries: int = 1) -> No
             return _failed(parts, state, fault, runtime)
 
     return run
-
-
-def limited(node: Callable[..., Any]) -> Callable[..., Any]:
-    """A node that makes a call, where that is within the limits of the turn: a message may have several calls."""
-
-    @wraps(node)
-    def run(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings]) -> Any:
-        return beyond_limit(parts, state) or node(parts, state, runtime)
-
-    return run
-
-
-def beyond_limit(parts: AgentParts, state: AgentState) -> dict[str, Any]:
-    """An update that ends the turn, where the next call would go beyond a limit; else empty."""
-    action = next_action(state)
-    limit = "" if action is None else limit_on(parts.session(state), state["steps"], action.kind)
-    return {"stopped": limit} if limit else {}
 
 
 def _failed(parts: AgentParts, state: AgentState, fault: Exception, runtime: Runtime[TurnSettings]) -> dict[str, Any]:

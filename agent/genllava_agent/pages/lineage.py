@@ -6,12 +6,9 @@ import base64
 import json
 import textwrap
 import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final
 
 from genllava.errors import InvalidRequest
@@ -23,11 +20,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _THUMB, _PAD, _FONT, _LEADING, _LETTERS = 128, 12, 12, 17, 32
-"""A card, in pixels, and letters in a line of its text, which are all as wide."""
+"""Of a card, in pixels; and letters in a line of its text, which are all as wide."""
 _CARD: Final = _THUMB + round(_LETTERS * _FONT * 0.61) + 3 * _PAD
-_PASSING: Final = 12
-"""Width of a card, and of the place of a line that passes a row."""
-_GAP_X, _GAP_Y, _MARGIN = 28, 44, 20
+_GAP, _MARGIN = 44, 20
 _PAPER, _WHITE, _FRAME, _LINE = "#f6f5f1", "#ffffff", "#cfcdc6", "#7c8190"
 _INKS: Final = {"name": "#1c1e24", "ink": "#1c1e24", "soft": "#5c606a"}
 
@@ -63,12 +58,21 @@ class Lineage:
     def __init__(self, name: str, records: Mapping[str, ImageRecord], image_of: Callable[[str], Image.Image]) -> None:
         if name not in records:
             raise UnknownImage.among(name, records)
+        ordered, found = sorted(records.values(), key=lambda record: record.number), {name}
+        for child in (record for record in reversed(ordered) if record.id in found):
+            for parent in child.parents:
+                if parent not in records or records[parent].number >= child.number:
+                    raise ThreadQuarantined(
+                        f"what is stored of this thread is damaged: {child.id} was made from {parent}, and that is no "
+                        "older picture of it. Restore it from a backup, or delete the thread"
+                    )
+                found.add(parent)
         self.name = name
-        self._image_of = image_of
-        self.nodes: tuple[ImageRecord, ...] = _ancestors(name, records)
-        self.edges: tuple[Edge, ...] = tuple(
+        self.nodes = tuple(record for record in ordered if record.id in found)
+        self.edges = tuple(
             Edge(parent, node.id, node.instruction) for node in self.nodes for parent in dict.fromkeys(node.parents)
         )
+        self._image_of = image_of
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data that JSON can hold, without pixels."""
@@ -76,14 +80,39 @@ class Lineage:
         return {"image": self.name, "nodes": nodes, "edges": [asdict(edge) for edge in self.edges]}
 
     def svg(self) -> str:
-        """The tree as an SVG that needs nothing else: the pictures are inside."""
-        return _draw(self.nodes, self.edges, self._image_of)
+        """The tree as an SVG that needs nothing else: a card for each picture, older ones above, and lines from parents
+        to children. Colours are attributes, so that a page's own style sheet can change them by class."""
+        rows = {node.id: row for row, node in enumerate(self.nodes)}
+        spans = [(rows[edge.parent], rows[edge.child]) for edge in self.edges]
+        left = _MARGIN + max((_bulge(last - first) for first, last in spans), default=0)  # of the cards
+        cards, tops, bottoms, y = [], [], [], _MARGIN
+        for node in self.nodes:
+            inside, high = _card(node, fitted(self._image_of(node.id).convert("RGB"), _THUMB))
+            cards.append(f'<g transform="translate({left} {y})">{inside}</g>')
+            tops.append(y)
+            bottoms.append(y + high)
+            y += high + _GAP
+        lines, middle = [], left + _CARD // 2
+        for first, last in spans:
+            if last == first + 1:
+                path, tip = f"M{middle} {bottoms[first]}V{tops[last]}", f"M{middle} {tops[last]}l-4 -6h8z"
+            else:
+                start, end = ((tops[row] + bottoms[row]) // 2 for row in (first, last))
+                out = left - _bulge(last - first)
+                path, tip = f"M{left} {start}C{out} {start} {out} {end} {left} {end}", f"M{left} {end}l-6 -4v8z"
+            lines.append(f'<path class="line" d="{path}" fill="none" stroke="{_LINE}" stroke-width="1.5"/>')
+            lines.append(f'<path class="arrow" d="{tip}" fill="{_LINE}"/>')
+        width, height = left + _CARD + _MARGIN, y - _GAP + _MARGIN
+        told = f"The lineage of {self.name}: {counted(len(self.nodes), 'picture')}"
+        head = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="lineage" width="{width}" height="{height}" role="img" '
+            f'viewBox="0 0 {width} {height}" font-family="monospace" font-size="{_FONT}"><title>{told}</title>'
+            f'<rect class="paper" width="{width}" height="{height}" rx="10" fill="{_PAPER}"/>'
+        )
+        return "\n".join([head, *lines, *cards, "</svg>"])
 
     def save(self, path: str | Path) -> Path:
-        """Write the tree to a file, whole or not at all, as the ending of its name says: .svg or .json.
-
-        Returns:
-            where it is.
+        """Write the tree to a file, whole or not at all, and return where it is. The ending is .svg or .json.
 
         Raises:
             InvalidRequest: another ending, or a place that cannot be written to.
@@ -106,92 +135,24 @@ class Lineage:
         return f'<img src="data:image/svg+xml;base64,{data}" alt="The lineage of {self.name}" style="max-width:100%">'
 
 
-def _ancestors(name: str, records: Mapping[str, ImageRecord]) -> tuple[ImageRecord, ...]:
-    """The picture and all before it, oldest first."""
-    ordered = sorted(records.values(), key=lambda record: record.number)
-    found = {name}
-    for child in (record for record in reversed(ordered) if record.id in found):
-        for parent in child.parents:
-            if parent not in records or records[parent].number >= child.number:
-                raise ThreadQuarantined(
-                    f"what is stored of this thread is damaged: {child.id} was made from {parent}, and that is no "
-                    "older picture of it. Restore it from a backup, or delete the thread"
-                )
-            found.add(parent)
-    return tuple(record for record in ordered if record.id in found)
+def _bulge(rows: int) -> int:
+    """How far a line leads around the cards between a parent and a child that is some rows below."""
+    return 0 if rows == 1 else min(240, 24 + 16 * rows)
 
 
-# --- as a drawing: a card for each picture, a row for each generation, lines from parents to children ---
-
-
-def _draw(nodes: Sequence[ImageRecord], edges: Sequence[Edge], image_of: Callable[[str], Image.Image]) -> str:
-    """The SVG. Colours are attributes, so that a page's own style sheet can change them by class."""
-    texts = {node.id: _lines(node) for node in nodes}
-    rows, lines = _rows(nodes, edges)
-    wide = max(sum(_CARD if slot in texts else _PASSING for slot in row) + _GAP_X * (len(row) - 1) for row in rows)
-    width, bottom = wide + 2 * _MARGIN, _MARGIN - _GAP_Y
-    places: dict[str, tuple[float, int, int]] = {}  # the middle, top and bottom of a slot
-    for row in rows:
-        sizes = [_CARD if slot in texts else _PASSING for slot in row]
-        x, top = (width - sum(sizes) - _GAP_X * (len(row) - 1)) / 2, bottom + _GAP_Y
-        bottom = top + 2 * _PAD + max(_THUMB, *(len(texts.get(slot, ())) * _LEADING for slot in row))
-        for slot, size in zip(row, sizes, strict=True):
-            places[slot] = (x + size / 2, top, bottom)
-            x += size + _GAP_X
-    height = bottom + _MARGIN
-    told = f"The lineage of {nodes[-1].id}: {counted(len(nodes), 'picture')}"
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="lineage" width="{width}" height="{height}" role="img" '
-        f'viewBox="0 0 {width} {height}" font-family="monospace" font-size="{_FONT}"><title>{escaped(told)}</title>'
-        f'<rect class="paper" width="{width}" height="{height}" rx="10" fill="{_PAPER}"/>'
-    ]
-    for line in lines:
-        path = f"M{places[line[0]][0]:g} {places[line[0]][2]}"
-        for (x, _, low), (to, high, _) in pairwise(places[slot] for slot in line):
-            path += f"V{low}C{x:g} {(low + high) / 2:g} {to:g} {(low + high) / 2:g} {to:g} {high}"
-        parts.append(f'<path class="line" d="{path}" fill="none" stroke="{_LINE}" stroke-width="1.5"/>')
-        tip = f"M{places[line[-1]][0]:g} {places[line[-1]][1]}l-4 -6h8z"
-        parts.append(f'<path class="arrow" d="{tip}" fill="{_LINE}"/>')
-    for node in nodes:
-        middle, top, bottom = places[node.id]
-        card = _card(node, texts[node.id], bottom - top, fitted(image_of(node.id).convert("RGB"), _THUMB))
-        parts.append(f'<g transform="translate({middle - _CARD / 2:g} {top})">{card}</g>')
-    return "\n".join([*parts, "</svg>"])
-
-
-def _rows(nodes: Sequence[ImageRecord], edges: Sequence[Edge]) -> tuple[list[list[str]], list[list[str]]]:
-    """The slots of each generation, in an order in which few lines cross, and the slots that each line leads through.
-
-    A slot is a picture, or the place where a line passes a row, so that none runs behind a card.
-    """
-    depths: dict[str, int] = {}
-    for node in nodes:
-        depths[node.id] = max((depths[parent] + 1 for parent in node.parents), default=0)
-    rows: list[list[str]] = [[] for _ in range(1 + max(depths.values()))]
-    for name, depth in depths.items():
-        rows[depth].append(name)
-    lines = []
-    above: dict[str, list[str]] = defaultdict(list)
-    for edge in edges:
-        passed = range(depths[edge.parent] + 1, depths[edge.child])
-        line = [edge.parent, *(f"{edge.parent} to {edge.child} in {depth}" for depth in passed), edge.child]
-        lines.append(line)
-        for depth, slot in zip(passed, line[1:-1], strict=True):
-            rows[depth].append(slot)
-        for slot, after in pairwise(line):
-            above[after].append(slot)
-    places: dict[str, float] = {}
-    for row in rows:  # each below the middle of those that it comes from
-        row.sort(key=lambda slot: fmean(places[each] for each in above[slot]) if above[slot] else 0.0)
-        places.update({slot: (place + 0.5) / len(row) for place, slot in enumerate(row)})
-    return rows, lines
-
-
-def _card(node: ImageRecord, lines: Sequence[tuple[str, str]], height: int, thumb: Image.Image) -> str:
-    x, y = _PAD + (_THUMB - thumb.width) / 2, _PAD + (_THUMB - thumb.height) / 2
-    size = f'x="{x:g}" y="{y:g}" width="{thumb.width}" height="{thumb.height}"'
+def _card(node: ImageRecord, thumb: Image.Image) -> tuple[str, int]:
+    """A picture beside what is known of it, and the height of the card."""
+    facts = [origin(node), f"turn {node.turn}", *([] if node.seed is None else [f"seed {node.seed}"])]
+    asked = f"“{node.instruction}”" if node.instruction else ""
+    shows = f"shows: {node.plan}" if node.plan else ""
+    blocks = [(node.id, "name", 1), (", ".join(facts), "soft", 2), (node.label or "", "ink", 2)]
+    blocks += [(asked, "ink", 4), (shows, "soft", 5)]
+    lines = [(line, tone) for text, tone, most in blocks for line in wrapped(text, most)]
+    height = max(_THUMB, len(lines) * _LEADING) + 2 * _PAD
     made = f"made from {', '.join(node.parents)}" if node.parents else None
     whole = "\n".join(filter(None, [node.id, node.label, node.instruction, node.plan, made]))
+    x, y = _PAD + (_THUMB - thumb.width) / 2, _PAD + (_THUMB - thumb.height) / 2
+    size = f'x="{x:g}" y="{y:g}" width="{thumb.width}" height="{thumb.height}"'
     parts = [
         f'<title>{escaped(whole)}</title><rect class="card" width="{_CARD}" height="{height}" rx="10" fill="{_WHITE}" '
         f'stroke="{_FRAME}"/><image {size} href="{data_uri(thumb)}"/>'
@@ -201,17 +162,7 @@ def _card(node: ImageRecord, lines: Sequence[tuple[str, str]], height: int, thum
         place = f'x="{_THUMB + 2 * _PAD}" y="{_PAD + number * _LEADING + _FONT}"'
         bold = ' font-weight="bold"' if tone == "name" else ""
         parts.append(f'<text class="{tone}" {place} fill="{_INKS[tone]}"{bold}>{escaped(text)}</text>')
-    return "".join(parts)
-
-
-def _lines(node: ImageRecord) -> list[tuple[str, str]]:
-    """The lines of text on a card, each with its tone."""
-    facts = [origin(node), f"turn {node.turn}", *([] if node.seed is None else [f"seed {node.seed}"])]
-    asked = f"“{node.instruction}”" if node.instruction else ""
-    shows = f"shows: {node.plan}" if node.plan else ""
-    blocks = [(node.id, "name", 1), (", ".join(facts), "soft", 2), (node.label or "", "ink", 2)]
-    blocks += [(asked, "ink", 4), (shows, "soft", 5)]
-    return [(line, tone) for text, tone, most in blocks for line in wrapped(text, most)]
+    return "".join(parts), height
 
 
 def wrapped(text: str, most: int) -> list[str]:

@@ -15,28 +15,22 @@ from genllava_agent.stores import MEMORY
 from genllava_agent.terminal.chat_commands import run_command
 from genllava_agent.terminal.chat_screen import Screen
 from genllava_agent.terminal.conversation import Conversation
-from genllava_agent.terminal.typed_lines import history_file, read_line, remembered
+from genllava_agent.terminal.typed_lines import history_file, read_line, remember
 
 if TYPE_CHECKING:
     from genllava_agent.threads import Thread
-    from genllava_agent.user_config import ModelChoice
 
 
 def converse(
-    name: str | None,
-    store: str | None,
-    choice: ModelChoice,
-    images: list[str],
-    shows_pictures: bool,
-    options: dict[str, Any],
+    typed: dict[str, str], choice: dict[str, str], images: list[str], shows_pictures: bool, settings: dict[str, Any]
 ) -> int:
     """Load the model, talk, and say how to go on; returns the exit code.
 
     Args:
-        name: of the thread; a new one if None.
-        store, options: as for `VisualAgent`.
+        typed: the options that were typed about the thread, the store and the model, by name.
+        choice: of the model, for `load_pipeline`.
         images: files of pictures for the first request.
-        shows_pictures: in the terminal, if it can.
+        settings: of all turns.
 
     Raises:
         GenLlavaError: there is no such model, thread or store.
@@ -47,31 +41,28 @@ def converse(
     from genllava_agent.reporting import Progress
     from genllava_agent.stores import open_store
 
+    name, store = typed.get("thread"), typed.get("store")
     with Progress() as progress:
         progress.stage("opening the store")
         opened = open_store(store)
         opened.exists(name or "new")  # before the wait for the model: refuses names of no thread, finds the store
         progress.stage("loading the model")
-        pipeline = load_pipeline(choice.model, choice.device, **choice.others)
-    typed = sys.stdin.isatty()
-    live = typed and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    with VisualAgent(pipeline, store=opened, **options) as agent:
-        chat = Conversation(agent, agent.thread(name), typed, Screen(live, shows_pictures))
+        pipeline = load_pipeline(**choice)
+    by_hand = sys.stdin.isatty()
+    live = by_hand and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    with VisualAgent(pipeline, store=opened, **settings) as agent:
+        chat = Conversation(agent, agent.thread(name), by_hand, Screen(live, shows_pictures))
         chat.attached = [str(Path(path).absolute()) for path in images]
-        with remembered(history_file(store) if typed else None):
-            code = talk(chat)
-        again = how_to_continue(chat.thread, store, choice.typed)
-        if again is not None:
+        if by_hand:
+            remember(history_file(store))
+        code = talk_to_the_end(chat)
+        if again := how_to_continue(chat.thread, typed):
             chat.screen.note(f"To go on with this conversation: {again}")
     return code
 
 
-def talk(chat: Conversation) -> int:
-    """Talk until the user leaves; returns the exit code: 1 where a line of a file or a pipe could not be done.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C while lines come from a file or a pipe.
-    """
+def talk_to_the_end(chat: Conversation) -> int:
+    """Talk until the user leaves; returns the exit code: 1 where a line of a file or a pipe could not be done."""
     if chat.screen.live:
         chat.screen.note("Ask, or say what to draw; /help lists commands, Ctrl-D leaves.")
     chat.guarded(chat.enter, chat.thread)
@@ -97,10 +88,10 @@ def talk(chat: Conversation) -> int:
     return 1 if chat.failed and not chat.typed else 0
 
 
-def how_to_continue(thread: Thread, store: str | None, typed: dict[str, str]) -> str | None:
-    """The command that goes on with a thread, with the options about the model that were typed; None if there is
-    nothing to go on with."""
-    if store == MEMORY or thread.name not in thread.agent.threads():
+def how_to_continue(thread: Thread, typed: dict[str, str]) -> str | None:
+    """The command that goes on with a thread, with the options that were typed; None if there is nothing to go on
+    with."""
+    if typed.get("store") == MEMORY or thread.name not in thread.agent.threads():
         return None
-    options = {"thread": thread.name, **({} if store is None else {"store": store}), **typed}
-    return shlex.join(["genllava", "chat", *(word for name, value in options.items() for word in (f"--{name}", value))])
+    given = {"thread": ""} | typed | {"thread": thread.name}
+    return shlex.join(["genllava", "chat", *(word for name, value in given.items() for word in (f"--{name}", value))])

@@ -110,8 +110,8 @@ class Screen:
                 self._move("thinking")
             case events.ActionChosen():
                 likely = event.probabilities.get(_TOKENS[event.kind])  # not in percent, as progress would be
-                target = f" {event.image}" if event.image else ""
-                self.note(f"{event.tool or event.kind}{target}" + ("" if likely is None else f", probability {likely:.2f}"))
+                what = " ".join(filter(None, (event.tool or event.kind, event.image)))
+                self.note(what if likely is None else f"{what}, probability {likely:.2f}")
                 self._move("planning" if event.kind in ("generate", "edit") else "thinking")
             case events.PlanWritten():
                 self.note(f"plan: {event.plan}" + (f" (from {event.source})" if event.source else ""))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from genllava.errors import Cancelled, GenLlavaError
 from genllava_agent import events
-from genllava_agent.errors import AnswerPending, InvalidAnswer
+from genllava_agent.errors import InvalidAnswer
 from genllava_agent.pages.markup import counted
 from genllava_agent.reporting import unexpected
 from genllava_agent.terminal.chat_screen import Screen
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 Begin = Callable[[Callable[[], bool]], "Iterator[events.Event]"]
 """Starts a turn; is given what says whether it is no longer wanted."""
 _ANSWERS: Final = {"approve": "approve", "edit": "edit OTHER WORDS", "reject": "reject [WHY]"}
-"""What may be typed, by choice."""
 _SAME: Final = {"y": "approve", "yes": "approve", "ok": "approve", "n": "reject", "no": "reject"}
-"""Other words for an answer."""
 
 
 class Conversation:
@@ -54,9 +52,6 @@ class Conversation:
         """Do it; what goes wrong is one line."""
         try:
             work(*arguments)
-        except AnswerPending:
-            self.fail("this thread waits for an answer to an earlier request: give it first")
-            self.guarded(lambda: self._settle(self.thread.pending))
         except GenLlavaError as error:
             self.fail(str(error))
         except KeyboardInterrupt:
@@ -79,14 +74,12 @@ class Conversation:
         self.thread = thread
         if self.screen.live:
             self.screen.note(f"Thread {thread.name}, {counted(turns, 'turn') if turns else 'new'}.")
-        if unfinished is not None and unfinished.question is None:
-            self.screen.note(
-                f"Its last turn was cut off: {unfinished.request.text!r}. "
-                "/resume goes on with it; ask something else, and it ends there."
-            )
-        elif unfinished is not None:
+        if unfinished is not None and unfinished.question is not None:
             self.screen.note(f"It waits for an answer to what was asked about {unfinished.request.text!r}.")
-            self._settle(unfinished.question)
+            self.settle(unfinished.question)
+        elif unfinished is not None:
+            asked = f"Its last turn was cut off: {unfinished.request.text!r}."
+            self.screen.note(f"{asked} /resume goes on with it; ask something else, and it ends there.")
 
     def ask(self, text: str) -> None:
         """A turn; its pictures stay attached if it fails."""
@@ -100,37 +93,19 @@ class Conversation:
                 names = ", ".join(Path(path).name for path in taken)
                 self.screen.note(f"Still attached: {names}; /detach takes off what is attached.")
 
-    def retry(self, text: str | None) -> None:
-        """The last turn once more, with another seed, or other words in its place."""
-        options = dict(self.screen.options)
-        history = self.thread.history()
-        if history and self.agent.settings.seed is not None:  # the seed that is set would give the same picture again
-            options["seed"] = (history[-1].seed + 1) % 2**63
-        self.turn(lambda cancel: self.thread.retry_stream(text, cancel=cancel, **options))
-
     def turn(self, begin: Begin) -> bool:
         """Run a turn to its end, with all that it asks in between; returns whether it was finished."""
         reply = self._heard(begin)
-        return reply is not None and self._settle(reply.pending)
+        return reply is not None and self.settle(reply.pending)
 
-    def _settle(self, question: Question | None) -> bool:
+    def settle(self, question: Question | None) -> bool:
         """Have the user answer until the turn asks no more; returns whether it was finished."""
         while question is not None:
-            self.screen.say(question.text)
-            try:
-                answer = self._answer(question)
-            except KeyboardInterrupt:
-                self.thread.discard()
-                if not self.typed:
-                    raise
-                self.screen.note("\nGiven up: nothing of this turn is kept.")
-                return False
-            except EOFError:
-                self.running = False
-                self.screen.note("\nThe question stays open: it is asked again when the thread is opened.")
+            answer = self._answer(question)
+            if answer is None:
                 return False
             try:
-                reply = self._heard(lambda cancel, given=answer: self.thread.answer_stream(given, cancel))  # type: ignore[misc]
+                reply = self._heard(partial(self.thread.answer_stream, answer))
             except InvalidAnswer as error:
                 self.fail(str(error))
                 question = self.thread.pending  # which may be another by now
@@ -143,38 +118,50 @@ class Conversation:
         return True
 
     def _answer(self, question: Question) -> Any:
-        """What the user answers, once it is something that can be."""
-        while True:
-            for line in possible_answers(question):
-                self.screen.say(f"  {line}")
-            answer = parse_answer(question, read_line("answer> ", self.typed))
-            if answer is not None:
-                return answer
-            self.fail("that is not an answer" + ("; Ctrl-C gives up" * self.typed))
+        """What the user answers, once it is something that can be; None if the user leaves, or gives the turn up."""
+        self.screen.say(question.text)
+        try:
+            while True:
+                for line in possible_answers(question):
+                    self.screen.say(f"  {line}")
+                answer = parse_answer(question, read_line("answer> ", self.typed))
+                if answer is not None:
+                    return answer
+                self.fail("that is not an answer" + ("; Ctrl-C gives up" * self.typed))
+        except KeyboardInterrupt:
+            self.thread.discard()
+            if not self.typed:
+                raise
+            self.screen.note("\nGiven up: nothing of this turn is kept.")
+        except EOFError:
+            self.running = False
+            self.screen.note("\nThe question stays open: it is asked again when the thread is opened.")
+        return None
 
     def _heard(self, begin: Begin) -> Reply | None:
-        """Show what happens in a turn; None if it was cancelled."""
-        reply = None
-        with _ctrl_c() as unwanted, held_back(self.typed):
-            try:
-                for event in begin(unwanted):
+        """Show what happens in a turn; None if it was cancelled. Ctrl-C meanwhile only asks the turn to end."""
+        reply, unwanted = None, list[object]()
+        before = signal.signal(signal.SIGINT, lambda *_: unwanted.append(True))
+        try:
+            with held_back(self.typed):
+                for event in begin(lambda: bool(unwanted)):
                     self.screen.show(event)
                     if isinstance(event, events.TurnFinished):
                         reply = event.reply
-            except Cancelled:
-                self.screen.note("Cancelled: nothing of this turn is kept.")
-            finally:
-                self.screen.settle()
-            was_unwanted = unwanted()
-        if was_unwanted and not self.typed:
+        except Cancelled:
+            self.screen.note("Cancelled: nothing of this turn is kept.")
+        finally:
+            self.screen.settle()
+            signal.signal(signal.SIGINT, before)
+        if unwanted and not self.typed:
             raise KeyboardInterrupt
-        if was_unwanted and reply is not None:
+        if unwanted and reply is not None:
             self.screen.note("That was too late to cancel: /undo takes the turn back.")
         return reply
 
 
 def possible_answers(question: Question) -> list[str]:
-    """What may be typed as an answer, one line each; nothing where a tool asks, which takes whatever is typed."""
+    """What may be typed as an answer, one line each; none where a tool asks, which takes whatever is typed."""
     if question.kind == "clarification":
         return [f"{number} {choice}" for number, choice in enumerate(question.choices, start=1)]
     return [_ANSWERS[choice] for choice in question.choices]
@@ -196,14 +183,3 @@ def parse_answer(question: Question, line: str) -> Any:
     if word == "edit" and rest and "edit" in question.choices:
         return {"decision": "edit", "instruction": rest}
     return {"decision": "reject", "reason": rest or None} if word == "reject" else None
-
-
-@contextmanager
-def _ctrl_c() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C only makes the given function say True, meanwhile."""
-    pressed: list[object] = []
-    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, before)

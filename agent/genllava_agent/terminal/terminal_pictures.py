@@ -15,13 +15,11 @@ from genllava_agent.pages.markup import png_bytes
 if TYPE_CHECKING:
     from PIL import Image
 
-Protocol = Literal["kitty", "iterm2", "blocks"]
-"""How a terminal shows pictures."""
 CHUNK: Final = 4096
 """Characters of base64 that the kitty protocol allows in one piece; a multiple of 4."""
 
 
-def find_protocol(environ: Mapping[str, str], colors: bool) -> Protocol | None:
+def find_protocol(environ: Mapping[str, str], colors: bool) -> Literal["kitty", "iterm2", "blocks"] | None:
     """The best way of showing pictures in a terminal with these environment variables; None if there is none.
 
     Args:
@@ -50,12 +48,11 @@ def cells(size: tuple[int, int], columns: int, rows: int) -> tuple[int, int]:
 
 def kitty(image: Image.Image, columns: int) -> str:
     """The kitty graphics protocol: a PNG in pieces of base64, as high as its proportions ask for."""
-    data = base64.b64encode(png_bytes(image.convert("RGB"))).decode()
-    first = f"a=T,f=100,q=2,c={columns}"
-    return "".join(
-        f"\x1b_G{'q=2' if start else first},m={int(start + CHUNK < len(data))};{data[start : start + CHUNK]}\x1b\\"
-        for start in range(0, len(data), CHUNK)
-    )
+    data, written = base64.b64encode(png_bytes(image.convert("RGB"))).decode(), ""
+    for start in range(0, len(data), CHUNK):
+        keys = "q=2" if start else f"a=T,f=100,q=2,c={columns}"
+        written += f"\x1b_G{keys},m={int(start + CHUNK < len(data))};{data[start : start + CHUNK]}\x1b\\"
+    return written
 
 
 def iterm2(image: Image.Image, columns: int, rows: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import sys
 from collections.abc import Iterator
@@ -18,25 +19,25 @@ def read_line(prompt: str, typed: bool) -> str:
     return input(prompt if typed and sys.stdout.isatty() else "").rstrip("\r")
 
 
-@contextlib.contextmanager
-def remembered(file: Path | None) -> Iterator[None]:
-    """Meanwhile typed lines can be edited, and those of earlier runs come back; then they are kept in `file`."""
+def remember(file: Path | None) -> None:
+    """Let typed lines be edited; bring back those of earlier runs from `file`, and keep those of this one there."""
     try:
         import readline  # which `input` uses once it is there
     except ImportError:  # the system has no line editor
-        file = None
-    if file is None:
-        yield
         return
-    with contextlib.suppress(OSError, ValueError):  # there is none yet, or it is not readable
-        readline.read_history_file(file)
-    readline.set_history_length(1000)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            readline.write_history_file(file)
+    if file is not None:
+        with contextlib.suppress(OSError, ValueError):  # there is none yet, or it is not readable
+            readline.read_history_file(file)
+        readline.set_history_length(1000)
+        atexit.register(_keep, file)
+
+
+def _keep(file: Path) -> None:
+    import readline
+
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        readline.write_history_file(file)
 
 
 @contextlib.contextmanager

@@ -134,7 +134,6 @@ class Trial:
                 thread = agent.thread("a")
                 self._whole(thread, place)
                 route(thread, place)
-                assert [f.name for f in (place / "threads").rglob("unfinished*")] == [], "half a file"
             shutil.rmtree(place)
         shutil.rmtree(killed)
 
@@ -165,7 +164,7 @@ class Trial:
         torch.testing.assert_close(_latents(thread), self.latents, rtol=1e-3, atol=1e-4)
         if thread.pending is not None:
             thread.approve()
-        self._goes_on(thread)
+        self._goes_on(thread, place)
 
     def _ask(self, thread: Thread, place: Path) -> None:
         """Something else is asked: what was cut off stays, and says so."""
@@ -180,7 +179,7 @@ class Trial:
         if unfinished is not None:
             assert turns[-2].request.text == unfinished.request.text
             assert turns[-2].stopped in (REPLACED, "cut off")
-        self._goes_on(thread)
+        self._goes_on(thread, place)
 
     def _back(self, thread: Thread, place: Path) -> None:
         """What was done last is taken back: the turn that was cut off, for good, or the last one, and that again."""
@@ -194,7 +193,7 @@ class Trial:
             thread.redo()
             assert thread.history() == before
         assert thread.unfinished is None
-        self._goes_on(thread)
+        self._goes_on(thread, place)
 
     def _branch(self, thread: Thread, place: Path) -> None:
         """A branch has what has ended; the thread stays as it is."""
@@ -203,14 +202,15 @@ class Trial:
             return self._ask(thread, place)
         branch = thread.branch("b")
         assert branch.history() == before
-        self._goes_on(branch)
+        self._goes_on(branch, place)
         assert (thread.history(), thread.unfinished) == (before, unfinished)
 
-    def _goes_on(self, thread: Thread) -> None:
+    def _goes_on(self, thread: Thread, place: Path) -> None:
         count = len(thread.history())
         thread("say more", task="understand", seed=1)
         assert len(thread.history()) == count + 1, "the next turn does not work"
         assert thread.unfinished is None
+        assert [f.name for f in (place / "threads" / thread.name).rglob("unfinished*")] == [], "half a file"
 
 
 @pytest.mark.parametrize("name", CASES)
