@@ -72,7 +72,7 @@ class VisualAgent:
         busy: Literal["queue", "error"] = "queue",
         **options: Any,
     ) -> None:
-        from genllava_agent.create import as_tools, check_approvals, check_checkpointer, check_decider, check_tools
+        from genllava_agent.create import as_tools, check_approvals, check_checkpointer, check_decider
         from genllava_agent.settings import checked
 
         if busy not in ("queue", "error"):
@@ -83,7 +83,6 @@ class VisualAgent:
         self.model, self._device, self._store, self._checkpointer = model, device, store, checkpointer
         self.tools = as_tools(tools)
         check_decider(decider)
-        check_tools(model, decider, self.tools)
         self._decider = decider
         self.settings: TurnSettings = check_approvals(settings, self.tools)
         self._busy = busy

@@ -163,7 +163,7 @@ COMMANDS: Final[dict[str, Callable[[Namespace], int | None]]] = {
 # --- the steps that several commands share ---
 
 
-def _choice(options: Namespace) -> dict[str, str]:
+def _choice(options: Namespace) -> dict[str, Any]:
     """The model that the options and the configuration file choose."""
     return choose(_given(options, *KEYS))
 
@@ -182,7 +182,7 @@ def _read(path: str, from_stdin: bool = True) -> Image.Image:
     return picture
 
 
-def _worked(choice: dict[str, str], stage: str, work: Callable[[GenLlavaPipeline, Any], Any]) -> tuple[Any, float]:
+def _worked(choice: dict[str, Any], stage: str, work: Callable[[GenLlavaPipeline, Any], Any]) -> tuple[Any, float]:
     """Load the model and let it work, which is given a callback for steps of drawing; the result, and its seconds."""
     with Progress() as progress:
         progress.stage("loading the model")
@@ -194,7 +194,7 @@ def _worked(choice: dict[str, str], stage: str, work: Callable[[GenLlavaPipeline
         return work(pipeline, progress.on_step), time.perf_counter() - started
 
 
-def _draw(options: Namespace, choice: dict[str, str], target: Path, draw: Callable[..., Drawing]) -> int:
+def _draw(options: Namespace, choice: dict[str, Any], target: Path, draw: Callable[..., Drawing]) -> int:
     """Load the model, let it draw, write and announce the picture; where it answered with words, print them."""
     given = _given(options, *DECODING)
     drawing, seconds = _worked(

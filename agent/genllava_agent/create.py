@@ -77,7 +77,6 @@ def create_genllava_agent(
         check_checkpointer(checkpointer)
     made = as_tools(tools)
     check_decider(decider)
-    check_tools(model, decider, made)
     check_approvals(settings, made)
     opened = _Opened(artifacts)
     parts = agent_parts(model, None, made, decider, settings, opened.artifacts)
@@ -147,20 +146,6 @@ def check_decider(given: Any) -> None:
     """
     if given is not None and not hasattr(given, "decide") and not hasattr(given, "bind_tools"):
         raise InvalidRequest(f"decider={given!r} cannot decide: give a LangChain chat model with tool calling")
-
-
-def check_tools(model: Any, decider: Any, tools: Mapping[str, Any]) -> None:
-    """See that whoever decides calls tools, as far as that is known before a model is loaded.
-
-    Raises:
-        InvalidRequest: it is a model that decides by task tokens, which calls none.
-    """
-    if not tools or decider is not None or isinstance(model, (str, os.PathLike)):
-        return
-    if model is None or model.config["protocol"] == "shapes":
-        raise InvalidRequest(
-            "the model itself calls no tools: give decider= a LangChain chat model with tool calling, which does"
-        )
 
 
 def as_tools(given: Sequence[Any]) -> dict[str, BaseTool]:

@@ -54,7 +54,7 @@ def example_picture() -> Image.Image:
     return image.resize((320, 320), Image.Resampling.LANCZOS)
 
 
-def run(target: Path, seed: int, choice: dict[str, str]) -> None:
+def run(target: Path, seed: int, choice: dict[str, Any]) -> None:
     """Do all of it, say what is being done and how long it took, and write the contact sheet to `target`."""
     started = time.perf_counter()
     print("  loading the model", end="", flush=True)
@@ -67,7 +67,7 @@ def run(target: Path, seed: int, choice: dict[str, str]) -> None:
         "Edits of the picture at the top": (EDITS, lambda asked: [pipeline.edit(picture, asked, seed=seed)]),
         "One conversation": (CONVERSATION, lambda asked: conversation.ask(asked, seed=seed)),
     }
-    sections = {}
+    sections: dict[str, list[Tile]] = {}
     for heading, (requests, work) in parts.items():
         print(f"\n{heading}")
         tiles = [] if sections else [Tile("The picture", "not drawn by the model", picture)]

@@ -15,7 +15,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from genllava.errors import CheckpointError, GenLlavaError, InvalidRequest
 from genllava_agent.inputs import check_device, check_model
@@ -29,7 +29,7 @@ SHIPPED: Final = "shipped"
 """As `--model`: the model that comes with the package, whatever the configuration file says."""
 
 
-def choose(typed: dict[str, str]) -> dict[str, str]:
+def choose(typed: dict[str, str]) -> dict[str, Any]:
     """What was typed, by the names in `KEYS`, and what the configuration file says besides, checked: arguments of
     `load_pipeline`.
 

@@ -22,11 +22,9 @@ from genllava.errors import ImageRejected
 from genllava_agent import VisualAgent
 from genllava_agent.records import Pending, Question, Request
 from genllava_agent.terminal import conversation
-from genllava_agent.terminal.chat import how_to_continue, talk_to_the_end
-from genllava_agent.terminal.chat_commands import COMMANDS, typed_path
+from genllava_agent.terminal.chat import COMMANDS, history_file, how_to_continue, talk_to_the_end, typed_path
 from genllava_agent.terminal.chat_screen import Screen, printable
 from genllava_agent.terminal.conversation import Conversation, parse_answer, possible_answers
-from genllava_agent.terminal.typed_lines import history_file
 from genllava_agent.threads import Thread
 from genllava_finetune.shapes.parser import parse
 from genllava_finetune.shapes.render import render

@@ -684,6 +684,12 @@ def two_calls() -> AIMessage:
     )
 
 
+def red_circle() -> Image.Image:
+    picture = Image.new("RGB", (128, 128), "white")
+    ImageDraw.Draw(picture).ellipse((5, 5, 37, 37), fill=(220, 30, 35))
+    return picture
+
+
 def check_answer(steps: Any, records: Any, results: Sequence[ToolMessage], color: str) -> None:
     first, second = results
     if not color:
@@ -707,10 +713,8 @@ def check_answer(steps: Any, records: Any, results: Sequence[ToolMessage], color
 def test_answers_of_a_thread(planned: Any, how: str) -> None:
     answer, color = ANSWERS[how]
     agent, _ = planned(two_calls(), "Done.", approve="edit")
-    red = Image.new("RGB", (128, 128), "white")
-    ImageDraw.Draw(red).ellipse((5, 5, 37, 37), fill=(220, 30, 35))
     thread = agent.thread()
-    question = thread("change it, and draw", red).pending
+    question = thread("change it, and draw", red_circle()).pending
     assert (question.kind, question.action, question.image) == ("approval", "edit", "image_1")
     for wrong in WRONG:
         with pytest.raises(InvalidAnswer):
@@ -731,7 +735,7 @@ def test_answers_of_a_graph(pipeline: GenLlavaPipeline, how: str) -> None:
         checkpointer=InMemorySaver(), artifacts=":memory:", seed=1,
     )  # fmt: skip
     config: Any = {"configurable": {"thread_id": "t"}}
-    blocks = [{"type": "text", "text": "change it"}, image_block(Image.new("RGB", (64, 64), "red"))]
+    blocks = [{"type": "text", "text": "change it"}, image_block(red_circle())]
     asked = graph.invoke({"messages": [HumanMessage(blocks)]}, config)  # type: ignore[arg-type]
     (question,) = asked["__interrupt__"]
     assert question.value["action_requests"][0]["name"] == "edit"

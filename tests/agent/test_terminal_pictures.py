@@ -13,8 +13,7 @@ from rich.console import Console
 
 from genllava_agent import events
 from genllava_agent.records import ImageRecord
-from genllava_agent.terminal.chat_screen import Screen
-from genllava_agent.terminal.terminal_pictures import CHUNK, cells, find_protocol, half_blocks, iterm2, kitty
+from genllava_agent.terminal.chat_screen import CHUNK, Screen, cells, find_protocol, half_blocks, iterm2, kitty
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Final
 
 from genllava.protocols.task_tokens import I2I, I2T, T2I, TOOL
@@ -46,7 +47,7 @@ def write_trace(path: Path, name: str, pictures: Artifacts, turns: Sequence[Turn
         ThreadQuarantined: what is stored of a picture is damaged.
     """
     target = check_output(path)
-    write_bytes(target, _Page(name, pictures, turns).of(turn).encode())
+    write_bytes(target, _Page(name, pictures, turns).about(turn).encode())
     return target
 
 
@@ -72,61 +73,56 @@ def thread_html(name: str, pictures: Artifacts, turns: Sequence[Turn], question:
 
 
 class _Page:
-    """Pages about the turns of a thread."""
+    """The page about a turn of a thread."""
 
     def __init__(self, name: str, pictures: Artifacts, turns: Sequence[Turn]) -> None:
-        self._name = name
+        self._title = f"of {len(turns)} on {name}"
         self._pictures = pictures
-        self._turns = turns
         self._records = {record.id: record for turn in turns for record in turn.images}
 
-    def of(self, turn: Turn) -> str:
-        """The whole page."""
-        style = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
-        allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-        policy = f"default-src 'none'; img-src data:; style-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"
-        title = escaped(f"Turn {turn.number} of {len(self._turns)} on {self._name}")
+    def about(self, turn: Turn) -> str:
+        files = resources.files(__package__)
+        page, style = (files.joinpath(name).read_text(encoding="utf-8") for name in ("page.html", "page.css"))
         facts = [
             datetime.fromtimestamp(turn.at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
             f"{turn.seconds:.2f} s",
             counted(len(turn.steps), "step"),
-            *_spent(sum(step.tokens for step in turn.steps), sum(step.unet_rows for step in turn.steps)),
+            *_spent(turn.steps),
             f"seed {turn.seed}",
             *(f"model {model}" for model in dict.fromkeys(record.model for record in turn.images if record.model)),
         ]
         steps = "".join(self._step(number, step) for number, step in enumerate(turn.steps, start=1))
         stopped = f'<p class="error">Stopped early: {escaped(turn.stopped)}.</p>' if turn.stopped else ""
         made = _gallery(self._figure(step.image) for step in turn.steps if step.image is not None)
-        return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{title}</title>
-<style>{style}</style></head><body><main>
-<h1>{title}</h1>{_facts(facts)}
-<h2>Request</h2><div class="card mine">{_said(turn.request.text)}{self._asked(turn)}</div>
-<h2>Steps</h2>
-{f'<ol class="steps">{steps}</ol>' if steps else _facts(["None."])}
-<h2>Reply</h2><div class="card">{_said(turn.text)}{stopped}{made}</div>
-{self._origin(turn.images[-1].id) if turn.images else ""}
-</main></body></html>
-"""
+        tree = ""
+        if turn.images:
+            last = turn.images[-1].id
+            svg = Lineage(last, self._records, lambda each: self._pictures.picture(self._records[each])).svg()
+            tree = f'<h2>Where {last} comes from</h2><div class="scroll">{svg}</div>'
+        return Template(page).substitute(
+            hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+            style=style,
+            title=escaped(f"Turn {turn.number} {self._title}"),
+            facts=_facts(facts),
+            request=self._request(turn),
+            steps=f'<ol class="steps">{steps}</ol>' if steps else _facts(["None."]),
+            reply=f'<p class="said">{escaped(turn.text)}</p>{stopped}{made}',
+            origin=tree,
+        )
 
-    def _asked(self, turn: Turn) -> str:
-        """What was given with the words of a request."""
+    def _request(self, turn: Turn) -> str:
         region, task, facts = turn.request.region, turn.request.task, []
-        shown = {name: "" for name in turn.request.images if name in self._records}
+        marks = {name: "" for name in turn.request.images if name in self._records}
         if task is not None:
             facts.append(f"asked to {_CHOICES[task]}, not left to the model")
         if region is not None:
             kind = "box" if region.box else "point" if region.point else "mask"
             facts.append(f"about a part of {region.image}, given by a {kind}")
-            shown[region.image] = _mark(region)
-        figures = [self._figure(name, mark) for name, mark in shown.items()]
+            marks[region.image] = _mark(region)
+        figures = [self._figure(name, mark) for name, mark in marks.items()]
         if region is not None and region.mask is not None:
             figures.append(_figure(self._pictures.image(region.mask), "the part in question, in white", "a mask"))
-        return _facts(facts) + _gallery(figures)
+        return f'<p class="said">{escaped(turn.request.text)}</p>{_facts(facts)}{_gallery(figures)}'
 
     def _step(self, number: int, step: Step) -> str:
         badge, says = _OUTCOMES[step.outcome]
@@ -135,15 +131,11 @@ class _Page:
         looked = ""
         if step.image is not None and step.action != "tool":
             looked = "nothing found that differs from the plan" if step.verified else "not looked at"
+        tried = []
+        for each in step.tried:
+            told = f"seed {each.seed}" + (f": {each.unsure}" if each.unsure else "")
+            tried.append(_figure(self._pictures.image(each.key), told, "a drawing that was not kept"))
         called = json.dumps(step.arguments, indent=2, default=str, ensure_ascii=False) if step.arguments else ""
-        tried = _gallery(
-            _figure(
-                self._pictures.image(each.key),
-                f"seed {each.seed}" + (f": {each.unsure}" if each.unsure else ""),
-                "a drawing that was not kept",
-            )
-            for each in step.tried
-        )
         entries = {
             "For": escaped(step.request),
             "Noted before": escaped(_NOTE.sub("\n", step.seen)),
@@ -152,11 +144,11 @@ class _Page:
             "Called with": escaped(called),
             says: escaped(step.text),
             "Verification": f'<span class="unsure">not sure: {escaped(step.unsure)}</span>' if step.unsure else looked,
-            "Drawn and not kept": tried,
+            "Drawn and not kept": _gallery(tried),
             "How likely each action was": _bars(step),
         }
         rows = "".join(f"<div><dt>{name}</dt><dd>{told}</dd></div>" for name, told in entries.items() if told)
-        facts = " · ".join([f"{step.seconds:.2f} s", *_spent(step.tokens, step.unet_rows)])
+        facts = " · ".join([f"{step.seconds:.2f} s", *_spent([step])])
         return (
             f'<li class="card"><div class="head"><h3>{number}. {escaped(_title(step))}'
             f'<span class="badge {step.outcome}">{badge}</span></h3><span class="facts">{facts}</span></div>'
@@ -170,22 +162,17 @@ class _Page:
         caption = f"{name}, {markup.origin(record)}" + (f": {record.label}" if record.label else "")
         return _figure(self._pictures.picture(record), caption, told, mark)
 
-    def _origin(self, name: str) -> str:
-        tree = Lineage(name, self._records, lambda each: self._pictures.picture(self._records[each])).svg()
-        return f'<h2>Where {name} comes from</h2><div class="scroll">{tree}</div>'
-
 
 def _title(step: Step) -> str:
     """What was done in a step."""
     what = f"call {step.tool}" if step.action == "tool" and step.tool else _CHOICES[step.action]
     if step.outcome != "ok":
         return f"{'Could' if step.outcome == 'error' else 'Did'} not {what}"
-    if step.action in ("generate", "edit") and step.image is None:
+    if step.action in ("understand", "tool"):
+        return "Answered" if step.action == "understand" else f"Called {step.tool}"
+    if step.image is None:
         return f"Declined to {what}"
-    edited = f"Edited {step.source} into {step.image}"
-    return {"tool": f"Called {step.tool}", "understand": "Answered", "edit": edited}.get(
-        step.action, f"Drew {step.image}"
-    )
+    return f"Edited {step.source} into {step.image}" if step.action == "edit" else f"Drew {step.image}"
 
 
 def _bars(step: Step) -> str:
@@ -200,8 +187,7 @@ def _bars(step: Step) -> str:
 
 
 def _figure(image: Image.Image, caption: str, told: str, mark: str = "") -> str:
-    scale = _SIDE / max(image.size)
-    width, height = (max(1, round(side * scale)) for side in image.size)
+    width, height = (max(1, round(side * _SIDE / max(image.size))) for side in image.size)
     data = markup.data_uri(markup.fitted(image, _STORED))
     return (
         f'<figure><span class="shown"><img src="{data}" width="{width}" height="{height}" alt="{escaped(told)}">'
@@ -222,10 +208,6 @@ def _mark(region: Region) -> str:
     return f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{shape}</svg>'
 
 
-def _said(text: str) -> str:
-    return f'<p class="said">{escaped(text)}</p>'
-
-
 def _gallery(figures: Iterable[str]) -> str:
     inside = "".join(figures)
     return f'<div class="pictures">{inside}</div>' if inside else ""
@@ -235,5 +217,6 @@ def _facts(facts: Sequence[str]) -> str:
     return f'<p class="facts">{escaped(" · ".join(facts))}</p>' if facts else ""
 
 
-def _spent(tokens: int, rows: int) -> list[str]:
-    return [counted(number, what) for number, what in ((tokens, "token"), (rows, "UNet row")) if number]
+def _spent(steps: Sequence[Step]) -> list[str]:
+    spent = {"token": sum(step.tokens for step in steps), "UNet row": sum(step.unet_rows for step in steps)}
+    return [counted(number, what) for what, number in spent.items() if number]

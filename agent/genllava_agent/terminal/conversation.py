@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +16,6 @@ from genllava_agent.errors import InvalidAnswer
 from genllava_agent.pages.markup import counted
 from genllava_agent.reporting import unexpected
 from genllava_agent.terminal.chat_screen import Screen
-from genllava_agent.terminal.typed_lines import held_back, read_line
 
 if TYPE_CHECKING:
     from genllava_agent.agent import VisualAgent
@@ -183,3 +184,31 @@ def parse_answer(question: Question, line: str) -> Any:
     if word == "edit" and rest and "edit" in question.choices:
         return {"decision": "edit", "instruction": rest}
     return {"decision": "reject", "reason": rest or None} if word == "reject" else None
+
+
+# --- lines that are typed, or come from a file or a pipe ---
+
+
+def read_line(prompt: str, typed: bool) -> str:
+    """The next line, without its end; `EOFError` where there are no more. `typed` by a person, it has a prompt."""
+    if typed and not sys.stdout.isatty():
+        print(prompt, end="", file=sys.stderr, flush=True)  # what the program says goes elsewhere
+    return input(prompt if typed and sys.stdout.isatty() else "").rstrip("\r")
+
+
+@contextmanager
+def held_back(typed: bool) -> Iterator[None]:
+    """Meanwhile what is typed waits unseen for `read_line`, and Ctrl-C does not drop what is being written."""
+    if not typed or sys.platform == "win32":
+        yield
+        return
+    import termios
+
+    before = termios.tcgetattr(sys.stdin)
+    held: list[Any] = list(before)
+    held[3] = held[3] & ~termios.ECHO | termios.NOFLSH
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, held)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
