@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import platform
 from importlib import metadata
-from typing import Any, Final
+from typing import Any
 
 from genllava.memory import free_memory, gigabytes
 from genllava.model_info import PRECISIONS, model_info
-
-LIBRARIES: Final = ("torch", "transformers", "diffusers", "accelerate", "pillow")
 
 
 def describe(model: str | None, decoder: str | None = None, editor: str | None = None) -> dict[str, Any]:
@@ -34,10 +32,11 @@ def describe(model: str | None, decoder: str | None = None, editor: str | None =
         for place, info in infos.items()
         for part in info.parts
     ]
+    libraries = ("torch", "transformers", "diffusers", "accelerate", "pillow")
     return {
         "genllava": __version__,
         "python": platform.python_version(),
-        "libraries": {name: metadata.version(name) for name in LIBRARIES},
+        "libraries": {name: metadata.version(name) for name in libraries},
         "devices": _devices(),
         "model": ", ".join(str(info.folder) for info in infos.values()),
         "parts": parts,
@@ -47,28 +46,25 @@ def describe(model: str | None, decoder: str | None = None, editor: str | None =
 
 def table(report: dict[str, Any]) -> str:
     """`describe`'s answer for people."""
-    parts = report["parts"]
     libraries = ", ".join(f"{name} {version}" for name, version in report["libraries"].items())
+    total = {name: sum(part[name] for part in report["parts"]) for name in ("parameters", "bytes")}
     rows = [("part", "class", "parameters", "in files", "licence")]
-    rows += [(part["part"], part["class"], *_sizes([part]), part["licence"]) for part in parts]
-    rows.append(("in all", "", *_sizes(parts), ""))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    form = "  {:<{}}  {:<{}}  {:>{}}  {:>{}}  {:<{}}"
+    for part in [*report["parts"], {"part": "in all", "class": "", **total, "licence": ""}]:
+        count, stored = part["parameters"], part["bytes"]
+        named = f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.2f} M"
+        sizes = (named, gigabytes(stored)) if count or stored else ("", "")
+        rows.append((part["part"], part["class"], *sizes, part["licence"]))
+    first, second, third, fourth, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
+    memory = ", ".join(f"{gigabytes(report['memory'][name])} in {name}" for name in PRECISIONS)
     lines = [
         f"genllava {report['genllava']}, Python {report['python']}, {libraries}",
         f"devices: {', '.join(report['devices'])}",
         f"model: {report['model']}",
-        *(form.format(*(x for pair in zip(row, widths, strict=True) for x in pair)).rstrip() for row in rows),
-        *(f"  {part['part']}: {part['note']}" for part in parts if "note" in part),
+        *(f"  {a:{first}}  {b:{second}}  {c:>{third}}  {d:>{fourth}}  {e}".rstrip() for a, b, c, d, e in rows),
+        *(f"  {part['part']}: {part['note']}" for part in report["parts"] if "note" in part),
+        f"memory for the weights alone: {memory}",
     ]
-    sizes = ", ".join(f"{gigabytes(report['memory'][name])} in {name}" for name in PRECISIONS)
-    return "\n".join([*lines, f"memory for the weights alone: {sizes}"])
-
-
-def _sizes(parts: list[dict[str, Any]]) -> tuple[str, str]:
-    count, stored = (sum(part[name] for part in parts) for name in ("parameters", "bytes"))
-    named = f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.2f} M"
-    return (named, gigabytes(stored)) if count or stored else ("", "")
+    return "\n".join(lines)
 
 
 def _devices() -> list[str]:

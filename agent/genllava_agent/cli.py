@@ -21,7 +21,7 @@ from genllava_agent.cli_options import DECODING, command_parser
 from genllava_agent.inputs import check_device, check_model, check_request, check_store, read_picture
 from genllava_agent.loading import KEYS, choose
 from genllava_agent.outputs import check_output, check_picture_output, write_picture
-from genllava_agent.reporting import DECLINED, Progress, explained, note, one_line
+from genllava_agent.reporting import DECLINED, explained, note, one_line, progress
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,12 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
-# --- the commands: what is typed is checked first, then the model is loaded; each may return an exit code ---
+# Each command checks what was typed first, and then loads the model; it may return an exit code.
 
 
 def demo(options: Namespace) -> None:
     target = check_picture_output(options.output)
-    choice = _choice(options)
+    choice = choose(_given(options, *KEYS))
     from genllava_agent.demo import run
 
     run(target, options.seed, choice)
@@ -70,7 +70,7 @@ def demo(options: Namespace) -> None:
 
 def understand(options: Namespace) -> int:
     check_request(options.question, "question")
-    choice = _choice(options)
+    choice = choose(_given(options, *KEYS))
     picture = _read(options.image)
     result, seconds = _worked(choice, "looking", lambda pipeline, _: pipeline.understand(picture, options.question))
     if options.as_json:
@@ -83,26 +83,24 @@ def understand(options: Namespace) -> int:
 
 def generate(options: Namespace) -> int:
     check_request(options.prompt, "prompt")
-    choice = _choice(options)
-    target = check_picture_output(options.output)
-    return _draw(options, choice, target, lambda pipeline, given: pipeline.generate(options.prompt, **given))
+    choice = choose(_given(options, *KEYS))
+    return _draw(options, choice, lambda pipeline, given: pipeline.generate(options.prompt, **given))
 
 
 def edit(options: Namespace) -> int:
     check_request(options.instruction, "instruction")
-    choice = _choice(options)
-    picture = _read(options.image)
+    choice = choose(_given(options, *KEYS))
+    picture, source = _read(options.image), Path(options.image)
     target = check_picture_output(options.output)
-    source = Path(options.image)
     if not options.overwrite and target.exists() and source.exists() and target.samefile(source):
         raise InvalidRequest(f"the output would replace {source} itself: give another name, or --overwrite")
-    return _draw(options, choice, target, lambda pipeline, given: pipeline.edit(picture, options.instruction, **given))
+    return _draw(options, choice, lambda pipeline, given: pipeline.edit(picture, options.instruction, **given))
 
 
 def chat(options: Namespace) -> int:
     from genllava_agent.settings import checked
 
-    choice = _choice(options)
+    choice = choose(_given(options, *KEYS))
     if options.thread is not None and not options.thread.strip():
         raise InvalidRequest("the name of the thread is empty")
     check_store(options.store)
@@ -147,7 +145,7 @@ def info(options: Namespace) -> None:
     if options.named is not None and options.model is not None:
         raise InvalidRequest("give the model once, as MODEL or as --model")
     options.model = options.named or options.model
-    choice = _choice(options)
+    choice = choose(_given(options, *KEYS))
 
     from genllava_agent.about import describe, table
 
@@ -158,14 +156,6 @@ def info(options: Namespace) -> None:
 COMMANDS: Final[dict[str, Callable[[Namespace], int | None]]] = {
     run.__name__: run for run in (demo, understand, generate, edit, chat, evaluate, finetune, info)
 }
-
-
-# --- the steps that several commands share ---
-
-
-def _choice(options: Namespace) -> dict[str, Any]:
-    """The model that the options and the configuration file choose."""
-    return choose(_given(options, *KEYS))
 
 
 def _given(options: Namespace, *names: str) -> dict[str, Any]:
@@ -184,19 +174,24 @@ def _read(path: str, from_stdin: bool = True) -> Image.Image:
 
 def _worked(choice: dict[str, Any], stage: str, work: Callable[[GenLlavaPipeline, Any], Any]) -> tuple[Any, float]:
     """Load the model and let it work, which is given a callback for steps of drawing; the result, and its seconds."""
-    with Progress() as progress:
-        progress.stage("loading the model")
+
+    def on_step(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        show("drawing", step + 1, getattr(pipeline, "num_timesteps", None))
+        return tensors
+
+    with progress() as show:
+        show("loading the model")
         from genllava_agent.loading import load_pipeline
 
         pipeline = load_pipeline(**choice)
-        progress.stage(stage)
+        show(stage)
         started = time.perf_counter()
-        return work(pipeline, progress.on_step), time.perf_counter() - started
+        return work(pipeline, on_step), time.perf_counter() - started
 
 
-def _draw(options: Namespace, choice: dict[str, Any], target: Path, draw: Callable[..., Drawing]) -> int:
-    """Load the model, let it draw, write and announce the picture; where it answered with words, print them."""
-    given = _given(options, *DECODING)
+def _draw(options: Namespace, choice: dict[str, Any], draw: Callable[..., Drawing]) -> int:
+    """Let the model draw, write and announce the picture; where it answered with words, print them."""
+    target, given = check_picture_output(options.output), _given(options, *DECODING)
     drawing, seconds = _worked(
         choice, "planning", lambda pipeline, on_step: draw(pipeline, {**given, "callback_on_step_end": on_step})
     )

@@ -6,6 +6,7 @@ What is wrong is an `InvalidRequest`; with a picture it is an `ImageRejected`, w
 from __future__ import annotations
 
 import re
+import stat
 import sys
 import warnings
 from pathlib import Path
@@ -37,14 +38,22 @@ def check_request(text: str, kind: str) -> None:
 def read_picture(path: str, from_stdin: bool = True) -> Image.Image:
     """The picture in the file at `path`, as RGB; that on standard input for "-", unless requests come from there."""
     source: str | BinaryIO = path
-    if path != "-":
-        _check_regular_file(path)
-    elif not from_stdin:
-        raise ImageRejected("a chat reads requests from standard input, and no pictures: give the name of a file")
-    elif sys.stdin is None or sys.stdin.isatty():
-        raise ImageRejected("there is no picture on standard input: pipe one in, or give the name of a file")
-    else:
+    if path == "-":
+        if not from_stdin:
+            raise ImageRejected("a chat reads requests from standard input, and no pictures: give the name of a file")
+        if sys.stdin is None or sys.stdin.isatty():
+            raise ImageRejected("there is no picture on standard input: pipe one in, or give the name of a file")
         source, path = sys.stdin.buffer, "standard input"
+    elif "://" in path:
+        raise ImageRejected(f"{path} is a URL: download the picture and give its path")
+    else:
+        try:
+            mode = Path(path).stat().st_mode
+        except (OSError, ValueError) as error:
+            raise ImageRejected(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+        if not stat.S_ISREG(mode):
+            what = "a folder, not a picture" if stat.S_ISDIR(mode) else "not a regular file"
+            raise ImageRejected(f"{path} is {what}")
 
     from genllava.images import load_image
 
@@ -53,19 +62,6 @@ def read_picture(path: str, from_stdin: bool = True) -> Image.Image:
             return load_image(source)
     except ImageRejected as error:
         raise ImageRejected(f"{path}: {error}") from None
-
-
-def _check_regular_file(path: str) -> None:
-    if "://" in path:
-        raise ImageRejected(f"{path} is a URL: download the picture and give its path")
-    try:
-        Path(path).stat()
-    except (OSError, ValueError) as error:
-        raise ImageRejected(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-    if Path(path).is_dir():
-        raise ImageRejected(f"{path} is a folder, not a picture")
-    if not Path(path).is_file():
-        raise ImageRejected(f"{path} is not a regular file")
 
 
 def check_model(model: str | None, kind: str = "model") -> str | None:
@@ -98,14 +94,11 @@ def check_device(device: str | None) -> str | None:
 
 def check_store(place: str | None) -> None:
     """See that threads may be kept at `place`: None (this user's data folder), a folder, or what no file is."""
-    if place is None:
-        return
-    if not place.strip():
+    if place is not None and not place.strip():
         raise InvalidRequest("the name of the folder for threads is empty")
     try:
-        folder = Path(place).expanduser()
-        reason = "it is not a folder" if folder.exists() and not folder.is_dir() else None
+        folder = None if place is None else Path(place).expanduser()
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise OSError("it is not a folder")
     except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error)
-    if reason is not None:
-        raise InvalidRequest(f"cannot keep threads in {place}: {reason}")
+        raise InvalidRequest(f"cannot keep threads in {place}: {error}") from None

@@ -78,6 +78,5 @@ def write_picture(path: Path, image: Image.Image) -> None:
 
 
 def _beside(path: Path) -> Path:
-    """A new name in the same folder, so that the final rename stays within one file system. It does not grow with the
-    target's name, which may already be as long as the file system allows."""
+    """A new name in the same folder, for a rename within one file system, and short: `path` may be as long as can be."""
     return path.with_name(f".{secrets.token_hex(8)}.part")

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
 
-DECLINED: Final = 1
-"""Exit code when the model answered with words instead of a picture, and of our own faults."""
-BAD_INPUT: Final = 2
-"""Exit code of everything the caller can put right."""
-INTERRUPTED: Final = 130
-"""Exit code after Ctrl-C, as shells expect."""
-TRACEBACK_VARIABLE: Final = "GENLLAVA_TRACEBACK"
+DECLINED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+"""Exit codes: words and no picture, or a fault of ours; what the caller can put right; Ctrl-C, as shells have it."""
+_TRACEBACK: Final = "GENLLAVA_TRACEBACK"
 """Environment variable that, when set, has unexpected errors print their traceback before the one line."""
 
 
@@ -31,9 +29,9 @@ def note(*messages: str) -> None:
 
 def unexpected(error: BaseException) -> str:
     """An error that nobody foresaw in a line, after its traceback if the user wants that."""
-    if os.environ.get(TRACEBACK_VARIABLE):
+    if os.environ.get(_TRACEBACK):
         traceback.print_exception(error)
-    return f"{type(error).__name__}: {error} (set {TRACEBACK_VARIABLE}=1 for the traceback)"
+    return f"{type(error).__name__}: {error} (set {_TRACEBACK}=1 for the traceback)"
 
 
 def explained(error: BaseException) -> tuple[str, int]:
@@ -55,32 +53,17 @@ def explained(error: BaseException) -> tuple[str, int]:
     return (f"error: {error}" if isinstance(error, GenLlavaError) else f"unexpected error: {text}"), DECLINED
 
 
-class Progress:
-    """One line that says what is happening and how far it is, on a terminal; use it as a context manager."""
+@contextmanager
+def progress() -> Iterator[Callable[..., None]]:
+    """A line on a terminal that says what is being done and how far it is: call it with a text, and where there are
+    steps with the number that is done and the number of all."""
+    if not sys.stderr.isatty():
+        yield lambda text, done=0, total=None: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn()
-        quiet = not sys.stderr.isatty()
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet)
-        self._task = self._bar.add_task("starting", total=None)
-
-    def __enter__(self) -> Progress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if not self._bar.disable:  # Rich 13 would write an empty line
-            self._bar.stop()
-
-    def stage(self, text: str) -> None:
-        """Say what is being done now."""
-        self._bar.update(self._task, description=text, total=None, completed=0)
-
-    def on_step(self, pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        """A step of drawing has ended: a `callback_on_step_end`, as diffusers calls it."""
-        total = getattr(pipeline, "num_timesteps", None)
-        self._bar.update(self._task, description="drawing", total=total, completed=step + 1)
-        return tensors
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda text, done=0, total=None: bar.update(task, description=text, completed=done, total=total)

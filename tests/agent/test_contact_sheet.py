@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
-from genllava_agent.contact_sheet import COLUMNS, SIDE, Tile, contact_sheet, wrap
+from genllava_agent.demo import COLUMNS, SIDE, Tile, contact_sheet, wrap
 
 FONT = ImageFont.load_default(16)
 

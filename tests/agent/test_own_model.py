@@ -11,7 +11,7 @@ from langchain_core.tools import tool
 from PIL import Image
 
 from genllava import GenLlavaPipeline
-from genllava.errors import Cancelled, InvalidRequest
+from genllava.errors import Cancelled
 from genllava.protocols.choices import ANSWER, NOTHING
 from genllava.protocols.task_tokens import I2I, I2T, SOI, T2I
 from genllava_agent import VisualAgent, create_genllava_agent, events
@@ -225,8 +225,6 @@ def test_it_calls_tools_of_the_users(made: Any) -> None:
     model.script, model.prefers = ["Paris", "It rains."], ["tell the weather of a city", ANSWER, NOTHING]
     assert agent("the weather in Paris").text == "It rains."
     assert called[-1] == ("Paris", 1)
-    with pytest.raises(InvalidRequest, match="calls no tools"):
-        VisualAgent(store=":memory:", tools=[weather])
 
 
 def test_a_model_without_tools_chooses(made: Any) -> None:

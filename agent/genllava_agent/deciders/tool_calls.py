@@ -137,7 +137,7 @@ class PipelineChatModel(BaseChatModel):
     _cache: Any = PrivateAttr()
 
     def __init__(self, pipeline: GenLlavaPipeline) -> None:
-        super().__init__()
+        super().__init__(cache=False)  # what it says hangs on more than its messages
         self._protocol = pipeline.protocol
         self._cache = pipeline.vision_language.new_cache()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from langgraph.runtime import Runtime
 
@@ -11,7 +12,11 @@ from genllava_agent.nodes.base import AgentParts
 from genllava_agent.records import Step, image_name
 from genllava_agent.session import Meter, Spent
 from genllava_agent.settings import TurnSettings
+from genllava_agent.speech import SPOKEN, said
 from genllava_agent.state import Action, AgentState, Trial, next_action, result
+
+if TYPE_CHECKING:
+    from genllava import Understanding
 
 
 def understand(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings]) -> dict[str, Any]:
@@ -27,8 +32,16 @@ def understand(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettin
             told = text
 
     _announce(runtime, action)
+    def say(on_text: Callable[[str], object]) -> Understanding:
+        def both(text: str) -> None:
+            tell(text)
+            on_text(text)
+
+        return decider.worker.answer(session, state, action, both)
+
     with session.work(state) as meter:
-        answer = decider.worker.answer(session, state, action, tell)
+        counters = parts.engine.pipeline.counters
+        answer, key = said(action.instruction, say, lambda: counters.tokens)
     tell(answer.text)
     step = Step(
         action="understand",
@@ -42,7 +55,7 @@ def understand(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettin
     )
     return {
         "steps": [*state["steps"], step],
-        "messages": [result(action, answer.text)],
+        "messages": [result(action, answer.text).model_copy(update={"additional_kwargs": {SPOKEN: key}})],
         "stream": session.stream(),
     }
 

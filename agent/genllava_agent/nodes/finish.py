@@ -19,6 +19,7 @@ from genllava_agent.nodes.base import AgentParts, dropped, thread_id
 from genllava_agent.records import ImageRecord, Turn
 from genllava_agent.session import Session
 from genllava_agent.settings import TurnSettings
+from genllava_agent.speech import SPOKEN
 from genllava_agent.state import AgentState, asked, begun, next_action, result
 
 
@@ -39,7 +40,7 @@ def finish(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
     empty = [RemoveMessage(id=str(last.id))] if is_reply(last) and not same else []
     stream = session.stream()
     ended = Turn(
-        id=str(last.id) if same else uuid.uuid4().hex,
+        id=str(last.id) if same else _streamed(state, text) or uuid.uuid4().hex,
         parent=session.history[-1].id if session.history else None,
         number=turn.number,
         at=turn.at,
@@ -73,6 +74,14 @@ def finish(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
     kept: dict[str, Any] = {} if only_verbs or not state.get("undone") else {"undone": []}
     spent = stream.model_copy(update={"ids": ()})
     return {"messages": [*shown_before, *undone, *empty, reply], "turn": None, "trials": [], "stream": spent, **kept}
+
+
+def _streamed(state: AgentState, text: str) -> str:
+    """The id under which the words of the reply were streamed, where they are those of one answer; else empty."""
+    for message in reversed(_since(state["messages"])):
+        if isinstance(message, ToolMessage) and SPOKEN in message.additional_kwargs:
+            return str(message.additional_kwargs[SPOKEN]) if text_of(message) == text else ""
+    return ""
 
 
 def _shown(state: AgentState, turn: Turn) -> list[ImageRecord]:

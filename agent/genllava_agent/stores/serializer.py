@@ -44,14 +44,14 @@ class Serializer(JsonPlusSerializer):
         if body[:_SUM] != found[:_SUM]:
             raise damaged("a checkpoint")
         if (known := self._messages.get(found)) is not None:
-            return list(known)
+            return _copied(known)
         try:
             value = super().loads_typed((kind, body[_SUM:]))
         except Exception as error:  # LangGraph raises whatever it stumbles upon
             raise damaged(f"a checkpoint, or another version wrote it: {error}") from error
         if isinstance(value, list) and value and all(isinstance(each, BaseMessage) for each in value):
             with self._guard:
-                self._messages[found] = list(value)
+                self._messages[found] = _copied(value)
                 while len(self._messages) > _KEPT:
                     del self._messages[next(iter(self._messages))]
         return value
@@ -64,6 +64,11 @@ class Serializer(JsonPlusSerializer):
 def serializer() -> Serializer:
     """The one that all stores use."""
     return Serializer()
+
+
+def _copied(messages: list[BaseMessage]) -> list[BaseMessage]:
+    """The same with fields of their own; what is in these is shared, since to copy that takes as long as to read it."""
+    return [message.model_copy() for message in messages]
 
 
 def _sum(kind: str, data: bytes) -> bytes:

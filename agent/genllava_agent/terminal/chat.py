@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from genllava.errors import InvalidRequest
 from genllava_agent.errors import NothingPending, UnknownImage
+from genllava_agent.inputs import read_picture
 from genllava_agent.pages.markup import counted
 from genllava_agent.stores import MEMORY
 from genllava_agent.terminal.chat_screen import Screen, described
@@ -56,22 +57,18 @@ def converse(
         choice: of the model, for `load_pipeline`.
         images: files of pictures for the first request.
         settings: of all turns.
-
-    Raises:
-        GenLlavaError: there is no such model, thread or store.
-        KeyboardInterrupt: Ctrl-C while the model is loaded, or while lines come from a file or a pipe.
     """
     from genllava_agent.agent import VisualAgent
     from genllava_agent.loading import load_pipeline
-    from genllava_agent.reporting import Progress
+    from genllava_agent.reporting import progress
     from genllava_agent.stores import open_store
 
     name, store = typed.get("thread"), typed.get("store")
-    with Progress() as progress:
-        progress.stage("opening the store")
+    with progress() as show:
+        show("opening the store")
         opened = open_store(store)
         opened.exists(name or "new")  # before the wait for the model: refuses names of no thread, finds the store
-        progress.stage("loading the model")
+        show("loading the model")
         pipeline = load_pipeline(**choice)
     by_hand = sys.stdin.isatty()
     live = by_hand and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
@@ -157,11 +154,7 @@ def _remember(file: Path | None) -> None:
 
 
 def run_command(chat: Conversation, line: str) -> None:
-    """Do what a line that begins with a slash says.
-
-    Raises:
-        InvalidRequest: there is no such command, or it cannot be done like that.
-    """
+    """Do what a line that begins with a slash says."""
     name, _, rest = line[1:].partition(" ")
     rest = rest.strip()
     if name.lower() not in COMMANDS:
@@ -169,10 +162,18 @@ def run_command(chat: Conversation, line: str) -> None:
         raise InvalidRequest(f"there is no command /{name}: /help lists them{hint}")
     if rest and not COMMANDS[name.lower()][0]:
         raise InvalidRequest(f"/{name} takes nothing after it: {rest!r}")
+    from genllava.images import picture_notes
+
     thread, say, note = chat.thread, chat.screen.say, chat.screen.note
     match name.lower():
         case "image":
-            _attach(chat, typed_path(rest))
+            path = typed_path(rest)
+            image = read_picture(path, from_stdin=False)
+            chat.attached.append(str(Path(path).absolute()))
+            chat.screen.picture(image)
+            note(f"Attached to your next request: {Path(path).name}, {image.width}x{image.height}.")
+            for each in picture_notes(image):
+                note(f"Note: {each}")
         case "detach":
             if not chat.attached:
                 raise InvalidRequest("nothing is attached to your next request")
@@ -261,18 +262,6 @@ def typed_path(text: str) -> str:
     except (ValueError, OSError):  # a quotation mark that is part of the name; or a name that no file can have
         words = []
     return os.path.expanduser(words[0] if len(words) == 1 else text)  # and not pathlib: `//` of a URL must stay
-
-
-def _attach(chat: Conversation, path: str) -> None:
-    from genllava.images import picture_notes
-    from genllava_agent.inputs import read_picture
-
-    picture = read_picture(path, from_stdin=False)
-    chat.attached.append(str(Path(path).absolute()))
-    chat.screen.picture(picture)
-    chat.screen.note(f"Attached to your next request: {Path(path).name}, {picture.width}x{picture.height}.")
-    for note in picture_notes(picture):
-        chat.screen.note(f"Note: {note}")
 
 
 def _picture(chat: Conversation, name: str) -> ThreadImage:

@@ -18,7 +18,7 @@ from genllava.protocols.task_tokens import I2I, I2T, T2I, TOOL
 from genllava_agent import events
 from genllava_agent.answers import compose
 from genllava_agent.pages.markup import png_bytes
-from genllava_agent.records import ImageRecord, Step
+from genllava_agent.records import ImageRecord
 from genllava_agent.reporting import one_line
 
 if TYPE_CHECKING:
@@ -36,19 +36,13 @@ _TOKENS: Final = {"understand": I2T, "generate": T2I, "edit": I2I, "tool": TOOL}
 
 
 class Screen:
-    """Writes to a person's terminal, or plain lines to whoever reads them.
-
-    Args:
-        live: this is a terminal: text as it comes, progress, and pictures. Otherwise a turn is written when it is over,
-            without a single escape code.
-        shows_pictures: if this terminal can.
-    """
+    """Writes to a person's terminal, where it is `live`: text as it comes, progress, and pictures if that can show them.
+    Otherwise a turn is written when it is over, in plain lines without a single escape code."""
 
     def __init__(self, live: bool, shows_pictures: bool = True) -> None:
         self.live = live
-        self._console = Console(
-            file=sys.stdout, force_terminal=live, soft_wrap=True, markup=False, highlight=False, emoji=False
-        )
+        settings: dict[str, Any] = {"soft_wrap": True, "markup": False, "highlight": False, "emoji": False}
+        self._console = Console(file=sys.stdout, force_terminal=live, **settings)
         colors = self._console.color_system is not None and not self._console.no_color
         colors = colors and not self._console.options.ascii_only
         self._protocol = find_protocol(os.environ, colors) if live and shows_pictures else None
@@ -155,8 +149,9 @@ class Screen:
         for step in reply.steps:
             if not self.live and step.image in shown:
                 self.say(described(shown[step.image]))
-            for line in _said(step):
-                if not any(line.strip() in told for told in self._told):
+            unsure = f"I am not sure about {step.image}: {step.unsure}." if step.unsure else ""
+            for line in (step.text, unsure) if step.outcome == "ok" else (compose([step], ""),):
+                if line and not any(line.strip() in told for told in self._told):
                     self.say(line)
         if reply.stopped:
             self.say(f"Stopped early ({reply.stopped}): whatever else was asked for is not done.")
@@ -172,9 +167,8 @@ class Screen:
         if image is not None and self._protocol is not None:
             self._preview = half_blocks(image, *self._cells(image, _PREVIEW))
         if self._moving is None:
-            self._moving = Live(
-                console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
-            )
+            still = {"auto_refresh": False, "redirect_stdout": False, "redirect_stderr": False}
+            self._moving = Live(console=self._console, transient=True, **still)
             self._moving.start()
         line = Text(printable(text), no_wrap=True, overflow="ellipsis")
         self._moving.update(Group(*filter(None, (self._preview, line))), refresh=True)
@@ -198,23 +192,12 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else " " for char in text)
 
 
-def _said(step: Step) -> list[str]:
-    """What the assistant says about a step, besides showing its picture."""
-    if step.outcome != "ok":
-        return [compose([step], "")]
-    unsure = f"I am not sure about {step.image}: {step.unsure}." if step.unsure else ""
-    return [line for line in (step.text, unsure) if line]
-
-
 # --- pictures: real ones where a terminal has them (kitty, iTerm2), coloured half-blocks elsewhere ---
 
 
 def find_protocol(environ: Mapping[str, str], colors: bool) -> Literal["kitty", "iterm2", "blocks"] | None:
-    """The best way of showing pictures in a terminal with these environment variables; None if there is none.
-
-    Args:
-        colors: whether it shows colours, and characters that are not ASCII.
-    """
+    """The best way of showing pictures in a terminal with these environment variables; None if there is none. It may have
+    `colors`, and characters that are not ASCII."""
     term, program = environ.get("TERM", ""), environ.get("TERM_PROGRAM", "")
     # Variables of the terminal outside get into tmux and screen; pictures do not get out.
     if not ({"TMUX", "STY"} & set(environ) or term.startswith(("screen", "tmux"))):

