@@ -10,23 +10,29 @@ import json
 import os
 import sys
 import time
-from argparse import Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from genllava.errors import InvalidRequest
-from genllava_agent.cli_options import DECODING, command_parser
-from genllava_agent.inputs import check_device, check_model, check_request, check_store, read_picture
-from genllava_agent.loading import KEYS, choose
-from genllava_agent.outputs import check_output, check_picture_output, write_picture
+from genllava_agent.files import check_output, check_picture_output, read_picture, write_picture
+from genllava_agent.loading import KEYS, check_device, check_model, choose
 from genllava_agent.reporting import DECLINED, explained, note, one_line, progress
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from genllava import Drawing, GenLlavaPipeline
+
+_LONGEST: Final = 2000
+"""Characters of a prompt, question or instruction."""
+_DECODING: Final = (
+    "seed", "num_inference_steps", "guidance_scale", "image_guidance_scale", "negative_prompt", "height", "width",
+)  # fmt: skip
+"""The options of `generate` and `edit` that the pipeline takes, by its own names."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -42,11 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # a character that the terminal lacks must not end the command
                 stream.reconfigure(errors="replace")
-        parser = command_parser()
+        parser = _command_parser()
         options = parser.parse_args(arguments)
         if options.command is None:
             parser.print_help()
-        code = 0 if options.command is None else COMMANDS[options.command](options) or 0
+        code = 0 if options.command is None else COMMANDS[options.command][0](options) or 0
         sys.stdout.flush()
     except BrokenPipeError:  # nobody reads any more; what is left must not be written at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -69,7 +75,7 @@ def demo(options: Namespace) -> None:
 
 
 def understand(options: Namespace) -> int:
-    check_request(options.question, "question")
+    _check_request(options.question, "question")
     choice = choose(_given(options, *KEYS))
     picture = _read(options.image)
     result, seconds = _worked(choice, "looking", lambda pipeline, _: pipeline.understand(picture, options.question))
@@ -82,13 +88,13 @@ def understand(options: Namespace) -> int:
 
 
 def generate(options: Namespace) -> int:
-    check_request(options.prompt, "prompt")
+    _check_request(options.prompt, "prompt")
     choice = choose(_given(options, *KEYS))
     return _draw(options, choice, lambda pipeline, given: pipeline.generate(options.prompt, **given))
 
 
 def edit(options: Namespace) -> int:
-    check_request(options.instruction, "instruction")
+    _check_request(options.instruction, "instruction")
     choice = choose(_given(options, *KEYS))
     picture, source = _read(options.image), Path(options.image)
     target = check_picture_output(options.output)
@@ -103,7 +109,7 @@ def chat(options: Namespace) -> int:
     choice = choose(_given(options, *KEYS))
     if options.thread is not None and not options.thread.strip():
         raise InvalidRequest("the name of the thread is empty")
-    check_store(options.store)
+    _check_store(options.store)
     settings = {**_given(options, "seed", "verify"), "approve": tuple(options.approve)}
     checked(settings)
     for path in options.images:
@@ -153,9 +159,155 @@ def info(options: Namespace) -> None:
     print(json.dumps(report, indent=2, ensure_ascii=False) if options.as_json else table(report))
 
 
-COMMANDS: Final[dict[str, Callable[[Namespace], int | None]]] = {
-    run.__name__: run for run in (demo, understand, generate, edit, chat, evaluate, finetune, info)
+COMMANDS: Final[dict[str, tuple[Callable[[Namespace], int | None], str]]] = {
+    "demo": (demo, "Ask, draw, edit and converse, and write a contact sheet of it all."),
+    "understand": (understand, "Answer a QUESTION about the picture in the file IMAGE."),
+    "generate": (generate, "Draw the picture that PROMPT describes."),
+    "edit": (edit, "Change the picture in the file IMAGE as INSTRUCTION says."),
+    "chat": (chat, "Talk with the model; /help lists commands. Without a terminal, every line of stdin is a request."),
+    "evaluate": (evaluate, "Measure the model on the shapes domain and print the report."),
+    "finetune": (finetune, "Train a model as RECIPE says."),
+    "info": (
+        info,
+        "Say what is installed, and what a model is made of: its parts, licences and sizes, without loading it.",
+    ),
 }
+"""By name: what does it, and what it does."""
+
+
+# --- what may be typed ---
+
+
+class _Parser(ArgumentParser):
+    """Takes no abbreviations; a mistake is an `InvalidRequest`, told as every other error is told."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise InvalidRequest(message)
+
+
+def _command_parser() -> ArgumentParser:
+    """Reads a command line; `command` is the name of the command, None if none was typed."""
+    from genllava import __version__
+
+    says = "One model that answers questions about pictures, draws them from words, and edits them."
+    parser = _Parser(prog="genllava", description=says)
+    parser.add_argument("--version", action="version", version=f"genllava {__version__}", help="print it and leave")
+    made = parser.add_subparsers(metavar="COMMAND", dest="command")
+    commands = {name: made.add_parser(name, description=says, help=says) for name, (_, says) in COMMANDS.items()}
+
+    def add(owners: str, names: str, says: str, *kinds: dict[str, Any], **settings: Any) -> None:
+        """Add an option or argument to the commands that have it; several names have a space between them."""
+        for kind in kinds:
+            settings = kind | settings
+        for owner in owners.split():
+            commands[owner].add_argument(*names.split(), help=says, **settings)
+
+    drawing, working = "generate edit", "demo understand generate edit chat"
+    flag, several, file = {"action": "store_true"}, {"action": "append"}, {"type": Path, "metavar": "FILE"}
+    strength = _number(float, 0, 100)
+
+    says = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC file; - is standard input"
+    add("understand edit", "image", says, metavar="IMAGE")
+    add(drawing, "-o --output", "file to write: .png, .jpg or .webp", file, required=True)
+    says = "the same seed draws the same picture. Default: a new one"
+    add(f"{drawing} chat", "--seed", says, _number(int, 0, 2**63 - 1))
+    says = "denoising steps. Default: the model's"
+    add(drawing, "--steps", says, _number(int, 1, 1000), dest="num_inference_steps")
+    says = "how strictly to follow the words. Default: the model's"
+    add(drawing, "--guidance", says, strength, dest="guidance_scale")
+    says = "what should not be in the picture, where the model takes that"
+    add(drawing, "--negative-prompt", says, metavar="WORDS")
+
+    says = "folder or owner/name on the hub of a saved pipeline or a vision-language model; or shipped. Default: the "
+    add(f"{working} evaluate info", "-m --model", f"{says}configuration file's, else the shipped model")
+    says = "folder or owner/name of a diffusers pipeline that draws for --model"
+    add(f"{working} info", "--decoder", says)
+    says = "the same of one that edits. Default: the decoder does, from image to image"
+    add(f"{working} info", "--editor", says)
+    says = "of the weights: auto (as saved), float32, bfloat16, float16. Default: auto on a GPU, else float32; the "
+    add(working, "--dtype", f"{says}shipped model is float32")
+    add(f"{working} evaluate", "--device", "cpu, cuda, cuda:1, mps, xpu. Default: a GPU where there is one")
+    add("understand generate edit info", "--json", "print the result as JSON", flag, dest="as_json")
+
+    add("demo", "-o --output", "contact sheet to write", file, default=Path("genllava-demo.png"))
+    add("demo", "--seed", "another seed, other pictures", _number(int, 0, 2**31), default=7)
+    add("understand", "question", "what to ask about the picture", metavar="QUESTION")
+    add("generate", "prompt", "what to draw", metavar="PROMPT")
+    for side in ("--height", "--width"):
+        add("generate", side, "of the picture. Default: the model's", _number(int, 1, 16_384), metavar="PIXELS")
+    add("edit", "instruction", "what to change", metavar="INSTRUCTION")
+    says = "how closely to keep the picture. Default: the model's"
+    add("edit", "--image-guidance", says, strength, dest="image_guidance_scale")
+    add("edit", "--overwrite", "let the output replace IMAGE itself", flag)
+
+    add("chat", "-t --thread", "thread to go on with, or to begin. Default: a new one", metavar="NAME")
+    says = "folder that keeps threads, or :memory:. Default: your data folder"
+    add("chat", "--store", says, metavar="FOLDER")
+    says = "picture for the first request; may be repeated"
+    add("chat", "-i --image", says, several, default=[], dest="images", metavar="FILE")
+    add("chat", "--verify", "drawings at most for one that is kept; 0 does not check", _number(int, 0, 16))
+    says = "ask before this: understand, generate, edit; may be repeated"
+    add("chat", "--approve", says, several, default=[], metavar="ACTION")
+    add("chat", "--no-pictures", "show no pictures in the terminal", flag)
+
+    splits, bridges = ("test", "dev"), ("head", "caption")
+    add("evaluate", "--split", "dev while tuning. Default: test", choices=splits, default="test")
+    add("evaluate", "--json", "write the whole report to this file", file)
+    add("evaluate", "--n", "examples for each figure", _number(int, 1, sys.maxsize), default=500)
+    says = "only suites whose name starts so; may be repeated"
+    add("evaluate", "--suite", says, several, dest="suites", metavar="NAME")
+    add("evaluate", "--bridge", "what steers the decoder. Default: the model's", choices=bridges)
+
+    add("finetune", "recipe", "name of a recipe that ships (shapes), or a YAML file", metavar="RECIPE")
+    add("finetune", "-o --output", "folder for checkpoints and logs", file, metavar="FOLDER")
+    add("finetune", "--quick", "the short profile: a usable model in less time", flag)
+    add("finetune", "--all", "every part from nothing, then the joint tuning", flag, dest="all_parts")
+    add("finetune", "--resume", "go on where an earlier run stopped", flag)
+    add("info", "named", "the same as --model", nargs="?", metavar="MODEL")
+    return parser
+
+
+def _number(kind: type[int] | type[float], least: int, most: int) -> dict[str, Any]:
+    """The settings of an option that is a number within limits."""
+
+    def read(text: str) -> float:
+        with suppress(ValueError):
+            value = kind(text)
+            if least <= value <= most:
+                return value
+        raise ArgumentTypeError(f"{text!r} is not a {'whole ' * (kind is int)}number from {least} to {most}")
+
+    return {"type": read, "metavar": "NUMBER"}
+
+
+# --- the steps that several commands share ---
+
+
+def _check_request(text: str, kind: str) -> None:
+    """See that `text`, a "prompt", "question" or "instruction", is not empty, not too long, and valid Unicode."""
+    if not text.strip():
+        raise InvalidRequest(f"the {kind} is empty")
+    if len(text) > _LONGEST:
+        raise InvalidRequest(f"the {kind} has {len(text):,} characters; at most {_LONGEST:,} are allowed")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"the {kind} is not valid UTF-8") from None
+
+
+def _check_store(place: str | None) -> None:
+    """See that threads may be kept at `place`: None (this user's data folder), a folder, or what no file is."""
+    if place is not None and not place.strip():
+        raise InvalidRequest("the name of the folder for threads is empty")
+    try:
+        folder = None if place is None else Path(place).expanduser()
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise OSError("it is not a folder")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InvalidRequest(f"cannot keep threads in {place}: {error}") from None
 
 
 def _given(options: Namespace, *names: str) -> dict[str, Any]:
@@ -191,7 +343,7 @@ def _worked(choice: dict[str, Any], stage: str, work: Callable[[GenLlavaPipeline
 
 def _draw(options: Namespace, choice: dict[str, Any], draw: Callable[..., Drawing]) -> int:
     """Let the model draw, write and announce the picture; where it answered with words, print them."""
-    target, given = check_picture_output(options.output), _given(options, *DECODING)
+    target, given = check_picture_output(options.output), _given(options, *_DECODING)
     drawing, seconds = _worked(
         choice, "planning", lambda pipeline, on_step: draw(pipeline, {**given, "callback_on_step_end": on_step})
     )

@@ -231,8 +231,7 @@ class _Opened:
 def _load(model: Any, device: str | None) -> GenLlavaPipeline:
     if model is not None and not isinstance(model, (str, os.PathLike)):
         return model  # type: ignore[no-any-return]
-    from genllava_agent.inputs import check_device, check_model
-    from genllava_agent.loading import load_pipeline
+    from genllava_agent.loading import check_device, check_model, load_pipeline
 
     return load_pipeline(check_model(None if model is None else str(model)), check_device(device), quiet=False)
 

@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from genllava_agent.files import write_picture
 from genllava_agent.loading import load_pipeline
-from genllava_agent.outputs import write_picture
 
 REQUESTS: Final = {
     "Questions about a picture": (
@@ -127,7 +127,7 @@ def _drawn(tile: Tile) -> Image.Image:
     title, text = _words(tile.title, 17, _INK), _words(tile.text, 15, _SOFT)
     if tile.image is None:
         card, below = Image.new("RGB", (SIDE, SIDE), _CARD), [title]
-        card.paste(_words(tile.text, 20, _INK, SIDE - 32, _CARD).crop((0, 0, SIDE - 32, SIDE - 20)), (16, 16))
+        card.paste(_words(tile.text, 20, _INK, SIDE - 32, _CARD), (16, 16))
     else:
         card, below = ImageOps.pad(tile.image.convert("RGB"), (SIDE, SIDE), color=_PAPER), [title, text]
     ImageDraw.Draw(card).rectangle((0, 0, SIDE - 1, SIDE - 1), outline=_FRAME)
@@ -135,11 +135,10 @@ def _drawn(tile: Tile) -> Image.Image:
 
 
 def _words(text: str, size: int, ink: str, width: int = SIDE, paper: str = _PAPER) -> Image.Image:
-    font, leading = ImageFont.load_default(size), round(size * 1.3)
+    font = ImageFont.load_default(size)
     lines = wrap(text, font, width)
-    image = Image.new("RGB", (width, max(1, len(lines) * leading)), paper)
-    for number, line in enumerate(lines):
-        ImageDraw.Draw(image).text((0, number * leading), line, fill=ink, font=font)
+    image = Image.new("RGB", (width, max(1, round(len(lines) * size * 1.3))), paper)
+    ImageDraw.Draw(image).multiline_text((0, 0), "\n".join(lines), fill=ink, font=font, spacing=size * 0.15)
     return image
 
 

@@ -1,24 +1,21 @@
 """The model of a command: chosen by what was typed and by the user's configuration file, and loaded.
 
 The file is `config.toml` in the user's configuration folder (Linux: `~/.config/genllava/config.toml`), or what the
-environment variable `GENLLAVA_CONFIG` names; empty, it stands for no file. For example:
-
-    model = "Qwen/Qwen3-VL-4B-Instruct"
-    decoder = "stabilityai/stable-diffusion-xl-base-1.0"
-    dtype = "bfloat16"
+environment variable `GENLLAVA_CONFIG` names; empty, it stands for no file. A line of it: `model = "owner/name"`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from genllava.checkpoints import find_index
 from genllava.errors import CheckpointError, GenLlavaError, InvalidRequest
-from genllava_agent.inputs import check_device, check_model
 
 if TYPE_CHECKING:
     from genllava import GenLlavaPipeline
@@ -27,22 +24,17 @@ KEYS: Final = ("model", "decoder", "editor", "dtype", "device")
 DTYPES: Final = ("auto", "float32", "bfloat16", "float16")
 SHIPPED: Final = "shipped"
 """As `--model`: the model that comes with the package, whatever the configuration file says."""
+_HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
+_DEVICE: Final = re.compile(r"(cpu|mps|cuda|xpu)(:\d+)?")
 
 
 def choose(typed: dict[str, str]) -> dict[str, Any]:
-    """What was typed, by the names in `KEYS`, and what the configuration file says besides, checked: arguments of
-    `load_pipeline`.
+    """Arguments of `load_pipeline`: those that were typed, and what the configuration file says besides, checked.
 
     A decoder and an editor belong to their model: where a model was typed, those of the file are left out.
-
-    Raises:
-        InvalidRequest: the file cannot be read or says what it cannot; an unknown device or dtype; a decoder without a
-            model.
-        CheckpointError: a name that no model can have, or a folder that holds none.
     """
     typed = {name: _checked(name, value) for name, value in typed.items()}
-    path = config_file()
-    said = {} if path is None else _read(path)
+    said = _configured()
     if "model" in typed:
         said = {name: value for name, value in said.items() if name in ("dtype", "device")}
     chosen = said | typed
@@ -56,22 +48,18 @@ def choose(typed: dict[str, str]) -> dict[str, Any]:
     return chosen
 
 
-def config_file() -> Path | None:
-    """The configuration file; None where there is none."""
-    if named := os.environ.get("GENLLAVA_CONFIG"):
-        if not Path(named).is_file():
-            raise InvalidRequest(f"GENLLAVA_CONFIG names {named}, and there is no such file")
-        return Path(named)
-    from platformdirs import user_config_path
-
-    path = user_config_path("genllava", appauthor=False) / "config.toml"
-    return path if named is None and path.is_file() else None
-
-
-def _read(path: Path) -> dict[str, str]:
-    """What a configuration file says, by name; `~` in names of folders is this user's home."""
+def _configured() -> dict[str, str]:
+    """What the configuration file says, by name; `~` in names of folders is this user's home."""
     import tomllib
 
+    from platformdirs import user_config_path
+
+    named = os.environ.get("GENLLAVA_CONFIG")
+    path = Path(named) if named else user_config_path("genllava", appauthor=False) / "config.toml"
+    if not path.is_file() and named:
+        raise InvalidRequest(f"GENLLAVA_CONFIG names {named}, and there is no such file")
+    if not path.is_file() or named == "":
+        return {}
     try:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
         for name, value in said.items():
@@ -98,6 +86,34 @@ def _checked(name: str, value: str) -> str:
     return value
 
 
+def check_model(model: str | None, kind: str = "model") -> str | None:
+    """`model` if it can name one, or None: a folder that one was saved in, or `owner/name` on the hub.
+
+    Args:
+        kind: "model": a pipeline of ours, or a vision-language model; "decoder" or "editor": a diffusers pipeline.
+    """
+    if model is None:
+        return None
+    files = ("model_index.json", "config.json") if kind == "model" else ("model_index.json",)
+    try:
+        is_folder = Path(model).is_dir()
+    except (OSError, ValueError):  # a name that no file can have
+        is_folder = False
+    if is_folder and not any((Path(model) / name).is_file() for name in files):
+        raise CheckpointError(f"{model} is not a saved {kind}: it has no {' and no '.join(files)}")
+    if not is_folder and not _HUB_ID.fullmatch(model):
+        says = "give a folder made by save_pretrained, or owner/name on the hub"
+        raise CheckpointError(f"unknown {kind} {model!r}: {says}")
+    return model
+
+
+def check_device(device: str | None) -> str | None:
+    """`device` if it is the name of one, or None; whether the machine has it is found out when torch is there."""
+    if device is not None and not _DEVICE.fullmatch(device):
+        raise InvalidRequest(f"unknown device {device!r}: cpu, cuda, cuda:1, mps or xpu")
+    return device
+
+
 def load_pipeline(
     model: str | None = None,
     device: str | None = None,
@@ -110,15 +126,13 @@ def load_pipeline(
     """The pipeline of `model` on `device` (None: a GPU where there is one).
 
     Args:
-        model: a saved pipeline, or a vision-language model, which is then put together with `decoder` and `editor`, and
-            without them only understands. None: the shipped one.
+        model: a saved pipeline (None: the shipped one), or a vision-language model, which is then put together with
+            `decoder` and `editor`, diffusers pipelines, and without them only understands.
         quiet: keep libraries and warnings silent, for good: for commands, and not inside of other programs.
-        decoder, editor: diffusers pipelines.
         dtype: of the weights. None: on a GPU as they were saved, on a CPU float32; the shipped model is always float32.
 
     Raises:
-        CheckpointError: there is no such model, or it cannot be read.
-        NotEnoughMemory: it does not fit.
+        CheckpointError, NotEnoughMemory: there is no such model, it cannot be read, or it does not fit.
         InvalidRequest: this machine has no such device; or a decoder for a model that has its own.
     """
     if quiet:
@@ -141,7 +155,9 @@ def load_pipeline(
     for library in shown:
         library.disable_progress_bar()
     try:
-        if model is not None and not _is_saved_pipeline(model):
+        index = None if model is None else find_index(model, {})
+        is_ours = index is not None and json.loads(index.read_text("utf-8")).get("_class_name") == "GenLlavaPipeline"
+        if model is not None and not is_ours:
             return GenLlavaPipeline.assemble(model, decoder, editor, torch_dtype=dtype or "auto", device=place)
         if decoder is not None or editor is not None:
             raise InvalidRequest(
@@ -157,14 +173,6 @@ def load_pipeline(
     finally:
         for library in shown:
             library.enable_progress_bar()
-
-
-def _is_saved_pipeline(model: str) -> bool:
-    """Whether a folder or hub id holds a `GenLlavaPipeline`, and not a model of another kind."""
-    from genllava.checkpoints import find_index
-
-    index = find_index(model, {})
-    return index is not None and json.loads(index.read_text("utf-8")).get("_class_name") == "GenLlavaPipeline"
 
 
 def keep_quiet() -> None:

@@ -50,7 +50,7 @@ class ThreadImage:
         Raises:
             InvalidRequest: another format, or a place that cannot be written to.
         """
-        from genllava_agent.outputs import check_picture_output, write_picture
+        from genllava_agent.files import check_picture_output, write_picture
 
         write_picture(check_picture_output(Path(path)), self.image)
 

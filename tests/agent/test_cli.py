@@ -19,7 +19,8 @@ from PIL import Image
 import genllava
 from genllava.errors import CheckpointError, InvalidRequest, NonFiniteError, NotEnoughMemory
 from genllava.pipeline_output import Drawing, Understanding
-from genllava_agent import loading, outputs
+from genllava_agent import loading
+from genllava_agent.files import check_picture_output, write_bytes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROOTS = [str(REPOSITORY), str(REPOSITORY / "agent"), str(REPOSITORY / "finetune")]
@@ -463,7 +464,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(InvalidRequest, match="No space left"):
-        outputs.write_bytes(target, b"new" * 1000)
+        write_bytes(target, b"new" * 1000)
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.png", b"old")]
 
 
@@ -472,6 +473,6 @@ def test_writing_follows_links_and_keeps_the_mode(tmp_path: Path) -> None:
     target.write_bytes(b"old")
     target.chmod(0o640)
     link.symlink_to(target)
-    outputs.write_bytes(outputs.check_picture_output(link), b"new")
+    write_bytes(check_picture_output(link), b"new")
     assert link.is_symlink()
     assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"new", 0o640)

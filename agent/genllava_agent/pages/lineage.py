@@ -37,22 +37,16 @@ class Edge:
 
 
 class Lineage:
-    """A picture, the pictures it was made from, and so on back to those that were made from none.
-
-    In a notebook it shows itself.
+    """A picture, the pictures it was made from, and so on back to those that were made from none; shown in notebooks.
 
     Attributes:
         name: of the picture.
         nodes: the records, parents before children; the last one is the picture's own.
         edges: from each parent to its child, in the order of the children.
 
-    Args:
-        records: where each picture of the thread comes from, by name.
-        image_of: gives the pixels of a picture, RGB; may raise `ThreadQuarantined`.
-
     Raises:
         UnknownImage: no such picture.
-        ThreadQuarantined: a parent has no record, or is no older than its child.
+        ThreadQuarantined: a parent has no record, or is no older than its child; or its pixels are damaged.
     """
 
     def __init__(self, name: str, records: Mapping[str, ImageRecord], image_of: Callable[[str], Image.Image]) -> None:
@@ -112,12 +106,8 @@ class Lineage:
         return "\n".join([head, *lines, *cards, "</svg>"])
 
     def save(self, path: str | Path) -> Path:
-        """Write the tree to a file, whole or not at all, and return where it is. The ending is .svg or .json.
-
-        Raises:
-            InvalidRequest: another ending, or a place that cannot be written to.
-        """
-        from genllava_agent.outputs import check_output, write_bytes
+        """Write the tree to a .svg or .json file, whole or not at all (`InvalidRequest`), and return where it is."""
+        from genllava_agent.files import check_output, write_bytes
 
         path = Path(path)
         ending = path.suffix.lower()

@@ -14,7 +14,7 @@ from string import Template
 from typing import TYPE_CHECKING, Final
 
 from genllava.protocols.task_tokens import I2I, I2T, T2I, TOOL
-from genllava_agent.outputs import check_output, write_bytes
+from genllava_agent.files import check_output, write_bytes
 from genllava_agent.pages import markup
 from genllava_agent.pages.lineage import Lineage
 from genllava_agent.pages.markup import counted, escaped
@@ -25,16 +25,32 @@ if TYPE_CHECKING:
 
     from genllava_agent.stores.base import Artifacts
 
-_SIDE, _STORED = 192, 512
-"""Longer side of a picture on the page, and at most in its file."""
-_SMALL, _TURNS = 96, 20
-"""Side of a picture, and turns at most, in a notebook."""
+_SIDE, _STORED, _SMALL, _TURNS = 192, 512, 96, 20
+"""Longer side of a picture on the page, in its file, and in a notebook, and turns there at most."""
 _CHOICES: Final = {"understand": "answer", "generate": "draw", "edit": "edit", "tool": "call a tool"}
 _TOKENS: Final = {I2T: "answer", T2I: "draw", I2I: "edit", "</s>": "end the turn", TOOL: "call a tool"}
 _OUTCOMES: Final = {"ok": ("done", "Said"), "error": ("failed", "What went wrong"), "rejected": ("rejected", "Why not")}
 """The badge of a step, and the name of its text."""
 _NOTE: Final = re.compile(r"\s(?=in image \d+,|image \d+:)")
 """Where one note of the model ends and the next begins."""
+
+
+def thread_html(name: str, pictures: Artifacts, turns: Sequence[Turn], question: Question | None) -> str:
+    """The thread `name` for a notebook: what was said and shown, with small pictures; of a long one the end, and the
+    question that it waits with."""
+    records = {record.id: record for turn in turns for record in turn.images}
+    parts = [markup.aside(f"thread {name}, {counted(len(turns), 'turn')}, {counted(len(records), 'picture')}")]
+    if len(turns) > _TURNS:
+        parts.append(markup.aside(f"the last {_TURNS} turns:"))
+    for turn in turns[-_TURNS:]:
+        made = [step.image for step in turn.steps if step.image is not None]
+        for who, text, names in (("You:", turn.request.text, turn.request.images), ("Assistant:", turn.text, made)):
+            parts.append(markup.paragraph(text, who))
+            shown = [records[each] for each in names]
+            parts += [markup.figure(pictures.picture(record), record, _SMALL, text) for record in shown]
+    if question is not None:
+        parts += [markup.paragraph(question.text, "Assistant:"), markup.waiting(question)]
+    return "".join(parts)
 
 
 def write_trace(path: Path, name: str, pictures: Artifacts, turns: Sequence[Turn], turn: Turn) -> Path:
@@ -51,30 +67,7 @@ def write_trace(path: Path, name: str, pictures: Artifacts, turns: Sequence[Turn
     return target
 
 
-def thread_html(name: str, pictures: Artifacts, turns: Sequence[Turn], question: Question | None) -> str:
-    """The thread `name` for a notebook: what was said and shown, with small pictures; of a long one the end.
-
-    Args:
-        question: that the last turn waits with, if it does.
-    """
-    records = {record.id: record for turn in turns for record in turn.images}
-    parts = [markup.aside(f"thread {name}, {counted(len(turns), 'turn')}, {counted(len(records), 'picture')}")]
-    if len(turns) > _TURNS:
-        parts.append(markup.aside(f"the last {_TURNS} turns:"))
-    for turn in turns[-_TURNS:]:
-        made = [step.image for step in turn.steps if step.image is not None]
-        for who, text, names in (("You:", turn.request.text, turn.request.images), ("Assistant:", turn.text, made)):
-            parts.append(markup.paragraph(text, who))
-            shown = [records[each] for each in names]
-            parts += [markup.figure(pictures.picture(record), record, _SMALL, text) for record in shown]
-    if question is not None:
-        parts += [markup.paragraph(question.text, "Assistant:"), markup.waiting(question)]
-    return "".join(parts)
-
-
 class _Page:
-    """The page about a turn of a thread."""
-
     def __init__(self, name: str, pictures: Artifacts, turns: Sequence[Turn]) -> None:
         self._title = f"of {len(turns)} on {name}"
         self._pictures = pictures
@@ -83,14 +76,10 @@ class _Page:
     def about(self, turn: Turn) -> str:
         files = resources.files(__package__)
         page, style = (files.joinpath(name).read_text(encoding="utf-8") for name in ("page.html", "page.css"))
-        facts = [
-            datetime.fromtimestamp(turn.at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-            f"{turn.seconds:.2f} s",
-            counted(len(turn.steps), "step"),
-            *_spent(turn.steps),
-            f"seed {turn.seed}",
-            *(f"model {model}" for model in dict.fromkeys(record.model for record in turn.images if record.model)),
-        ]
+        begun = datetime.fromtimestamp(turn.at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        facts = [begun, f"{turn.seconds:.2f} s", counted(len(turn.steps), "step"), *_spent(turn.steps)]
+        models = dict.fromkeys(record.model for record in turn.images if record.model)
+        facts += [f"seed {turn.seed}", *(f"model {model}" for model in models)]
         steps = "".join(self._step(number, step) for number, step in enumerate(turn.steps, start=1))
         stopped = f'<p class="error">Stopped early: {escaped(turn.stopped)}.</p>' if turn.stopped else ""
         made = _gallery(self._figure(step.image) for step in turn.steps if step.image is not None)

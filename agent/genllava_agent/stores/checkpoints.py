@@ -45,7 +45,8 @@ class FolderSaver(SqliteSaver):
     thing that is written; another process may have deleted the thread meanwhile, and begun it again."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(_nothing(), serde=serializer())
+        with storing():
+            super().__init__(_nothing(), serde=serializer())
         self._database = folder / DATABASE
         self._guard = threading.Lock()
         self._file: os.stat_result | None = None
@@ -85,7 +86,7 @@ class FolderSaver(SqliteSaver):
 
     def close(self) -> None:
         """Close the database; it is opened again when it is used."""
-        with self._guard:
+        with self._guard, storing():
             self._close()
 
     @contextmanager

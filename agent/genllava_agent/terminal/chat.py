@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from genllava.errors import InvalidRequest
 from genllava_agent.errors import NothingPending, UnknownImage
-from genllava_agent.inputs import read_picture
+from genllava_agent.files import read_picture
 from genllava_agent.pages.markup import counted
 from genllava_agent.stores import MEMORY
 from genllava_agent.terminal.chat_screen import Screen, described
@@ -138,16 +138,15 @@ def _remember(file: Path | None) -> None:
         return
     if file is None:
         return
+    with contextlib.suppress(OSError, ValueError):  # there is none yet, or it is not readable
+        readline.read_history_file(file)
+    readline.set_history_length(1000)
 
+    @atexit.register
     def keep() -> None:
         with contextlib.suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
             readline.write_history_file(file)
-
-    with contextlib.suppress(OSError, ValueError):  # there is none yet, or it is not readable
-        readline.read_history_file(file)
-    readline.set_history_length(1000)
-    atexit.register(keep)
 
 
 # --- commands ---

@@ -36,8 +36,8 @@ _TOKENS: Final = {"understand": I2T, "generate": T2I, "edit": I2I, "tool": TOOL}
 
 
 class Screen:
-    """Writes to a person's terminal, where it is `live`: text as it comes, progress, and pictures if that can show them.
-    Otherwise a turn is written when it is over, in plain lines without a single escape code."""
+    """Writes to a terminal, if it is `live`: text as it comes, progress, and pictures where they can be shown. Else a
+    turn is written when it is over, in plain lines without a single escape code."""
 
     def __init__(self, live: bool, shows_pictures: bool = True) -> None:
         self.live = live
@@ -167,7 +167,7 @@ class Screen:
         if image is not None and self._protocol is not None:
             self._preview = half_blocks(image, *self._cells(image, _PREVIEW))
         if self._moving is None:
-            still = {"auto_refresh": False, "redirect_stdout": False, "redirect_stderr": False}
+            still: dict[str, Any] = {"auto_refresh": False, "redirect_stdout": False, "redirect_stderr": False}
             self._moving = Live(console=self._console, transient=True, **still)
             self._moving.start()
         line = Text(printable(text), no_wrap=True, overflow="ellipsis")
@@ -196,8 +196,8 @@ def printable(text: str) -> str:
 
 
 def find_protocol(environ: Mapping[str, str], colors: bool) -> Literal["kitty", "iterm2", "blocks"] | None:
-    """The best way of showing pictures in a terminal with these environment variables; None if there is none. It may have
-    `colors`, and characters that are not ASCII."""
+    """The best way of showing pictures in a terminal with these environment variables, and maybe `colors` and more
+    characters than ASCII; None if there is none."""
     term, program = environ.get("TERM", ""), environ.get("TERM_PROGRAM", "")
     # Variables of the terminal outside get into tmux and screen; pictures do not get out.
     if not ({"TMUX", "STY"} & set(environ) or term.startswith(("screen", "tmux"))):

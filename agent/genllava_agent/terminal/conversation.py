@@ -30,24 +30,13 @@ _SAME: Final = {"y": "approve", "yes": "approve", "ok": "approve", "n": "reject"
 
 
 class Conversation:
-    """Where a user is, and what happens there.
-
-    Attributes:
-        thread: the one that requests go to.
-        typed: by a person, who may interrupt; otherwise lines come from a file or a pipe.
-        attached: files of pictures that go with the next request.
-        running: whether another line is read.
-        failed: whether something could not be done.
-    """
+    """The thread that requests go to. Lines are `typed` by a person, who may interrupt, or come from a file."""
 
     def __init__(self, agent: VisualAgent, thread: Thread, typed: bool, screen: Screen) -> None:
-        self.agent = agent
-        self.thread = thread
-        self.typed = typed
-        self.screen = screen
-        self.attached: list[str] = []
-        self.running = True
-        self.failed = False
+        self.agent, self.thread, self.typed, self.screen = agent, thread, typed, screen
+        self.attached: list[str] = []  # files of pictures that go with the next request
+        self.running = True  # another line is read
+        self.failed = False  # something could not be done
 
     def guarded(self, work: Callable[..., object], *arguments: object) -> None:
         """Do it; what goes wrong is one line."""
@@ -102,8 +91,7 @@ class Conversation:
     def settle(self, question: Question | None) -> bool:
         """Have the user answer until the turn asks no more; returns whether it was finished."""
         while question is not None:
-            answer = self._answer(question)
-            if answer is None:
+            if (answer := self._answer(question)) is None:
                 return False
             try:
                 reply = self._heard(partial(self.thread.answer_stream, answer))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from crashing import Breaker, Killer, Recorder, in_child, points
+from damaging import Damage, cuts, flips, swaps, zeros
 from langgraph.checkpoint.sqlite import SqliteSaver
 from talking import NOW, answer, at, graph_of, resume, said, say, state
 
@@ -24,7 +24,6 @@ from genllava_agent.stores.folder import FolderStore
 from genllava_agent.stores.serializer import serializer
 
 DATABASE = "threads/a/checkpoints.sqlite"
-Damage = Callable[[bytearray], object]
 
 
 @pytest.fixture
@@ -69,63 +68,25 @@ def _reads(sound: Path, place: Path, damages: list[Damage]) -> tuple[int, int]:
     return noticed, len(damages) - noticed
 
 
-def _flips(size: int, count: int) -> list[Damage]:
-    numbers = random.Random(1)
-
-    def flip(place: int, bit: int) -> Damage:
-        def damage(data: bytearray) -> None:
-            data[place] ^= 1 << bit
-
-        return damage
-
-    places = sorted({*range(0, 100, 3), *(numbers.randrange(size) for _ in range(count))})
-    return [flip(place, numbers.randrange(8)) for place in places]
-
-
-def _cuts(size: int, count: int) -> list[Damage]:
-    def cut(length: int) -> Damage:
-        def damage(data: bytearray) -> None:
-            del data[length:]
-
-        return damage
-
-    return [cut(size * number // count) for number in range(count)]
-
-
 def test_flipped_bits_and_cut_databases(sound: Path, quick_path: Path) -> None:
     size = (sound / DATABASE).stat().st_size
-    noticed, harmless = _reads(sound, quick_path / "copy", _flips(size, 80) + _cuts(size, 20))
+    noticed, harmless = _reads(sound, quick_path / "copy", flips(size, 80) + cuts(size, 20))
     assert noticed > 60, f"{noticed} noticed, {harmless} harmless"
 
 
 @pytest.mark.slow
-def test_a_thousand_flipped_bits_and_a_hundred_cuts(sound: Path, quick_path: Path) -> None:
+def test_a_thousand_flipped_bits_and_a_hundredcuts(sound: Path, quick_path: Path) -> None:
     size = (sound / DATABASE).stat().st_size
-    flips = _reads(sound, quick_path / "copy", _flips(size, 1000))
-    cuts = _reads(sound, quick_path / "copy", _cuts(size, 100))
-    print(f"database: {sum(flips)} flips {flips}, {sum(cuts)} cuts {cuts} (noticed, harmless)")
-    assert cuts[0] == 100
+    flipped = _reads(sound, quick_path / "copy", flips(size, 1000))
+    cut = _reads(sound, quick_path / "copy", cuts(size, 100))
+    print(f"database: {sum(flipped)} flips {flipped}, {sum(cut)} cuts {cut} (noticed, harmless)")
+    assert cut[0] == 100
 
 
 def test_pages_of_zeros_and_of_others(sound: Path, quick_path: Path) -> None:
     """What a disk does that loses or mixes up pages."""
-
-    def zero(page: int) -> Damage:
-        def damage(data: bytearray) -> None:
-            data[page * 4096 : (page + 1) * 4096] = bytes(4096)
-
-        return damage
-
-    def swap(page: int) -> Damage:
-        def damage(data: bytearray) -> None:
-            first, second = slice(page * 4096, (page + 1) * 4096), slice((page + 1) * 4096, (page + 2) * 4096)
-            data[first], data[second] = data[second], data[first]
-
-        return damage
-
     pages = (sound / DATABASE).stat().st_size // 4096
-    damages = [zero(page) for page in range(pages)] + [swap(page) for page in range(pages - 1)]
-    noticed, _ = _reads(sound, quick_path / "copy", damages)
+    noticed, _ = _reads(sound, quick_path / "copy", zeros(pages) + swaps(pages))
     assert noticed > 1.5 * pages
 
 
@@ -253,13 +214,14 @@ def _sound_after(place: Path, fault: str) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="children are made by fork")
-def test_killed_at_every_point(quick_path: Path) -> None:
+@pytest.mark.parametrize("step", [16, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_at_every_point(step: int, quick_path: Path) -> None:
     recorder = Recorder()
     with points(recorder):
         _three(open_store(quick_path / "count"))
     total = len(recorder.names)
     assert total > 300
-    for at_point in range(0, total, 4):
+    for at_point in range(0, total, step):
         place = quick_path / str(at_point)
 
         def work(place: Path = place, at_point: int = at_point) -> None:
@@ -287,14 +249,15 @@ def _broken(name: str) -> Exception:
     return OSError(errno.EIO, os.strerror(errno.EIO))
 
 
+@pytest.mark.parametrize("step", [8, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("fault", [_full, _broken])
-def test_a_disk_that_fails_at_every_point(fault: Callable[[str], Exception], quick_path: Path) -> None:
+def test_a_disk_that_fails_at_every_point(fault: Callable[[str], Exception], step: int, quick_path: Path) -> None:
     recorder = Recorder()
     with points(recorder):
         _three(open_store(quick_path / "count"))
     total = len([name for name in recorder.names if not name.startswith("after ")])
     told = 0
-    for at_point in range(0, total, 3):
+    for at_point in range(0, total, step):
         place, breaker = quick_path / str(at_point), Breaker(at_point, fault)
         stores: list[Store] = []
         with points(breaker):
@@ -310,4 +273,4 @@ def test_a_disk_that_fails_at_every_point(fault: Callable[[str], Exception], qui
         assert breaker.name, f"there is no point {at_point}"
         _sound_after(place, breaker.name)
         shutil.rmtree(place)
-    assert told > total / 3 * 0.6
+    assert told > total / step * 0.6

@@ -252,11 +252,11 @@ def _fill(disk: Path, left: int) -> None:
 
 
 def test_a_disk_that_is_really_full(talk: Talk, small_disk: Path) -> None:
-    """With so much room, and a page more, until a turn fits: what fails is SQLite's own writes as well."""
+    """With so much room, and some pages more, until a turn fits: what fails is SQLite's own writes as well."""
     thread = talk(small_disk / "store").thread("a")
     _draw(thread, 1)
     done, failures = 1, 0
-    for left in range(0, 200_000, 4096):
+    for left in range(0, 1_000_000, 5 * 4096):
         _fill(small_disk, left)
         try:
             _draw(thread, left + 2)
@@ -283,7 +283,7 @@ def test_a_disk_that_is_really_full(talk: Talk, small_disk: Path) -> None:
 def test_a_new_thread_on_a_full_disk(talk: Talk, small_disk: Path) -> None:
     agent = talk(small_disk / "store")
     failures = 0
-    for left in range(0, 200_000, 4096):
+    for left in range(0, 1_000_000, 7 * 4096):
         _fill(small_disk, left)
         name = f"t{left}"
         try:

@@ -39,7 +39,7 @@ def _photo(seed: int, side: int) -> Image.Image:
     return Image.fromarray((smooth + numbers.normal(0, 4, smooth.shape)).clip(0, 255).astype(np.uint8))
 
 
-def test_a_hundred_text_turns_take_at_most_a_megabyte(talk: Talk, quick_path: Path) -> None:
+def test_a_hundred_text_turns_take_at_most_three_megabytes(talk: Talk, quick_path: Path) -> None:
     sizes = []
     for count in range(0, 101, 25):
         with talk(quick_path) as agent:
@@ -49,7 +49,7 @@ def test_a_hundred_text_turns_take_at_most_a_megabyte(talk: Talk, quick_path: Pa
         sizes.append(_bytes(quick_path))
         assert not list(quick_path.rglob("*-wal")), "closing leaves a log"
     print("text turns 0, 25, 50, 75, 100:", sizes)
-    assert sizes[-1] <= MB
+    assert sizes[-1] <= 3 * MB
     steps = [after - before for before, after in pairwise(sizes[1:])]
     assert max(steps) <= 1.5 * min(steps) + 8192, "not linear"
 
@@ -61,7 +61,7 @@ def test_a_hundred_turns_of_the_shipped_model(pipeline: GenLlavaPipeline, quick_
         for number in range(100):
             thread(f"What can you do? ({number})", task="understand")
     print(f"100 text turns of the shipped model: {_bytes(quick_path):,} bytes")
-    assert _bytes(quick_path) <= MB
+    assert _bytes(quick_path) <= 3 * MB
 
 
 def test_ten_turns_with_pictures_of_a_megabyte(talk: Talk, quick_path: Path) -> None:
@@ -141,6 +141,7 @@ def test_ten_turns_with_photos_of_a_megabyte(talk: Talk, quick_path: Path) -> No
 def test_settings_of_the_database(talk: Talk, quick_path: Path) -> None:
     thread = talk(quick_path).thread("a")
     thread("say", task="understand")
-    connection: sqlite3.Connection = thread.agent.store.open("a").saver.conn  # type: ignore[attr-defined]
-    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    store: Any = thread.agent.store
+    connection: sqlite3.Connection = store.saver("a").conn
+    assert connection.execute("PRAGMA synchronous").fetchone() == (1,)  # and all of it where a turn ends
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)

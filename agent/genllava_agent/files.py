@@ -1,15 +1,19 @@
-"""Files that are written for the user: whole or not at all, and refused (`InvalidRequest`) before the work starts."""
+"""Files that a user names: what cannot be read (`ImageRejected`) or written (`InvalidRequest`) is refused before the
+work starts, and files are written whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import shutil
+import stat
+import sys
+import warnings
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-from genllava.errors import InvalidRequest
+from genllava.errors import ImageRejected, InvalidRequest
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,11 +22,37 @@ FORMATS: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP
 """File ending to Pillow's name of the format."""
 
 
-def check_output(path: Path) -> Path:
-    """Where `path` leads, once it is known that a file can be written there.
+def read_picture(path: str, from_stdin: bool = True) -> Image.Image:
+    """The picture in the file at `path`, as RGB; that on standard input for "-", unless requests come from there."""
+    source: str | BinaryIO = path
+    if path == "-":
+        if not from_stdin:
+            raise ImageRejected("a chat reads requests from standard input, and no pictures: give the name of a file")
+        if sys.stdin is None or sys.stdin.isatty():
+            raise ImageRejected("there is no picture on standard input: pipe one in, or give the name of a file")
+        source, path = sys.stdin.buffer, "standard input"
+    elif "://" in path:
+        raise ImageRejected(f"{path} is a URL: download the picture and give its path")
+    else:
+        try:
+            mode = Path(path).stat().st_mode
+        except (OSError, ValueError) as error:
+            raise ImageRejected(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+        if not stat.S_ISREG(mode):
+            what = "a folder, not a picture" if stat.S_ISDIR(mode) else "not a regular file"
+            raise ImageRejected(f"{path} is {what}")
 
-    Links are followed, so that writing replaces what a link points at and not the link.
-    """
+    from genllava.images import load_image
+
+    try:
+        with warnings.catch_warnings(action="ignore"):  # Pillow warns of metadata that it cannot read
+            return load_image(source)
+    except ImageRejected as error:
+        raise ImageRejected(f"{path}: {error}") from None
+
+
+def check_output(path: Path) -> Path:
+    """What `path` is or links to, once it is known that a file can be written there."""
     reason = None
     try:
         target = path.resolve()
@@ -78,5 +108,5 @@ def write_picture(path: Path, image: Image.Image) -> None:
 
 
 def _beside(path: Path) -> Path:
-    """A new name in the same folder, for a rename within one file system, and short: `path` may be as long as can be."""
+    """A new name in the same folder, for a rename within one file system; short, as `path` may be very long."""
     return path.with_name(f".{secrets.token_hex(8)}.part")
