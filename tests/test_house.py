@@ -23,11 +23,13 @@ PACKAGES = {
     "genllava": ROOT / "genllava",
     "genllava_agent": ROOT / "agent" / "genllava_agent",
     "genllava_finetune": ROOT / "finetune" / "genllava_finetune",
+    "genllava_tools": ROOT / "tools" / "genllava_tools",
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "genllava": set(),
     "genllava_agent": {"genllava", "genllava_finetune"},
     "genllava_finetune": {"genllava"},
+    "genllava_tools": {"genllava"},
 }
 SHIPPED = ROOT / "genllava" / "shipped"
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -90,17 +90,14 @@ def run(target: Path, seed: int, choice: dict[str, Any]) -> None:
         for request in requests:
             print(f"  {request}", end="", flush=True)
             begun = time.perf_counter()
-            made = [(_said(result), getattr(result, "image", None)) for result in work(request)]
-            print(f"  ->  {'; '.join(said for said, _ in made)}  ({time.perf_counter() - begun:.1f} s)")
-            tiles += [Tile("(the same request)" if n else request, *each) for n, each in enumerate(made)]
+            made = [(result, getattr(result, "image", None)) for result in work(request)]
+            said = [(result.text if image is None else result.plan) or "" for result, image in made]
+            print(f"  ->  {'; '.join(said)}  ({time.perf_counter() - begun:.1f} s)")
+            for number, (text, (_, image)) in enumerate(zip(said, made, strict=True)):
+                tiles.append(Tile("(the same request)" if number else request, text, image))
         sections[heading] = tiles
     write_picture(target, contact_sheet(sections))
     print(f"\nwrote {target}, {time.perf_counter() - started:.1f} s in all")
-
-
-def _said(result: Any) -> str:
-    """What the model said: its plan for a picture it drew, otherwise its answer."""
-    return (result.text if getattr(result, "image", None) is None else result.plan) or ""
 
 
 def contact_sheet(sections: Mapping[str, Sequence[Tile]]) -> Image.Image:

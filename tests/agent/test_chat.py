@@ -24,7 +24,7 @@ from genllava_agent.records import Pending, Question, Request
 from genllava_agent.terminal import conversation
 from genllava_agent.terminal.chat import COMMANDS, history_file, how_to_continue, talk_to_the_end, typed_path
 from genllava_agent.terminal.chat_screen import Screen, printable
-from genllava_agent.terminal.conversation import Conversation, parse_answer, possible_answers
+from genllava_agent.terminal.conversation import Conversation
 from genllava_agent.threads import Thread
 from genllava_finetune.shapes.parser import parse
 from genllava_finetune.shapes.render import render
@@ -340,7 +340,8 @@ def test_a_tool_is_answered_with_whatever_is_typed(
 
     monkeypatch.setattr(Thread, "answer_stream", answer)
     monkeypatch.setattr(Thread, "unfinished", property(lambda self: waiting))
-    waiting = Pending(id="a", number=1, request=Request(text="search"), question=ASKED_BY_A_TOOL)
+    asked = Question(kind="tool", text="How far?", action="tool", instruction="", choices=())
+    waiting = Pending(id="a", number=1, request=Request(text="search"), question=asked)
     said = talk(agent, "no, 20 km/h", thread=thread)
     assert given == ["no, 20 km/h"]
     assert said.out == "How far?\n"
@@ -353,49 +354,6 @@ def test_clarification(pipeline: GenLlavaPipeline, talk: Callable[..., Talk], tm
         assert said.errors == ["error: that is not an answer"] * 2
         assert said.out.index("I am not sure what you mean.") < said.out.index("  1 generate\n  2 understand\n")
         assert shown(tmp_path / "a.png") == RED_CIRCLE
-
-
-APPROVAL = Question(
-    kind="approval", text="?", action="generate", instruction="x", choices=("approve", "edit", "reject")
-)
-OF_A_TOOL = Question(kind="approval", text="?", action="tool", instruction="x", choices=("approve", "reject"))
-ASKED_BY_A_TOOL = Question(kind="tool", text="How far?", action="tool", instruction="", choices=())
-MEANING = Question(kind="clarification", text="?", action="edit", instruction="x", choices=("edit", "understand"))
-
-
-@pytest.mark.parametrize(
-    ("question", "line", "answer"),
-    [
-        (APPROVAL, "approve", {"decision": "approve"}),
-        (APPROVAL, " Yes ", {"decision": "approve"}),
-        (APPROVAL, "yes please", None),
-        (APPROVAL, "no", {"decision": "reject", "reason": None}),
-        (APPROVAL, "reject: too red", {"decision": "reject", "reason": "too red"}),
-        (APPROVAL, "edit a blue one", {"decision": "edit", "instruction": "a blue one"}),
-        (APPROVAL, "edit", None),
-        (OF_A_TOOL, "edit a blue one", None),
-        (OF_A_TOOL, "yes", {"decision": "approve"}),
-        (APPROVAL, "", None),
-        (APPROVAL, "/quit", None),
-        (ASKED_BY_A_TOOL, "no", "no"),
-        (MEANING, "1", {"choice": "edit"}),
-        (MEANING, "understand", {"choice": "understand"}),
-        (MEANING, "3", None),
-        (MEANING, "0", None),
-        (MEANING, "9" * 5000, None),
-        (MEANING, "generate", None),
-        (MEANING, "1 or 2", None),
-    ],
-)
-def test_what_is_an_answer(question: Question, line: str, answer: dict[str, Any] | None) -> None:
-    assert parse_answer(question, line) == answer
-
-
-def test_what_may_be_answered() -> None:
-    assert possible_answers(APPROVAL) == ["approve", "edit OTHER WORDS", "reject [WHY]"]
-    assert possible_answers(OF_A_TOOL) == ["approve", "reject [WHY]"]
-    assert possible_answers(ASKED_BY_A_TOOL) == []
-    assert possible_answers(MEANING) == ["1 edit", "2 understand"]
 
 
 def test_in_a_terminal_with_pictures_the_very_picture_is_shown(

@@ -20,7 +20,6 @@ from genllava_agent.errors import ThreadQuarantined, UnknownImage
 from genllava_agent.pages.lineage import Lineage, wrapped
 from genllava_agent.pictures import ThreadImages
 from genllava_agent.records import ImageRecord
-from genllava_agent.stores.base import ThreadStore
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = "<script>alert(1)</script>\"'&]]>\x00\udc80 photo.jpg"
@@ -91,7 +90,7 @@ def test_plain_data_can_be_read_again() -> None:
 
 def test_of_a_thread(tmp_path: Path) -> None:
     with VisualAgent(store=":memory:") as agent:
-        store: ThreadStore = agent.store.open("a")
+        store = agent.store.artifacts("a")
         image = Image.new("RGB", (128, 128), "orange")
         records = {"image_1": record(1, "user", key=store.put_image(image))}
         pictures = ThreadImages(records, store)

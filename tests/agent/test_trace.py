@@ -14,8 +14,9 @@ from PIL import Image, ImageDraw
 
 from genllava.errors import InvalidRequest
 from genllava_agent import VisualAgent
+from genllava_agent.history import messages_of
 from genllava_agent.pictures import ThreadImage
-from genllava_agent.records import Head, ImageRecord, Pending, Question, Region, Request, Step, Tried, Turn
+from genllava_agent.records import ImageRecord, Question, Region, Request, Step, Tried, Turn
 from genllava_agent.reply import Reply
 from genllava_agent.threads import Thread
 
@@ -48,7 +49,7 @@ def thread() -> Iterator[Thread]:
     """Two turns with one of everything; no model was asked."""
     with VisualAgent(store=":memory:") as agent:
         thread = agent.thread(f"al'{NASTY[:8]}")
-        store = agent.store.open(thread.name)
+        store = agent.store.artifacts(thread.name)
 
         def picture(number: int, color: str, origin: str, *parents: str, **fields: Any) -> ImageRecord:
             image = Image.new("RGB", (128, 128), "white")
@@ -86,9 +87,16 @@ def thread() -> Iterator[Thread]:
             id="b", parent="a", number=2, at=0.0, request=Request(text="why?", task="understand", region=region),
             steps=(Step(action="generate", text="I cannot draw a dog."),), text="I cannot draw a dog.",
         )  # fmt: skip
-        store.commit(first, Head(name=thread.name, turn="a"))
-        store.commit(second, Head(name=thread.name, turn="b"))
+        _keep(thread, first, second)
         yield thread
+
+
+def _keep(thread: Thread, *turns: Turn) -> None:
+    """Have these turns on a thread, behind those that are there."""
+    agent = thread.agent
+    messages = [message for turn in turns for message in messages_of(turn)]
+    with agent.store.lock(thread.name, agent.waiting()):
+        agent.runner.update(thread.name, {"messages": messages})
 
 
 @pytest.fixture
@@ -147,10 +155,9 @@ def test_the_page_is_written_whole_or_not_at_all(thread: Thread, tmp_path: Path)
             thread.trace(place)
     path = tmp_path / "page.html"
     path.write_text("before")
-    store = thread.agent.store.open(thread.name)
     broken = thread.history()[0]
-    lost = broken.images[0].model_copy(update={"key": "f" * 64})
-    store.commit(broken.model_copy(update={"images": (lost,), "id": "c"}), Head(name=thread.name, turn="c"))
+    lost = broken.images[0].model_copy(update={"key": "f" * 64, "turn": 3})
+    _keep(thread, broken.model_copy(update={"images": (lost,), "id": "c", "parent": "b", "number": 3}))
     with pytest.raises(Exception, match="damaged"):
         thread.trace(path)
     assert path.read_text() == "before"
@@ -172,11 +179,10 @@ def test_notebooks_show_the_conversation(thread: Thread) -> None:
 
 
 def test_notebooks_show_the_end_of_a_long_conversation(thread: Thread) -> None:
-    store = thread.agent.store.open(thread.name)
     for number in range(3, 40):
         turn = Turn(id=f"t{number}", parent="b" if number == 3 else f"t{number - 1}", number=number, at=0.0,
                     request=Request(text=f"question {number}"), text=f"answer {number}")  # fmt: skip
-        store.commit(turn, Head(name=thread.name, turn=turn.id))
+        _keep(thread, turn)
     text = Page(thread._repr_html_()).text
     assert "39 turns" in text
     assert "the last 20 turns" in text
@@ -186,7 +192,7 @@ def test_notebooks_show_the_end_of_a_long_conversation(thread: Thread) -> None:
 
 def test_notebooks_and_terminals_show_a_reply(thread: Thread) -> None:
     history = thread.history()
-    store = thread.agent.store.open(thread.name)
+    store = thread.agent.store.artifacts(thread.name)
     records = {record.id: record for record in history[0].images}
     made = (ThreadImage(records["image_2"], store, records),)
     question = Question(kind="approval", text="Should I?", action="edit", instruction="x", choices=("approve", "edit"))
@@ -201,9 +207,12 @@ def test_notebooks_and_terminals_show_a_reply(thread: Thread) -> None:
     assert "image_2, waits for approval: turn 1" in repr(reply)
     assert len(repr(reply)) < 250
 
-    pending = Pending(id="p", parent="b", number=3, at=0.0, request=Request(text="x"), question=question)
-    store.save_head(Head(name=thread.name, turn="b", pending=pending))
-    assert "Should I?" in Page(thread._repr_html_()).text
+
+def test_notebooks_show_what_is_asked(agent: VisualAgent) -> None:
+    thread = agent.thread()
+    question = thread("Draw a red circle.", approve="generate").pending
+    assert question is not None
+    assert question.text in Page(thread._repr_html_()).text
 
 
 def test_a_turn_of_the_shipped_model(agent: VisualAgent, tmp_path: Path) -> None:

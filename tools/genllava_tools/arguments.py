@@ -63,8 +63,9 @@ def _checked_color(value: str) -> str:
     return value
 
 
-def _named(description: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "description": description})
+def picture_name(description: str) -> WithJsonSchema:
+    """The schema of an argument that is a picture: models give its name."""
+    return WithJsonSchema({"type": "string", "maxLength": 64, "description": description})
 
 
 def _numbers(count: int, description: str) -> WithJsonSchema:
@@ -77,15 +78,17 @@ def _numbers(count: int, description: str) -> WithJsonSchema:
 BOX_WORDS: Final = "[left, top, right, bottom], each from 0 to 1 of the picture's width and height"
 POINT_WORDS: Final = "[x, y], each from 0 to 1 of the picture's width and height"
 
-Picture = Annotated[Image.Image, Pictured(), _named("The picture.")]
+Picture = Annotated[Image.Image, Pictured(), picture_name("The picture.")]
 """An RGB picture."""
-Layer = Annotated[Image.Image, Pictured("layer"), _named("The picture that is put on the other one.")]
+Layer = Annotated[Image.Image, Pictured("layer"), picture_name("The picture that is put on the other one.")]
 """An RGB picture, or an RGBA one where it has transparency."""
-Mask = Annotated[Image.Image, Pictured("mask"), _named("A mask: white where the region is, black elsewhere.")]
+Mask = Annotated[Image.Image, Pictured("mask"), picture_name("A mask: white where the region is, black elsewhere.")]
 """An L picture, 255 in a region of `image` and 0 elsewhere, as large as `image`."""
 Box = Annotated[BoxTuple, Placed("box"), AfterValidator(_checked_box), _numbers(4, f"The box: {BOX_WORDS}.")]
 """A box of `image`, in fractions."""
-Point = Annotated[PointTuple, Placed("point"), AfterValidator(_checked_point), _numbers(2, f"The point: {POINT_WORDS}.")]
+Point = Annotated[
+    PointTuple, Placed("point"), AfterValidator(_checked_point), _numbers(2, f"The point: {POINT_WORDS}.")
+]
 """A point of `image`, in fractions."""
 Color = Annotated[
     str,

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from genllava_agent.reply import Reply
 
-_PREVIEWS: Final = 8
-"""Small pictures shown of each while it is drawn."""
 _PICTURE, _PREVIEW, _BAR = (48, 24), (24, 12), 24
 """Columns and rows, at most; and columns of a bar."""
 CHUNK: Final = 4096
@@ -46,16 +44,12 @@ class Screen:
         colors = self._console.color_system is not None and not self._console.no_color
         colors = colors and not self._console.options.ascii_only
         self._protocol = find_protocol(os.environ, colors) if live and shows_pictures else None
+        self.options: dict[str, Any] = {} if self._protocol is None else {"previews": 8}  # of turns
         self._moving: Live | None = None
         self._preview: Text | None = None
         self._told: list[str] = []
         """What the model has said in this turn, word for word."""
         self._line_is_open = False
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options of a turn that this screen asks for."""
-        return {} if self._protocol is None else {"previews": _PREVIEWS}
 
     # --- lines ---
 

@@ -26,12 +26,12 @@ def extend(old: list[Any] | None, writes: Sequence[list[Any]]) -> list[Any]:
 
 class State(TypedDict, total=False):
     messages: Annotated[list[AnyMessage], DeltaChannel(extend, list, snapshot_frequency=5)]
-    request: str
+    request: dict[str, str]
     at: str
 
 
 def think(state: State) -> dict[str, Any]:
-    text = state["request"]
+    text = state["request"]["text"]
     if text.startswith("ask"):
         text = interrupt({"question": text})
     return {"at": text}
@@ -59,7 +59,7 @@ def say(store: Store, name: str, *texts: str, waiting: Waiting = NOW, built: Any
     with store.lock(name, waiting), storing():
         for text in texts:
             message = HumanMessage(text, id=f"{name} {text}")
-            given = {"messages": [message], "request": text}
+            given = {"messages": [message], "request": {"text": text}}
             graph_of(store.saver(name), built).invoke(given, at(name), durability="sync")
             store.settle(name)
 

@@ -70,7 +70,7 @@ def test_what_was_said_is_there_again(lasting: str) -> None:
     expected += [f"turn {number}{mark}" for number in range(7) for mark in ("", "!")]
     for store in (*stores, open_store(lasting)):
         assert said(store, "a") == expected
-        assert state(store, "a").values["request"] == "turn 6"
+        assert state(store, "a").values["request"] == {"text": "turn 6"}
         store.close()
         assert said(store, "a") == expected, "a store that was closed is opened again by its use"
         store.close()

@@ -192,7 +192,8 @@ def _fail_on_a_full_server(act: str, talk: Talk, url: str, step: int) -> int:
         with pytest.raises(StoreFailed, match="Nothing that was stored is lost: make room on the disk of the database"):
             ACTS[act](thread)
         disk.make_room()
-        assert thread.history() == turns
+        after = thread.history()  # the last write of all may have failed, and then there is no room to take it back
+        assert after == turns or (after[:-1] == turns and thread.unfinished is None)
         assert thread.agent.threads() == ["a"]
         # The same process goes on, and so does another one.
         for again in (thread, talk(url).thread("a")):
@@ -267,7 +268,7 @@ def test_a_disk_that_is_really_full(talk: Talk, small_disk: Path) -> None:
         (small_disk / "ballast").unlink()
         if thread.unfinished is not None:  # there was no room to put the thread back either
             thread.discard()
-        assert len(thread.history()) in (done, done + 1), "a turn that could not be made durable may be there all the same"
+        assert len(thread.history()) in (done, done + 1), "what could not be made durable may be there all the same"
         done = len(thread.history())
         _whole(thread, done)
         if done > 3:

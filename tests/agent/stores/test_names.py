@@ -35,8 +35,8 @@ def _names() -> list[str]:
     return list(names)
 
 
-def test_a_thousand_names_stay_inside_and_apart(tmp_path: Path) -> None:
-    store = FolderStore(tmp_path / "outer" / "store")
+def test_a_thousand_names_stay_inside_and_apart(quick_path: Path) -> None:
+    store = FolderStore(quick_path / "outer" / "store")
     kept = []
     for name in _names():
         with store.lock(name, NOW):
@@ -44,21 +44,21 @@ def test_a_thousand_names_stay_inside_and_apart(tmp_path: Path) -> None:
             store.saver(name).put(at(name), empty_checkpoint(), {}, {})
         kept.append(name)
     store.close()
-    again = FolderStore(tmp_path / "outer" / "store")
+    again = FolderStore(quick_path / "outer" / "store")
     assert again.names() == sorted(kept)
     for name in kept:
         kept_there = again.saver(name).get_tuple(at(name))
         assert kept_there is not None
         assert kept_there.config["configurable"]["thread_id"] == name
         assert again.artifacts(name).get("0" * 64, "png") == name.encode()
-    assert [path.name for path in tmp_path.iterdir()] == ["outer"]
-    assert [path.name for path in (tmp_path / "outer").iterdir()] == ["store"]
+    assert [path.name for path in quick_path.iterdir()] == ["outer"]
+    assert [path.name for path in (quick_path / "outer").iterdir()] == ["store"]
     assert sorted(path.name for path in again.root.iterdir()) == ["locks", "threads"]
     folders = [path.name for path in (again.root / "threads").iterdir()]
     assert len(folders) == len({name.lower() for name in folders}) == len(kept), "one on a disk that ignores case"
     for name in kept:
         again.delete(name)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert [path for path in quick_path.rglob("*") if path.is_file()] == []
 
 
 def test_nasty_names_on_every_store(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""Threads that version 0.1 wrote, with the shipped model of that time, are brought over on first use with nothing lost."""
+"""Threads that version 0.1 wrote, with the model that it shipped, are brought over on first use with nothing lost."""
 
 from __future__ import annotations
 

@@ -1,0 +1,80 @@
+"""What stands out from what is around it, without any weights: GrabCut, and regions of one colour."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from genllava.errors import InvalidRequest
+from genllava_tools.coordinates import BoxTuple, PointTuple, box_pixels, point_pixel
+from genllava_tools.pictures import mask_image
+
+_WORKING: Final = 512
+"""Pixels of the longer side of the copy that GrabCut works on: its time grows faster than a picture does."""
+_ROUNDS: Final = 5
+_SMALLEST: Final = 8
+
+
+def grab_cut(image: Image.Image, box: BoxTuple) -> Image.Image:
+    """The object that fills most of a box, as an L mask of the picture's size.
+
+    Colours within the box are told from those outside of it; an object whose colours are those around it is not found.
+
+    Raises:
+        InvalidRequest: nothing stands out in the box, or nothing is outside of it.
+    """
+    import cv2
+
+    small = image.copy()
+    small.thumbnail((_WORKING, _WORKING), Image.Resampling.BOX)
+    left, top, right, bottom = box_pixels(box, small.size)
+    if min(small.size) < _SMALLEST or (right - left) * (bottom - top) < _SMALLEST:
+        raise InvalidRequest("the picture or the box is too small to find an object in it: give a larger one")
+    if (right - left, bottom - top) == small.size:
+        raise InvalidRequest("the box is the whole picture: leave some of what is around the object outside of it")
+    marks = np.full((small.height, small.width), cv2.GC_BGD, np.uint8)
+    marks[top:bottom, left:right] = cv2.GC_PR_FGD
+    pixels = np.ascontiguousarray(np.asarray(small)[:, :, ::-1])
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.setRNGSeed(0)
+    try:
+        cv2.grabCut(pixels, marks, (left, top, right - left, bottom - top), *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)
+    except cv2.error:
+        raise InvalidRequest("no object could be told from what is around it: give another box") from None
+    found = (marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)
+    tidied = _tidy(found)
+    if tidied.mean() < 1e-4:
+        raise InvalidRequest("nothing in the box stands out from what is around it: give another box")
+    mask = mask_image(tidied).resize(image.size, Image.Resampling.BICUBIC)
+    return mask.point(lambda level: 255 if level >= 128 else 0)
+
+
+def same_color(image: Image.Image, point: PointTuple, tolerance: float) -> Image.Image:
+    """The connected region around a point that has its colour, as an L mask of the picture's size.
+
+    Args:
+        tolerance: how far a colour may be from that at the point, 0..1 of the levels of each channel.
+    """
+    from scipy import ndimage
+
+    column, row = point_pixel(point, image.size)
+    pixels = np.asarray(image).astype(int)
+    near = np.abs(pixels - pixels[row, column]).max(2) <= tolerance * 255
+    labels, _ = ndimage.label(near)
+    return mask_image(labels == labels[row, column])
+
+
+def _tidy(region: NDArray[Any]) -> NDArray[Any]:
+    """A region without its holes, its hairs and what is small beside its largest part."""
+    from scipy import ndimage
+
+    opened = ndimage.binary_opening(region, iterations=1)
+    labels, count = ndimage.label(opened if opened.any() else region)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    if not count:
+        return region
+    kept = np.isin(labels, 1 + np.flatnonzero(sizes >= 0.1 * sizes.max()))
+    return np.asarray(ndimage.binary_fill_holes(kept))

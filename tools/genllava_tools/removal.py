@@ -1,0 +1,69 @@
+"""Tools that take something out of a picture: what is behind an object, or an object itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import numpy as np
+from PIL import Image, ImageFilter
+from pydantic import Field
+
+from genllava.errors import InvalidRequest
+from genllava_tools.arguments import BOX_WORDS, Box, Mask, Picture
+from genllava_tools.coordinates import box_of_pixels
+from genllava_tools.foreground import grab_cut
+from genllava_tools.pictures import region, share
+from genllava_tools.registry import visual_tool
+
+_MIDDLE: Final = (0.04, 0.04, 0.96, 0.98)
+"""Where an object is looked for when no box is given."""
+_WORKING: Final = 1024
+"""Pixels of the longer side of the copy in which a hole is filled."""
+_RIM: Final = 0.006
+"""By how much of the picture's longer side a region is widened, so that no rim of the object is left."""
+
+
+@visual_tool(kind="change")
+def remove_background(
+    image: Picture,
+    box: Annotated[Box | None, Field(description=f"A box around the object that stays: {BOX_WORDS}.")] = None,
+) -> tuple[Image.Image, str, dict[str, Any]]:
+    """Take away what is behind an object: the result is transparent there (white, where transparency cannot be kept).
+    Give a box around the object for a better result. This is the simple way (GrabCut, by colours, without a trained
+    model).
+    """
+    mask = grab_cut(image, box or _MIDDLE)
+    made = image.convert("RGBA")
+    made.putalpha(mask.filter(ImageFilter.GaussianBlur(0.7)))
+    kept = share(mask)
+    left, top, right, bottom = mask.getbbox() or (0, 0, *mask.size)
+    found: dict[str, Any] = {"share": round(kept, 4), "box": box_of_pixels(left, top, right, bottom, mask.size)}
+    said = f"{kept:.1%} of the picture was kept, within {list(found['box'])} (0-1)."
+    return made, f"{said} Found the simple way, by colours (GrabCut).", found
+
+
+@visual_tool(kind="change")
+def remove_object(
+    image: Picture,
+    box: Annotated[Box | None, Field(description=f"A box around what is to go: {BOX_WORDS}.")] = None,
+    mask: Annotated[Mask | None, Field(description="What is to go, as a mask: white where it is.")] = None,
+) -> tuple[Image.Image, str]:
+    """Take something out of a picture and fill the place from what is around it. Give a box around it, or a mask of it.
+    This is the simple way (OpenCV's inpainting, without a trained model): good on plain surroundings, else smeared.
+    """
+    import cv2
+
+    hole = region(image, box, mask)
+    if share(hole) > 0.9:
+        raise InvalidRequest("what is to go covers nearly all of the picture: there is nothing to fill it from")
+    longer = max(image.size)
+    rim = 0 if mask is None else max(1, round(_RIM * longer))
+    wide = hole.filter(ImageFilter.MaxFilter(2 * rim + 1)) if rim else hole
+    scale = min(1.0, _WORKING / longer)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    small = np.ascontiguousarray(image.resize(size, Image.Resampling.BOX))
+    holes = np.ascontiguousarray(wide.resize(size, Image.Resampling.BOX).point(lambda level: 255 if level else 0))
+    filled = Image.fromarray(np.asarray(cv2.inpaint(small, holes, 5, cv2.INPAINT_TELEA), np.uint8))
+    made = image.copy()
+    made.paste(filled.resize(image.size, Image.Resampling.BICUBIC) if scale < 1 else filled, (0, 0), wide)
+    return made, f"{share(wide):.1%} of the picture was filled from its surroundings, the simple way (inpainting)."
