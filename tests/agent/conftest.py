@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
@@ -15,6 +15,8 @@ from PIL import Image
 from genllava_agent import VisualAgent
 
 if TYPE_CHECKING:
+    from scripted import Scripted
+
     from genllava import GenLlavaPipeline
 
 sys.path.append(str(Path(__file__).parent))  # for what the tests here share: `installing`
@@ -74,3 +76,14 @@ def browser(tmp_path: Path) -> Browser:
     if not any(map(shutil.which, names)) and not install("chromium"):
         pytest.skip("no Chromium here, and none can be installed by apt-get")
     return Browser(next(filter(None, map(shutil.which, names))), tmp_path)
+
+
+@pytest.fixture
+def planned(pipeline: GenLlavaPipeline) -> Callable[..., tuple[VisualAgent, Scripted]]:
+    from scripted import Scripted
+
+    def make(*script: Any, wait: float = 0.0, **options: Any) -> tuple[VisualAgent, Scripted]:
+        model = Scripted(script=list(script), wait=wait)
+        return VisualAgent(pipeline, store=":memory:", seed=1, decider=model, **options), model
+
+    return make

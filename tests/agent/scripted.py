@@ -72,3 +72,28 @@ def shown(messages: Sequence[BaseMessage]) -> list[bytes]:
     blocks: list[Any] = [block for message in messages for block in message.content_blocks if block["type"] == "image"]
     assert all("file_id" not in block for block in blocks)
     return [base64.b64decode(block["base64"]) for block in blocks]
+
+
+RED = "a large red circle at the top left"
+
+
+def draw(what: str = RED) -> AIMessage:
+    return call(("generate", {"instruction": what}))
+
+
+def edit(what: str, image: str) -> AIMessage:
+    return call(("edit", {"instruction": what, "image": image}))
+
+
+def look(what: str, image: str) -> AIMessage:
+    return call(("understand", {"instruction": what, "image": image}))
+
+
+def offered(tools: Sequence[Any]) -> list[str]:
+    return [spec["function"]["name"] for spec in tools]
+
+
+def enum(tools: Sequence[Any], name: str, argument: str = "image") -> list[str]:
+    (spec,) = (spec["function"] for spec in tools if spec["function"]["name"] == name)
+    names: list[str] = spec["parameters"]["properties"][argument]["enum"]
+    return names

@@ -18,10 +18,11 @@ from genllava_tools.registry import visual_tool
 
 _NAMED: Final = {
     "black": (0, 0, 0), "dark gray": (70, 70, 70), "gray": (128, 128, 128), "light gray": (200, 200, 200),
-    "white": (255, 255, 255), "red": (220, 30, 30), "dark red": (120, 10, 20), "orange": (245, 140, 20),
-    "brown": (115, 70, 35), "beige": (225, 205, 170), "yellow": (245, 225, 40), "olive": (120, 120, 20),
-    "green": (40, 160, 50), "dark green": (10, 80, 30), "turquoise": (50, 200, 190), "light blue": (150, 200, 240),
-    "blue": (40, 80, 220), "dark blue": (15, 25, 100), "purple": (125, 45, 160), "pink": (245, 160, 190),
+    "white": (255, 255, 255), "red": (225, 25, 25), "dark red": (130, 10, 20), "orange": (245, 140, 20),
+    "dark brown": (60, 30, 15), "brown": (125, 75, 40), "light brown": (175, 130, 90), "beige": (230, 210, 180),
+    "yellow": (245, 225, 40), "olive": (120, 120, 20), "light green": (150, 230, 140), "green": (30, 150, 45),
+    "dark green": (10, 75, 25), "turquoise": (50, 200, 190), "light blue": (150, 200, 240), "blue": (30, 60, 230),
+    "dark blue": (15, 20, 100), "purple": (125, 40, 160), "magenta": (230, 40, 210), "pink": (245, 160, 190),
 }  # fmt: skip
 _SAMPLED: Final = 256
 """Pixels of the longer side of a picture whose colours are counted."""
@@ -165,16 +166,13 @@ def compare(
 
 
 def color_name(color: NDArray[Any] | tuple[int, ...]) -> str:
-    """The everyday word for a colour (red, green, blue in 0..255) that comes nearest."""
-    levels = np.asarray(color, float)[:3]
+    """The everyday word for a colour (red, green, blue in 0..255) that comes nearest as eyes see it (CIELAB)."""
+    from skimage.color import rgb2lab
 
-    def apart(name: str) -> float:
-        other = np.array(_NAMED[name], float)
-        middle = (levels[0] + other[0]) / 2  # "redmean": near to how far apart colours look
-        weights = np.array([2 + middle / 256, 4.0, 2 + (255 - middle) / 256])
-        return float((weights * (levels - other) ** 2).sum())
-
-    return min(_NAMED, key=apart)
+    to_lab: Any = rgb2lab
+    levels = np.array([np.asarray(color, float)[:3], *_NAMED.values()]) / 255
+    lab = to_lab(levels[None])[0]
+    return list(_NAMED)[int(((lab[1:] - lab[0]) ** 2).sum(1).argmin())]
 
 
 def _around(region: NDArray[Any]) -> tuple[float, float, float, float] | None:

@@ -16,6 +16,8 @@ _WORKING: Final = 512
 """Pixels of the longer side of the copy that GrabCut works on: its time grows faster than a picture does."""
 _ROUNDS: Final = 5
 _SMALLEST: Final = 8
+_GROUND: Final = 60
+"""Levels of 255 by which colours of the ground differ from its median, at most."""
 
 
 def grab_cut(image: Image.Image, box: BoxTuple) -> Image.Image:
@@ -65,6 +67,31 @@ def same_color(image: Image.Image, point: PointTuple, tolerance: float) -> Image
     near = np.abs(pixels - pixels[row, column]).max(2) <= tolerance * 255
     labels, _ = ndimage.label(near)
     return mask_image(labels == labels[row, column])
+
+
+def background(image: Image.Image) -> NDArray[np.float64]:
+    """[H, W, 3]: the colours that a picture's ground would have without what lies on it, in levels of 255.
+
+    They are a smooth surface (quadratic in x and y) through the colours of the border, so that light which falls off
+    from one side to the other is part of the ground; what reaches the border is left out of it, where it is the lesser
+    part.
+    """
+    pixels = np.asarray(image).astype(float)
+    height, width = pixels.shape[:2]
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y, x * y, x * x, y * y], 2)
+    band = max(1, round(0.04 * min(height, width)))
+    at_border = np.ones((height, width), bool)
+    at_border[band:-band, band:-band] = False
+    inputs, colors = terms[at_border], pixels[at_border]
+    kept = np.abs(colors - np.median(colors, axis=0)).max(1) <= _GROUND
+    for _ in range(3):
+        if kept.sum() < 2 * inputs.shape[1] * band + 12:
+            return np.broadcast_to(np.median(colors, axis=0), pixels.shape).copy()
+        surface, *_ = np.linalg.lstsq(inputs[kept], colors[kept], rcond=None)
+        apart = np.abs(inputs @ surface - colors).max(1)
+        kept = apart <= max(8.0, 2.5 * float(np.median(apart)))
+    return np.asarray(terms @ surface)
 
 
 def _tidy(region: NDArray[Any]) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from pydantic import Field
 from genllava.errors import InvalidRequest
 from genllava_tools.arguments import BOX_WORDS, POINT_WORDS, Box, Color, Label, Mask, Picture, Point
 from genllava_tools.coordinates import PointTuple, box_pixels
-from genllava_tools.lettering import contrasting, font, put_text, write
+from genllava_tools.lettering import contrasting, put_text, write
 from genllava_tools.pictures import region
 from genllava_tools.registry import visual_tool
 
@@ -33,12 +33,12 @@ def draw_boxes(
     words = _paired(labels, len(boxes), "boxes")
     made = image.copy()
     pen, width = ImageDraw.Draw(made), _width(image)
-    letters = font(_LETTERS * max(image.size))
+    letters = _LETTERS * max(image.size)
     for box, label in zip(boxes, words, strict=True):
         left, top, right, bottom = box_pixels(box, image.size)
         pen.rectangle((left, top, right - 1, bottom - 1), outline=_rgb(color), width=width)
         if label:
-            put_text(made, label, (left, top), letters, contrasting(_rgb(color)), _rgb(color), above=True)
+            put_text(made, label, (left, top), letters, _rgb(color), above=True)
     return made, f"Drew {len(boxes)} box{'' if len(boxes) == 1 else 'es'} in {color}."
 
 
@@ -53,14 +53,14 @@ def draw_points(
     words = _paired(labels, len(points), "points")
     made = image.copy()
     pen, radius = ImageDraw.Draw(made), 1.5 * _width(image)
-    letters = font(_LETTERS * max(image.size))
+    letters = _LETTERS * max(image.size)
     for point, label in zip(points, words, strict=True):
         x, y = _place(point, image)
         round_it = (x - radius, y - radius, x + radius, y + radius)
         pen.ellipse(round_it, fill=_rgb(color), outline=contrasting(_rgb(color)))
         if label:
             corner = (round(x + 1.5 * radius), round(y))
-            put_text(made, label, corner, letters, contrasting(_rgb(color)), _rgb(color))
+            put_text(made, label, corner, letters, _rgb(color))
     return made, f"Drew {len(points)} point{'' if len(points) == 1 else 's'} in {color}."
 
 

@@ -9,10 +9,9 @@ from PIL import Image
 from pydantic import Field
 
 from genllava.errors import InvalidRequest
-from genllava.images import border_color
 from genllava_tools.arguments import BOX_WORDS, POINT_WORDS, Box, Picture, Point
 from genllava_tools.coordinates import box_of_pixels
-from genllava_tools.foreground import grab_cut, same_color
+from genllava_tools.foreground import background, grab_cut, same_color
 from genllava_tools.pictures import share
 from genllava_tools.registry import visual_tool
 
@@ -64,7 +63,7 @@ def count_objects(
     small = image.copy()
     small.thumbnail((_COUNTED, _COUNTED), Image.Resampling.BOX)
     pixels = np.asarray(small)
-    apart = np.sqrt(((pixels.astype(float) - border_color(pixels).astype(float)) ** 2).sum(2))
+    apart = np.sqrt(((pixels - background(small)) ** 2).sum(2))
     otsu: Any = threshold_otsu
     level = max(_NOISE, float(otsu(apart)) if apart.max() > apart.min() else _NOISE)
     labels, _ = ndimage.label(ndimage.binary_fill_holes(apart > level), np.ones((3, 3)))
