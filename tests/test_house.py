@@ -95,7 +95,8 @@ def imported(path: Path, modules: dict[str, Path], name: str) -> set[str]:
 @pytest.mark.parametrize("package", ["genllava", "genllava_agent"])
 def test_there_are_no_import_circles_and_no_large_files(package: str) -> None:
     folder = PACKAGES[package]
-    names = {".".join((package, *path.relative_to(folder).with_suffix("").parts)): path for path in folder.rglob("*.py")}
+    found = {path: path.relative_to(folder).with_suffix("").parts for path in folder.rglob("*.py")}
+    names = {".".join((package, *parts)): path for path, parts in found.items()}
     modules = {name.removesuffix(".__init__"): path for name, path in names.items()}
     del modules[package]  # a face that loads its names lazily
     assert {name: size for name, path in modules.items() if (size := len(path.read_text().splitlines())) > 400} == {}

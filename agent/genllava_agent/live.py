@@ -90,6 +90,7 @@ class LiveConversations:
                 ids = turn.stream if _is_whole(pipeline, turn) else as_said(pipeline, turn)
             numbers = [record.number for record in turn.images]
             standing.conversation.replay(ids, [picture(record) for record in turn.images], left=numbers)
+            standing.conversation.end_turn()  # of a turn that did not end by itself, which the next one begins behind
             standing.marks[turn.id] = standing.conversation.mark()
         return standing
 

@@ -399,7 +399,7 @@ def test_a_tool_that_hangs_is_cancelled(pipeline: GenLlavaPipeline, how: str) ->
     assert thread("hello").text == "Hello."
 
 
-@pytest.mark.parametrize("given", [None, object(), {1: 2}, 7.5, [], ""], ids=repr)
+@pytest.mark.parametrize("given", [None, object(), {1: 2}, 7.5, [], ""], ids=lambda given: type(given).__name__)
 def test_a_tool_that_returns_nonsense(pipeline: GenLlavaPipeline, given: Any) -> None:
     @tool
     def odd() -> Any:

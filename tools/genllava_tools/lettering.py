@@ -133,7 +133,10 @@ def _font_for(text: str) -> str:
     missing = [each for each in letters if _lacks("opencv", each)]
     if not missing:
         return "opencv"
-    raise InvalidRequest(f"no font here has {' '.join(missing[:8])}: write it without, or in other letters")
+    import cv2
+
+    more = "" if hasattr(cv2, "FontFace") else " (opencv-python-headless 5 has a font with many more)"
+    raise InvalidRequest(f"no font here has {' '.join(missing[:8])}: write it without, or in other letters{more}")
 
 
 @lru_cache(maxsize=4096)
@@ -163,7 +166,7 @@ def _width(text: str, pixels: int, font: str) -> int:
 
     module: Any = cv2
     left, _, width, _ = module.getTextSize((0, 0), text, (0, 0), module.FontFace("uni"), pixels)
-    return max(1, math.ceil(left + width) + 2)
+    return int(max(1, left + width + 2))
 
 
 def _line(text: str, pixels: int, font: str) -> Image.Image:

@@ -79,7 +79,7 @@ def draw_arrow(
     made = image.copy()
     pen, width = ImageDraw.Draw(made), _width(image)
     along = (x1 - x0) / length, (y1 - y0) / length
-    head = min(5.0 * width, length)
+    head = min(7.0 * width, length)
     base = x1 - along[0] * head, y1 - along[1] * head
     wing = (-along[1] * head / 2, along[0] * head / 2)
     pen.line((x0, y0, *base), fill=_rgb(color), width=width)

@@ -33,6 +33,8 @@ def picture_in(value: object, argument: str) -> Image.Image:
     if not isinstance(value, Image.Image):
         what = f"the name {value[:40]!r}" if isinstance(value, str) else f"a {type(value).__name__}"
         raise InvalidRequest(f"`{argument}` must be a picture (a PIL image), and this is {what}")
+    if value.mode == "I" and 0 not in value.size and np.asarray(value).max() <= 255:
+        value = value.convert("L")  # 8 bits in 32, which as 16 bits would be all but black
     try:
         return load_image(value)
     except ImageRejected as error:

@@ -381,3 +381,18 @@ def test_a_turn_stands_until_the_one_in_its_place_has_ended(again: str, place: s
         assert (thread.history(), thread.unfinished, thread.images[1].record.key) == (turns, None, key)
     thread("make it blue", task="edit", seed=3)
     assert [turn.number for turn in thread.history()] == list(range(1, len(thread.history()) + 1))
+
+
+def test_turns_that_were_replaced_before_anything_was_done(place: str, talk: Talk) -> None:
+    """What the model noted for them is forgotten; what is read again of the conversation is whole all the same."""
+    agent = talk(place)
+    thread = agent.thread("a")
+    for number in range(4):
+        thread(f"say {number}", task="generate", approve="generate", seed=1)
+    for number in (4, 5):
+        thread(f"say {number}", task="understand")
+    thread.undo(2)
+    assert thread("say more", task="understand").turn == 5
+    assert talk(agent.store).thread("a")("say more", task="understand").turn == 6
+    starts = {turn.stream[0] for turn in thread.history() if turn.stream}
+    assert len(starts) == 1, "the stream of each turn begins with the user's message"
