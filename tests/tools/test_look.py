@@ -168,3 +168,27 @@ def test_edges() -> None:
     assert "lower" in nothing.text
     more, fewer = (find("edge_map")(photo("coffee"), low=low, high=2 * low).data["share"] for low in (50, 200))
     assert more > 1.5 * fewer
+
+
+def test_comparing_large_pictures() -> None:
+    large = photo("astronaut").resize((3000, 3000))
+    changed = large.copy()
+    changed.paste((0, 255, 0), (750, 1500, 1500, 2250))
+    result = find("compare")(large, other=changed)
+    assert "compared at 2048x2048" in result.text
+    assert result.data["changed_box"] == pytest.approx((0.25, 0.5, 0.5, 0.75), abs=0.002)
+    again = find("compare")(large, other=large)
+    assert again.data["same"]
+    assert (again.data["changed_share"], again.data["changed_box"]) == (0, None)
+
+
+def test_edges_of_a_large_photograph_are_seen() -> None:
+    small, large = (find("edge_map")(photo("coffee").resize(size)) for size in ((1200, 800), (4800, 3200)))
+    assert large.image.size == (4800, 3200)
+    assert large.data["share"] > 0.4 * small.data["share"] > 0.005
+
+
+def test_pictures_that_are_the_same_but_for_their_size() -> None:
+    result = find("compare")(Image.new("RGB", (60, 40), "teal"), other=Image.new("RGB", (90, 60), "teal"))
+    assert (result.data["same"], result.data["changed_share"], result.data["psnr"]) == (False, 0, None)
+    assert "resized from 90x60" in result.text

@@ -34,6 +34,9 @@ them so. A mask is a picture, white where the region is, with the proportions of
 agent, arguments that are pictures are their names (`image_1`). No argument is a path, an address or code. What is wrong
 with arguments is an `InvalidRequest` that says what to give instead.
 
+A tool that needs weights or a package that does not come with this one says so below; `unavailable()` of
+`genllava_tools` lists those that cannot run, and how to get what they need.
+
 Your own: a typed function under `@visual_tool(kind="change")` (`genllava_tools.registry`).
 """
 _KINDS: Final = {

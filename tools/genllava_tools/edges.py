@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import numpy as np
 from PIL import Image
@@ -12,6 +12,9 @@ from genllava.errors import InvalidRequest
 from genllava_tools.arguments import Picture
 from genllava_tools.pictures import share
 from genllava_tools.registry import visual_tool
+
+_WORKING: Final = 1536
+"""Pixels of the longer side of the copy in which edges are found: in larger ones they are too soft to be seen."""
 
 
 @visual_tool(kind="look")
@@ -25,7 +28,10 @@ def edge_map(
 
     if low > high:
         raise InvalidRequest(f"`low` ({low}) is above `high` ({high}): give the smaller number as `low`")
-    edges = Image.fromarray(np.asarray(cv2.Canny(np.ascontiguousarray(image), low, high), np.uint8))
+    small = image.copy()
+    small.thumbnail((_WORKING, _WORKING), Image.Resampling.BOX)
+    edges = Image.fromarray(np.asarray(cv2.Canny(np.ascontiguousarray(small), low, high), np.uint8))
+    edges = edges.resize(image.size, Image.Resampling.NEAREST)
     found = {"share": round(share(edges), 4)}
     none = " There is no edge: lower `low` and `high` to find weaker ones." if found["share"] == 0 else ""
     return edges, f"Edges cover {found['share']:.1%} of the picture.{none}", found

@@ -26,6 +26,8 @@ _NAMED: Final = {
 }  # fmt: skip
 _SAMPLED: Final = 256
 """Pixels of the longer side of a picture whose colours are counted."""
+_COMPARED: Final = 2048
+"""Pixels of the longer side of pictures that are compared, at most: memory goes with their number."""
 _DIFFERENT: Final = 16
 """Levels of 255 from which on a pixel counts as changed."""
 _BARS: Final = (512, 256)
@@ -137,30 +139,36 @@ def compare(
             f"pictures of {image.width}x{image.height} and {other.width}x{other.height} cannot be compared pixel by "
             "pixel: crop or resize one to the other's proportions first"
         )
-    scaled = other if other.size == image.size else other.resize(image.size, Image.Resampling.LANCZOS)
-    first, second = np.asarray(image), np.asarray(scaled)
+    scale = min(1.0, _COMPARED / max(image.size))
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    both = (image, other)
+    one, scaled = (each if each.size == size else each.resize(size, Image.Resampling.LANCZOS) for each in both)
+    first, second = np.asarray(one), np.asarray(scaled)
     apart = difference(first, second)
     squared = float(((first.astype(float) - second.astype(float)) ** 2).mean())
-    window = min(7, min(image.size) - (1 - min(image.size) % 2))
+    window = min(7, min(one.size) - (1 - min(one.size) % 2))
     ssim: Any = structural_similarity
     similar = ssim(first, second, channel_axis=2, win_size=window) if window >= 3 else None
     changed = apart >= _DIFFERENT
     found: dict[str, Any] = {
-        "same": bool((apart == 0).all()),
+        "same": image.size == other.size and image.tobytes() == other.tobytes(),
         "mean_difference": round(float(np.abs(first.astype(float) - second.astype(float)).mean()), 3),
         "psnr": None if squared == 0 else round(10 * math.log10(255**2 / squared), 2),
         "ssim": None if similar is None else round(float(similar), 4),
         "changed_share": round(float(changed.mean()), 4),
         "changed_box": _around(changed),
     }
-    resized = "" if scaled is other else f" (the other one was resized from {other.width}x{other.height})"
+    resized = "" if other.size == image.size else f" (the other one was resized from {other.width}x{other.height})"
+    if one.size != image.size:
+        resized += f" (compared at {one.width}x{one.height} pixels)"
     if found["same"]:
-        said = f"The pictures are the same{resized}."
+        said = "The pictures are the same, pixel by pixel."
     else:
+        psnr = "endless" if found["psnr"] is None else f"{found['psnr']:g} dB"
         place = f", all of it within {list(found['changed_box'])}" if found["changed_box"] else ""
         said = (
             f"{found['changed_share']:.1%} of the pixels differ clearly{place}{resized}. Mean difference "
-            f"{found['mean_difference']:g} of 255, PSNR {found['psnr']:g} dB, SSIM {found['ssim']}."
+            f"{found['mean_difference']:g} of 255, PSNR {psnr}, SSIM {found['ssim']}."
         )
     return Image.fromarray(apart.round().astype(np.uint8)), said, found
 

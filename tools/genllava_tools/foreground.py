@@ -63,8 +63,11 @@ def same_color(image: Image.Image, point: PointTuple, tolerance: float) -> Image
     from scipy import ndimage
 
     column, row = point_pixel(point, image.size)
-    pixels = np.asarray(image).astype(int)
-    near = np.abs(pixels - pixels[row, column]).max(2) <= tolerance * 255
+    pixels = np.asarray(image)
+    color = pixels[row, column].astype(np.int16)
+    near = np.ones(pixels.shape[:2], bool)
+    for channel in range(3):
+        near &= np.abs(pixels[:, :, channel].astype(np.int16) - color[channel]) <= tolerance * 255
     labels, _ = ndimage.label(near)
     return mask_image(labels == labels[row, column])
 

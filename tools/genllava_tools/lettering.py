@@ -87,8 +87,8 @@ def write(
         line = _line(words, pixels, font)
         x = outline + round((width - 2 * outline - line.width) * across)
         block.paste(line, (x, outline + place * round(_LINE * pixels)))
-    kernel: Any = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * outline + 1, 2 * outline + 1))
-    around = Image.fromarray(np.asarray(cv2.dilate(np.ascontiguousarray(block), kernel), np.uint8))
+    apart = np.asarray(cv2.distanceTransform(np.where(np.asarray(block) >= 128, 0, 1).astype(np.uint8), cv2.DIST_L2, 5))
+    around = Image.fromarray((np.clip(outline + 0.5 - apart, 0, 1) * 255).astype(np.uint8))
     down = 0.0 if "top" in position else 1.0 if "bottom" in position else 0.5
     corner = margin + round((room[0] - width) * across), margin + round((room[1] - height) * down)
     made = image.copy()

@@ -92,7 +92,8 @@ def check_size(width: int, height: int) -> None:
         raise InvalidRequest(f"a picture of {width}x{height} has no pixels: ask for a larger one")
     if width * height > MAX_PIXELS:
         raise InvalidRequest(
-            f"the picture would have {width}x{height} pixels; at most {MAX_PIXELS:,} are made: ask for a smaller one"
+            f"the picture would have {width}x{height} pixels; at most {MAX_PIXELS:,} are made: "
+            "ask for a smaller one, or make the picture smaller first"
         )
 
 

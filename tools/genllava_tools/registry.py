@@ -139,8 +139,12 @@ def _load() -> None:
     global _loaded
     if not _loaded:
         _loaded = True  # set first: the modules declare tools while they are imported
-        for module in BUILT_IN:
-            import_module(f"{_PACKAGE}.{module}")
+        try:
+            for module in BUILT_IN:
+                import_module(f"{_PACKAGE}.{module}")
+        except BaseException:
+            _loaded = False
+            raise
 
 
 def _same(function: Callable[..., Any], other: Callable[..., Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops, ImageFilter
 from pydantic import Field
 
 from genllava.errors import InvalidRequest
@@ -57,13 +57,16 @@ def remove_object(
     if share(hole) > 0.9:
         raise InvalidRequest("what is to go covers nearly all of the picture: there is nothing to fill it from")
     longer = max(image.size)
-    rim = 0 if mask is None else max(1, round(_RIM * longer))
-    wide = hole.filter(ImageFilter.MaxFilter(2 * rim + 1)) if rim else hole
     scale = min(1.0, _WORKING / longer)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     small = np.ascontiguousarray(image.resize(size, Image.Resampling.BOX))
-    holes = np.ascontiguousarray(wide.resize(size, Image.Resampling.BOX).point(lambda level: 255 if level else 0))
-    filled = Image.fromarray(np.asarray(cv2.inpaint(small, holes, 5, cv2.INPAINT_TELEA), np.uint8))
+    few: Any = np.ascontiguousarray(hole.resize(size, Image.Resampling.BOX).point(lambda level: 255 if level else 0))
+    wide = hole
+    if mask is not None:
+        rim = max(1, round(_RIM * max(size)))
+        few = cv2.dilate(few, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1)))
+        wide = ImageChops.lighter(hole, Image.fromarray(few).resize(image.size, Image.Resampling.NEAREST))
+    filled = Image.fromarray(np.asarray(cv2.inpaint(small, few, 5, cv2.INPAINT_TELEA), np.uint8))
     made = image.copy()
     made.paste(filled.resize(image.size, Image.Resampling.BICUBIC) if scale < 1 else filled, (0, 0), wide)
     return made, f"{share(wide):.1%} of the picture was filled from its surroundings, the simple way (inpainting)."

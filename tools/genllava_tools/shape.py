@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Final, Literal
 
 from PIL import Image, ImageColor, ImageOps
@@ -70,7 +71,10 @@ def rotate(
     elif turn in _TURNED:
         made = image.transpose(_TURNED[int(turn)])
     else:
-        check_size(image.width + image.height, image.width + image.height)
+        across, down = abs(math.cos(math.radians(turn))), abs(math.sin(math.radians(turn)))
+        check_size(
+            round(image.width * across + image.height * down), round(image.width * down + image.height * across)
+        )
         fill = ImageColor.getrgb(color)[:3]
         made = image.rotate(-angle, Image.Resampling.BICUBIC, expand=True, fillcolor=fill)
     way = "clockwise" if angle >= 0 else "counter-clockwise"

@@ -50,7 +50,7 @@ def package(module: str, remedy: str) -> Need:
     return Need(module, remedy, lambda: find_spec(module) is not None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VisualTool:
     """A tool. Call it like its function: `crop(photo, box=(0, 0, 0.5, 1)).image`; arguments are checked first.
 
