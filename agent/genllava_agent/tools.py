@@ -196,11 +196,20 @@ def _with_pictures(parts: AgentParts, request: ToolCallRequest) -> ToolCallReque
     """
     state, call, tool = typed(request.state), request.tool_call, request.tool
     given, session = dict(call["args"]), parts.session(state)
-    for name in () if tool is None else picture_arguments(tool):
-        if name in given:
-            if given[name] not in state["images"]:
-                raise UnknownImage.among(given[name], state["images"])
-            given[name] = session.image(state["images"][given[name]])
+
+    def picture(name: object) -> Any:
+        if not isinstance(name, str) or name not in state["images"]:
+            raise UnknownImage.among(str(name), state["images"])
+        return session.image(state["images"][name])
+
+    for name, argument in () if tool is None else picture_arguments(tool).items():
+        value = given.get(name)
+        if value is None and not argument.required:
+            given.pop(name, None)
+        elif isinstance(value, list) and argument.several:
+            given[name] = [picture(each) for each in value]
+        elif name in given:
+            given[name] = picture(value)
     return request.override(tool_call={**call, "args": given})
 
 
@@ -208,7 +217,8 @@ def _pictures_of(parts: AgentParts, state: AgentState, action: Action) -> list[s
     """The names of the pictures that a call was given."""
     tool = parts.tools.get(str(action.tool))
     given = [] if tool is None else [action.arguments.get(name) for name in picture_arguments(tool)]
-    return [name for name in given if isinstance(name, str) and name in state["images"]]
+    names = [name for each in given for name in (each if isinstance(each, list) else [each])]
+    return list(dict.fromkeys(name for name in names if isinstance(name, str) and name in state["images"]))
 
 
 def _kept(

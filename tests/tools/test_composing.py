@@ -40,14 +40,19 @@ def test_pasting_what_a_mask_shows() -> None:
         find("paste")(GREEN, other=shapes(), box=(0, 0, 1, 1), mask=Image.new("L", (100, 100), 255))
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "palette with transparency"])
 def test_transparent_parts_are_left_out(mode: str) -> None:
     layer = Image.new("LA", (100, 100), (0, 0))
     layer.paste((0, 255), (0, 0, 100, 50))
     if mode != "LA":
         layer = layer.convert("RGBA")
-    if mode == "PA":
-        layer = layer.convert("PA")
+    if mode == "P":
+        layer = layer.quantize(4)
+    if mode == "palette with transparency":
+        layer = Image.new("P", (100, 100), 1)
+        layer.putpalette([0, 0, 0, 255, 255, 255])
+        layer.paste(0, (0, 0, 100, 50))
+        layer.info["transparency"] = 1
     made = levels(find("paste")(GREEN, other=layer, box=(0, 0, 1, 1)).image)
     assert (made[:49] == 0).all()
     assert (made[51:] == (0, 255, 0)).all()

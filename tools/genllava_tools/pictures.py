@@ -12,7 +12,6 @@ from genllava.errors import ImageRejected, InvalidRequest
 from genllava.images import MAX_PIXELS, load_image
 from genllava_tools.coordinates import BoxTuple, box_pixels
 
-_TRANSPARENT: Final = ("RGBA", "RGBa", "LA", "La", "PA")
 _COLOURFUL: Final = 32
 """Levels of 255 by which the channels of a pixel differ that is no grey, with room for what JPEG does."""
 _TOO_COLOURFUL: Final = 0.05
@@ -45,7 +44,7 @@ def layer_in(value: object, argument: str) -> Image.Image:
     """As `picture_in`, but as RGBA where the picture has transparency."""
     plain = picture_in(value, argument)
     given: Any = value.to_raw() if hasattr(value, "to_raw") else value
-    if given.mode not in _TRANSPARENT and "transparency" not in given.info:
+    if not given.has_transparency_data:
         return plain
     layer = ImageOps.exif_transpose(given).convert("RGBA")
     layer.info = dict(plain.info)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Final, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from langchain_core.tools import BaseTool
 from PIL import Image
@@ -47,34 +48,65 @@ def offers(tools: Mapping[str, BaseTool], images: Sequence[str], possible: Possi
     for name, meaning in THREAD_VERBS.items():
         if name != "show_image" or images:
             made.append(_spec(name, meaning, {"image": _named(images)} if name == "show_image" else {}))
-    usable = {name: tool for name, tool in tools.items() if images or not picture_arguments(tool)}
+    usable = {name: tool for name, tool in tools.items() if images or not any(_required(tool))}
     return [*made, *(tool_spec(tool, images) for tool in usable.values())]
 
 
-def picture_arguments(tool: BaseTool) -> tuple[str, ...]:
+class PictureArgument(NamedTuple):
+    """An argument that is a picture, or a list of them.
+
+    Attributes:
+        several: it is a list.
+        required: it may not be left out.
+    """
+
+    several: bool = False
+    required: bool = True
+
+
+def picture_arguments(tool: BaseTool) -> dict[str, PictureArgument]:
     """The arguments of a tool that are pictures: it is called with their names, and gets PIL images.
 
-    They are named in its metadata, `{"images": ["image"]}`, or annotated as `PIL.Image.Image`.
+    They are named in its metadata, `{"images": ["image"]}`, or annotated as `PIL.Image.Image`, as a list of them, or as
+    either of these `| None` where they may be left out.
     """
     if (tool.metadata or {}).get(_IMAGES) is not None:
-        return tuple((tool.metadata or {})[_IMAGES])
+        return {name: PictureArgument() for name in (tool.metadata or {})[_IMAGES]}
     function = getattr(tool, "func", None) or getattr(tool, "coroutine", None)
     try:
         hints = get_type_hints(function) if function is not None else {}
     except (NameError, TypeError):  # annotations of names that are not there when the program runs
-        return ()
-    return tuple(name for name, hint in hints.items() if hint is Image.Image and name != "return")
+        return {}
+    found = {name: _picture(hint) for name, hint in hints.items() if name != "return"}
+    return {name: each for name, each in found.items() if each is not None}
+
+
+def _picture(hint: Any) -> PictureArgument | None:
+    kinds = [hint]
+    if get_origin(hint) in (Union, UnionType):
+        kinds = [each for each in get_args(hint) if each is not NoneType]
+    if len(kinds) != 1:
+        return None
+    required = kinds[0] is hint
+    if kinds[0] is Image.Image:
+        return PictureArgument(False, required)
+    several = get_origin(kinds[0]) in (list, Sequence) and get_args(kinds[0]) == (Image.Image,)
+    return PictureArgument(True, required) if several else None
 
 
 def tool_spec(tool: BaseTool, images: Sequence[str]) -> ToolSpec:
     """A tool as OpenAI has it; its arguments that are pictures are names of those that exist."""
     pictures = picture_arguments(tool)
     given: Any = tool.tool_call_schema
-    schema: dict[str, Any] = given if isinstance(given, dict) else _without(given, pictures, tool.name)
-    chosen = {name: _named(images) for name in pictures}
+    schema: dict[str, Any] = given if isinstance(given, dict) else _without(given, tuple(pictures), tool.name)
+    told = schema.get("properties", {})
+    chosen = {name: _chosen(each, images, told.get(name, {})) for name, each in pictures.items()}
+    if not images:
+        chosen = {}
     rest = {key: value for key, value in schema.items() if key not in ("title", "description")}
-    properties = {**rest.get("properties", {}), **chosen}
-    required = [*(name for name in rest.get("required", []) if name not in chosen), *chosen]
+    others = {name: each for name, each in rest.get("properties", {}).items() if name not in pictures}
+    properties = {**others, **chosen}
+    required = [*(name for name in rest.get("required", []) if name not in pictures), *_required(tool)]
     parameters = {**rest, "type": "object", "properties": properties, "required": required}
     function = {"name": tool.name, "description": tool.description, "parameters": parameters}
     return {"type": "function", "function": function}
@@ -87,6 +119,19 @@ def _without(given: Any, pictures: Sequence[str], name: str) -> dict[str, Any]:
     config = ConfigDict(arbitrary_types_allowed=True)
     made: Any = create_model(f"{name}_arguments", __config__=config, **fields)
     return dict(made.model_json_schema())
+
+
+def _required(tool: BaseTool) -> list[str]:
+    return [name for name, each in picture_arguments(tool).items() if each.required]
+
+
+def _chosen(argument: PictureArgument, images: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of an argument that is a picture, with what the tool says of it."""
+    said = {"description": given["description"]} if given.get("description") else {}
+    if not argument.several:
+        return {**_named(images), **said}
+    bounds = {key: given[key] for key in ("minItems", "maxItems") if key in given}
+    return {"type": "array", "items": _named(images), "description": "Which pictures.", **bounds, **said}
 
 
 def _spec(name: str, description: str, properties: dict[str, Any]) -> ToolSpec:
