@@ -109,6 +109,7 @@ def test_a_block_has_a_picture(drawn: Image.Image, form: str) -> None:
     assert Image.open(io.BytesIO(picture_file(block))).size == drawn.size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [False, True], ids=["inline", "on a thread"])
 @pytest.mark.parametrize("who", ["user", "user, alone", "assistant", "tool"])
 @pytest.mark.parametrize("form", ["v1", "openai", "anthropic", "google", "chat ui", "jpeg", "openai lines"])

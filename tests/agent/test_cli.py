@@ -184,12 +184,14 @@ def test_text_that_is_not_unicode_is_bad_input(files: Path) -> None:
     assert "UTF-8" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_suite_that_does_not_exist_is_bad_input() -> None:
     done = run("evaluate", "--suite", "riddles")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
     assert "riddles" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_hub_model_that_cannot_be_reached_is_bad_input(files: Path) -> None:
     done = run("understand", str(files / "fine.png"), "How many?", "--model", "no-one/none", HF_HUB_OFFLINE="1")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr

@@ -286,6 +286,7 @@ def test_every_form_of_an_answer(pipeline: GenLlavaPipeline, answer: Any, goes_o
         assert "not now" in done.value["messages"][-2].text + reply.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", BLUE, ids=repr)
 def test_other_words_are_an_answer(pipeline: GenLlavaPipeline, answer: Any) -> None:
     graph = host(create_genllava_agent(pipeline, interrupt_on={"edit": True}, artifacts=":memory:", seed=1))
@@ -325,6 +326,7 @@ def test_a_tool_asks_through_the_host(pipeline: GenLlavaPipeline) -> None:
     assert done[-1].text == "Fine."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["turn", "request", "reply", "middle"])
 def test_messages_that_are_removed_take_their_pictures_along(
     seeded: VisualAgent, photo: dict[str, Any], which: str

@@ -229,6 +229,7 @@ def test_an_instruction_that_cannot_be_read_leaves_the_question_open(agent: Visu
     assert "red" in thread("what colour is the circle?").text
 
 
+@pytest.mark.slow
 def test_a_turn_as_long_as_the_model_can_read_is_left_out_of_the_next(agent: VisualAgent) -> None:
     thread = agent(CIRCLE, seed=1).thread
     most = agent.engine.pipeline.protocol.language.max_length

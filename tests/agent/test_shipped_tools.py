@@ -44,8 +44,9 @@ def wants_a_tool(times: int) -> Any:
 
 def test_a_call_fits_the_schema_and_its_picture_joins_the_conversation(pipeline: GenLlavaPipeline) -> None:
     thread = VisualAgent(pipeline, store=":memory:", seed=1, tools=[mirror, scale]).thread()
-    first = thread("draw a large red circle at the top left")
-    assert first.steps[0].probabilities["[TOOL]"] < 1e-6, "it has not learnt to call tools"
+    thread("draw a large red circle at the top left")
+    asked = thread("how many shapes are there?")
+    assert asked.steps[0].probabilities["[TOOL]"] < 1e-6, "it has not learnt to call tools"
     with wants_a_tool(1):
         reply = thread("what is there?")
     (step, *rest) = reply.steps

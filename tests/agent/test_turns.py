@@ -49,6 +49,7 @@ def test_a_request_of_two_steps(agent: VisualAgent) -> None:
     assert "circle" in reply.steps[1].seen
 
 
+@pytest.mark.slow
 def test_draw_edit_and_tell_in_one_message(agent: VisualAgent) -> None:
     right = 0
     for seed in range(1, 6):
@@ -405,6 +406,7 @@ def test_a_turn_that_was_cut_off_is_resumed_once(kept: VisualAgent, at_once: boo
     assert "every turn of this thread is finished" in str(came)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("node", ["ingest", "decide", "generate", "verify", "edit", "understand", "finish"])
 def test_a_turn_that_was_cut_off_goes_on_where_it_was(kept: VisualAgent, node: str) -> None:
     """What was done before is not done again, and comes to the same as if nothing had happened."""

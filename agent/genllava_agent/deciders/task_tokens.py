@@ -66,7 +66,7 @@ class TaskTokens:
         found: dict[str, dict[str, Any]] = {}
         for name, tool in self.tools.items():
             parameters = tool_spec(tool, list(state["images"]))["function"]["parameters"]
-            values = {each: _values(parameters["properties"][each]) for each in parameters["required"]}
+            values = {each: _values(parameters["properties"].get(each, {})) for each in parameters["required"]}
             if all(value is not None for value in values.values()):
                 found[name] = values
         return found
