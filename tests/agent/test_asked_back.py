@@ -134,6 +134,7 @@ def test_what_comes_with_more_is_taken_for_itself(agent: VisualAgent) -> None:
     assert step.action == "understand"
 
 
+@pytest.mark.slow
 def test_the_approval_of_an_answer_says_what_is_done(pipeline: GenLlavaPipeline) -> None:
     with VisualAgent(pipeline, store=":memory:", approve=("edit",), **QUICK) as agent:
         thread = agent.thread()
@@ -160,6 +161,7 @@ def test_an_answer_is_to_the_last_turn_alone(agent: VisualAgent) -> None:
     assert [step.action for step in thread("the star", **QUICK).steps] == ["edit"]
 
 
+@pytest.mark.slow
 def test_an_answer_in_somebody_elses_graph(agent: VisualAgent) -> None:
     messages = agent.graph.invoke({"messages": [HumanMessage(TWO_RED)]}, version="v2").value["messages"]
     for said in ("make the red shape green", "the star"):

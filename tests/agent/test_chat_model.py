@@ -158,6 +158,7 @@ def test_a_picture_of_an_earlier_reply_is_edited(model: BaseChatModel) -> None:
     assert messages[5].text == "The circle is green."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["standard", "openai", "short", "bytes of a jpeg", "lines", "openai in lines"])
 def test_pictures_come_in_all_the_ways_that_langchain_knows(model: BaseChatModel, form: str) -> None:
     file = io.BytesIO()
@@ -460,6 +461,7 @@ def test_a_copy_of_an_agent_works(pipeline: GenLlavaPipeline, tmp_path: Path) ->
     assert again.thread("what color is the circle?").text == "The circle is red."
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_asynchronous_batches_and_streams(model: BaseChatModel) -> None:
     red, blue = await model.abatch([RED, "draw a small blue square in the middle"])

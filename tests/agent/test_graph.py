@@ -213,6 +213,7 @@ def test_words_that_cannot_be_read_become_a_step_and_it_is_asked_again(
     assert len(thread.approve().images) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [False, True])
 def test_the_same_message_in_two_places_at_a_time(pipeline: GenLlavaPipeline, kept: bool) -> None:
     """As where a graph of others sends its messages, which have ids, to several of its nodes."""

@@ -215,6 +215,7 @@ def test_another_process_goes_on(tmp_path: Path) -> None:
     assert heard[2][0] == "The circle is green."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [None, THREAD], ids=["no thread", "a thread id that nobody keeps"])
 def test_without_a_checkpointer_pictures_are_in_the_messages(seeded: VisualAgent, config: Any) -> None:
     graph = host(seeded.graph)

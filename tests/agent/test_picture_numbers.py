@@ -41,6 +41,7 @@ def test_one_may_be_a_picture_or_a_shape(words: str, pictures: int, told: bool) 
     assert bool(unknown_picture(words, pictures)) == told
 
 
+@pytest.mark.slow
 def test_the_third_one_of_two_pictures_may_be_a_thing_in_one_of_them(agent: VisualAgent) -> None:
     three = "Draw a large red circle at the top left, a large blue square in the middle and a large cross at the right."
     thread = agent(three, seed=1).thread

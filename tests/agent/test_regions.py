@@ -77,6 +77,7 @@ def test_edit_what_is_pointed_at(thread: Thread) -> None:
     assert np.array_equal(np.asarray(before.crop(corner)), np.asarray(after.crop(corner)))  # not drawn anew
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("corner", "seed"), [((0, 0, 0.5, 0.5), 1), ((0.5, 0.5, 1, 1), 3)])
 def test_other_words_are_about_what_is_pointed_at(agent: VisualAgent, corner: tuple[float, ...], seed: int) -> None:
     thread = agent("draw a large red circle at the top left and a small blue square at the bottom right", seed=1).thread

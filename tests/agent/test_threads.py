@@ -180,6 +180,7 @@ def test_a_window_moves_seldom_and_never_back(lengths: list[int]) -> None:
     assert moves <= sum(lengths) / 100 + 1
 
 
+@pytest.mark.slow
 def test_a_thread_longer_than_the_model_can_read_goes_on(agent: VisualAgent) -> None:
     counters = agent.engine.pipeline.counters
     encodes = counters.image_encodes
@@ -196,6 +197,7 @@ def test_a_thread_longer_than_the_model_can_read_goes_on(agent: VisualAgent) -> 
     assert next(iter(thread.images)) == "image_1"
 
 
+@pytest.mark.slow
 def test_pictures_from_long_ago_are_told_of_or_declined(agent: VisualAgent) -> None:
     thread = agent(CIRCLE, seed=1).thread
     most = agent.engine.pipeline.protocol.language.max_length // 2

@@ -71,6 +71,7 @@ def test_draw_edit_and_tell_in_one_message(agent: VisualAgent) -> None:
     assert right >= 3, "a small star may come out as no star"
 
 
+@pytest.mark.slow
 def test_pictures_of_a_thread_are_referred_to_by_their_place(agent: VisualAgent) -> None:
     thread = agent("draw a large red star at the top on white", seed=1).thread
     thread("draw a large blue circle in the middle on black", seed=2)

@@ -122,6 +122,7 @@ def test_a_picture_that_was_not_asked_for_is_said_to_be_unsure(pipeline: GenLlav
     assert "misunderstood" in last.reply.text
 
 
+@pytest.mark.slow
 def test_what_a_planner_asked_for_counts_as_well(pipeline: GenLlavaPipeline) -> None:
     class Misled(VerbWorker):
         def draw(self, session: Any, state: Any, action: Any, seed: int, again: Any, *args: Any) -> Drawing:

@@ -201,6 +201,7 @@ def _fail_on_a_full_server(act: str, talk: Talk, url: str, step: int) -> int:
     return len(points)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("act", ACTS)
 def test_the_disk_of_the_server_may_be_full(act: str, talk: Talk, postgres: Any) -> None:
     assert _fail_on_a_full_server(act, talk, postgres.database(), 8) > 0

@@ -35,6 +35,7 @@ def _names() -> list[str]:
     return list(names)
 
 
+@pytest.mark.slow
 def test_a_thousand_names_stay_inside_and_apart(quick_path: Path) -> None:
     store = FolderStore(quick_path / "outer" / "store")
     kept = []

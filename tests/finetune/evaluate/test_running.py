@@ -69,6 +69,7 @@ def test_a_conversation_that_breaks_off_is_wrong(oracle: Make, monkeypatch: pyte
     assert not any(score.right for scores in run_conversations(model, cases, "") for score in scores)
 
 
+@pytest.mark.slow
 def test_batches_choose_what_a_user_would_meet(ignorant: GenLlavaPipeline) -> None:
     for name in ("questions/template", "generation", "editing", "outside"):
         cases = build_suite(name, "dev", 3)
