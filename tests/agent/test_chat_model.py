@@ -261,6 +261,7 @@ def test_a_stream_that_is_closed_stops_the_turn(model: BaseChatModel) -> None:
     stream.close()  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_batches(model: BaseChatModel) -> None:
     red, blue, error = model.batch([RED, "draw a small blue square in the middle", " "], return_exceptions=True)
     assert "red circle" in red.text
@@ -273,6 +274,7 @@ def test_it_is_part_of_chains(model: BaseChatModel) -> None:
     assert chain.invoke("hello")
 
 
+@pytest.mark.slow
 def test_options_of_the_model_and_of_a_call(pipeline: GenLlavaPipeline) -> None:
     agent = VisualAgent(pipeline, store=":memory:", seed=1)
     other = agent.chat_model(seed=2).invoke(RED)

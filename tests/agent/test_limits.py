@@ -94,6 +94,7 @@ LIMITS = st.builds(
 )
 
 
+@pytest.mark.slow
 def test_whatever_never_ends_ends_within_every_limit(pipeline: Any) -> None:
     counters, spent = pipeline.counters, list[tuple[int, int]]()
 

@@ -286,6 +286,7 @@ def test_an_edit_that_changes_nothing_may_be_a_misunderstanding() -> None:
     assert "misunderstood 'mix it up'" in doubt("on black, at the left a small red star", before, "mix it up")
 
 
+@pytest.mark.slow
 def test_an_edit_that_would_change_nothing_is_said_to_be_unsure(agent: VisualAgent) -> None:
     drawn = agent(
         "draw a small red star at the top left, a large blue circle in the middle, a small green square at the bottom",

@@ -170,6 +170,7 @@ def test_edges() -> None:
     assert more > 1.5 * fewer
 
 
+@pytest.mark.slow
 def test_comparing_large_pictures() -> None:
     large = photo("astronaut").resize((3000, 3000))
     changed = large.copy()

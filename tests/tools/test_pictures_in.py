@@ -93,6 +93,7 @@ def test_too_many_pixels() -> None:
         find("crop")(Image.new("L", (10_000, 10)), box=BOX)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 7), (10_000, 1_000)])
 def test_tiny_and_large_pictures_work_or_say_why_not(size: tuple[int, int]) -> None:
     image = Image.effect_noise(size, 90).convert("RGB")
