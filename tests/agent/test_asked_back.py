@@ -21,6 +21,7 @@ TWO_SQUARES = "draw a small blue square at the top and a large blue square at th
 QUICK: dict[str, Any] = {"num_inference_steps": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("drawn", "asked", "answer", "plan"),
     [
@@ -48,6 +49,7 @@ def test_an_answer_completes_what_was_asked(
     assert step.request.startswith(answer.strip(".!"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("said", "action", "text"),
     [
@@ -111,6 +113,7 @@ def test_what_the_question_was_about() -> None:
     assert completed(_said_last(History()), "the star") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", ["thanks, draw a cross", "the star, then draw a cross", "hello! draw a star"])
 def test_several_requests_are_no_answer(agent: VisualAgent, said: str) -> None:
     thread = agent.thread()

@@ -173,6 +173,7 @@ def test_content_blocks_of_a_reply(seeded: VisualAgent) -> None:
     assert [block["type"] for block in (chunk + AIMessageChunk("b")).content_blocks] == ["text", "image"]  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_apis_of_chat_models_get_pictures_in_messages_of_the_user_alone(seeded: VisualAgent) -> None:
     """Chat completions answer pictures elsewhere with 400."""
     openai = pytest.importorskip("langchain_openai").ChatOpenAI

@@ -451,6 +451,7 @@ def test_agents_models_and_replies_are_copied_and_pickled(tmp_path: Path, way: A
     assert way(reply).thread.name == "a"
 
 
+@pytest.mark.slow
 def test_a_copy_of_an_agent_works(pipeline: GenLlavaPipeline, tmp_path: Path) -> None:
     agent = VisualAgent(pipeline, store=tmp_path / "kept", seed=1)
     reply = agent(RED)

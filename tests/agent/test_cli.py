@@ -443,6 +443,7 @@ def test_ctrl_c_during_a_lazy_import_is_still_ctrl_c(files: Path, monkeypatch: p
     assert command(["understand", str(files / "fine.png"), "How many?"]).exit_code == 130
 
 
+@pytest.mark.slow
 def test_nobody_reads_any_more() -> None:
     code = f"import sys; sys.path[:0] = {ROOTS!r}; from genllava_agent import cli; cli.main(['info', '--json'])"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

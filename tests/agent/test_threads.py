@@ -298,6 +298,7 @@ def test_ctrl_c_leaves_clean_history(agent: VisualAgent, monkeypatch: pytest.Mon
     assert len(thread(CIRCLE, seed=1).images) == 1
 
 
+@pytest.mark.slow
 def test_async_calls_streams_and_cancelling(agent: VisualAgent, begun: list[str]) -> None:
     async def run() -> None:
         reply = await agent.acall(CIRCLE, seed=1)

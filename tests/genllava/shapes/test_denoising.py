@@ -16,6 +16,7 @@ from genllava.pipeline_genllava import GenLlavaPipeline
 from genllava.protocols.shapes.denoising import Guidance, denoise
 
 
+@pytest.mark.slow
 def test_schedulers_work_where_warnings_are_errors() -> None:
     program = "import torch; from diffusers import DPMSolverMultistepScheduler; "
     program += "from genllava.protocols.shapes import denoising; "
