@@ -9,7 +9,7 @@ from langchain_core.messages import AnyMessage, HumanMessage
 from genllava_agent.deciders.base import call_message
 from genllava_agent.history import messages_of
 from genllava_agent.messages import reference, with_images
-from genllava_agent.records import ImageRecord, Request, Step, Turn
+from genllava_agent.records import ImageRecord, Request, Step, Turn, latest_picture
 from genllava_agent.settings import SETTINGS
 from genllava_agent.state import Begun, Stream
 
@@ -31,7 +31,7 @@ def bring_over(old: OldThread, runner: Runner, name: str) -> None:
     update: dict[str, Any] = {
         "messages": [message for turn in turns for message in messages_of(turn)],
         "images": images,
-        "focus": _latest(images),
+        "focus": latest_picture(images),
         "undone": [messages_of(turn) for turn in gone],
     }
     pending = old.head.get("pending")
@@ -88,7 +88,3 @@ def _waiting(update: dict[str, Any], pending: dict[str, Any], state: dict[str, A
         "stopped": "",
         "approved": "",
     }
-
-
-def _latest(images: dict[str, ImageRecord]) -> str | None:
-    return next((name for name, record in reversed(images.items()) if record.origin != "region"), None)

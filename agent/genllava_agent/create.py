@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from genllava_agent.nodes.base import AgentParts
     from genllava_agent.stores.base import Artifacts, Store
 
-Model = "str | Path | GenLlavaPipeline | None"
-
 
 def create_genllava_agent(
     model: str | Path | GenLlavaPipeline | None = None,

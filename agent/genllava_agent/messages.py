@@ -7,8 +7,6 @@ reply has them all the same.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -20,6 +18,7 @@ from pydantic import ValidationError
 from genllava.errors import ImageRejected, InvalidRequest
 from genllava.images import decode_base64
 from genllava.requests import check_text
+from genllava_agent.png import png_base64
 from genllava_agent.records import ImageRecord
 
 if TYPE_CHECKING:
@@ -44,13 +43,6 @@ class Pictures(Protocol):
 
     def picture(self, record: ImageRecord) -> Image.Image:
         """The picture that a record is about, RGB."""
-
-
-def png_base64(image: Image.Image) -> str:
-    """A picture as a PNG in base64."""
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return base64.b64encode(file.getvalue()).decode()
 
 
 def image_block(image: Image.Image, name: str | None = None) -> dict[str, Any]:

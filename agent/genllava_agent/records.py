@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -258,3 +259,19 @@ def is_image_name(text: str) -> bool:
     """Whether a text is what `image_name` makes."""
     number = text.removeprefix("image_")
     return number.isdecimal() and text == image_name(int(number))
+
+
+def latest_picture(images: Mapping[str, ImageRecord], regions: bool = False) -> str | None:
+    """The name of the last whole picture of a thread; of the last of all, with `regions`. None where there is none."""
+    return next((name for name in reversed(list(images)) if regions or images[name].origin != "region"), None)
+
+
+def shown_pictures(
+    new: Iterable[ImageRecord], steps: Iterable[Step], images: Mapping[str, ImageRecord]
+) -> list[ImageRecord]:
+    """The pictures of a reply, each once: those of `new`, the pictures of its turn, that were made, and those of
+    `images`, the pictures of the thread, that a step shows again."""
+    shown = {record.id: record for record in new if record.origin not in ("user", "region")}
+    again = (step.source for step in steps if step.tool == "show_image")
+    shown.update({name: images[name] for name in again if name and name in images})
+    return list(shown.values())

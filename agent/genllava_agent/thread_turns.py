@@ -15,7 +15,7 @@ from genllava_agent.errors import AgentError, ThreadBusy, ThreadNotFound
 from genllava_agent.history import History, read_history
 from genllava_agent.pictures import ThreadImage
 from genllava_agent.questions import answer_in_words, checked_answer
-from genllava_agent.records import Question
+from genllava_agent.records import Question, shown_pictures
 from genllava_agent.reply import Reply, reply_text
 from genllava_agent.running import Place, Runner, is_within, resumed
 from genllava_agent.settings import SETTINGS, TurnSettings, checked
@@ -225,9 +225,7 @@ class ThreadTurns:
             steps, stopped, seed, seconds = tuple(state["steps"]), state["stopped"], running.seed, 0.0
             number = running.number
             text, new = reply_text(steps, "", question), [r for r in records.values() if r.turn == number]
-        made = [record for record in new if record.origin not in ("user", "region")]
-        made += [records[s.source] for s in steps if s.tool == "show_image" and s.source and s.source in records]
-        images = tuple(ThreadImage(record, store, records) for record in made)
+        images = tuple(ThreadImage(record, store, records) for record in shown_pictures(new, steps, records))
         thread: Any = self
         return Reply(text, images, steps, thread, number, question, stopped, seed, seconds, replaced)
 

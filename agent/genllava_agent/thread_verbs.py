@@ -11,7 +11,7 @@ from langgraph.types import Overwrite
 from genllava_agent.errors import NothingToUndo
 from genllava_agent.history import exchanges, is_reply
 from genllava_agent.messages import records_in
-from genllava_agent.records import ImageRecord
+from genllava_agent.records import ImageRecord, latest_picture
 from genllava_agent.state import AgentState, add_messages
 
 AGAIN: Final = "again"
@@ -51,7 +51,7 @@ def without_running(state: AgentState, running: Sequence[AnyMessage]) -> dict[st
     update: dict[str, Any] = {
         "messages": [*(RemoveMessage(id=str(key)) for key in ids), *back],
         "images": Overwrite(images),
-        "focus": _latest(images),
+        "focus": latest_picture(images),
         "turn": None,
     }
     return {**update, "undone": [said for said in state["undone"] if said is not back]} if back else update
@@ -94,7 +94,7 @@ def bring_back(state: AgentState, turns: int = 1) -> dict[str, Any]:
     return {
         "messages": [*moved, *back, *running],
         "images": Overwrite(images),
-        "focus": _latest(images),
+        "focus": latest_picture(images),
         "undone": undone[:-turns],
     }
 
@@ -104,12 +104,8 @@ def without(state: AgentState, gone: Sequence[Sequence[AnyMessage]]) -> dict[str
     ids = {message.id for said in gone for message in said}
     images = _images([message for message in state["messages"] if message.id not in ids])
     removed = [RemoveMessage(id=str(key)) for key in ids]
-    return {"messages": removed, "images": Overwrite(images), "focus": _latest(images)}
+    return {"messages": removed, "images": Overwrite(images), "focus": latest_picture(images)}
 
 
 def _images(messages: Sequence[AnyMessage]) -> dict[str, ImageRecord]:
     return {record.id: record for message in messages for record in records_in(message)}
-
-
-def _latest(images: dict[str, ImageRecord]) -> str | None:
-    return next((name for name, record in reversed(images.items()) if record.origin != "region"), None)

@@ -24,7 +24,7 @@ from genllava_agent.history import History
 from genllava_agent.messages import records_in
 from genllava_agent.pictures import ThreadImages
 from genllava_agent.questions import checked_answer
-from genllava_agent.records import Pending, Question, Turn
+from genllava_agent.records import Pending, Question, Turn, latest_picture
 from genllava_agent.reply import Reply
 from genllava_agent.running import Place, resumed
 from genllava_agent.settings import TurnSettings
@@ -231,7 +231,7 @@ class Thread(ThreadTurns):
                 named |= artifacts_of(turn)
             try:
                 store.branch(self.name, other.name, named)
-                focus = next((n for n, r in reversed(images.items()) if r.origin != "region"), None)
+                focus = latest_picture(images)
                 self.agent.runner.update(other.name, {"messages": messages, "images": images, "focus": focus})
                 self.agent.share(other.name, {turn.id for turn in history})
             except BaseException:

@@ -32,6 +32,7 @@ def understand(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettin
             told = text
 
     _announce(runtime, action)
+
     def say(on_text: Callable[[str], object]) -> Understanding:
         def both(text: str) -> None:
             tell(text)

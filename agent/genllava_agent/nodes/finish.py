@@ -16,7 +16,7 @@ from genllava_agent.deciders.offers import THREAD_VERBS
 from genllava_agent.history import is_reply, reply_message
 from genllava_agent.messages import image_block, records_in, reference, text_of, with_images
 from genllava_agent.nodes.base import AgentParts, dropped, thread_id
-from genllava_agent.records import ImageRecord, Turn
+from genllava_agent.records import ImageRecord, Turn, shown_pictures
 from genllava_agent.session import Session
 from genllava_agent.settings import TurnSettings
 from genllava_agent.speech import SPOKEN
@@ -54,7 +54,7 @@ def finish(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
         stream=stream.ids,
         seconds=session.seconds(),
     )
-    shown = _shown(state, ended)
+    shown = shown_pictures(ended.images, ended.steps, state["images"])
     images = [image_block(session.image(r), r.id) if session.inline else reference(r) for r in shown]
     reply = reply_message(
         ended, images, _links(parts, shown), tool_calls=session.calls,
@@ -82,15 +82,6 @@ def _streamed(state: AgentState, text: str) -> str:
         if isinstance(message, ToolMessage) and SPOKEN in message.additional_kwargs:
             return str(message.additional_kwargs[SPOKEN]) if text_of(message) == text else ""
     return ""
-
-
-def _shown(state: AgentState, turn: Turn) -> list[ImageRecord]:
-    """The pictures of the reply: those that were made, and those that were to be shown again."""
-    shown: dict[str, ImageRecord] = {r.id: r for r in turn.images if r.origin not in ("user", "region")}
-    for step in turn.steps:
-        if step.tool == "show_image" and step.source is not None and step.source in state["images"]:
-            shown[step.source] = state["images"][step.source]
-    return list(shown.values())
 
 
 def _links(parts: AgentParts, shown: list[ImageRecord]) -> str:

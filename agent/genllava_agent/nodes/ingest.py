@@ -18,7 +18,7 @@ from genllava_agent.answers import compose
 from genllava_agent.history import check_types, exchanges, is_reply, number_of, reply_message
 from genllava_agent.messages import check_count, check_request, records_in, reference, text_of, with_images
 from genllava_agent.nodes.base import AgentParts, settings_of, thread_id
-from genllava_agent.records import ImageRecord, Request, Step, Turn
+from genllava_agent.records import ImageRecord, Request, Step, Turn, latest_picture
 from genllava_agent.session import BOUND, Spent, unwanted
 from genllava_agent.settings import TurnSettings, stored
 from genllava_agent.state import AgentState, Begun, Stream, begun, next_action, open_calls
@@ -76,7 +76,7 @@ def ingest(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
         changed[last.id] = with_images(said, [*map(reference, records_in(said)), reference(part)])
     text = check_request(text or DESCRIBE if shown else text)
     request = Request(text=text, images=tuple(record.id for record in shown), task=settings.task, region=region)
-    focus = _focus(images, region is not None)
+    focus = latest_picture(images, regions=region is not None)
     if settings.task == "edit" and focus is None:
         raise InvalidRequest("there is no picture to edit: send one, or ask for one first")
     session = parts.open(turn, artifacts, before, settings, inline)
@@ -179,9 +179,3 @@ def _in_place(kept: list[AnyMessage], messages: list[AnyMessage], before: list[A
     new = [changed.get(message.id, message) for message in messages[place:]]
     earlier = [message for message in kept if message.id in {m.id for m in messages[:place]}]
     return [*earlier, *(RemoveMessage(id=str(message.id)) for message in moved), *new]
-
-
-def _focus(images: dict[str, ImageRecord], region: bool) -> str | None:
-    """The latest whole picture; the part that is meant, where one is."""
-    named = [name for name, record in images.items() if region or record.origin != "region"]
-    return named[-1] if named else None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import re
 from typing import TYPE_CHECKING, Final
+
+from genllava_agent.png import png_base64
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -41,16 +41,9 @@ def fitted(image: Image.Image, side: int) -> Image.Image:
     return small
 
 
-def png_bytes(image: Image.Image) -> bytes:
-    """`image` as a PNG."""
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
-
-
 def data_uri(image: Image.Image) -> str:
     """`image` as the address of itself."""
-    return "data:image/png;base64," + base64.b64encode(png_bytes(image)).decode()
+    return "data:image/png;base64," + png_base64(image)
 
 
 # --- for notebooks: styles are inline and take the notebook's own colours, whether light or dark ---

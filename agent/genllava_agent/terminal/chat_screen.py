@@ -17,7 +17,7 @@ from rich.text import Text
 from genllava.protocols.task_tokens import I2I, I2T, T2I, TOOL
 from genllava_agent import events
 from genllava_agent.answers import compose
-from genllava_agent.pages.markup import png_bytes
+from genllava_agent.png import png_base64, png_bytes
 from genllava_agent.records import ImageRecord
 from genllava_agent.reporting import one_line
 
@@ -215,7 +215,7 @@ def cells(size: tuple[int, int], columns: int, rows: int) -> tuple[int, int]:
 
 def kitty(image: Image.Image, columns: int) -> str:
     """The kitty graphics protocol: a PNG in pieces of base64, as high as its proportions ask for."""
-    data, written = base64.b64encode(png_bytes(image.convert("RGB"))).decode(), ""
+    data, written = png_base64(image.convert("RGB")), ""
     for start in range(0, len(data), CHUNK):
         keys = "q=2" if start else f"a=T,f=100,q=2,c={columns}"
         written += f"\x1b_G{keys},m={int(start + CHUNK < len(data))};{data[start : start + CHUNK]}\x1b\\"
