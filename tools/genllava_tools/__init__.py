@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from genllava_tools.coordinates import box_in, point_in
     from genllava_tools.errors import ToolDeclarationError, ToolFailed, ToolNameTaken, ToolUnavailable, UnknownTool
     from genllava_tools.langchain_tools import as_langchain, visual_tools
+    from genllava_tools.models import release_models, use_model
     from genllava_tools.registry import available, find, tools, unavailable, visual_tool
     from genllava_tools.results import ToolResult
     from genllava_tools.tool import VisualTool
@@ -32,8 +33,10 @@ __all__ = [
     "box_in",
     "find",
     "point_in",
+    "release_models",
     "tools",
     "unavailable",
+    "use_model",
     "visual_tool",
     "visual_tools",
 ]
@@ -46,8 +49,10 @@ _HOMES: Final = {
     "box_in": "coordinates",
     "find": "registry",
     "point_in": "coordinates",
+    "release_models": "models",
     "tools": "registry",
     "unavailable": "registry",
+    "use_model": "models",
     "visual_tool": "registry",
     "visual_tools": "langchain_tools",
 }
