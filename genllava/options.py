@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, Final, Literal, TypedDict
 
@@ -37,6 +37,10 @@ class DrawingOptions(TypedDict, total=False):
         guidance_scale: of the text; 1 switches classifier-free guidance off in most pipelines.
         image_guidance_scale: of the source picture, in editors such as InstructPix2Pix.
         num_images_per_prompt: pictures of each prompt.
+        control: control maps by the name of the ControlNet that reads them, {"canny": edges, "depth": depth}: pictures
+            as `genllava.images.load_image` takes them, of the drawing's proportions. Of a batch, a list has one for
+            each.
+        control_scale: how strongly they steer, 1 as trained: one number for all, or one for each name.
         bridge: see `Bridge`; the default is the pipeline's configuration.
         callback_on_step_end: see `StepCallback`.
         cancel: see `CancelCheck`.
@@ -49,6 +53,8 @@ class DrawingOptions(TypedDict, total=False):
     guidance_scale: float | None
     image_guidance_scale: float | None
     num_images_per_prompt: int | None
+    control: Mapping[str, Any] | None
+    control_scale: float | Mapping[str, float] | None
     bridge: Bridge | None
     callback_on_step_end: StepCallback | None
     cancel: CancelCheck | None
