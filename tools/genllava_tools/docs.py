@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from genllava_tools.offers import first_sentence
 from genllava_tools.registry import built_in
 from genllava_tools.tool import KINDS, VisualTool
 
@@ -56,7 +57,7 @@ def page() -> str:
         chosen = [tool for tool in shipped if tool.kind == kind]
         if not chosen:
             continue
-        rows = [f"| [`{tool.name}`](#{tool.name}) | {_cell(_first_sentence(tool.description))} |" for tool in chosen]
+        rows = [f"| [`{tool.name}`](#{tool.name}) | {_cell(first_sentence(tool.description))} |" for tool in chosen]
         parts.append("\n".join([f"## {_KINDS[kind]}", "", "| tool | what it does |", "|---|---|", *rows, ""]))
         parts += [_section(tool) for tool in chosen]
     return "\n".join(parts)
@@ -100,13 +101,6 @@ def _type(schema: Mapping[str, Any]) -> str:
 def _count(schema: Mapping[str, Any]) -> str:
     low, high = schema.get("minItems", 0), schema.get("maxItems")
     return str(high) if low == high else f"{low} to {high}"
-
-
-def _first_sentence(text: str) -> str:
-    for end in (". ", ": "):
-        if end in text:
-            text = text[: text.index(end)]
-    return text.removesuffix(".") + "."
 
 
 def _cell(text: str) -> str:
