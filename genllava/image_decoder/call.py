@@ -36,7 +36,7 @@ _EMULATED: Final = ("callback_on_step_end", "callback_on_step_end_tensor_inputs"
 _COUNTS: Final = ("num_inference_steps", "num_images_per_prompt", "height", "width")
 _SCALES: Final = ("guidance_scale", "image_guidance_scale", "true_cfg_scale", "strength")
 _ENCODERS: Final = ("encode_prompt", "_encode_prompt", "rewire_prompt")
-_OFFLOADED: Final = threading.RLock()
+OFFLOADED: Final = threading.RLock()
 """Held by a call whose weights move between devices: another one would move them away."""
 _rows: ContextVar[list[int] | None] = ContextVar("rows of the denoiser in this call", default=None)
 
@@ -104,7 +104,7 @@ def run(
     if cancel is not None and cancel():
         raise Cancelled("cancelled before the first step")
     offloaded = bool(getattr(pipeline, "_all_hooks", None))
-    with _OFFLOADED if offloaded else nullcontext(), _counting(pipeline, count):
+    with OFFLOADED if offloaded else nullcontext(), _counting(pipeline, count):
         copied = copy.copy(pipeline)
         copied.scheduler = copy.deepcopy(pipeline.scheduler)
         if not hasattr(copied, "_progress_bar_config"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import torch
 from PIL import Image
@@ -22,11 +22,20 @@ from genllava.image_decoder.conditioning import (
     encode_nothing,
     read_spec,
 )
+from genllava.image_decoder.control import Control, check_proportions, drawing_size, read_control
+from genllava.image_decoder.controlnets import ControlledPipelines, control_layout
 from genllava.image_decoder.notes import notes_on
 from genllava.image_decoder.preview import preview
 from genllava.image_decoder.siblings import check_pipeline, drawer_of, editor_of, is_controlled
-from genllava.image_decoder.sizes import SIZES_ITSELF, Canvas, canvas_for
+from genllava.image_decoder.sizes import SIZES_ITSELF, Canvas, canvas_for, grain_of
 from genllava.pipeline_output import Counters
+
+_INSTEAD: Final = {
+    "control_image": "give all control maps in control",
+    "image": "give all control maps in control",
+    "controlnet_conditioning_scale": "give control_scale",
+}
+"""Arguments of diffusers' ControlNet pipelines that `control` and `control_scale` stand for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,20 +64,23 @@ class ImageDecoder:
         pipeline: draws; None if there is only an editor.
         editor: edits. Without one, `pipeline` edits if it takes pictures, else the image-to-image or inpainting
             pipeline that diffusers has for its components.
+        controlnets: that steer `pipeline` where a call gives control maps, by name; some may be added later.
 
     Attributes:
-        pipeline, editor: as given.
+        pipeline, editor, controlnets: as given.
         counters: work done since it was made or reset.
 
     Raises:
         CheckpointError: a pipeline that does not make pictures from text.
     """
 
-    def __init__(self, pipeline: Any, editor: Any = None) -> None:
+    def __init__(self, pipeline: Any, editor: Any = None, controlnets: Mapping[str, Any] | None = None) -> None:
         for given, part in ((pipeline, "decoder"), (editor, "editor")):
             if given is not None:
                 check_pipeline(type(given), part)
         self.pipeline, self.editor = pipeline, editor
+        self.controlnets: Mapping[str, Any] = {} if controlnets is None else controlnets
+        self._controlled = ControlledPipelines(self.controlnets)
         self.counters = Counters()
         self._counting = threading.Lock()
         self._specs: dict[tuple[type, int], ConditioningSpec] = {}
@@ -103,8 +115,10 @@ class ImageDecoder:
                 `generator=torch.Generator().manual_seed(seed)`.
             prompt_embeds: conditioning from elsewhere, of the form that `spec` says.
             options: arguments of the pipeline's call (`negative_prompt`, `height`, `width`, `num_inference_steps`,
-                `guidance_scale`, `num_images_per_prompt`, `callback_on_step_end`, ...; `control_image` for a
-                ControlNet), and `cancel`, a function that is asked at every step whether to stop.
+                `guidance_scale`, `num_images_per_prompt`, `callback_on_step_end`, ...; `control_image` where the
+                pipeline itself has a ControlNet); `control` and `control_scale`, control maps for `controlnets` and how
+                strongly they steer (see `read_control`): the picture then has the maps' proportions, which `height` and
+                `width` must have, too; and `cancel`, a function that is asked at every step whether to stop.
 
         Returns:
             The pictures in the order of the prompts, `num_images_per_prompt` for each.
@@ -116,19 +130,28 @@ class ImageDecoder:
         """
         pipeline = drawer_of(self.pipeline, self.editor)
         arguments, cancel = _split(options)
-        if is_controlled(pipeline) and "control_image" in arguments and "image" in call_parameters(pipeline):
+        size = _batch_size(prompts, prompt_embeds, seeds)
+        control = self._control(pipeline, arguments, size)
+        if control is not None:
+            pipeline = self._controlled.of(pipeline, control.names, "draw")
+        elif is_controlled(pipeline) and "control_image" in arguments and "image" in call_parameters(pipeline):
             arguments["image"] = arguments.pop("control_image")
         if {"height", "width"} <= arguments.keys() and "max_area" in call_parameters(pipeline):
             arguments.setdefault("max_area", arguments["height"] * arguments["width"])  # Kontext scales to this area
         check_options(pipeline, arguments)
-        size = _batch_size(prompts, prompt_embeds, seeds)
-        each = 1 if size > 1 and not _takes_lists(pipeline) else max(size, 1)
+        apart = not _takes_lists(pipeline) or (control is not None and control.differs)
+        each = 1 if apart else max(size, 1)
         drawn: list[DecodedImage] = []
         for start in range(0, size, each):
             rows = slice(start, start + each)
             texts = None if prompts is None else list(prompts[rows])
             embeds = None if prompt_embeds is None else prompt_embeds[rows]
-            drawn += self._call(pipeline, texts, embeds, list(seeds[rows]), _rows_of(arguments, rows, size), cancel)
+            own = _rows_of(arguments, rows, size)
+            if control is not None:
+                sides = (own.get("width"), own.get("height"))
+                own["width"], own["height"] = drawing_size(pipeline, control, start, *sides)
+                own |= control.arguments(pipeline, control.row(start))
+            drawn += self._call(pipeline, texts, embeds, list(seeds[rows]), own, cancel)
         return drawn
 
     def edit(
@@ -148,7 +171,8 @@ class ImageDecoder:
             images: RGB, of any sizes.
             instructions, seeds, prompt_embeds: as in `generate`, one for each picture.
             options: as in `generate`; `height` and `width` are the size to work at and to come back with. With
-                `mask_image` (white where the picture may change) an inpainting pipeline edits.
+                `mask_image` (white where the picture may change) an inpainting pipeline edits. With `control` it is the
+                drawing pipeline's sibling that edits, whether or not there is an editor.
 
         Returns:
             The pictures in order, `num_images_per_prompt` for each; `pipeline` says what edited them.
@@ -158,15 +182,19 @@ class ImageDecoder:
             Cancelled, NonFiniteError: as in `generate`.
         """
         arguments, cancel = _split(options)
-        pipeline = editor_of(self.pipeline, self.editor, masked="mask_image" in arguments)
+        size, masked = _batch_size(instructions, prompt_embeds, seeds), "mask_image" in arguments
+        control = self._control(self.pipeline, arguments, size)
+        if control is None:
+            pipeline = editor_of(self.pipeline, self.editor, masked=masked)
+        else:
+            pipeline = self._controlled.of(self.pipeline, control.names, "inpaint" if masked else "edit")
         width, height = arguments.pop("width", None), arguments.pop("height", None)
         if "image" in arguments:
             raise InvalidRequest("image is no option of an edit: the pictures are an argument of their own")
-        if is_controlled(pipeline) and "control_image" not in arguments:
+        if control is None and is_controlled(pipeline) and "control_image" not in arguments:
             raise InvalidRequest(f"{type(pipeline).__name__} needs a control_image beside the picture to edit")
         check_options(pipeline, arguments)
         _check_strength(pipeline, arguments)
-        size = _batch_size(instructions, prompt_embeds, seeds)
         if len(images) != size:
             raise InvalidRequest(f"{len(images)} pictures do not go with {size} seeds")
         edited: list[DecodedImage] = []
@@ -178,6 +206,10 @@ class ImageDecoder:
                 own |= {"image": image, **{k: v for k, v in sides.items() if v and k in call_parameters(pipeline)}}
             else:
                 own |= _laid_out(pipeline, image, canvas, arguments)
+            if control is not None:
+                for name, each in zip(control.names, control.row(i), strict=True):
+                    check_proportions(name, each.size, image.size, grain_of(pipeline))
+                own |= control.arguments(pipeline, tuple(map(canvas.lay, control.row(i))))
             texts = None if instructions is None else [instructions[i]]
             embeds = None if prompt_embeds is None else prompt_embeds[i : i + 1]
             for drawn in self._call(pipeline, texts, embeds, [seeds[i]], own, cancel):
@@ -210,6 +242,16 @@ class ImageDecoder:
                 pipeline.enable_model_cpu_offload(**options)
             except (RuntimeError, ValueError, ImportError) as error:
                 raise InvalidRequest(f"{type(pipeline).__name__} cannot be offloaded: {error}") from error
+
+    def _control(self, pipeline: Any, arguments: dict[str, Any], size: int) -> Control | None:
+        """What steers a call besides words; taken out of `arguments`."""
+        given, scale = arguments.pop("control", None), arguments.pop("control_scale", None)
+        if given is not None:
+            control_layout(pipeline)
+            for name, remedy in _INSTEAD.items():
+                if name in arguments:
+                    raise InvalidRequest(f"control and {name} do not go together: {remedy}")
+        return read_control(given, scale, self.controlnets, size)
 
     def _call(
         self,
