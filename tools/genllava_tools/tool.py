@@ -38,11 +38,20 @@ class Need:
         name: what it is.
         remedy: how to get it, in one line, such as the command to run.
         present: says whether it is here, quickly and without loading it.
+        remedy_now: the remedy where it depends on what the user has chosen; `remedy` is said where there is none.
     """
 
     name: str
     remedy: str
     present: Callable[[], bool]
+    remedy_now: Callable[[], str] | None = None
+
+    @property
+    def missing(self) -> str:
+        """What is not here, and how to get it; empty where it is."""
+        if self.present():
+            return ""
+        return f"needs {self.name}: {self.remedy_now() if self.remedy_now else self.remedy}"
 
 
 def package(module: str, remedy: str) -> Need:
@@ -75,7 +84,7 @@ class VisualTool:
     @property
     def missing(self) -> str:
         """What is not here, and in one line how to get it; empty where the tool can run."""
-        return "; ".join(f"needs {need.name}: {need.remedy}" for need in self.needs if not need.present())
+        return "; ".join(missing for need in self.needs if (missing := need.missing))
 
     def schema(self, dialect: Dialect = "0-1") -> dict[str, Any]:
         """The JSON schema of the arguments; pictures are strings in it, which name them.
