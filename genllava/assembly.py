@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,7 @@ from genllava import checkpoints
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.generation_head import GenerationHead
 from genllava.image_decoder import load_diffusion, vision_language_of
+from genllava.image_decoder.controlnets import controlnet_folders, load_controlnets
 from genllava.image_decoder.loading import pipeline_folder
 from genllava.part_loading import Loaded, beside, check_room, load_head, own_variant, take_how
 from genllava.vision_language.loading import load_model, load_processor
@@ -26,6 +28,7 @@ def load_parts(
     editor: Source | None = None,
     *,
     generation_head: GenerationHead | Source | None = None,
+    controlnets: Mapping[str, Any] | None = None,
     protocol: str | None = None,
     bridge: str = "caption",
     processor: Source | None = None,
@@ -41,6 +44,7 @@ def load_parts(
         decoder: folder or hub id of a diffusers pipeline that draws; None: the result only understands.
         editor: of a diffusers pipeline that edits; None: the decoder edits by its image-to-image sibling.
         generation_head: from hidden states of the language model to the decoder's prompt embeddings.
+        controlnets: folders or hub ids of ControlNets for the decoder, by name; or loaded ones.
         protocol, bridge, tool_format: see `GenLlavaPipeline`.
         processor: where the model's processor is, if not beside it.
         chat_template: Jinja source of a chat template, in the place of the model's own.
@@ -68,7 +72,9 @@ def load_parts(
         elif source is not None:
             with checkpoints.reading(f"{name} {source}"):
                 folders[name] = pipeline_folder(name, source, how.variant, hub)
-    check_room(" with ".join(str(source) for source in sources.values() if source), folders, how, dtype)
+    nets = controlnet_folders(controlnets or {}, how.variant, hub)
+    what = " with ".join(str(source) for source in (*sources.values(), *nets) if source)
+    check_room(what, {**folders, **{f"ControlNet {n}": f for n, f in nets.items() if isinstance(f, Path)}}, how, dtype)
     place = {"torch_dtype": dtype, "device_map": how.pipeline_map, "variant": how.variant}
     draws, edits = (
         load_diffusion(folders[name], part=name, **place) if name in folders else None for name in ("decoder", "editor")
@@ -92,11 +98,12 @@ def load_parts(
     if head is not None and not isinstance(head, GenerationHead):
         head = load_head(checkpoints.resolve(head, hub), dtype, how.variant)
     parts = {"vlm": model, "processor": reader, "decoder": draws, "editor": edits, "generation_head": head}
+    parts["controlnets"] = load_controlnets(nets, draws, how.variant)
     settings = {
         "protocol": protocol,
         "bridge": bridge,
         "tool_format": tool_format,
-        "drawing_options": _drawing_options(options, draws, edits),
+        "drawing_options": _drawing_options(options, bool(nets), draws, edits),
     }
     return Loaded(parts, settings, how.device)
 
@@ -112,13 +119,17 @@ def _from_pipeline(pipeline: Any, source: Source) -> tuple[Any, Any]:
     return found
 
 
-def _drawing_options(options: dict[str, Any], *pipelines: Any) -> dict[str, Any]:
+def _drawing_options(options: dict[str, Any], steered: bool, *pipelines: Any) -> dict[str, Any]:
     """Default options of every drawing.
+
+    Args:
+        steered: there are ControlNets, which have a scale.
 
     Raises:
         InvalidRequest: none of the pipelines has such an option.
     """
     taken = [name for each in filter(None, pipelines) for name in inspect.signature(each.__call__).parameters]
+    taken += ["control_scale"] if steered else []
     for name in options:
         if name not in taken:
             known = "torch_dtype, device, device_map, quantization_config, variant, protocol, bridge, tool_format"

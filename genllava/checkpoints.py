@@ -15,6 +15,8 @@ SHIPPED: Final = Path(__file__).parent / "shipped"
 """The model that comes with this package."""
 
 INDEX: Final = "model_index.json"
+CONTROLNETS: Final = "controlnets"
+"""Folder of a saved pipeline that has a folder for each of its ControlNets, by name."""
 PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5")
 _LIBRARIES: Final = ("transformers", "diffusers", "genllava")
 DOWNLOAD_OPTIONS: Final = ("cache_dir", "force_download", "local_files_only", "token", "revision")

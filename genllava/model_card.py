@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from huggingface_hub import ModelCard, ModelCardData
 
+from genllava.checkpoints import CONTROLNETS
 from genllava.model_info import NOT_STATED, stated_licence
 
 _PARTS: Final = ("vlm", "decoder", "editor", "generation_head")
@@ -21,6 +22,7 @@ def write_model_card(pipeline: Any, folder: str | PathLike[str]) -> None:
     """Write README.md into `folder`; one that somebody wrote keeps its text, and gets the licences into its head."""
     path = Path(folder) / "README.md"
     parts = {name: part for name in _PARTS if (part := getattr(pipeline, name, None)) is not None}
+    parts |= {f"{CONTROLNETS}/{name}": part for name, part in pipeline.controlnets.items()}
     licences = {name: _licence(name, _origin(part)) for name, part in parts.items()}
     written = path.read_text(encoding="utf-8") if path.exists() else _ALL_HOLD
     if any(text in written for text in _WRITTEN):

@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
-from genllava.checkpoints import INDEX, PICKLES, is_part, reading, resolve
+from genllava.checkpoints import CONTROLNETS, INDEX, PICKLES, is_part, reading, resolve
 from genllava.errors import CheckpointError
 
 NOT_STATED: Final = "not stated"
@@ -137,8 +137,8 @@ def _folder(source: str | PathLike[str] | None) -> Path:
 
 
 def _pipeline_parts(folder: Path, prefix: str, licence: str | None, variant: str | None) -> Iterator[PartInfo]:
-    named = _card_head(folder).get("part_licenses") or {}
-    for name, value in sorted(_json(folder / INDEX).items()):
+    named, index = _card_head(folder).get("part_licenses") or {}, _json(folder / INDEX)
+    for name, value in sorted(index.items()):
         if name.startswith("_") or not is_part(value) or not isinstance(value[0], str):
             continue  # a setting may be a list of two numbers
         own = stated_licence(folder / name) or named.get(name) or licence
@@ -146,6 +146,10 @@ def _pipeline_parts(folder: Path, prefix: str, licence: str | None, variant: str
             yield from _pipeline_parts(folder / name, f"{prefix}{name}/", own, variant)
         else:
             yield _part(folder / name, f"{prefix}{name}", str(value[0]), str(value[1]), own or NOT_STATED, variant)
+    for name, class_name in sorted(dict(index.get("controlnets") or {}).items()):
+        own = stated_licence(folder / CONTROLNETS / name) or named.get(f"{CONTROLNETS}/{name}") or licence
+        place = folder / CONTROLNETS / name, f"{prefix}{CONTROLNETS}/{name}"
+        yield _part(*place, "diffusers", str(class_name), own or NOT_STATED, variant)
 
 
 def _part(folder: Path, name: str, library: str, class_name: str, licence: str, variant: str | None) -> PartInfo:

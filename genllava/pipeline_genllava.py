@@ -13,7 +13,8 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from genllava import assembly, checkpoints, part_loading, saved_pipeline
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.generation_head import GenerationHead
-from genllava.image_decoder import ImageDecoder, vision_language_of
+from genllava.image_decoder import ImageDecoder
+from genllava.image_decoder.controlnets import check_controlnet, follow, load_controlnet
 from genllava.model_card import write_model_card
 from genllava.options import CancelCheck, DrawingOptions, Seed
 from genllava.pipeline_output import Counters, Drawing, TurnOutput, Understanding
@@ -28,7 +29,8 @@ from genllava.vision_language import VisionLanguage
 class GenLlavaPipeline(DiffusionPipeline):
     """A vision-language model that decides, answers and plans, and diffusers pipelines that draw and edit for it.
 
-    It is saved as one directory, with a folder for each part: `vlm/ processor/ decoder/ editor/ generation_head/`.
+    It is saved as one directory, with a folder for each part: `vlm/ processor/ decoder/ editor/ generation_head/`, and
+    one for each ControlNet in `controlnets/`.
 
     Args:
         vlm: any transformers image-text-to-text model.
@@ -42,6 +44,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         tool_format: how the model writes tool calls, where that is not found by itself.
         drawing_options: of every drawing unless a call says otherwise, see `DrawingOptions`.
         protocol_options: settings of the protocol.
+        controlnets: ControlNets of diffusers for the decoder, by name: `generate(..., control={"canny": edges})`.
 
     Raises:
         CheckpointError: the parts do not fit together.
@@ -70,6 +73,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         tool_format: str | None = None,
         drawing_options: Mapping[str, Any] | None = None,
         protocol_options: Mapping[str, Any] | None = None,
+        controlnets: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(  # type: ignore[no-untyped-call]
@@ -81,12 +85,16 @@ class GenLlavaPipeline(DiffusionPipeline):
             tool_format=tool_format,
             drawing_options=dict(drawing_options or {}),
             protocol_options=dict(protocol_options or {}),
+            controlnets={},
         )
         self.counters = Counters()
         if bridge not in ("caption", "head"):
             raise CheckpointError(f"unknown bridge {bridge!r}: caption or head")
         if bridge == "head" and generation_head is None:
             raise CheckpointError("bridge='head' needs a generation head: give generation_head=, or bridge='caption'")
+        self._controlnets = dict(controlnets or {})
+        for name, controlnet in self._controlnets.items():
+            check_controlnet(name, controlnet, decoder)
         self._made: tuple[tuple[object, ...], Protocol] | None = None
         made = self.protocol
         self.register_to_config(protocol=made.name)  # type: ignore[no-untyped-call]
@@ -112,11 +120,29 @@ class GenLlavaPipeline(DiffusionPipeline):
         vision_language.counters = vision_language.reader.counters = self.counters
         image_decoder = None
         if self.decoder is not None or self.editor is not None:
-            image_decoder = ImageDecoder(self.decoder, self.editor)
+            image_decoder = ImageDecoder(self.decoder, self.editor, self.controlnets)
             image_decoder.counters = self.counters
         return Parts(
             vision_language, image_decoder, self.generation_head, self.config["bridge"], self.config["drawing_options"]
         )
+
+    @property
+    def controlnets(self) -> dict[str, Any]:
+        """The ControlNets that steer the decoder, by name."""
+        return self._controlnets
+
+    def load_controlnet(self, name: str, controlnet: Any, **options: Any) -> None:
+        """Add a ControlNet for the decoder, or replace one; it gets the decoder's precision and device.
+
+        Args:
+            name: by which `control` calls it.
+            controlnet: its folder, or owner/name on the hub; or one that is loaded already.
+            **options: `variant`, and options of downloads.
+
+        Raises:
+            CheckpointError: it cannot be read, or was made for another layout than the decoder.
+        """
+        self._controlnets[name] = load_controlnet(name, controlnet, self.decoder, **options)
 
     @property
     def vision_language(self) -> VisionLanguage:
@@ -267,8 +293,9 @@ class GenLlavaPipeline(DiffusionPipeline):
                 encoder is such a model (Qwen-Image-Edit, LongCat-Image): all three verbs then come from it.
             decoder: folder or hub id of a diffusers pipeline that draws; None: the result only understands.
             editor: of a diffusers pipeline that edits; None: the decoder edits by its image-to-image sibling.
-            **options: see `genllava.assembly.load_parts`: `generation_head`, `protocol`, `bridge`, `torch_dtype`,
-                `device`, `device_map`, `quantization_config`, `variant`, ..., and default options of every drawing.
+            **options: see `genllava.assembly.load_parts`: `generation_head`, `controlnets` (folders or ids by name),
+                `protocol`, `bridge`, `torch_dtype`, `device`, `device_map`, `quantization_config`, `variant`, ..., and
+                default options of every drawing.
 
         Raises:
             CheckpointError: a part cannot be read, or the parts do not fit together; the message names it.
@@ -299,7 +326,7 @@ class GenLlavaPipeline(DiffusionPipeline):
             **options: `torch_dtype` (a dtype, its name, or "auto"; the shapes model is float32 unless said otherwise,
                 others are as they were saved), `device` (None: an accelerator where there is one), `device_map`,
                 `quantization_config` (of the language model), `variant`; parts in the place of the saved ones (`vlm=`,
-                `decoder=`, ..., and those of the decoder, such as `unet=` and `scheduler=`); settings in their place
+                `decoder=`, ..., `controlnets=`, and those of the decoder, such as `unet=`); settings in their place
                 (`bridge=`, ...); and those of downloads.
 
         Raises:
@@ -329,14 +356,9 @@ class GenLlavaPipeline(DiffusionPipeline):
         if Path(save_directory).is_file():
             raise InvalidRequest(f"{save_directory} is a file: give a folder to save to")
         self.protocol.before_saving()
-        carried = None if self.decoder is None else vision_language_of(self.decoder)
-        parts = {name: getattr(self, name) for name in saved_pipeline.CARRIED}
-        twice = [name for name, part in zip(parts, carried or (), strict=False) if part is parts[name]]
-        self.register_modules(**dict.fromkeys(twice))  # type: ignore[no-untyped-call]  # saved in the decoder alone
-        try:
+        saved_pipeline.save_controlnets(self, Path(save_directory), options)
+        with saved_pipeline.without_carried(self):
             super().save_pretrained(str(save_directory), **options)
-        finally:
-            self.register_modules(**parts)  # type: ignore[no-untyped-call]
         write_model_card(self, save_directory)
 
     def _upload_folder(self, working_dir: str | PathLike[str], *args: Any, **kwargs: Any) -> Any:
@@ -356,13 +378,7 @@ class GenLlavaPipeline(DiffusionPipeline):
             CheckpointError: the parts do not fit together.
             InvalidRequest: an option that does not exist.
         """
-        kept: dict[str, Any] = {
-            **pipeline.components,
-            **{name: pipeline.config[name] for name in saved_pipeline.SETTINGS},
-        }
-        if unknown := sorted(set(options) - set(kept)):
-            raise InvalidRequest(f"from_pipe has no option {', '.join(unknown)}: {', '.join(kept)}")
-        return cls(**{**kept, **options})
+        return cls(**saved_pipeline.replaced(pipeline, options))
 
     # --- devices ---
 
@@ -372,6 +388,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         for nested in (self.decoder, self.editor):
             if nested is not None:
                 nested.to(*args, **kwargs)
+        follow(self.decoder, self.controlnets.values())
         return self
 
     def enable_model_cpu_offload(self, *args: Any, **kwargs: Any) -> None:

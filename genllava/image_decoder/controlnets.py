@@ -24,8 +24,6 @@ from genllava.image_decoder.conditioning import denoiser_of
 from genllava.weights import check_weights, weight_files
 
 Use = Literal["draw", "edit", "inpaint"]
-FOLDER: Final = "controlnets"
-"""Of a saved pipeline: it has a folder for each ControlNet, by its name."""
 _FAMILIES: Final[dict[Use, Any]] = {
     "draw": AutoPipelineForText2Image,
     "edit": AutoPipelineForImage2Image,
@@ -115,51 +113,59 @@ def check_name(name: object) -> None:
         raise CheckpointError(f"a ControlNet cannot be called {name!r}: use letters, digits, _ and -, such as 'canny'")
 
 
-def load_controlnet(
-    name: str, source: str | PathLike[str], pipeline: Any, *, variant: str | None = None, **hub: Any
-) -> Any:
-    """A ControlNet for a pipeline that draws, in its precision and on its device.
+def controlnet_folders(
+    sources: Mapping[str, Any], variant: str | None = None, hub: Mapping[str, Any] | None = None
+) -> dict[str, Path | torch.nn.Module]:
+    """Where ControlNets are, downloaded if they are hub ids; those that are loaded already are left as they are.
 
     Args:
-        name: by which it is called.
-        source: a folder, or owner/name on the hub.
-        variant: of the weight files, such as "fp16"; the plain files are read where there are none of it.
-        **hub: options of downloads.
+        sources: folders, hub ids or loaded ControlNets, by name.
+        variant: of the weight files, such as "fp16"; the plain files are taken where there are none of it.
+        hub: options of downloads.
 
     Raises:
-        CheckpointError: it cannot be read, or does not fit the pipeline.
+        CheckpointError: there is no such ControlNet, or it cannot have that name.
     """
-    check_name(name)
-    layout, part = _layout_of(name, pipeline), f"ControlNet {name!r}"
-    if unknown := sorted(set(hub) - set(DOWNLOAD_OPTIONS)):
-        raise InvalidRequest(f"a ControlNet is loaded with variant, and options of downloads; not {unknown[0]}")
-    with reading(f"{part} from {source}"):
-        folder = _folder(part, source, variant, hub)
-        kind: Any = getattr(diffusers, layout.kind)
-        config = kind.load_config(folder)
-        if config.get("_class_name") != layout.kind:
-            found, takes = config.get("_class_name"), type(pipeline).__name__
-            raise CheckpointError(f"{part}: {source} is a {found}, where {takes} takes a {layout.kind}")
-        variant = variant if variant and weight_files(folder, variant) else None
-        check_weights(part, kind, folder, variant=variant)
-        made = kind.from_pretrained(
-            folder, use_safetensors=True, variant=variant, torch_dtype=denoiser_of(pipeline).dtype
-        )
-    check_controlnet(name, made, pipeline)
-    follow(pipeline, [made])
-    return made.eval()
+    found = dict[str, Path | torch.nn.Module]()
+    for name, source in sources.items():
+        check_name(name)
+        with reading(f"ControlNet {name!r} from {source}"):
+            found[name] = source if isinstance(source, torch.nn.Module) else _folder(name, source, variant, hub or {})
+    return found
 
 
 def load_controlnets(
-    sources: Mapping[str, Any], pipeline: Any, *, variant: str | None = None, **hub: Any
+    sources: Mapping[str, Path | torch.nn.Module], pipeline: Any, variant: str | None = None
 ) -> dict[str, Any]:
-    """ControlNets by name; those that are loaded already are taken as they are. Otherwise as `load_controlnet`."""
-    return {
-        name: source if isinstance(source, torch.nn.Module) else load_controlnet(
-            name, source, pipeline, variant=variant, **hub
-        )
-        for name, source in sources.items()
-    }  # fmt: skip
+    """ControlNets for a pipeline that draws, in its precision and on its device.
+
+    Args:
+        sources: as `controlnet_folders` found them.
+        variant: of the weight files; the plain files are read where there are none of it.
+
+    Raises:
+        CheckpointError: one cannot be read, or does not fit the pipeline.
+    """
+    made = dict[str, Any]()
+    for name, source in sources.items():
+        made[name] = _load(name, source, pipeline, variant) if isinstance(source, Path) else source
+        check_controlnet(name, made[name], pipeline)
+        follow(pipeline, [made[name]])
+    return made
+
+
+def load_controlnet(
+    name: str, source: str | PathLike[str] | torch.nn.Module, pipeline: Any, *, variant: str | None = None, **hub: Any
+) -> Any:
+    """One ControlNet, as `load_controlnets`.
+
+    Raises:
+        CheckpointError: as there.
+        InvalidRequest: `hub` has more than options of downloads.
+    """
+    if unknown := sorted(set(hub) - set(DOWNLOAD_OPTIONS)):
+        raise InvalidRequest(f"load_controlnet has no option {unknown[0]}: variant, and those of downloads")
+    return load_controlnets(controlnet_folders({name: source}, variant, hub), pipeline, variant)[name]
 
 
 def follow(pipeline: Any, controlnets: Any) -> None:
@@ -215,6 +221,20 @@ class ControlledPipelines:
         return made
 
 
+def _load(name: str, folder: Path, pipeline: Any, variant: str | None) -> Any:
+    layout = _layout_of(name, pipeline)
+    with reading(f"ControlNet {name!r} from {folder}"):
+        kind: Any = getattr(diffusers, layout.kind)
+        found = kind.load_config(folder).get("_class_name")
+        if found != layout.kind:
+            takes = f"{type(pipeline).__name__} takes a {layout.kind}"
+            raise CheckpointError(f"the ControlNet {name!r} in {folder} is a {found}: {takes}")
+        variant = variant if variant and weight_files(folder, variant) else None
+        check_weights(f"ControlNet {name!r}", kind, folder, variant=variant)
+        dtype = denoiser_of(pipeline).dtype
+        return kind.from_pretrained(folder, use_safetensors=True, variant=variant, torch_dtype=dtype).eval()
+
+
 def _layout_of(name: object, pipeline: Any) -> ControlLayout:
     try:
         return control_layout(pipeline)
@@ -226,9 +246,9 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _folder(part: str, source: str | PathLike[str], variant: str | None, hub: Mapping[str, Any]) -> Path:
+def _folder(name: str, source: str | PathLike[str], variant: str | None, hub: Mapping[str, Any]) -> Path:
     """Where a ControlNet is, downloaded if it is a hub id: its config, its card and one set of its weights."""
-    folder = Path(source)
+    folder, part = Path(source), f"ControlNet {name!r}"
     if not folder.is_dir():
         if folder.is_absolute() or len(folder.parts) != 2:
             raise CheckpointError(f"{part}: there is no folder {source}, and it is no id of the form owner/name")

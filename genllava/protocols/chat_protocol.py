@@ -24,8 +24,11 @@ from genllava.protocols.visual_queries import fit_head, head_embeds
 from genllava.requests import Request, as_image
 from genllava.vision_language import PrefixCache, Reply
 
-_OPTIONS: Final = ("bridge", "callback_on_step_end", "callback_on_step_end_tensor_inputs", "cancel")
-"""Options of drawing that every pipeline takes, whatever its call does."""
+_OPTIONS: Final = (
+    *("bridge", "callback_on_step_end", "callback_on_step_end_tensor_inputs", "cancel", "control", "control_scale"),
+    *("control_guidance_start", "control_guidance_end", "control_mode", "guess_mode"),
+)
+"""Options of drawing that are of every pipeline, or of ControlNets beside it, whatever its call takes."""
 
 
 class ChatProtocol(Protocol):
@@ -171,6 +174,8 @@ class ChatProtocol(Protocol):
         given = {name: value for name, value in options.items() if value is not None}
         taken = self._taken.get(edits, ())
         chosen: dict[str, Any] = {k: v for k, v in self.parts.drawing_options.items() if k in taken} | given
+        if "control" not in given and "control_scale" not in given:
+            chosen.pop("control_scale", None)  # a default, of which there is no need here
         bridge = chosen.pop("bridge", self.parts.bridge)
         seeds = resolve_seeds(seed, len(prompts))
         words: list[str] | None = list(prompts)
