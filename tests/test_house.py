@@ -27,7 +27,7 @@ PACKAGES = {
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "genllava": set(),
-    "genllava_agent": {"genllava", "genllava_finetune"},
+    "genllava_agent": {"genllava", "genllava_finetune", "genllava_tools"},
     "genllava_finetune": {"genllava"},
     "genllava_tools": {"genllava"},
 }

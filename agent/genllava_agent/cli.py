@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from genllava.errors import InvalidRequest
 from genllava_agent.files import check_output, check_picture_output, read_picture, write_picture
 from genllava_agent.loading import KEYS, check_device, check_model, choose
+from genllava_agent.option_parser import OptionParser
 from genllava_agent.reporting import DECLINED, explained, note, one_line, progress
 
 if TYPE_CHECKING:
@@ -159,12 +160,26 @@ def info(options: Namespace) -> None:
     print(json.dumps(report, indent=2, ensure_ascii=False) if options.as_json else table(report))
 
 
+def tool(options: Namespace) -> int:
+    from genllava_agent import tool_command
+
+    return tool_command.run(options.rest)
+
+
+def mcp(options: Namespace) -> None:
+    from genllava_agent import tool_command
+
+    tool_command.serve(options.http, options.host, options.port, options.seconds)
+
+
 COMMANDS: Final[dict[str, tuple[Callable[[Namespace], int | None], str]]] = {
     "demo": (demo, "Ask, draw, edit and converse, and write a contact sheet of it all."),
     "understand": (understand, "Answer a QUESTION about the picture in the file IMAGE."),
     "generate": (generate, "Draw the picture that PROMPT describes."),
     "edit": (edit, "Change the picture in the file IMAGE as INSTRUCTION says."),
     "chat": (chat, "Talk with the model; /help lists commands. Without a terminal, every line of stdin is a request."),
+    "tool": (tool, "Run a visual tool on pictures; --list names the tools, NAME --help says what one takes."),
+    "mcp": (mcp, "Serve the visual tools to programs that speak MCP, on standard input and output or on a local port."),
     "evaluate": (evaluate, "Measure the model on the shapes domain and print the report."),
     "finetune": (finetune, "Train a model as RECIPE says."),
     "info": (
@@ -178,25 +193,19 @@ COMMANDS: Final[dict[str, tuple[Callable[[Namespace], int | None], str]]] = {
 # --- what may be typed ---
 
 
-class _Parser(ArgumentParser):
-    """Takes no abbreviations; a mistake is an `InvalidRequest`, told as every other error is told."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        raise InvalidRequest(message)
-
-
-def _command_parser() -> ArgumentParser:
+def _command_parser() -> OptionParser:
     """Reads a command line; `command` is the name of the command, None if none was typed."""
     from genllava import __version__
 
     says = "One model that answers questions about pictures, draws them from words, and edits them."
-    parser = _Parser(prog="genllava", description=says)
+    parser = OptionParser(prog="genllava", description=says)
     parser.add_argument("--version", action="version", version=f"genllava {__version__}", help="print it and leave")
     made = parser.add_subparsers(metavar="COMMAND", dest="command")
-    commands = {name: made.add_parser(name, description=says, help=says) for name, (_, says) in COMMANDS.items()}
+    raw: dict[str, Any] = {"tool": {"add_help": False, "prefix_chars": "\0"}}  # its options are read later
+    commands = {
+        name: made.add_parser(name, description=says, help=says, **raw.get(name, {}))
+        for name, (_, says) in COMMANDS.items()
+    }
 
     def add(owners: str, names: str, says: str, *kinds: dict[str, Any], **settings: Any) -> None:
         """Add an option or argument to the commands that have it; several names have a space between them."""
@@ -253,6 +262,12 @@ def _command_parser() -> ArgumentParser:
     add("chat", "--approve", says, several, default=[], metavar="ACTION")
     add("chat", "--no-pictures", "show no pictures in the terminal", flag)
 
+    add("tool", "rest", "the tool's name, its pictures and options", nargs="*")
+    add("mcp", "--http", "serve over HTTP; without it, on standard input and output", flag)
+    add("mcp", "--host", "address to listen at. Default: 127.0.0.1, this machine only", default="127.0.0.1")
+    add("mcp", "--port", "to listen at. Default: 8000", _number(int, 1, 65_535), default=8000)
+    add("mcp", "--seconds", "longest that a tool may take. Default: 120", _number(float, 0.1, 86_400), default=120.0)
+
     splits, bridges = ("test", "dev"), ("head", "caption")
     add("evaluate", "--split", "dev while tuning. Default: test", choices=splits, default="test")
     add("evaluate", "--json", "write the whole report to this file", file)
@@ -270,7 +285,7 @@ def _command_parser() -> ArgumentParser:
     return parser
 
 
-def _number(kind: type[int] | type[float], least: int, most: int) -> dict[str, Any]:
+def _number(kind: type[int] | type[float], least: float, most: float) -> dict[str, Any]:
     """The settings of an option that is a number within limits."""
 
     def read(text: str) -> float:

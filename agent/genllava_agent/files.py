@@ -22,8 +22,12 @@ FORMATS: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP
 """File ending to Pillow's name of the format."""
 
 
-def read_picture(path: str, from_stdin: bool = True) -> Image.Image:
-    """The picture in the file at `path`, as RGB; that on standard input for "-", unless requests come from there."""
+def read_picture(path: str, from_stdin: bool = True, transparency: bool = False) -> Image.Image:
+    """The picture in the file at `path`, as RGB; that on standard input for "-", unless requests come from there.
+
+    Args:
+        transparency: keep it, as RGBA, where the picture has some.
+    """
     source: str | BinaryIO = path
     if path == "-":
         if not from_stdin:
@@ -42,11 +46,14 @@ def read_picture(path: str, from_stdin: bool = True) -> Image.Image:
             what = "a folder, not a picture" if stat.S_ISDIR(mode) else "not a regular file"
             raise ImageRejected(f"{path} is {what}")
 
-    from genllava.images import load_image
+    if transparency:
+        from genllava_tools.picture_files import load_layer as load
+    else:
+        from genllava.images import load_image as load
 
     try:
         with warnings.catch_warnings(action="ignore"):  # Pillow warns of metadata that it cannot read
-            return load_image(source)
+            return load(source)
     except ImageRejected as error:
         raise ImageRejected(f"{path}: {error}") from None
 
