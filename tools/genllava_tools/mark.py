@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from PIL import Image, ImageColor, ImageDraw, ImageEnhance
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from genllava.errors import InvalidRequest
 from genllava_tools.arguments import BOX_WORDS, POINT_WORDS, Box, Color, Label, Mask, Picture, Point
-from genllava_tools.coordinates import PointTuple, box_pixels
+from genllava_tools.coordinates import BoxTuple, PointTuple, box_pixels
 from genllava_tools.lettering import contrasting, put_text, write
 from genllava_tools.pictures import region
 from genllava_tools.registry import visual_tool
@@ -30,15 +31,7 @@ def draw_boxes(
     color: Color = "red",
 ) -> tuple[Image.Image, str]:
     """Draw boxes onto a picture, with words at each if they are given, to show where things are."""
-    words = _paired(labels, len(boxes), "boxes")
-    made = image.copy()
-    pen, width = ImageDraw.Draw(made), _width(image)
-    letters = _LETTERS * max(image.size)
-    for box, label in zip(boxes, words, strict=True):
-        left, top, right, bottom = box_pixels(box, image.size)
-        pen.rectangle((left, top, right - 1, bottom - 1), outline=_rgb(color), width=width)
-        if label:
-            put_text(made, label, (left, top), letters, _rgb(color), above=True)
+    made = boxed(image, boxes, _paired(labels, len(boxes), "boxes"), color)
     return made, f"Drew {len(boxes)} box{'' if len(boxes) == 1 else 'es'} in {color}."
 
 
@@ -122,6 +115,19 @@ def highlight(
     made = ImageEnhance.Brightness(image).enhance(1 - strength)
     made.paste(image, (0, 0), place)
     return made, f"Dimmed all but the {'mask' if mask is not None else 'box'}."
+
+
+def boxed(image: Image.Image, boxes: Sequence[BoxTuple], words: Sequence[str], color: str = "red") -> Image.Image:
+    """A picture with boxes drawn onto it, and words at each; empty words are left out."""
+    made = image.copy()
+    pen, width = ImageDraw.Draw(made), _width(image)
+    letters = _LETTERS * max(image.size)
+    for box, label in zip(boxes, words, strict=True):
+        left, top, right, bottom = box_pixels(box, image.size)
+        pen.rectangle((left, top, right - 1, bottom - 1), outline=_rgb(color), width=width)
+        if label:
+            put_text(made, label, (left, top), letters, _rgb(color), above=True)
+    return made
 
 
 def _paired(labels: list[str] | None, count: int, what: str) -> list[str]:
