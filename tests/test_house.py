@@ -28,7 +28,7 @@ PACKAGES = {
 MAY_IMPORT: dict[str, set[str]] = {
     "genllava": set(),
     "genllava_agent": {"genllava", "genllava_finetune", "genllava_tools"},
-    "genllava_finetune": {"genllava"},
+    "genllava_finetune": {"genllava", "genllava_tools"},
     "genllava_tools": {"genllava"},
 }
 SHIPPED = ROOT / "genllava" / "shipped"

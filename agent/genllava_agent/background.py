@@ -15,9 +15,33 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 CALLER_LOOP: Final[ContextVar[asyncio.AbstractEventLoop | None]] = ContextVar("caller_loop", default=None)
 """The event loop of whoever waits for the work: what can only be awaited is awaited on it."""
+POLL: Final = 0.05
+"""Seconds after which it is looked again whether work is still wanted."""
 _SLOW = 32
 """Things waiting to be heard before those are left out that may be."""
 _END: Final = object()
+
+
+def left_behind(work: Callable[[], T], watch: Callable[[], object]) -> T:
+    """What work gives that is done in a thread of its own. Where `watch`, which is called again and again meanwhile,
+    raises, or Ctrl-C comes, that thread is left behind, and what comes of it is ignored."""
+    given, raised = list[T](), list[BaseException]()
+
+    def do() -> None:
+        try:
+            given.append(work())
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=[do], daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(POLL)
+        if thread.is_alive():
+            watch()
+    if raised:
+        raise raised[0]
+    return given[0]
 
 
 async def in_background(work: Callable[[Callable[[], bool]], T]) -> T:

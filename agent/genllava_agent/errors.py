@@ -20,6 +20,7 @@ class AgentError(GenLlavaError):
     ├── NothingPending     there is nothing to answer or to resume
     ├── PlannerFailed      the chat model that plans does not say anything that can be done
     ├── NothingToUndo      there is no turn to take back, or to bring back
+    ├── ToolLeftBehind     a tool took longer than it may
     └── StoreFailed        the store could not be read or written: disk full, no permission, server gone
     """
 
@@ -68,5 +69,17 @@ class PlannerFailed(AgentError):
     """The chat model that plans called what cannot be called, and did so again after it was told."""
 
 
+class ToolLeftBehind(AgentError):
+    """A tool took longer than it may. It may still be at work; what comes of it is not waited for and not kept."""
+
+
 class StoreFailed(AgentError):
     """The store could not be read or written; what was stored before is as it was."""
+
+
+def is_transient(fault: BaseException) -> bool:
+    """Whether the same may work in a moment: a server that is too busy, or did not answer in time."""
+    status = getattr(fault, "status_code", getattr(getattr(fault, "response", None), "status_code", None))
+    if isinstance(status, int):
+        return status in (408, 409, 429) or status >= 500
+    return isinstance(fault, (TimeoutError, ConnectionError)) and not isinstance(fault, StoreFailed)

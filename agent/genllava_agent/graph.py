@@ -5,30 +5,34 @@ START > ingest > decide > understand | generate > verify | edit > verify | tools
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.runnables import RunnableLambda
 from langgraph.errors import GraphInterrupt
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import get_runtime
 from langgraph.types import RetryPolicy
 
 from genllava_agent import events, tools
-from genllava_agent.background import in_background
+from genllava_agent.background import in_background, left_behind
 from genllava_agent.deciders.offers import THREAD_VERBS
+from genllava_agent.errors import is_transient
 from genllava_agent.history import is_reply
 from genllava_agent.nodes.act import draw, understand
 from genllava_agent.nodes.ask import ask, is_unclear, needs_approval
-from genllava_agent.nodes.base import RETRIES, AgentParts, guarded, is_transient, thread_id
+from genllava_agent.nodes.base import RETRIES, AgentParts, guarded, thread_id
 from genllava_agent.nodes.decide import decide
 from genllava_agent.nodes.finish import finish
 from genllava_agent.nodes.ingest import ingest
+from genllava_agent.nodes.thread_verb import thread_verb
 from genllava_agent.nodes.verify import verify
 from genllava_agent.plain_state import plain_update, typed
-from genllava_agent.session import wanted_while
+from genllava_agent.session import unwanted_by, wanted_while
 from genllava_agent.settings import TurnSettings, checked
 from genllava_agent.state import VERBS, AgentInput, AgentOutput, Channels, begun, next_action
 
@@ -45,7 +49,7 @@ def build_graph(
 ) -> CompiledStateGraph[Channels, TurnSettings, Any, Any]:
     """Compile the graph for an agent's parts; other arguments as for LangGraph's own `compile`."""
     builder = StateGraph(Channels, context_schema=TurnSettings, input_schema=AgentInput, output_schema=AgentOutput)
-    called = tools.tool_node(parts.tools, parts)
+    called = cache(lambda: tools.tool_node(parts))  # made when one is first called
 
     def should_continue(given: dict[str, Any]) -> str:
         """The node of the next call; where there is none, the decider goes on, unless it has said its last words."""
@@ -81,34 +85,31 @@ def build_graph(
         """A turn that is still there did not end: the fault is told as well."""
         return END if state.get("turn") is None else "finish"
 
-    def call_tools(state: dict[str, Any], config: RunnableConfig) -> Any:
-        began = time.monotonic()
-        with _ending(parts, state):
-            return _after(state, called.invoke(_begin(state), config), began)
-
-    async def acall_tools(state: dict[str, Any], config: RunnableConfig) -> Any:
-        began = time.monotonic()
-        with _ending(parts, state):
-            return _after(state, await called.ainvoke(_begin(state), config), began)
-
-    def _begin(given: dict[str, Any]) -> dict[str, Any]:
-        state, tell = typed(given), get_runtime().stream_writer
+    def call_tools(given: dict[str, Any]) -> Any:
+        state, runtime, began, gone = typed(given), get_runtime(TurnSettings), time.monotonic(), threading.Event()
         action = next_action(state)
         assert action is not None, "no call of a tool"
-        tell(events.ActionChosen("tool", action.probabilities, action.seen, None, action.tool))
-        tell(events.ToolStarted(str(action.tool), action.arguments))
-        return {**given, "messages": tools.one_call(state)}
+        runtime.stream_writer(events.ActionChosen("tool", action.probabilities, action.seen, None, action.tool))
+        runtime.stream_writer(events.ToolStarted(str(action.tool), action.arguments))
+        before, alone = unwanted_by(), {**given, "messages": tools.one_call(state)}
 
-    def _after(state: dict[str, Any], outputs: Any, began: float) -> Any:
-        seconds = time.monotonic() - began
-        made = tools.after_tools(parts, typed(state), outputs, seconds, get_runtime(TurnSettings))
-        return plain_update(made, state)
+        def work() -> Any:
+            with wanted_while(lambda: gone.is_set() or before()):
+                return called().invoke(alone)
+
+        with _ending(parts, given):
+            try:  # in another thread, since Ctrl-C has to wait for those of `ToolNode`
+                outputs = left_behind(work, lambda: None)
+            finally:
+                gone.set()
+            made = tools.after_tools(parts, state, outputs, time.monotonic() - began, runtime)
+        return plain_update(made, given)
 
     def add(name: str, node: Callable[..., Any], retries: int = 1) -> None:
         run = node if name == "ingest" else guarded(parts, node, retries)
         retry = RetryPolicy(max_attempts=retries, retry_on=is_transient) if retries > 1 else None
         given = (lambda state, runtime: node(parts, state, runtime)) if run is node else run
-        builder.add_node(name, _stoppable(parts, given, name), retry_policy=retry)
+        builder.add_node(name, _awaitable(_typed(parts, given), name), retry_policy=retry)
 
     for name_, node in (
         ("ingest", ingest), ("understand", understand), ("generate", draw), ("edit", draw), ("verify", verify),
@@ -116,10 +117,8 @@ def build_graph(
     ):  # fmt: skip
         add(name_, node)
     add("decide", decide, RETRIES)
-    verb = _stoppable(parts, guarded(parts, tools.thread_verb), "thread_verb")
-    builder.add_node("thread_verb", verb)
-    called_tools: Any = RunnableLambda(call_tools, acall_tools, name="tools")
-    builder.add_node("tools", called_tools)
+    builder.add_node("thread_verb", _awaitable(_typed(parts, guarded(parts, thread_verb)), "thread_verb"))
+    builder.add_node("tools", _awaitable(call_tools, "tools"))
     builder.add_edge(START, "ingest")
     work = ["understand", "generate", "edit", "tools", "thread_verb"]
     builder.add_conditional_edges("decide", should_continue, ["decide", "ask", *work, "finish"])
@@ -145,12 +144,18 @@ def _ending(parts: AgentParts, state: dict[str, Any]) -> Iterator[None]:
         raise
 
 
-def _stoppable(parts: AgentParts, node: Callable[..., Any], name: str) -> RunnableLambda[Any, Any]:
-    """A node that runs in a thread of its own where the graph is awaited: where that task is cancelled, it stops."""
+def _typed(parts: AgentParts, node: Callable[..., Any]) -> Callable[[dict[str, Any]], Any]:
+    """A node as LangGraph calls it."""
 
     def run(state: dict[str, Any]) -> Any:
         with _ending(parts, state):
             return plain_update(node(typed(state), get_runtime(TurnSettings)), state)
+
+    return run
+
+
+def _awaitable(run: Callable[[dict[str, Any]], Any], name: str) -> RunnableLambda[Any, Any]:
+    """A node that runs in a thread of its own where the graph is awaited: where that task is cancelled, it stops."""
 
     async def arun(state: dict[str, Any]) -> Any:
         def work(cancel: Callable[[], bool]) -> Any:

@@ -11,6 +11,9 @@ Kind = Literal["understand", "generate", "edit", "tool"]
 """What a step does; `tool` calls one of the agent's tools."""
 Verb = Literal["understand", "generate", "edit"]
 Outcome = Literal["ok", "error", "rejected"]
+Fate = Literal["mendable", "final", "defect"]
+"""What can become of a call that failed: with other arguments it may work; it cannot, whatever the arguments are; the
+tool itself is broken."""
 
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
@@ -121,6 +124,7 @@ class Step(_Record):
         attempts: pictures that were drawn until this one was kept.
         tried: those that were not kept, in their order.
         tool, arguments: of a tool call.
+        fate: of a tool call that failed: see `Fate`.
         unet_rows: rows that went through the UNet.
         tokens: read and written by the language model.
         seconds: it took.
@@ -141,6 +145,7 @@ class Step(_Record):
     tried: tuple[Tried, ...] = ()
     tool: str | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
+    fate: Fate | None = None
     unet_rows: int = 0
     tokens: int = 0
     seconds: float = 0.0

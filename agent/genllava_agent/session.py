@@ -38,7 +38,7 @@ BOUND: Final[ContextVar[dict[str, Any] | None]] = ContextVar("bound", default=No
 """Tools that a caller of the agent as a chat model has bound, as OpenAI has them, and how they are to be called."""
 CALLBACKS: Final[ContextVar[Any]] = ContextVar("callbacks", default=None)
 """LangChain's, of whoever calls the agent as a tool: they hear of the models that are asked in its turns."""
-_UNWANTED: ContextVar[Callable[[], bool]] = ContextVar("unwanted")
+_UNWANTED: Final[ContextVar[Callable[[], bool]]] = ContextVar("unwanted", default=lambda: False)
 
 
 @contextmanager
@@ -51,10 +51,14 @@ def wanted_while(cancel: Callable[[], bool]) -> Iterator[None]:
         _UNWANTED.reset(before)
 
 
+def unwanted_by() -> Callable[[], bool]:
+    """What says whether whoever runs the turn has stopped."""
+    return _UNWANTED.get()
+
+
 def unwanted() -> bool:
     """Whether whoever runs the turn has stopped."""
-    cancel = _UNWANTED.get(None)
-    return cancel is not None and cancel()
+    return unwanted_by()()
 
 
 class Spent(Exception):

@@ -19,6 +19,7 @@ class Limits(BaseModel):
         tokens: read and written by the language model.
         unet_rows: rows that go through the UNet, all attempts counted.
         seconds: from the beginning of the turn.
+        tool_seconds: of one call of a tool, which is left behind then.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,6 +29,7 @@ class Limits(BaseModel):
     tokens: int = Field(default=20_000, ge=1)
     unet_rows: int = Field(default=2_000, ge=1)
     seconds: float = Field(default=600.0, gt=0, allow_inf_nan=False)
+    tool_seconds: float = Field(default=300.0, gt=0, allow_inf_nan=False)
 
 
 _DRAWING: Final = (
@@ -59,6 +61,8 @@ class TurnSettings(BaseModel):
             somebody can answer. By default it does not: the likeliest is done, and `undo` takes it back.
         check_claims: where last words may say that a picture was made and none was, whoever wrote them is asked about
             them, and the reply says so.
+        offered: tools that a model is offered at once, at most, besides drawing, editing, and what is done to the
+            thread; of the others it is told the names, and may ask for them (`more_tools`).
         previews: small pictures shown of each while it is drawn, at most.
         limits: where the turn stops.
         num_inference_steps, guidance_scale, image_guidance_scale, negative_prompt, height, width, bridge: see
@@ -73,6 +77,7 @@ class TurnSettings(BaseModel):
     verify: int = Field(default=1, ge=0, le=16)
     margin: float = Field(default=0.0, ge=0, le=1)
     check_claims: bool = True
+    offered: int = Field(default=12, ge=2, le=1000)
     previews: int = Field(default=0, ge=0, le=1000)
     limits: Limits = Limits()
     num_inference_steps: int | None = Field(default=None, ge=1, le=1000)

@@ -16,8 +16,8 @@ from genllava import GenLlavaPipeline
 from genllava.errors import Cancelled, GenLlavaError, ImageRejected, InvalidRequest
 from genllava_agent import VisualAgent, create_genllava_agent, events
 from genllava_agent.deciders.base import Possible, TellText, call_message, last_words
-from genllava_agent.errors import StoreFailed, ThreadQuarantined
-from genllava_agent.nodes.base import RETRIES, is_transient
+from genllava_agent.errors import StoreFailed, ThreadQuarantined, is_transient
+from genllava_agent.nodes.base import RETRIES
 from genllava_agent.session import Session
 from genllava_agent.state import AgentState
 from genllava_agent.workers import VerbWorker

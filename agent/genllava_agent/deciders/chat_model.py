@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
-import threading
 import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +11,7 @@ from langgraph.constants import TAG_NOSTREAM
 
 from genllava.errors import Cancelled
 from genllava.protocols.verbs import ToolSpec, check_call
+from genllava_agent.background import left_behind
 from genllava_agent.deciders.base import Possible, TellText, forced, last_words
 from genllava_agent.deciders.offers import THREAD_VERBS, offers
 from genllava_agent.errors import PlannerFailed
@@ -42,8 +41,6 @@ NOTHING_MADE: Final = "(No picture was made in this turn.)"
 SHOWN: Final = 8
 """Pictures that a chat model is shown at once, the latest ones; it is told the names of the others."""
 _MARKS: Final = ".,:;!?()[]'\"`*"
-_POLL: Final = 0.05
-"""Seconds after which it is looked again whether the user still wants it."""
 
 
 class ChatModel:
@@ -153,27 +150,15 @@ class ChatModel:
         Raises:
             Cancelled, Spent: meanwhile; and whatever the chat model raises.
         """
-        replies: list[AIMessage] = []
-        errors: list[BaseException] = []
 
-        def ask() -> None:
-            try:
-                replies.append(model.invoke(messages))
-            except BaseException as error:
-                errors.append(error)
-
-        context = contextvars.copy_context()
-        asking = threading.Thread(target=lambda: context.run(ask), name="chat model", daemon=True)
-        asking.start()
-        while asking.is_alive():
-            asking.join(_POLL)
+        def watch() -> None:
             if unwanted():
                 raise Cancelled("cancelled while the chat model was asked")
             if spent := spent_limit(session):
                 raise Spent(spent)
-        if errors:
-            raise errors[0]
-        return replies[0]
+
+        reply: AIMessage = left_behind(lambda: model.invoke(messages), watch)
+        return reply
 
     def _claims(self, session: Session, state: AgentState, said: AIMessage) -> bool:
         """Whether last words say that a picture was made, and none was: the chat model is asked about its own words."""

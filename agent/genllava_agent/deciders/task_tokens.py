@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages import AnyMessage
 
+from genllava.protocols.shapes.layout import picture_prefix
 from genllava.protocols.shapes.picture_numbers import out_of_reach
-from genllava.protocols.task_tokens import TOOL
+from genllava.protocols.task_tokens import I2I, TOOL
+from genllava_agent.deciders.arguments import CallWriter, can_choose
 from genllava_agent.deciders.base import Possible, TellText, call_message, last_words
-from genllava_agent.deciders.offers import tool_spec
-from genllava_agent.records import Kind
+from genllava_agent.deciders.offers import picture_arguments, tool_spec
+from genllava_agent.records import Kind, image_number
 from genllava_agent.session import Session
 from genllava_agent.state import AgentState, asked
+from genllava_agent.tool_faults import exhausted
 from genllava_agent.workers import KINDS, TASK_TOKENS, StreamWorker, Worker
 
 if TYPE_CHECKING:
@@ -24,20 +28,30 @@ _SURE: Final = 0.9
 
 
 class TaskTokens:
-    """The model's next task token, out of those that are possible."""
+    """The model's next task token, out of those that are possible.
+
+    Args:
+        tools: the agent's own, by name.
+        forced: calls that are made first in every turn, whatever the model would do: the name of a tool, and those of
+            its arguments that are not left to the model. For tests and benchmarks.
+    """
 
     worker: Worker = StreamWorker()
     needs_model = True
     speaks = False
 
-    def __init__(self, tools: Any = None) -> None:
+    def __init__(self, tools: Any = None, forced: Sequence[tuple[str, Mapping[str, Any]]] = ()) -> None:
         self.tools = dict(tools or {})
+        self.forced = list(forced)
 
     def decide(self, session: Session, state: AgentState, possible: Possible, tell: TellText) -> list[AnyMessage]:
-        """A call of `understand`, `generate` or `edit`, or the end of the turn."""
+        """A call of `understand`, `generate`, `edit` or a tool, or the end of the turn."""
         conversation = session.conversation(state)
+        if (made := len(state["steps"])) < len(self.forced):
+            name, given = self.forced[made]
+            return [self._call(conversation, state, name, {}, given)]
         allowed = [TASK_TOKENS[kind] for kind in possible.kinds if kind in TASK_TOKENS]
-        tools = self._callable(state) if "tool" in possible.kinds else {}
+        tools = self._callable(state) if "tool" in possible.kinds else []
         if tools:
             allowed.append(TOOL)
         if possible.finish:
@@ -47,7 +61,7 @@ class TaskTokens:
         if token == FINISH:
             return [last_words("", probabilities, seen)]
         if token == TOOL:
-            return [self._call(conversation, tools, asked(state).text, probabilities, seen)]
+            return [self._call(conversation, state, tools[conversation.choose("", tools)], probabilities)]
         kind: Kind = KINDS[token]  # type: ignore[assignment]
         instruction = conversation.request or asked(state).text
         unknown = ""
@@ -61,30 +75,35 @@ class TaskTokens:
             return [last_words(unknown, probabilities, seen)]
         return [call_message(kind, {"instruction": instruction}, "", probabilities, seen)]
 
-    def _callable(self, state: AgentState) -> dict[str, dict[str, Any]]:
-        """Tools whose arguments this model can choose, by name: their required arguments and what each may be."""
-        found: dict[str, dict[str, Any]] = {}
-        for name, tool in self.tools.items():
-            parameters = tool_spec(tool, list(state["images"]))["function"]["parameters"]
-            values = {each: _values(parameters["properties"].get(each, {})) for each in parameters["required"]}
-            if all(value is not None for value in values.values()):
-                found[name] = values
-        return found
+    def _callable(self, state: AgentState) -> list[str]:
+        """Tools that the model can write a call of."""
+        return [
+            name
+            for name, tool in self.tools.items()
+            if name not in exhausted(state["steps"])
+            and all(map(can_choose, self._required(tool_spec(tool, list(state["images"])))))
+        ]
 
     @staticmethod
+    def _required(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        parameters = spec["function"]["parameters"]
+        return [parameters["properties"].get(name, {}) for name in parameters["required"]]
+
     def _call(
-        conversation: Conversation, tools: dict[str, dict[str, Any]], request: str,
-        probabilities: dict[str, float], seen: str,
+        self, conversation: Conversation, state: AgentState, name: str, probabilities: dict[str, float],
+        given: Mapping[str, Any] | None = None,
     ) -> AnyMessage:  # fmt: skip
-        """A name, and then arguments, each constrained to what the tool's schema allows; words are the request's."""
-        names, arguments = list(tools), dict[str, Any]()
-        name = names[conversation.choose("", names)]
-        said = name
-        for each, values in tools[name].items():
-            said += f" {each}="
-            arguments[each] = values[conversation.choose(said, list(map(str, values)))] if values else request
-            said += str(arguments[each])
-        return call_message(name, arguments, "", probabilities, seen)
+        """A call whose arguments the model chooses within the schema of the tool."""
+
+        def picture(names: Sequence[str]) -> str:  # as it chooses one to edit, which it has learnt
+            prefixes = [picture_prefix(image_number(each)) for each in names]
+            return names[conversation.choose("", prefixes, task=I2I)]
+
+        tool, request = self.tools[name], conversation.request or asked(state).text
+        parameters = tool_spec(tool, list(state["images"]))["function"]["parameters"]
+        writer = CallWriter(conversation.choose, picture, request, name)
+        arguments = writer.write(parameters, list(picture_arguments(tool)), given)
+        return call_message(name, arguments, "", probabilities, conversation.seen)
 
     def other_words(self, session: Session, state: AgentState, instruction: str) -> dict[str, Any]:
         """The new words take the place of the request, before what else was asked."""
@@ -97,14 +116,3 @@ class TaskTokens:
             session.go_back(state)
             raise
         return {"request": request, "stream": session.stream()}
-
-
-def _values(schema: dict[str, Any]) -> list[Any] | None:
-    """What an argument may be: its choices, none where it is free text, None where this model cannot choose it."""
-    if "enum" in schema:
-        return list(schema["enum"])
-    if "const" in schema:
-        return [schema["const"]]
-    if schema.get("type") == "boolean":
-        return [True, False]
-    return [] if schema.get("type") == "string" else None

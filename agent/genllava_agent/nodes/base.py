@@ -20,7 +20,7 @@ from genllava_agent import events
 from genllava_agent.admission import check_kept
 from genllava_agent.deciders.base import Decider
 from genllava_agent.engine import Engine
-from genllava_agent.errors import StoreFailed, ThreadQuarantined
+from genllava_agent.errors import StoreFailed, ThreadQuarantined, is_transient
 from genllava_agent.history import History, read_history
 from genllava_agent.live import as_said
 from genllava_agent.records import Step, Tried
@@ -179,14 +179,6 @@ def settings_of(runtime: Runtime[TurnSettings], parts: AgentParts) -> TurnSettin
     if isinstance(given, dict):  # as LangGraph's server hands it over
         return parts.settings.with_options({k: v for k, v in given.items() if k in TurnSettings.model_fields})
     return parts.settings
-
-
-def is_transient(fault: BaseException) -> bool:
-    """Whether the same may work in a moment: a server that is too busy, or did not answer in time."""
-    status = getattr(fault, "status_code", getattr(getattr(fault, "response", None), "status_code", None))
-    if isinstance(status, int):
-        return status in (408, 409, 429) or status >= 500
-    return isinstance(fault, (TimeoutError, ConnectionError)) and not isinstance(fault, StoreFailed)
 
 
 def guarded(parts: AgentParts, node: Callable[..., Any], retries: int = 1) -> Node:

@@ -13,11 +13,13 @@ from genllava.options import CancelCheck, DrawingOptions, Seed, resolve_seeds
 from genllava.pipeline_output import Drawing, Result, Understanding
 from genllava.protocols.shapes import layout, painting, segments
 from genllava.protocols.shapes.captions import check_captions
+from genllava.protocols.shapes.control import read_steering
 from genllava.protocols.shapes.conversation_checks import ConversationChecks
 from genllava.protocols.shapes.noting import Notes, noted_captions
 from genllava.protocols.shapes.options import Settings
 from genllava.protocols.shapes.reading import UNREADABLE
 from genllava.protocols.shapes.requests import check_text
+from genllava.protocols.shapes.steering import Steering
 from genllava.protocols.shapes.tokens import EOS, I2I, I2T, IMAGE, T2I, TOOL
 from genllava.requests import Seen, listed
 
@@ -169,6 +171,7 @@ class Conversation(ConversationChecks):
         """
         settings = Settings.resolve(self._parts.config, options)
         seeds = resolve_seeds(seed, 1)
+        steering = read_steering(self._parts, settings, task, 1)
         if task not in (T2I, I2I) or (task == I2I and not self._visible()):
             raise InvalidRequest(f"cannot do {task}: " + ("no picture to edit" if task == I2I else "not a drawing"))
         if source is not None and not 1 <= source <= len(self.pictures):
@@ -176,7 +179,7 @@ class Conversation(ConversationChecks):
         with self._unchanged_by_failure():
             if self.acted:
                 self._look(settings.cancel)
-            return self._draw(task, plan, source, seeds, settings, on_plan)
+            return self._draw(task, plan, source, seeds, settings, steering, on_plan)
 
     @torch.no_grad()
     def likelihood(self, task: str, plan: str, source: int | None = None) -> float:
@@ -199,17 +202,18 @@ class Conversation(ConversationChecks):
         return float(aside.likelihoods(ids).min())
 
     @torch.no_grad()
-    def choose(self, begin: str, texts: Sequence[str]) -> int:
+    def choose(self, begin: str, texts: Sequence[str], task: str = TOOL) -> int:
         """The place of the text that the model would most likely write after `[TOOL]` and some words; nothing is added.
 
         Args:
             begin: the words of the call so far.
             texts: what may stand next.
+            task: another task token in the place of `[TOOL]`.
         """
         tokenizer, likely = self._language.tokenizer, list[float]()
         for text in texts:
             aside = self._stream.aside([0])
-            aside.append(0, [self._language.id(TOOL), *tokenizer.encode(begin, add_special_tokens=False)])
+            aside.append(0, [self._language.id(task), *tokenizer.encode(begin, add_special_tokens=False)])
             ids = tokenizer.encode(text, add_special_tokens=False)
             likely.append(float(aside.likelihoods(ids).clamp_min(1e-30).log().mean()))
         return max(range(len(texts)), key=likely.__getitem__)
@@ -253,7 +257,7 @@ class Conversation(ConversationChecks):
 
     def _draw(
         self, task: str, plan: str | None, source: int | None, seeds: list[int], settings: Settings,
-        on_plan: Callable[[segments.Plan], object] | None,
+        steering: Steering | None, on_plan: Callable[[segments.Plan], object] | None,
     ) -> Drawing:  # fmt: skip
         numbers = range(1, len(self.pictures) + 1) if source is None else [source]
         before = None
@@ -278,7 +282,7 @@ class Conversation(ConversationChecks):
         unedited = None
         if planned.source is not None and (caption := self.captions.get(planned.source)):
             unedited = segments.unedited(before, {0: caption}, [planned])
-        (drawing,) = painting.paint(self._parts, [planned], states, sources, seeds, settings, unedited)
+        (drawing,) = painting.paint(self._parts, [planned], states, sources, seeds, settings, unedited, steering)
         self._join(drawing)
         return drawing
 

@@ -1,0 +1,71 @@
+"""The node for what is done to the thread, and not to a picture; and for asking for other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import HumanMessage
+from langgraph.runtime import Runtime
+from langgraph.types import Overwrite
+
+from genllava_agent import events
+from genllava_agent.errors import NothingToUndo, UnknownImage
+from genllava_agent.messages import blocks, reference, text_of, with_images
+from genllava_agent.nodes.base import AgentParts
+from genllava_agent.records import Step
+from genllava_agent.settings import TurnSettings
+from genllava_agent.state import AgentState, begun, next_action, result
+from genllava_agent.thread_verbs import AGAIN, bring_back, finished_turns, take_back, without
+
+
+def thread_verb(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings]) -> Any:
+    """Undo, redo, retry, or show a picture again."""
+    action, session = next_action(state), parts.session(state)
+    assert action is not None, "a verb without a call"
+    runtime.stream_writer(events.ActionChosen("tool", {}, "", action.arguments.get("image"), action.tool))
+    if action.tool == "retry":
+        return _again(parts, state)
+    step, update = Step(action="tool", tool=action.tool, arguments=action.arguments), dict[str, Any]()
+    content: list[Any] = []
+    if action.tool == "show_image":
+        name = str(action.arguments.get("image"))
+        if name not in state["images"]:
+            raise UnknownImage.among(name, state["images"])
+        record = state["images"][name]
+        step, update = step.model_copy(update={"source": name, "text": f"This is {name}."}), {"focus": name}
+        content = [reference(record)]
+        runtime.stream_writer(events.ImageReady(record, session.image(record)))
+    elif action.tool == "undo":
+        update = take_back(state)
+        step = step.model_copy(update={"text": f"I took back: {_words(finished_turns(state)[-1])!r}."})
+    else:
+        update = bring_back(state)
+        step = step.model_copy(update={"text": f"I brought back: {_words((state.get('undone') or [[]])[-1])!r}."})
+    said = with_images(result(action, step.text), content)
+    update["messages"] = [*update.get("messages", []), said]
+    parts.sessions.pop(begun(state).id, None)  # it knows the turns that were
+    return {**update, "steps": [*state["steps"], step]}
+
+
+def _again(parts: AgentParts, state: AgentState) -> dict[str, Any]:
+    """The last request in the place of this one, and its turn taken out; that stands until this has ended."""
+    ended, undone = finished_turns(state), list(state.get("undone") or [])
+    if not ended:
+        raise NothingToUndo("nothing has been asked yet")
+    before = [message for message in ended[-1] if isinstance(message, HumanMessage)]
+    now = state["messages"][sum(map(len, ended)) :]
+    asked = next(message for message in reversed(now) if isinstance(message, HumanMessage))
+    update = without(state, [ended[-1], [message for message in now if message is not asked]])
+    content = [block for message in before for block in blocks(message)]
+    images = dict(update["images"].value)
+    again = HumanMessage(content, id=asked.id, additional_kwargs={AGAIN: len(undone)})
+    update["messages"], update["undone"] = [*update["messages"], again], [*undone, ended[-1]]
+    last = parts.session(state).history[-1]
+    parts.let_go(state)
+    update |= {"turn": None, "region": last.request.region, "images": Overwrite(images)}
+    return update
+
+
+def _words(messages: Sequence[Any]) -> str:
+    return next((text_of(message) for message in messages if message.type == "human"), "")
