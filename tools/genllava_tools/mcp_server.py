@@ -68,7 +68,7 @@ def server(seconds: float = 120.0, sessions: PictureSessions | None = None) -> F
         seconds: the longest that a tool may take.
         sessions: where the pictures of its clients are kept.
     """
-    desk = _Desk(seconds, sessions or PictureSessions())
+    desk = _Desk(seconds, PictureSessions() if sessions is None else sessions)
     made = FastMCP("genllava", instructions=_INSTRUCTIONS, mask_error_details=True)
     made.add_tool(_PutImage.made(desk))
     for tool in available():

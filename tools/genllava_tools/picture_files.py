@@ -11,8 +11,8 @@ from PIL import Image, ImageOps
 
 from genllava.images import MAX_BYTES, load_image
 
-_LARGE_FILE: Final = 500_000
-"""Bytes of a PNG above which a preview of a photograph is a JPEG."""
+_LARGE: Final = 512 * 512
+"""Pixels above which a preview in colour is a JPEG."""
 
 
 def load_layer(source: str | Path | bytes | IO[bytes]) -> Image.Image:
@@ -45,7 +45,7 @@ def png_bytes(image: Image.Image) -> bytes:
 
 
 def preview(image: Image.Image, longest: int) -> tuple[bytes, str]:
-    """A picture as a small file to be looked at, and its MIME type; a PNG, or a JPEG of a large photograph.
+    """A picture as a small file to be looked at, and its MIME type: a PNG, or a JPEG where that would be large.
 
     Args:
         longest: pixels of its longer side; a larger one is made smaller.
@@ -54,9 +54,8 @@ def preview(image: Image.Image, longest: int) -> tuple[bytes, str]:
     if max(image.size) > longest:
         shown = image.copy()
         shown.thumbnail((longest, longest))
-    data = png_bytes(shown)
-    if shown.mode != "RGB" or len(data) <= _LARGE_FILE:
-        return data, "image/png"
+    if shown.mode != "RGB" or shown.width * shown.height <= _LARGE:
+        return png_bytes(shown), "image/png"
     file = io.BytesIO()
     shown.save(file, "JPEG", quality=90, exif=b"", icc_profile=None)
     return file.getvalue(), "image/jpeg"
