@@ -24,7 +24,8 @@ def make_protocol(pipeline: Any) -> Protocol:
 
         settings = {**config["drawing_options"], **config["protocol_options"], "bridge": config["bridge"]}
         head = pipeline.generation_head
-        return ShapesProtocol(pipeline.vlm, pipeline.processor, pipeline.decoder, head, settings, pipeline.counters)
+        parts = pipeline.vlm, pipeline.processor, pipeline.decoder, head, settings, pipeline.counters
+        return ShapesProtocol(*parts, pipeline.controlnets)
     from genllava.protocols.choices import ChoicesProtocol
     from genllava.protocols.genllava import GenLlavaProtocol
     from genllava.protocols.tool_calls import ToolCallsProtocol

@@ -21,6 +21,7 @@ from torch import Tensor
 from genllava.errors import Cancelled, InvalidRequest, NonFiniteError
 from genllava.options import CancelCheck
 from genllava.pipeline_output import Counters
+from genllava.protocols.shapes.steering import Steering
 
 StepCallback = Callable[[int, int, Tensor], object]
 """Called with the step that ended (from 1), how many there are, and the latents [B, C, h, w]."""
@@ -86,6 +87,7 @@ def denoise(
     guidance_scale: float,
     image_guidance_scale: float = 1.0,
     source_latents: Tensor | None = None,
+    steering: Steering | None = None,
     callback_on_step_end: StepCallback | None = None,
     cancel: CancelCheck | None = None,
 ) -> Tensor:
@@ -100,6 +102,7 @@ def denoise(
         latent_size: (h, w).
         counters: `unet_rows` grows with every step.
         source_latents: [B, C, h, w], what is edited, scaled as the UNet was trained; None for new pictures.
+        steering: ControlNets, with the maps of these B pictures.
 
     Raises:
         InvalidRequest: bad settings, or an edit with a UNet that has no channels for a source.
@@ -124,7 +127,9 @@ def denoise(
         if cancel is not None and cancel():
             raise Cancelled(f"cancelled after {index} of {total} steps")
         inputs = _unet_inputs(scheduler, latents, timestep, guidance, sources)
-        predictions = unet(inputs.to(unet.dtype), timestep, encoder_hidden_states=prompts).sample
+        inputs = inputs.to(unet.dtype)
+        added = {} if steering is None else steering.residuals(inputs, timestep, prompts)
+        predictions = unet(inputs, timestep, encoder_hidden_states=prompts, **added).sample
         counters.unet_rows += len(inputs)
         guided = guidance.combine(predictions.float())
         latents = scheduler.step(guided, timestep, latents, **options)[0]

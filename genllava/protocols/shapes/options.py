@@ -19,13 +19,15 @@ class Settings:
         guidance_scale: of the text; 1 switches guidance off.
         image_guidance_scale: of the source picture of an edit; scales but 1 take more predictions a step. Edits that
             are drawn from their plan alone do not ask for it.
-        bridge, callback_on_step_end, cancel: see `genllava.options`.
+        bridge, control, control_scale, callback_on_step_end, cancel: see `genllava.options`.
     """
 
     num_inference_steps: int
     guidance_scale: float
     image_guidance_scale: float
     bridge: Bridge
+    control: Mapping[str, Any] | None = None
+    control_scale: float | Mapping[str, float] | None = None
     callback_on_step_end: StepCallback | None = None
     cancel: CancelCheck | None = None
 

@@ -22,6 +22,7 @@ from genllava.protocols.shapes.parts import ShapesParts
 from genllava.protocols.shapes.placing import put_into
 from genllava.protocols.shapes.segments import Plan, Unedited
 from genllava.protocols.shapes.source_size import at_source_size
+from genllava.protocols.shapes.steering import Steering
 
 
 @torch.no_grad()
@@ -33,6 +34,7 @@ def paint(
     seeds: Sequence[int],
     settings: Settings,
     unedited: Unedited | None = None,
+    steering: Steering | None = None,
 ) -> list[Drawing]:
     """Draw planned pictures, all new (`sources` is None) or all edits.
 
@@ -40,13 +42,14 @@ def paint(
         query_states: [B, N, D], what the language model made of the visual queries; needed by the bridge `head`.
         unedited: sources of edits of which it is known what they show: of these an edit keeps what it was not told to
             change, for as many UNet rows again (see `genllava.keeping`).
+        steering: of new pictures: ControlNets with their maps.
 
     Raises:
         InvalidRequest, NonFiniteError, Cancelled.
     """
     clock = Stopwatch()
     if sources is None or unedited is None:
-        drawings = _paint(parts, plans, query_states, sources, seeds, settings)
+        drawings = _paint(parts, plans, query_states, sources, seeds, settings, steering)
     else:
         anew = bool(parts.config["edits_from_plans"])
         starts = [None if anew and row in unedited.rows else source for row, source in enumerate(sources)]
@@ -78,6 +81,7 @@ def _paint(
     sources: Sequence[Picture | None] | None,
     seeds: Sequence[int],
     settings: Settings,
+    steering: Steering | None = None,
 ) -> list[Drawing]:
     """As `paint`, once; an edit whose source is None is drawn as a new picture."""
     if sources is not None and all(source is None for source in sources):
@@ -97,6 +101,7 @@ def _paint(
         guidance_scale=settings.guidance_scale,
         image_guidance_scale=settings.image_guidance_scale,
         source_latents=None if sources is None else source_latents(parts, sources),
+        steering=steering,
         callback_on_step_end=None if callback is None else parts.decoder.reports_to(callback),
         cancel=settings.cancel,
     )

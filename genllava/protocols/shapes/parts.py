@@ -21,6 +21,7 @@ class ShapesParts:
 
     Args:
         config: settings, see `options.ShapesConfig`.
+        controlnets: by name, what steers the UNet besides words.
 
     Attributes:
         counters: work done so far.
@@ -35,6 +36,7 @@ class ShapesParts:
         generation_head: GenerationHead | None,
         config: Mapping[str, Any],
         counters: Counters,
+        controlnets: Mapping[str, Any] | None = None,
     ) -> None:
         self.llava = llava
         self.processor = processor
@@ -42,6 +44,7 @@ class ShapesParts:
         self.generation_head = generation_head
         self.config = config
         self.counters = counters
+        self.controlnets = {} if controlnets is None else controlnets
         self.doubted: dict[tuple[str, str], str] = {}
 
     @property

@@ -17,6 +17,7 @@ from genllava.protocols.base import Protocol
 from genllava.protocols.shapes import layout, painting, segments
 from genllava.protocols.shapes.captions import check_captions
 from genllava.protocols.shapes.compatibility import align_weights, check_parts
+from genllava.protocols.shapes.control import read_steering
 from genllava.protocols.shapes.conversation import Conversation
 from genllava.protocols.shapes.copying import NextRequest
 from genllava.protocols.shapes.latents import Picture
@@ -25,6 +26,7 @@ from genllava.protocols.shapes.parts import ShapesParts
 from genllava.protocols.shapes.reading import UNREADABLE, read, why_unread
 from genllava.protocols.shapes.replies import Said, checked_tasks, has_known_words, not_understood, said
 from genllava.protocols.shapes.requests import Request, check_text, given_plans, task_choices
+from genllava.protocols.shapes.steering import Steering
 from genllava.protocols.shapes.stream import TokenStream
 from genllava.protocols.shapes.tokens import BOS, I2I, I2T, SEEN, SOI, T2I
 from genllava.requests import Request as PlainRequest
@@ -236,10 +238,11 @@ class ShapesProtocol(ShapesParts, Protocol):
         """Let the model choose between a picture and words; plan and draw the pictures, write the words."""
         settings = Settings.resolve(self.config, options)
         seeds = resolve_seeds(seed, len(requests))
+        steering = read_steering(self, settings, task, len(requests))
         given = given_plans(plan, requests)
         sources = [request.pictures[0] for request in requests] if task == I2I else None
         if given is not None and settings.bridge == "caption":
-            return self._draw_plans(task, given, sources, seeds, settings)
+            return self._draw_plans(task, given, sources, seeds, settings, steering)
         clock = Stopwatch()
         stream = self._open(requests)
         seen = [""] * len(requests)
@@ -276,7 +279,8 @@ class ShapesProtocol(ShapesParts, Protocol):
             clock.lap("planning")
             edited = None if sources is None else [sources[row] for row in drawn]
             unedited = segments.unedited(before, shown, plans)
-            drawings = painting.paint(self, plans, states, edited, picked, settings, unedited)
+            steered = None if steering is None else steering.of(drawn)
+            drawings = painting.paint(self, plans, states, edited, picked, settings, unedited, steered)
             left = [self._left_out(stream.ids[n]) if given is None else () for n in range(len(drawn))]
             drawings = [replace(drawing, notes=notes) for drawing, notes in zip(drawings, left, strict=True)]
             results |= zip(drawn, drawings, strict=True)
@@ -293,6 +297,7 @@ class ShapesProtocol(ShapesParts, Protocol):
         sources: Sequence[Picture] | None,
         seeds: Sequence[int],
         settings: Settings,
+        steering: Steering | None,
     ) -> list[Drawing]:
         """Draw plans that are given, in which the language model has no part; it only has to know what is edited."""
         plans = [segments.parse_plan(task, text, [1]) for text in given]
@@ -311,5 +316,7 @@ class ShapesProtocol(ShapesParts, Protocol):
             edited = None if sources is None else [sources[row] for row in drawn]
             shown = {row: source.caption for row, source in enumerate(edited or []) if source.caption}
             unedited = segments.unedited(None, shown, plans)
-            results |= zip(drawn, painting.paint(self, plans, None, edited, picked, settings, unedited), strict=True)
+            steered = None if steering is None else steering.of(drawn)
+            drawings = painting.paint(self, plans, None, edited, picked, settings, unedited, steered)
+            results |= zip(drawn, drawings, strict=True)
         return [results[row] for row in range(len(given))]
