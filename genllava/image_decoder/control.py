@@ -42,11 +42,14 @@ class Control:
 
     def arguments(self, pipeline: Any, maps: tuple[Image.Image, ...]) -> dict[str, Any]:
         """`maps` and the scales as arguments of the call of one of diffusers' ControlNet pipelines."""
-        name = "control_image" if "control_image" in call_parameters(pipeline) else "image"
-        scale = "controlnet_conditioning_scale"
+        parameters, scale = call_parameters(pipeline), "controlnet_conditioning_scale"
+        name = "control_image" if "control_image" in parameters else "image"
         if len(self.names) == 1:
             return {name: maps[0], scale: self.scales[0]}
-        return {name: list(maps), scale: list(self.scales)}
+        given: dict[str, Any] = {name: list(maps), scale: list(self.scales)}
+        if "control_mode" in parameters:  # Flux: without one for each, its image-to-image pipelines use no ControlNet
+            given["control_mode"] = [None] * len(maps)
+        return given
 
 
 def read_control(control: Any, control_scale: Any, known: Collection[str], count: int) -> Control | None:

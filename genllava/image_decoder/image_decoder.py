@@ -150,7 +150,7 @@ class ImageDecoder:
             if control is not None:
                 sides = (own.get("width"), own.get("height"))
                 own["width"], own["height"] = drawing_size(pipeline, control, start, *sides)
-                own |= control.arguments(pipeline, control.row(start))
+                own = {**control.arguments(pipeline, control.row(start)), **own}
             drawn += self._call(pipeline, texts, embeds, list(seeds[rows]), own, cancel)
         return drawn
 
@@ -209,7 +209,7 @@ class ImageDecoder:
             if control is not None:
                 for name, each in zip(control.names, control.row(i), strict=True):
                     check_proportions(name, each.size, image.size, grain_of(pipeline))
-                own |= control.arguments(pipeline, tuple(map(canvas.lay, control.row(i))))
+                own = {**control.arguments(pipeline, tuple(map(canvas.lay, control.row(i)))), **own}
             texts = None if instructions is None else [instructions[i]]
             embeds = None if prompt_embeds is None else prompt_embeds[i : i + 1]
             for drawn in self._call(pipeline, texts, embeds, [seeds[i]], own, cancel):
