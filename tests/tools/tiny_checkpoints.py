@@ -63,7 +63,8 @@ def owl(version: int) -> tuple[Any, Any]:
         projection_dim=32,
     )  # fmt: skip
     model = getattr(t, f"{kind}ForObjectDetection")(config)
-    torch.nn.init.constant_(model.class_head.logit_scale.bias, 9.0)  # so that scores are spread from 0 to 1
+    torch.nn.init.constant_(model.layer_norm.weight, 0.02)  # else boxes have no area
+    torch.nn.init.constant_(model.class_head.logit_scale.bias, 5.0)  # so that scores are spread from 0 to 1
     square = {"height": size, "width": size}
     return model, getattr(t, f"{kind}Processor")(getattr(t, f"{kind}ImageProcessor")(size=square), tokenizer)
 
@@ -127,9 +128,9 @@ def blip() -> tuple[Any, Any]:
 
 def _sam2_parts(**vision: Any) -> dict[str, Any]:
     backbone = t.Sam2HieraDetConfig(
-        hidden_size=16, num_attention_heads=1, image_size=[128, 128], blocks_per_stage=[1, 1, 1, 1],
+        hidden_size=16, num_attention_heads=1, image_size=[128, 128], blocks_per_stage=[1, 2, 2, 1],
         embed_dim_per_stage=[16, 32, 64, 128], num_attention_heads_per_stage=[1, 2, 4, 8],
-        window_size_per_stage=[8, 4, 8, 4], global_attention_blocks=[2],
+        window_size_per_stage=[8, 4, 8, 4], global_attention_blocks=[4],
         window_positional_embedding_background_size=[7, 7],
     )  # fmt: skip
     return {

@@ -9,9 +9,8 @@ from PIL import Image, ImageChops, ImageFilter
 from pydantic import Field
 
 from genllava.errors import InvalidRequest
-from genllava_tools.arguments import BOX_WORDS, Box, Mask, Picture
-from genllava_tools.coordinates import box_of_pixels
-from genllava_tools.foreground import grab_cut
+from genllava_tools.arguments import BOX_WORDS, Box, Label, Mask, Picture
+from genllava_tools.outlines import by_colors, given, outline
 from genllava_tools.pictures import region, share
 from genllava_tools.registry import visual_tool
 
@@ -27,19 +26,25 @@ _RIM: Final = 0.006
 def remove_background(
     image: Picture,
     box: Annotated[Box | None, Field(description=f"A box around the object that stays: {BOX_WORDS}.")] = None,
+    label: Annotated[Label | None, Field(description="What stays, in a few words: a dog.")] = None,
+    mask: Annotated[Mask | None, Field(description="What stays, as a mask: white where it is.")] = None,
 ) -> tuple[Image.Image, str, dict[str, Any]]:
     """Take away what is behind an object: the result is transparent there (white, where transparency cannot be kept).
-    Give a box around the object for a better result. This is the simple way (GrabCut, by colours, without a trained
-    model).
+    Give `box` around the object, `label`, what it is (needs the detection model), or `mask`; with none of them the
+    object in the middle stays. Without a segmentation model this is done the simple way (GrabCut, by colours).
     """
-    mask = grab_cut(image, box or _MIDDLE)
-    made = image.convert("RGBA")
-    made.putalpha(mask.filter(ImageFilter.GaussianBlur(0.7)))
-    kept = share(mask)
-    left, top, right, bottom = mask.getbbox() or (0, 0, *mask.size)
-    found: dict[str, Any] = {"share": round(kept, 4), "box": box_of_pixels(left, top, right, bottom, mask.size)}
-    said = f"{kept:.1%} of the picture was kept, within {list(found['box'])} (0-1)."
-    return made, f"{said} Found the simple way, by colours (GrabCut).", found
+    if sum(each is not None for each in (box, label, mask)) > 1:
+        raise InvalidRequest("give one of `box`, `label` and `mask`, to say what stays")
+    if mask is not None:
+        made = given(mask)
+    elif box is None and label is None:
+        made = by_colors(image, _MIDDLE)
+    else:
+        made = outline(image, box=box, label=label)
+    cut = image.convert("RGBA")
+    cut.putalpha(made.mask.filter(ImageFilter.GaussianBlur(0.7)))
+    said = f"{made.found['share']:.1%} of the picture was kept, within {list(made.found['box'])} (0-1)."
+    return cut, f"{said} Found {made.how}.", made.found
 
 
 @visual_tool(kind="change")
