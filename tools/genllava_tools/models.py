@@ -146,7 +146,8 @@ class Model:
         return sum(file.stat().st_size for file in plain if file.is_file())
 
     def _get(self, source: str) -> str:
-        return f"run `hf download {source}`, or {self._choose()}"
+        files = () if self.files == _INDEXES else self.files  # of a repository that has many others
+        return f"run `{' '.join(('hf download', source, *files))}`, or {self._choose()}"
 
     def _again(self) -> str:
         return f"download it again, or {self._choose()}" if _is_id(self.source) else self._choose()
