@@ -8,33 +8,50 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages import AnyMessage, HumanMessage
+from PIL import Image
 
 from genllava.errors import ImageRejected
 from genllava.images import load_image, picture_notes
 from genllava_agent.messages import blocks, is_picture, picture_file, record_in, reference, with_images
 from genllava_agent.records import ImageRecord, image_name
 from genllava_agent.stores.artifacts import image_key
+from genllava_tools.picture_files import load_layer, on_white
+from genllava_tools.pictures import layer_in
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from genllava_agent.stores.base import Artifacts
 
 _JPEG: Final = b"\xff\xd8\xff"
 
 
-def admitted(source: Any) -> Image.Image:
+def admitted(source: Any, load: Callable[[Any], Image.Image] = load_image) -> Image.Image:
     """A picture through the one door.
 
     Raises:
         ImageRejected: it was not let in; the message names its file.
     """
     try:
-        return load_image(source)
+        return load(source)
     except ImageRejected as error:
         if isinstance(source, (str, Path)) and not str(source).startswith("data:"):
             raise ImageRejected(f"{source}: {error}") from None
         raise
+
+
+def with_transparency(source: Any) -> Image.Image:
+    """A picture that is let in by `load_image`, as RGB, or as RGBA where it has transparency.
+
+    Raises:
+        ImageRejected.
+    """
+    if isinstance(source, (str, Path, bytes)):
+        image = load_layer(source)
+    else:
+        image = load_image(source)
+        raw: Any = source.to_raw() if hasattr(source, "to_raw") else source
+        if isinstance(raw, Image.Image) and raw.has_transparency_data:
+            image = layer_in(raw, "image")
+    return image.convert("RGB") if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255) else image
 
 
 def jpeg_file(source: Any) -> bytes | None:
@@ -115,12 +132,12 @@ def adopt(
                     known[record.id] = record
                 elif is_picture(block):
                     new, file = True, picture_file(block)
-                    image = load_image(file)
+                    image = with_transparency(file)
                     record = keep(store, record_of(image, _free(known), turn), image, jpeg_file(file))
                     if not isinstance(message, HumanMessage):
                         record = record.model_copy(update={"origin": "tool"})
                     if caption is not None and turn < last:
-                        record = record.model_copy(update={"caption": caption(record.key, image)})
+                        record = record.model_copy(update={"caption": caption(record.key, on_white(image))})
                     known[record.id] = record
                 if record is not None:
                     shown.append(reference(record))

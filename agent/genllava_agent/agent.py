@@ -49,7 +49,8 @@ class VisualAgent:
         device: where to put it; a GPU if there is one.
         store: where threads are kept: a folder, `:memory:`, `postgresql://...`, or None for this user's data folder.
         checkpointer: any LangGraph saver, to keep conversations in that one; pictures and locks stay in the store.
-        tools: LangChain tools, or functions, that may be called; see `create_genllava_agent`.
+        tools: LangChain tools, or functions, that may be called; "visual": those of `genllava_tools`, which a model
+            that calls tools has anyhow where nothing is given. See `create_genllava_agent`.
         decider: who decides what is done: None is the model itself; a LangChain chat model with tool calling decides
             in its place.
         busy: what happens to a request while another turn of its thread is running: it is put in the `queue`, or is
@@ -67,12 +68,12 @@ class VisualAgent:
         device: str | None = None,
         store: str | Path | Store | None = None,
         checkpointer: BaseCheckpointSaver[Any] | None = None,
-        tools: Sequence[BaseTool | Callable[..., Any]] = (),
+        tools: Sequence[BaseTool | Callable[..., Any]] | Literal["visual"] | None = None,
         decider: Decider | BaseChatModel | None = None,
         busy: Literal["queue", "error"] = "queue",
         **options: Any,
     ) -> None:
-        from genllava_agent.create import as_tools, check_approvals, check_checkpointer, check_decider
+        from genllava_agent.create import VisualTools, as_tools, check_approvals, check_checkpointer, check_decider
         from genllava_agent.settings import checked
 
         if busy not in ("queue", "error"):
@@ -81,7 +82,7 @@ class VisualAgent:
         if checkpointer is not None:
             check_checkpointer(checkpointer)
         self.model, self._device, self._store, self._checkpointer = model, device, store, checkpointer
-        self.tools = as_tools(tools)
+        self.tools: Mapping[str, BaseTool] = VisualTools() if tools is None else as_tools(tools)
         check_decider(decider)
         self._decider = decider
         self.settings: TurnSettings = check_approvals(settings, self.tools)

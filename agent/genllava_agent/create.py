@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from genllava.errors import InvalidRequest
 from genllava_agent.settings import TurnSettings, checked
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def create_genllava_agent(
     model: str | Path | GenLlavaPipeline | None = None,
-    tools: Sequence[BaseTool | Callable[..., Any]] = (),
+    tools: Sequence[BaseTool | Callable[..., Any]] | Literal["visual"] | None = None,
     *,
     decider: Decider | BaseChatModel | None = None,
     interrupt_on: Mapping[str, Any] | None = None,
@@ -48,8 +48,10 @@ def create_genllava_agent(
     Args:
         model: a folder made by `save_pretrained`, `owner/name` on the hub, a pipeline, or None for the model that ships
             with the package. Nothing is loaded before the first request.
-        tools: LangChain tools, or functions that become some. A tool gets PIL images for arguments that are annotated
-            so, or named in its metadata (`{"images": ["image"]}`).
+        tools: LangChain tools, or functions that become some; a tool gets PIL images for arguments that are annotated
+            so, or named in its metadata (`{"images": ["image"]}`). "visual": those of `genllava_tools` that can run
+            here. None: these for a model that calls tools, and none for one that has not learnt to, as the one that
+            ships; `()`: none.
         decider: who decides in the model's place: a LangChain chat model with tool calling, or a `Decider`.
         interrupt_on: calls that wait for the user's word, by name: `{"edit": True, "my_tool": True}`. The interrupt is
             that of LangChain's human-in-the-loop, and is answered with `{"decisions": [{"type": "approve"}]}`.
@@ -73,7 +75,7 @@ def create_genllava_agent(
     settings = checked({**options, **({"approve": tuple(approve)} if approve else {})})
     if checkpointer is not None and not isinstance(checkpointer, bool):
         check_checkpointer(checkpointer)
-    made = as_tools(tools)
+    made = VisualTools() if tools is None else as_tools(tools)
     check_decider(decider)
     check_approvals(settings, made)
     opened = _Opened(artifacts)
@@ -123,13 +125,16 @@ class DeciderOf:
             from genllava_agent.deciders.chat_model import ChatModel
 
             return ChatModel(self.given, self._tools)
+        pipeline = self.engine.pipeline
+        unasked = isinstance(self._tools, VisualTools) and pipeline.protocol.name != "tool_calls"
+        tools = {} if unasked else self._tools
         if self.engine.has_stream:
             from genllava_agent.deciders.task_tokens import TaskTokens
 
-            return TaskTokens(self._tools)
+            return TaskTokens(tools)
         from genllava_agent.deciders.tool_calls import ToolCalls
 
-        return ToolCalls(self.engine.pipeline, self._tools)
+        return ToolCalls(pipeline, tools)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"engine": self.engine, "given": self.given, "_tools": self._tools}
@@ -146,19 +151,43 @@ def check_decider(given: Any) -> None:
         raise InvalidRequest(f"decider={given!r} cannot decide: give a LangChain chat model with tool calling")
 
 
-def as_tools(given: Sequence[Any]) -> dict[str, BaseTool]:
-    """Tools by name; functions become tools.
+class VisualTools(Mapping[str, "BaseTool"]):
+    """The visual tools that can run here, for models that call tools; made when they are first needed."""
+
+    @cached_property
+    def _made(self) -> dict[str, BaseTool]:
+        return as_tools("visual")
+
+    def __getitem__(self, name: str) -> BaseTool:
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def __reduce__(self) -> Any:
+        return VisualTools, ()
+
+
+def as_tools(given: Sequence[Any] | Literal["visual"]) -> dict[str, BaseTool]:
+    """Tools by name; functions become tools. Visual tools that do what the agent does itself are left out.
 
     Raises:
         InvalidRequest: one is no tool, or is called as another one or as a verb is.
     """
     from langchain_core.tools import BaseTool, tool
 
-    from genllava_agent.deciders.offers import THREAD_VERBS
+    from genllava.protocols.verbs import EDIT, GENERATE
+    from genllava_agent.deciders.offers import IN_THREAD
     from genllava_agent.records import Verb
+    from genllava_tools import visual_tools
 
-    taken, made = {*get_args(Verb), *THREAD_VERBS}, dict[str, BaseTool]()
-    for each in given:
+    if isinstance(given, str) and given != "visual":
+        raise InvalidRequest(f"tools={given!r} are none: give a list of tools, or 'visual'")
+    taken, made = {*get_args(Verb), GENERATE, EDIT, *IN_THREAD}, dict[str, BaseTool]()
+    for each in visual_tools() if isinstance(given, str) else given:
         if not isinstance(each, BaseTool):
             if not callable(each) or isinstance(each, type):
                 raise InvalidRequest(f"{each!r} is no tool: make it one with langchain_core.tools.tool")
@@ -166,6 +195,8 @@ def as_tools(given: Sequence[Any]) -> dict[str, BaseTool]:
                 each = tool(each)
             except ValueError as error:
                 raise InvalidRequest(f"{each!r} is no tool: {error}") from None
+        if each.name in (GENERATE, EDIT) and (each.metadata or {}).get("kind") == "draw":
+            continue
         if each.name in taken or each.name in made:
             named = f"{each.name!r}, as another one is ({', '.join(sorted(taken))} are taken)"
             raise InvalidRequest(f"a tool cannot be called {named}: rename it")
@@ -179,9 +210,8 @@ def check_approvals(settings: TurnSettings, tools: Mapping[str, Any]) -> TurnSet
     Raises:
         InvalidRequest: there is no such tool.
     """
-    known = [f"tool:{name}" for name in tools] + [f"tool:{name}" for name in _thread_verbs()]
     for action in settings.approve:
-        if action.startswith("tool:") and action not in known:
+        if action.startswith("tool:") and action.removeprefix("tool:") not in (*tools, *_thread_verbs()):
             names = ", ".join(f"tool:{name}" for name in tools)
             raise InvalidRequest(f"cannot wait for approval of {action!r}: {names or 'there is no tool'}")
     return settings

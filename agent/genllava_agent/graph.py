@@ -20,7 +20,7 @@ from langgraph.types import RetryPolicy
 
 from genllava_agent import events, tools
 from genllava_agent.background import in_background, left_behind
-from genllava_agent.deciders.offers import THREAD_VERBS
+from genllava_agent.deciders.offers import IN_THREAD
 from genllava_agent.errors import is_transient
 from genllava_agent.history import is_reply
 from genllava_agent.nodes.act import draw, understand
@@ -68,7 +68,7 @@ def build_graph(
             return "ask"
         if action.kind in VERBS:
             return action.kind
-        return "thread_verb" if action.tool in THREAD_VERBS else "tools"
+        return "thread_verb" if action.tool in IN_THREAD else "tools"
 
     def route_after_verify(given: dict[str, Any]) -> str:
         """Trials that are still there were not good enough: it is drawn again."""

@@ -37,22 +37,25 @@ class ThreadImage:
 
     @property
     def image(self) -> Image.Image:
-        """Its pixels, RGB.
+        """Its pixels, RGB; RGBA, where it has transparency.
 
         Raises:
             ThreadQuarantined: what is stored is damaged.
         """
-        return self._store.picture(self.record)
+        return self._store.layer(self.record)
 
     def save(self, path: str | Path) -> None:
-        """Write it to a file, whole or not at all, in the format that its name says: .png, .jpg or .webp.
+        """Write it to a file, whole or not at all, in the format that its name says: .png, .jpg or .webp. A JPEG is
+        white where it is transparent.
 
         Raises:
             InvalidRequest: another format, or a place that cannot be written to.
         """
         from genllava_agent.files import check_picture_output, write_picture
 
-        write_picture(check_picture_output(Path(path)), self.image)
+        target = check_picture_output(Path(path))
+        jpeg = target.suffix.lower() in (".jpg", ".jpeg")
+        write_picture(target, self._store.picture(self.record) if jpeg else self.image)
 
     def show(self) -> None:
         """Open it in the system's viewer."""

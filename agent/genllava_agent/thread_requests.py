@@ -12,7 +12,7 @@ from langchain_core.messages import AnyMessage, HumanMessage
 
 from genllava.errors import ImageRejected
 from genllava.options import DESCRIBE
-from genllava_agent.admission import admitted, jpeg_file, keep, record_of
+from genllava_agent.admission import admitted, jpeg_file, keep, record_of, with_transparency
 from genllava_agent.history import History
 from genllava_agent.messages import check_count, check_request, records_in, reference, with_images
 from genllava_agent.pictures import ThreadImage
@@ -50,7 +50,7 @@ def new_request(
     for source in images:
         if isinstance(source, ThreadImage):
             raise ImageRejected(f"{source.id} is in a thread: name it in the request, or send its pixels, `.image`")
-    loaded = [admitted(source) for source in images]
+    loaded = [admitted(source, with_transparency) for source in images]
     number = max((record.number for record in records), default=0)
     turn = max((turn.number for turn in history), default=0) + 1 + place.open
     shown = [

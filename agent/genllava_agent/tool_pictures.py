@@ -11,7 +11,7 @@ from typing import Any, Final
 from langchain_core.messages import ToolMessage
 
 from genllava.errors import GenLlavaError, ImageRejected
-from genllava.images import load_image
+from genllava_agent.admission import with_transparency
 from genllava_agent.messages import (
     PICTURES,
     blocks,
@@ -45,7 +45,7 @@ def kept(
     records: list[ImageRecord] = []
     for source in sources:
         try:
-            image = load_image(source)
+            image = with_transparency(source)
         except ImageRejected as error:
             wrong.append(f"{_NOT_KEPT}: {error}")
             continue
@@ -97,7 +97,7 @@ def as_content(value: Any) -> Any:
         found = pictures_in(each)
         for picture in found:
             try:
-                made.append(image_block(load_image(picture)))
+                made.append(image_block(with_transparency(picture)))
             except ImageRejected as error:
                 words = "" if isinstance(picture, bytes) else f"{picture} "
                 made.append({"type": "text", "text": f"{words}{_NOT_KEPT}: {error}"})

@@ -127,7 +127,7 @@ def _with_pictures(session: Session, state: AgentState, request: ToolCallRequest
     def picture(name: object) -> Any:
         if not isinstance(name, str) or name not in state["images"]:
             raise UnknownImage.among(str(name), state["images"])
-        return session.image(state["images"][name])
+        return session.artifacts.layer(state["images"][name])
 
     for name, argument in () if tool is None else picture_arguments(tool).items():
         value = given.get(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
@@ -13,13 +13,15 @@ from genllava.errors import Cancelled
 from genllava.protocols.verbs import ToolSpec, check_call
 from genllava_agent.background import left_behind
 from genllava_agent.deciders.base import Possible, TellText, forced, last_words
-from genllava_agent.deciders.offers import THREAD_VERBS, offers
+from genllava_agent.deciders.offers import IN_THREAD, asked_for, by_use, offers, tool_spec
 from genllava_agent.errors import PlannerFailed
 from genllava_agent.messages import for_chat_model, text_of
 from genllava_agent.records import is_image_name
 from genllava_agent.session import Session, Spent, next_image, spent_limit, unwanted
 from genllava_agent.state import AgentState
+from genllava_agent.tool_faults import exhausted
 from genllava_agent.workers import VerbWorker, Worker
+from genllava_tools.offers import MORE_TOOLS
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -65,7 +67,7 @@ class ChatModel:
         self, chat_model: BaseChatModel, tools: Any = None, *, pictures: bool = True, instructions: str = INSTRUCTIONS
     ) -> None:
         self.chat_model = chat_model
-        self.tools = dict(tools or {})
+        self.tools = by_use(tools or {})
         self._pictures = pictures
         self._instructions = instructions
 
@@ -85,9 +87,17 @@ class ChatModel:
         kinds = [kind for kind in dict.fromkeys([*possible.kinds, "edit"]) if kind not in self.unable]
         corrected: list[AnyMessage] = []
 
-        def offered(images: Sequence[str]) -> list[ToolSpec]:
+        gone, asked = exhausted(state["steps"]), asked_for(state["messages"])
+        tools = {name: tool for name, tool in self.tools.items() if name not in gone}
+
+        def offered(images: Sequence[str], called: Iterable[str] = ()) -> list[ToolSpec]:
+            """What is offered, and those of the tools that are called though they stand in the index alone."""
             able = Possible(kinds, possible.finish)
-            return [] if only_bound else offers(self.tools, images, able, self.sees)
+            if only_bound:
+                return []
+            made = offers(tools, images, able, self.sees, asked, session.settings.offered)
+            others = {*called} & tools.keys() - {spec["function"]["name"] for spec in made}
+            return made + [tool_spec(tools[name], images) for name in others]
 
         while True:
             told = [*self._told(session, state), *corrected]
@@ -162,8 +172,7 @@ class ChatModel:
 
     def _claims(self, session: Session, state: AgentState, said: AIMessage) -> bool:
         """Whether last words say that a picture was made, and none was: the chat model is asked about its own words."""
-        made = any(step.image is not None or step.action == "tool" for step in state["steps"])
-        if made or not session.settings.check_claims:
+        if has_made(state) or not session.settings.check_claims:
             return False
         question: list[AnyMessage] = [SystemMessage(CLAIM), HumanMessage(text_of(said))]
         model = self.chat_model.with_config(tags=[TAG_NOSTREAM])  # the answer is no part of the reply
@@ -174,6 +183,11 @@ class ChatModel:
         except Exception:  # the words are there; that no picture was made is true whatever they say
             return True
         return answer.lower().startswith("yes")
+
+
+def has_made(state: AgentState) -> bool:
+    """Whether something was done in this turn that may have made or changed a picture."""
+    return any(step.image is not None or step.tool not in (None, MORE_TOOLS) for step in state["steps"])
 
 
 def _with_ids(said: AIMessage) -> AIMessage:
@@ -187,21 +201,22 @@ def _with_ids(said: AIMessage) -> AIMessage:
 
 
 def _wrong(
-    state: AgentState, said: AIMessage, calls: Sequence[Any], offered: Callable[[Sequence[str]], Sequence[ToolSpec]]
-) -> dict[str, str]:
+    state: AgentState, said: AIMessage, calls: Sequence[Any],
+    offered: Callable[[Sequence[str], Iterable[str]], Sequence[ToolSpec]],
+) -> dict[str, str]:  # fmt: skip
     """What is wrong with a reply: complaints by the id of the call; empty where nothing is.
 
     A call may name a picture that an earlier one of the same message makes.
 
     Args:
-        offered: what may be called where there are these pictures.
+        offered: what may be called where there are these pictures, of the tools of these names.
     """
     wrong = {str(c["id"]): f"the arguments are not valid JSON: {c['args']}" for c in said.invalid_tool_calls}
-    images = list(state["images"])
+    images, names = list(state["images"]), {call["name"] for call in calls}
     for call in calls:
-        if complaint := check_call(offered(images), call["name"], call["args"]):
+        if complaint := check_call(offered(images, names), call["name"], call["args"]):
             wrong[str(call["id"])] = complaint
-        if call["name"] != "understand" and call["name"] not in THREAD_VERBS:
+        if call["name"] != "understand" and call["name"] not in IN_THREAD:
             images.append(next_image(state, len(images) - len(state["images"])))
     if not wrong and not said.tool_calls and not text_of(said):
         wrong[""] = "an empty message: call a tool, or reply in words"

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Final, NamedTuple, Union, get_args, get_origin, get_type_hints
 
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools import BaseTool
 from PIL import Image
 from pydantic import ConfigDict, create_model
 
 from genllava.protocols.verbs import ToolSpec
 from genllava_agent.deciders.base import Possible
+from genllava_tools.offers import MORE_TOOLS, choose, usual_first
+from genllava_tools.registry import built_in
 
 UNDERSTAND: Final = ("Ask the small model about a picture.", "The question, in short and plain words.")
 GENERATE: Final = ("Draw a new picture.", "All that the picture should show.")
@@ -23,17 +26,24 @@ THREAD_VERBS: Final = {
     "show_image": "Show a picture of this conversation to the user again.",
 }
 """What is done to the thread itself."""
+IN_THREAD: Final = frozenset({*THREAD_VERBS, MORE_TOOLS})
+"""Calls that are no tools of the agent's: they are carried out in the thread itself."""
 _IMAGES: Final = "images"
 """Key of a tool's metadata: names of its arguments that are pictures."""
 
 
-def offers(tools: Mapping[str, BaseTool], images: Sequence[str], possible: Possible, speaks: bool) -> list[ToolSpec]:
+def offers(
+    tools: Mapping[str, BaseTool], images: Sequence[str], possible: Possible, speaks: bool, asked: Sequence[str] = (),
+    at_most: int = 1000,
+) -> list[ToolSpec]:  # fmt: skip
     """The tools that may be called now, as OpenAI has them.
 
     Args:
-        tools: the agent's own, by name.
+        tools: the agent's own, by name, the most useful first.
         images: names of the pictures that exist.
         speaks: the decider sees pictures itself, so that `understand` is of no use to it.
+        asked: the names of tools that it has asked for, the newest last; they come before others.
+        at_most: of the agent's own tools; what is left out stands in the index of `more_tools`.
     """
     kinds, instruction = possible.kinds, "instruction"
     made = []
@@ -49,7 +59,23 @@ def offers(tools: Mapping[str, BaseTool], images: Sequence[str], possible: Possi
         if name != "show_image" or images:
             made.append(_spec(name, meaning, {"image": _named(images)} if name == "show_image" else {}))
     usable = {name: tool for name, tool in tools.items() if images or not any(_required(tool))}
-    return [*made, *(tool_spec(tool, images) for tool in usable.values())]
+    offer = choose({name: tool.description for name, tool in usable.items()}, asked, at_most)
+    made += [tool_spec(usable[name], images) for name in offer.names]
+    return [*made, {"type": "function", "function": offer.more_tools}] if offer.more_tools else made
+
+
+def by_use(tools: Mapping[str, BaseTool]) -> dict[str, BaseTool]:
+    """Tools with the most useful first: the user's own, and those that most requests need."""
+    ours = {tool.name for tool in built_in()}
+    own = [name for name in tools if name not in ours]
+    return {name: tools[name] for name in [*own, *usual_first({name: "" for name in tools if name in ours})]}
+
+
+def asked_for(messages: Sequence[BaseMessage]) -> list[str]:
+    """The names of the tools that were asked for in a conversation, the newest last."""
+    calls = [call for message in messages if isinstance(message, AIMessage) for call in message.tool_calls]
+    named = [call["args"].get("names") for call in calls if call["name"] == MORE_TOOLS]
+    return [str(name) for names in named for name in (names if isinstance(names, list) else [names])]
 
 
 class PictureArgument(NamedTuple):

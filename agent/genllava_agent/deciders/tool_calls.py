@@ -18,7 +18,7 @@ from genllava.errors import InvalidRequest
 from genllava.images import load_image
 from genllava.protocols.verbs import EDIT, GENERATE, RESULTS, verb_tools
 from genllava_agent.deciders.base import TOLD, Possible, TellText, told_before
-from genllava_agent.deciders.chat_model import ChatModel
+from genllava_agent.deciders.chat_model import ChatModel, has_made
 from genllava_agent.messages import text_of
 from genllava_agent.session import Session
 from genllava_agent.state import AgentState
@@ -95,9 +95,8 @@ class ToolCalls(ChatModel):
 
     def _claims(self, session: Session, state: AgentState, said: AIMessage) -> bool:
         """As the model itself understands its words, by the probability of yes."""
-        made = any(step.image is not None or step.action == "tool" for step in state["steps"])
         text = text_of(said)
-        if made or not text or not session.settings.check_claims:
+        if has_made(state) or not text or not session.settings.check_claims:
             return False
         question = [{"role": "user", "content": [{"type": "text", "text": _CLAIM.format(words=text)}]}]
         yes, no = self._vision_language.score(question, ("yes", "no"))

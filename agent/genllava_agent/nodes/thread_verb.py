@@ -17,10 +17,15 @@ from genllava_agent.records import Step
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import AgentState, begun, next_action, result
 from genllava_agent.thread_verbs import AGAIN, bring_back, finished_turns, take_back, without
+from genllava_tools.offers import MORE_TOOLS, asked_for, first_sentence
 
 
 def thread_verb(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings]) -> Any:
-    """Undo, redo, retry, or show a picture again."""
+    """Undo, redo, retry, show a picture again, or offer other tools.
+
+    Raises:
+        InvalidRequest: a tool was asked for that does not exist.
+    """
     action, session = next_action(state), parts.session(state)
     assert action is not None, "a verb without a call"
     runtime.stream_writer(events.ActionChosen("tool", {}, "", action.arguments.get("image"), action.tool))
@@ -36,14 +41,18 @@ def thread_verb(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSetti
         step, update = step.model_copy(update={"source": name, "text": f"This is {name}."}), {"focus": name}
         content = [reference(record)]
         runtime.stream_writer(events.ImageReady(record, session.image(record)))
+    elif action.tool == MORE_TOOLS:
+        tools = {name: tool.description for name, tool in parts.tools.items()}
+        said = [f"{name}: {first_sentence(tools[name])}" for name in asked_for(action.arguments, tools)]
+        step = step.model_copy(update={"text": "Can be called now: " + " ".join(said)})
     elif action.tool == "undo":
         update = take_back(state)
         step = step.model_copy(update={"text": f"I took back: {_words(finished_turns(state)[-1])!r}."})
     else:
         update = bring_back(state)
         step = step.model_copy(update={"text": f"I brought back: {_words((state.get('undone') or [[]])[-1])!r}."})
-    said = with_images(result(action, step.text), content)
-    update["messages"] = [*update.get("messages", []), said]
+    message = with_images(result(action, step.text), content)
+    update["messages"] = [*update.get("messages", []), message]
     parts.sessions.pop(begun(state).id, None)  # it knows the turns that were
     return {**update, "steps": [*state["steps"], step]}
 

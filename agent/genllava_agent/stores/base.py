@@ -23,6 +23,7 @@ from genllava_agent.stores.artifacts import (
     latents_bytes,
     latents_from,
 )
+from genllava_tools.picture_files import on_white
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -122,7 +123,7 @@ class Artifacts(ABC):
         """Whether there is such an artifact."""
 
     def put_image(self, image: Image.Image) -> str:
-        """Keep a picture (RGB or a mask, L); returns its key."""
+        """Keep a picture (RGB, RGBA, or a mask, L); returns its key."""
         key = image_key(image)
         self.put(key, "png", image_bytes(image))
         return key
@@ -137,7 +138,11 @@ class Artifacts(ABC):
         return kept[0]
 
     def picture(self, record: ImageRecord) -> Image.Image:
-        """The kept picture that a record is about, RGB. Errors as for `image`."""
+        """The kept picture that a record is about, RGB: white where it is transparent. Errors as for `image`."""
+        return on_white(self.layer(record))
+
+    def layer(self, record: ImageRecord) -> Image.Image:
+        """The same, as RGBA where it has transparency."""
         if record.jpeg is None:
             return self.image(record.key)
         return jpeg_from(record.jpeg, self.get(record.jpeg, "jpg"))
