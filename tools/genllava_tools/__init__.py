@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from genllava_tools.coordinates import box_in, point_in
-    from genllava_tools.errors import ToolDeclarationError, ToolFailed, ToolNameTaken, ToolUnavailable, UnknownTool
+    from genllava_tools.errors import (
+        EmptyControlMap,
+        ToolDeclarationError,
+        ToolFailed,
+        ToolNameTaken,
+        ToolUnavailable,
+        UnknownTool,
+    )
     from genllava_tools.langchain_tools import as_langchain, visual_tools
     from genllava_tools.models import release_models, use_model
     from genllava_tools.registry import available, find, tools, unavailable, visual_tool
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
     from genllava_tools.tool import VisualTool
 
 __all__ = [
+    "EmptyControlMap",
     "ToolDeclarationError",
     "ToolFailed",
     "ToolNameTaken",

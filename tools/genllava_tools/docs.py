@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from genllava_tools.control_table import control_section
 from genllava_tools.offers import first_sentence
 from genllava_tools.registry import built_in
 from genllava_tools.tool import KINDS, VisualTool
@@ -40,6 +41,13 @@ A tool that needs weights or a package that does not come with this one says so 
 
 Your own: a typed function under `@visual_tool(kind="change")` (`genllava_tools.registry`).
 """
+_CONTROL: Final = """\
+A map goes to the ControlNet of its kind: `generate(prompt, control={"canny": find("canny")(photo).image})`. It has the
+size of the picture, and `resolution` says in what size it is made. A map of one colour, which would steer nothing, is
+an `EmptyControlMap` that says what to do instead. What controlnet-aux computes runs one call at a time; its weights are
+pickles, of which only tensors are read. ControlNets are named by public ids to begin with; `controlnet-union` is a
+`ControlNetUnionModel` of diffusers.
+"""
 _KINDS: Final = {
     "look": "Look",
     "change": "Change",
@@ -59,6 +67,8 @@ def page() -> str:
             continue
         rows = [f"| [`{tool.name}`](#{tool.name}) | {_cell(first_sentence(tool.description))} |" for tool in chosen]
         parts.append("\n".join([f"## {_KINDS[kind]}", "", "| tool | what it does |", "|---|---|", *rows, ""]))
+        if kind == "control":
+            parts.append("\n".join([_CONTROL, *control_section(), ""]))
         parts += [_section(tool) for tool in chosen]
     return "\n".join(parts)
 

@@ -13,6 +13,10 @@ class UnknownTool(InvalidRequest):
     """There is no tool of that name."""
 
 
+class EmptyControlMap(InvalidRequest):
+    """A control map would be of one colour, so that it steers nothing; the message says what to do instead."""
+
+
 class ToolDeclarationError(GenLlavaError):
     """A function cannot become a tool as it is written: an argument without a type, bounds or a description, say."""
 

@@ -21,6 +21,11 @@ BUILT_IN: Final = (
     "composing",
     "removal",
     "mark",
+    "control_lines",
+    "control_depth",
+    "control_pose",
+    "control_regions",
+    "control_shuffle",
 )
 """The modules of this package that declare tools, in the order in which tools are listed."""
 
