@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         UnknownTool,
     )
     from genllava_tools.langchain_tools import as_langchain, visual_tools
+    from genllava_tools.middleware import VisualToolsMiddleware
     from genllava_tools.models import release_models, use_model
     from genllava_tools.registry import available, find, tools, unavailable, visual_tool
     from genllava_tools.results import ToolResult
@@ -36,6 +37,7 @@ __all__ = [
     "ToolUnavailable",
     "UnknownTool",
     "VisualTool",
+    "VisualToolsMiddleware",
     "as_langchain",
     "available",
     "box_in",
@@ -52,6 +54,7 @@ __all__ = [
 _HOMES: Final = {
     "ToolResult": "results",
     "VisualTool": "tool",
+    "VisualToolsMiddleware": "middleware",
     "as_langchain": "langchain_tools",
     "available": "registry",
     "box_in": "coordinates",
