@@ -25,17 +25,17 @@ def save(kind: str, folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def _clip_tokenizer() -> t.CLIPTokenizer:
+def _clip_tokenizer(longest: int = 77) -> t.CLIPTokenizer:
     letters = [*"abcdefghijklmnopqrstuvwxyz.,!'0123456789"]
     tokens = ["!", *letters, *(f"{letter}</w>" for letter in letters), *(f"{word}</w>" for word in WORDS[1:])]
     vocab = {token: place for place, token in enumerate(dict.fromkeys([*tokens, "<|startoftext|>", "<|endoftext|>"]))}
-    return t.CLIPTokenizer(vocab=vocab, merges=[], pad_token="!", model_max_length=16)
+    return t.CLIPTokenizer(vocab=vocab, merges=[], pad_token="!", model_max_length=longest)
 
 
-def _bert_tokenizer(*more: str) -> t.BertTokenizer:
+def _bert_tokenizer() -> t.BertTokenizer:
     letters = [*"abcdefghijklmnopqrstuvwxyz"]
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", *WORDS, *letters, *(f"##{x}" for x in letters)]
-    vocab = {token: place for place, token in enumerate(dict.fromkeys([*tokens, *more]))}
+    vocab = {token: place for place, token in enumerate(dict.fromkeys(tokens))}
     return t.BertTokenizer(vocab=vocab, model_max_length=512)
 
 
@@ -48,11 +48,11 @@ def _siglip_tokenizer() -> t.SiglipTokenizer:
     )  # fmt: skip
     with tempfile.NamedTemporaryFile(suffix=".model", delete=False) as file:  # read again when it is saved
         file.write(trained.getvalue())
-    return t.SiglipTokenizer(file.name, model_max_length=16)
+    return t.SiglipTokenizer(file.name)
 
 
 def owl(version: int) -> tuple[Any, Any]:
-    tokenizer = _clip_tokenizer()
+    tokenizer = _clip_tokenizer(16)
     kind, size = ("Owlv2", 64) if version == 2 else ("OwlViT", 64)
     config = getattr(t, f"{kind}Config")(
         text_config={
@@ -89,8 +89,7 @@ def grounding_dino() -> tuple[Any, Any]:
 def siglip() -> tuple[Any, Any]:
     tokenizer = _siglip_tokenizer()
     config = t.SiglipConfig(
-        text_config={**_CLIP, "vocab_size": len(tokenizer), "max_position_embeddings": 16, "pad_token_id": 0,
-                     "bos_token_id": None, "eos_token_id": 1},
+        text_config={**_CLIP, "vocab_size": len(tokenizer), "pad_token_id": 0, "bos_token_id": None, "eos_token_id": 1},
         vision_config={**_CLIP, "image_size": 32, "patch_size": 8},
     )  # fmt: skip
     images = t.SiglipImageProcessor(size={"height": 32, "width": 32})
@@ -101,7 +100,7 @@ def clip() -> tuple[Any, Any]:
     tokenizer = _clip_tokenizer()
     config = t.CLIPConfig(
         text_config={
-            **_CLIP, "vocab_size": len(tokenizer), "max_position_embeddings": 16, "pad_token_id": 0,
+            **_CLIP, "vocab_size": len(tokenizer), "pad_token_id": 0,
             "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id,
         },
         vision_config={**_CLIP, "image_size": 32, "patch_size": 8},
@@ -112,18 +111,29 @@ def clip() -> tuple[Any, Any]:
 
 
 def blip() -> tuple[Any, Any]:
-    tokenizer = _bert_tokenizer("[DEC]")
+    tokenizer = _bert_tokenizer()  # which does not know the token that begins captions, as the public one
     config = t.BlipConfig(
         text_config={
-            **_CLIP, "vocab_size": len(tokenizer), "encoder_hidden_size": 32, "projection_dim": 32,
-            "bos_token_id": tokenizer.convert_tokens_to_ids("[DEC]"), "eos_token_id": 2, "pad_token_id": 0,
-            "sep_token_id": 3, "max_position_embeddings": 64,
+            **_CLIP, "vocab_size": len(tokenizer) + 2, "encoder_hidden_size": 32, "projection_dim": 32,
+            "bos_token_id": len(tokenizer), "eos_token_id": 2, "pad_token_id": 0,
+            "sep_token_id": 3, "max_position_embeddings": 128,
         },
         vision_config={**_CLIP, "image_size": 32, "patch_size": 8, "initializer_range": 0.02},
         projection_dim=32, image_text_hidden_size=32,
     )  # fmt: skip
     images = t.BlipImageProcessor(size={"height": 32, "width": 32})
     return t.BlipForConditionalGeneration(config), t.BlipProcessor(images, tokenizer)
+
+
+def git() -> tuple[Any, Any]:
+    tokenizer = _bert_tokenizer()
+    vision = {**_CLIP, "image_size": 32, "patch_size": 8}
+    config = t.GitConfig(
+        vision_config=vision, vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=128, bos_token_id=2, eos_token_id=3, pad_token_id=0,
+    )  # fmt: skip
+    images = t.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    return t.GitForCausalLM(config), t.GitProcessor(images, tokenizer)
 
 
 def _sam2_parts(**vision: Any) -> dict[str, Any]:
@@ -224,6 +234,7 @@ KINDS: Final[dict[str, Callable[[], tuple[Any, Any]]]] = {
     "siglip": siglip,
     "clip": clip,
     "blip": blip,
+    "git": git,
     "sam2": sam2,
     "sam2_video": sam2_video,
     "sam": sam,

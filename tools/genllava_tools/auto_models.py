@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from genllava.errors import CheckpointError, NonFiniteError
+from genllava.errors import CheckpointError, InvalidRequest, NonFiniteError
 from genllava_tools.models import device
 
 if TYPE_CHECKING:
@@ -59,6 +59,19 @@ class Runner:
         for name in finite:
             self.check_finite(name, made[name])
         return made
+
+    def check_length(self, texts: Iterable[str], most: int) -> None:
+        """See that the model can read texts.
+
+        Args:
+            most: tokens that it reads.
+
+        Raises:
+            InvalidRequest: one is longer.
+        """
+        for text in texts:
+            if len(self.processor.tokenizer(text)["input_ids"]) > most:
+                raise InvalidRequest(f"{text!r} is too long for the {self.kind} model: give fewer words")
 
     def check_finite(self, name: str, values: torch.Tensor) -> None:
         """See that there is no NaN or infinity in an output.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -137,8 +137,8 @@ def _load(folder: Path) -> Runner:
 
 
 def _owl(runner: Runner, image: Image.Image, labels: list[str], threshold: float) -> _Rows:
+    runner.check_length(labels, runner.model.config.text_config.max_position_embeddings)
     inputs = runner.processor(text=[labels], images=image, return_tensors="pt")
-    _check_length(inputs, runner.model.config.text_config.max_position_embeddings)
     made = runner.outputs(inputs, finite=("logits", "pred_boxes"))
     size = [(image.height, image.width)]
     (found,) = runner.processor.post_process_grounded_object_detection(made, threshold=threshold, target_sizes=size)
@@ -153,8 +153,9 @@ def _grounding_dino(runner: Runner, image: Image.Image, labels: list[str], thres
     texts = [label.lower().replace(".", " ").strip() for label in labels]
     if not all(texts):
         raise InvalidRequest("a label has no words in it: say what to look for")
-    inputs = processor(text=". ".join(texts) + ".", images=image, return_tensors="pt")
-    _check_length(inputs, runner.model.config.max_text_len)
+    text = ". ".join(texts) + "."
+    runner.check_length([text], runner.model.config.max_text_len)
+    inputs = processor(text=text, images=image, return_tensors="pt")
     made = runner.outputs(inputs, finite=("pred_boxes",))
     ends = (inputs["input_ids"][0] == processor.tokenizer.convert_tokens_to_ids(".")).nonzero().flatten().tolist()
     starts = [1, *(end + 1 for end in ends[:-1])]  # the first token begins the text
@@ -166,11 +167,6 @@ def _grounding_dino(runner: Runner, image: Image.Image, labels: list[str], thres
     centers, sizes = made.pred_boxes[0][kept].float().split(2, 1)
     scale = torch.tensor([*image.size, *image.size], device=centers.device)
     return torch.cat([centers - sizes / 2, centers + sizes / 2], 1) * scale, scores[kept], places[kept]
-
-
-def _check_length(inputs: Mapping[str, Any], most: int) -> None:
-    if inputs["input_ids"].shape[-1] > most:
-        raise InvalidRequest("the labels are too long for the detection model: give a few words for each, or fewer")
 
 
 def _once(
