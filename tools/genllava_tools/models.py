@@ -146,7 +146,7 @@ class Model:
         return sum(file.stat().st_size for file in plain if file.is_file())
 
     def _get(self, source: str) -> str:
-        files = () if self.files == _INDEXES else self.files  # of a repository that has many others
+        files = [file for file in self.files if file not in _INDEXES]  # of a repository that has many others
         return f"run `{' '.join(('hf download', source, *files))}`, or {self._choose()}"
 
     def _again(self) -> str:
