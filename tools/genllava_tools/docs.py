@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from genllava_tools.control_table import control_section
+from genllava_tools.docs_models import helped_by, models_section
 from genllava_tools.offers import first_sentence
 from genllava_tools.registry import built_in
 from genllava_tools.tool import KINDS, VisualTool
@@ -37,7 +38,8 @@ agent, arguments that are pictures are their names (`image_1`). No argument is a
 with arguments is an `InvalidRequest` that says what to give instead.
 
 A tool that needs weights or a package that does not come with this one says so below; `unavailable()` of
-`genllava_tools` lists those that cannot run, and how to get what they need.
+`genllava_tools` lists those that cannot run, and how to get what they need. The
+checkpoints that tools run are listed under [Models](#models).
 
 Your own: a typed function under `@visual_tool(kind="change")` (`genllava_tools.registry`).
 """
@@ -70,7 +72,7 @@ def page() -> str:
         if kind == "control":
             parts.append("\n".join([_CONTROL, *control_section(), ""]))
         parts += [_section(tool) for tool in chosen]
-    return "\n".join(parts)
+    return "\n".join([*parts, models_section(shipped)])
 
 
 def schemas() -> dict[str, Any]:
@@ -86,7 +88,8 @@ def snapshot() -> str:
 def _section(tool: VisualTool) -> str:
     schema = tool.schema()
     lines = [f"### {tool.name}", "", tool.description, ""]
-    lines += [f"Needs {need.name}: {need.remedy}." for need in tool.needs] + ([""] if tool.needs else [])
+    needs = [*(f"Needs {need.name}: {need.remedy}." for need in tool.needs), helped_by(tool)]
+    lines += [line for need in needs if need for line in (need, "")]
     lines += ["| argument | type | default | meaning |", "|---|---|---|---|"]
     for name, each in schema["properties"].items():
         kind = "picture" if name in tool.pictures else _type(each)

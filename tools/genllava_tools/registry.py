@@ -14,6 +14,10 @@ from genllava_tools.tool import Kind, Need, VisualTool, declare
 BUILT_IN: Final = (
     "look",
     "figures",
+    "detection",
+    "recognition",
+    "faces",
+    "depth",
     "regions",
     "edges",
     "shape",
