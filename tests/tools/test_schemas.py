@@ -14,6 +14,7 @@ from genllava_tools.tool import VisualTool
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = Path(__file__).with_name("schemas.json")
+PICTURES = ROOT / "docs" / "images" / "tools"
 AGAIN = "run: python -m genllava_tools.docs docs/tools.md tests/tools/schemas.json"
 ALL = pytest.mark.parametrize("tool", built_in(), ids=lambda tool: tool.name)
 
@@ -23,7 +24,7 @@ def test_the_snapshot_is_of_these_tools() -> None:
 
 
 def test_the_page_is_of_these_tools(tmp_path: Path) -> None:
-    assert (ROOT / "docs" / "tools.md").read_text(encoding="utf-8") == page(), AGAIN
+    assert (ROOT / "docs" / "tools.md").read_text(encoding="utf-8") == page(PICTURES), AGAIN
     main([str(tmp_path / "page.md"), str(tmp_path / "schemas.json")])
     assert (tmp_path / "page.md").read_text(encoding="utf-8") == page()
     assert (tmp_path / "schemas.json").read_text(encoding="utf-8") == snapshot()

@@ -1,0 +1,69 @@
+"""An example call of each tool, for the page of all tools. Pictures are named: photographs, or what `STEPS` make."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+PHOTOGRAPHS: Final = {
+    "astronaut": "astronaut.png",
+    "cat": "chelsea.png",
+    "coffee": "coffee.png",
+    "coins": "coins.png",
+    "page": "page.png",
+    "rocket": "rocket.jpg",
+}
+"""Photographs that scikit-image ships."""
+
+_CUP: Final = (0.2, 0.08, 0.85, 0.97)
+_FACE: Final = (0.34, 0.08, 0.56, 0.42)
+_SPOON: Final = (0.64, 0.5, 0.95, 0.95)
+
+STEPS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "cup_mask": ("segment", {"image": "coffee", "box": _CUP}),
+    "cup": ("cut_out", {"image": "coffee", "mask": "cup_mask"}),
+    "dark_cat": ("adjust", {"image": "cat", "brightness": 0.5}),
+    "small_rocket": ("resize", {"image": "rocket", "width": 120}),
+}
+"""Pictures that tools make for the examples of others."""
+
+_IMAGE: Final = {"image": "astronaut"}
+
+EXAMPLES: Final[dict[str, dict[str, Any]]] = {
+    "zoom_in": {"image": "cat", "box": (0.3, 0.25, 0.6, 0.6)},
+    "crop": {"image": "cat", "box": (0.25, 0.1, 0.75, 0.9)},
+    "measure": {"image": "coffee"},
+    "palette": {"image": "rocket", "count": 5},
+    "histogram": {"image": "coffee"},
+    "compare": {"image": "cat", "other": "dark_cat"},
+    "read_text": {"image": "page"},
+    "detect": {"image": "cat", "labels": ["a cat's eye"]},
+    "segment": {"image": "coffee", "box": _CUP},
+    "count_objects": {"image": "coins"},
+    "edge_map": {"image": "cat"},
+    "depth_map": {"image": "astronaut"},
+    "classify": {"image": "cat"},
+    "caption": {"image": "cat"},
+    "find_faces": {"image": "astronaut"},
+    "check_safety": {"image": "astronaut"},
+    "resize": {"image": "cat", "width": 150},
+    "upscale": {"image": "small_rocket", "factor": 2},
+    "rotate": {"image": "cat", "angle": 30},
+    "flip": {"image": "cat"},
+    "pad": {"image": "cat", "top": 0.1, "bottom": 0.1, "left": 0.1, "right": 0.1, "color": "teal"},
+    "adjust": {"image": "rocket", "brightness": 1.4, "contrast": 1.2},
+    "grayscale": {"image": "cat"},
+    "blur": {"image": "astronaut", "box": _FACE},
+    "pixelate": {"image": "astronaut", "box": _FACE},
+    "stylize": {"image": "rocket"},
+    "cut_out": {"image": "coffee", "mask": "cup_mask"},
+    "paste": {"image": "cat", "other": "cup", "box": (0.6, 0.5, 1, 1)},
+    "side_by_side": {"image": "cat", "other": "coffee"},
+    "grid": {"images": ["cat", "coffee", "rocket", "astronaut"], "cell": 120},
+    "remove_background": {"image": "coffee", "box": _CUP},
+    "remove_object": {"image": "coffee", "box": _SPOON},
+    "draw_boxes": {"image": "astronaut", "boxes": [_FACE], "labels": ["face"], "color": "lime"},
+    "draw_points": {"image": "cat", "points": [(0.38, 0.38), (0.55, 0.42)], "labels": ["left eye", "right eye"]},
+    "draw_arrow": {"image": "rocket", "start": (0.8, 0.8), "end": (0.55, 0.5), "color": "yellow"},
+    "add_text": {"image": "cat", "text": "Good morning!", "position": "bottom"},
+    "highlight": {"image": "coffee", "mask": "cup_mask"},
+}
