@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from genllava_tools.coordinates import box_in, point_in
+    from genllava_tools.drawing import drawing_with, use_pipeline
     from genllava_tools.errors import (
         EmptyControlMap,
         ToolDeclarationError,
@@ -41,12 +42,14 @@ __all__ = [
     "as_langchain",
     "available",
     "box_in",
+    "drawing_with",
     "find",
     "point_in",
     "release_models",
     "tools",
     "unavailable",
     "use_model",
+    "use_pipeline",
     "visual_tool",
     "visual_tools",
 ]
@@ -58,12 +61,14 @@ _HOMES: Final = {
     "as_langchain": "langchain_tools",
     "available": "registry",
     "box_in": "coordinates",
+    "drawing_with": "drawing",
     "find": "registry",
     "point_in": "coordinates",
     "release_models": "models",
     "tools": "registry",
     "unavailable": "registry",
     "use_model": "models",
+    "use_pipeline": "drawing",
     "visual_tool": "registry",
     "visual_tools": "langchain_tools",
 }

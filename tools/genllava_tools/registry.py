@@ -19,17 +19,23 @@ BUILT_IN: Final = (
     "faces",
     "depth",
     "regions",
+    "ocr",
+    "safety",
     "edges",
     "shape",
+    "super_resolution",
     "tones",
+    "style",
     "composing",
     "removal",
+    "inpainting",
     "mark",
     "control_lines",
     "control_depth",
     "control_pose",
     "control_regions",
     "control_shuffle",
+    "generation",
 )
 """The modules of this package that declare tools, in the order in which tools are listed."""
 

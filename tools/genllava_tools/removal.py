@@ -10,9 +10,11 @@ from pydantic import Field
 
 from genllava.errors import InvalidRequest
 from genllava_tools.arguments import BOX_WORDS, Box, Label, Mask, Picture
+from genllava_tools.inpainting import fill_region, widened
 from genllava_tools.outlines import by_colors, given, outline
 from genllava_tools.pictures import region, share
 from genllava_tools.registry import visual_tool
+from genllava_tools.results import ToolResult
 
 _MIDDLE: Final = (0.04, 0.04, 0.96, 0.98)
 """Where an object is looked for when no box is given."""
@@ -52,13 +54,19 @@ def remove_object(
     image: Picture,
     box: Annotated[Box | None, Field(description=f"A box around what is to go: {BOX_WORDS}.")] = None,
     mask: Annotated[Mask | None, Field(description="What is to go, as a mask: white where it is.")] = None,
-) -> tuple[Image.Image, str]:
+    prompt: Annotated[
+        Label | None, Field(description="What is behind it, such as a brick wall: to be drawn by the inpainting model.")
+    ] = None,
+) -> ToolResult | tuple[Image.Image, str]:
     """Take something out of a picture and fill the place from what is around it. Give a box around it, or a mask of it.
     This is the simple way (OpenCV's inpainting, without a trained model): good on plain surroundings, else smeared.
+    With `prompt` the place is drawn by an inpainting model, where one is here.
     """
     import cv2
 
     hole = region(image, box, mask)
+    if prompt is not None:
+        return fill_region(image, hole if mask is None else widened(hole), prompt, 0)
     if share(hole) > 0.9:
         raise InvalidRequest("what is to go covers nearly all of the picture: there is nothing to fill it from")
     longer = max(image.size)
