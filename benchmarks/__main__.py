@@ -9,12 +9,13 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import answering, counters, drawing, first_token, overhead, tasks, training
+from benchmarks import answering, control, counters, drawing, first_token, overhead, tasks, training
 from genllava import GenLlavaPipeline
 
 BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "counters": lambda: dict(counters.measure(GenLlavaPipeline.from_pretrained())),
     "drawing": lambda: drawing.measure(GenLlavaPipeline.from_pretrained()),
+    "control": lambda: control.measure(GenLlavaPipeline.from_pretrained()),
     "answering": lambda: answering.measure(GenLlavaPipeline.from_pretrained()),
     "training": training.measure,
     "overhead": lambda: overhead.measure(GenLlavaPipeline.from_pretrained()),

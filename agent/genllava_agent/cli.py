@@ -145,7 +145,7 @@ def finetune(options: Namespace) -> None:
 
     from genllava_finetune.train import command
 
-    command.run(**_given(options, "recipe", "output", "quick", "all_parts", "resume"))
+    command.run(**_given(options, "recipe", "output", "quick", "all_parts", "resume", "part"))
 
 
 def info(options: Namespace) -> None:
@@ -280,6 +280,8 @@ def _command_parser() -> OptionParser:
     add("finetune", "-o --output", "folder for checkpoints and logs", file, metavar="FOLDER")
     add("finetune", "--quick", "the short profile: a usable model in less time", flag)
     add("finetune", "--all", "every part from nothing, then the joint tuning", flag, dest="all_parts")
+    says = "the part to train, from the others of the model that ships. Default: joint"
+    add("finetune", "--part", says, choices=("joint", "controlnet"), default="joint")
     add("finetune", "--resume", "go on where an earlier run stopped", flag)
     add("info", "named", "the same as --model", nargs="?", metavar="MODEL")
     return parser

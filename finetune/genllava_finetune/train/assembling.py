@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import ControlNetModel, UNet2DConditionModel
 from transformers import CLIPTextModel, LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
 from genllava.generation_head import GenerationHead
@@ -34,6 +35,7 @@ def assemble(
     """The pipeline of a tuned language model and the decoder parts of `workspace`."""
     vision: Any = llava.config.vision_config
     decoder = workspace / "image_decoder"
+    controlnets = {folder.name: ControlNetModel.from_pretrained(folder) for folder in _controlnet_folders(workspace)}
     pipeline = GenLlavaPipeline(
         vlm=llava,
         processor=build_processor(tokenizer, vision.image_size, vision.patch_size),
@@ -45,6 +47,7 @@ def assemble(
             tokenizer=PreTrainedTokenizerFast.from_pretrained(decoder / "tokenizer"),
         ),
         generation_head=generation_head,
+        controlnets=controlnets,
         protocol="shapes",
         bridge=BRIDGE,
         drawing_options={
@@ -58,9 +61,10 @@ def assemble(
     return pipeline
 
 
-def assemble_saved(workspace: Path, part: str = "joint") -> GenLlavaPipeline:
-    """The pipeline of a finished workspace."""
-    folder = workspace / part
+def assemble_saved(workspace: Path) -> GenLlavaPipeline:
+    """The pipeline of a finished workspace: with the language model after its joint tuning, if that is there."""
+    joint = workspace / "joint"
+    folder = joint if joint.is_dir() else workspace / "language_model"
     return assemble(
         workspace,
         LlavaForConditionalGeneration.from_pretrained(folder / "llava").eval(),
@@ -72,7 +76,7 @@ def assemble_saved(workspace: Path, part: str = "joint") -> GenLlavaPipeline:
 def save_half(pipeline: GenLlavaPipeline, folder: Path) -> None:
     """Save in half precision, which halves the wheel; loading goes back to single precision."""
     decoder: Any = pipeline.decoder
-    for part in (*pipeline.components.values(), *decoder.components.values()):
+    for part in (*pipeline.components.values(), *decoder.components.values(), *pipeline.controlnets.values()):
         if isinstance(part, torch.nn.Module):
             torch.nn.Module.to(part, torch.float16)  # diffusers' own `to` warns where there is nothing to warn of
     pipeline.save_pretrained(folder)
@@ -87,8 +91,12 @@ def _without_places(config: Any) -> Any:
     return {key: _without_places(value) for key, value in config.items() if key != "_name_or_path"}
 
 
-def unpack(model: Path, workspace: Path) -> None:
-    """Lay out a saved pipeline as finished parts, so that the joint tuning can start from it."""
+def unpack(model: Path, workspace: Path, trained: Collection[str] = ()) -> None:
+    """Lay out a saved pipeline as finished parts, so that others can be trained from them.
+
+    Args:
+        trained: names of the parts that are to be trained, and are therefore not finished.
+    """
     workspace.mkdir(parents=True, exist_ok=True)
     pipeline = GenLlavaPipeline.from_pretrained(model)
     decoder: Any = pipeline.decoder
@@ -105,11 +113,17 @@ def unpack(model: Path, workspace: Path) -> None:
             "tokenizer": pipeline.processor.tokenizer,
         },
     }
+    if pipeline.controlnets:
+        saved["controlnet"] = dict(pipeline.controlnets)
     for name, components in saved.items():
-        if (workspace / name).is_dir():
+        if name in trained or (workspace / name).is_dir():
             continue
         staging = workspace / f"{name}.staging"
         shutil.rmtree(staging, ignore_errors=True)
         for place, component in components.items():
             component.save_pretrained(staging / place)
         staging.rename(workspace / name)
+
+
+def _controlnet_folders(workspace: Path) -> list[Path]:
+    return sorted(path.parent for path in (workspace / "controlnet").glob("*/config.json"))

@@ -21,6 +21,7 @@ from genllava.checkpoints import SHIPPED
 from genllava.errors import InvalidRequest
 from genllava_finetune.train.assembling import assemble_saved, save_half, unpack
 from genllava_finetune.train.autoencoder import fit_autoencoder
+from genllava_finetune.train.controlnet import ControlNet
 from genllava_finetune.train.image_decoder import ImageDecoder
 from genllava_finetune.train.joint import Joint, LanguageModel
 from genllava_finetune.train.part import Part, train_part
@@ -30,7 +31,7 @@ from genllava_finetune.train.text_encoder import TextEncoder
 from genllava_finetune.train.vision_tower import VisionTower
 
 PARTS: Final[dict[str, type[Part]]] = {
-    part.name: part for part in (TextEncoder, VisionTower, ImageDecoder, LanguageModel, Joint)
+    part.name: part for part in (TextEncoder, VisionTower, ImageDecoder, LanguageModel, Joint, ControlNet)
 }
 """In the order in which they need each other; the autoencoder, which is fitted and not trained, comes before."""
 RUNS: Final = Path("runs")
@@ -43,6 +44,7 @@ def run(
     all_parts: bool = False,
     resume: bool = False,
     model: Path = SHIPPED,
+    part: str = Joint.name,
 ) -> Path:
     """Train, and save the pipeline in half precision.
 
@@ -50,8 +52,9 @@ def run(
         recipe: a name or a YAML file.
         output: folder of parts, checkpoints and logs; `runs/NAME` if not given.
         quick: the recipe's short profile, `NAME-quick`.
-        all_parts: make every part from nothing; else only the joint tuning, from the parts of `model`.
+        all_parts: make every part from nothing; else only `part`, from the others of `model`.
         resume: go on with what is in `output`.
+        part: `joint`, the tuning of language model and generation head, or `controlnet`.
 
     Returns:
         The folder of the pipeline.
@@ -61,7 +64,9 @@ def run(
             `output` cannot be written, or holds an earlier run and `resume` is not set, or one that was another.
     """
     plan = load_recipe(f"{recipe}-quick" if quick else recipe)
-    trained = list(PARTS) if all_parts else [Joint.name]
+    if part not in (Joint.name, ControlNet.name):
+        raise InvalidRequest(f"train {Joint.name!r} or {ControlNet.name!r} by itself, not {part!r}")
+    trained = list(PARTS) if all_parts else [part]
     _check_parts(plan, trained)
     if any(plan.parts[part].compile for part in trained) and not shutil.which(os.environ.get("CXX", "g++")):
         raise InvalidRequest("this recipe compiles: install g++, or use a copy of it with `compile: false`")
@@ -79,7 +84,7 @@ def run(
     if all_parts:
         _fit_autoencoder(plan.seed, workspace)
     else:
-        unpack(model, workspace)
+        unpack(model, workspace, trained)
     console = Console(stderr=True)
     for name in trained:
         console.print(f"[bold]{name}[/bold]")

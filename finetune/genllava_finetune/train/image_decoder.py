@@ -93,15 +93,18 @@ def new_scheduler() -> DPMSolverMultistepScheduler:
     )
 
 
-def denoising_error(unet: Any, latents: Tensor, source: Tensor, states: Tensor, weight: Tensor) -> Tensor:
+def denoising_error(
+    unet: Any, latents: Tensor, source: Tensor, states: Tensor, weight: Tensor, sigma: Tensor | None = None
+) -> Tensor:
     """[B] error of the clean latents the UNet sees behind fresh noise.
 
     Args:
         latents, source: [B, C, H, W]; what is to be drawn, and what is edited or zeros.
         states: [B, L, D], the conditioning.
         weight: [B, 1, H, W].
+        sigma: [B] noise levels; drawn where there are none.
     """
-    sigma = draw_sigma(len(latents)).to(latents.device)
+    sigma = (draw_sigma(len(latents)) if sigma is None else sigma).to(latents.device)
     s = sigma[:, None, None, None]
     noisy = (1 - s) * latents + s * torch.randn_like(latents)
     inputs = torch.cat([noisy, source], 1).contiguous(memory_format=torch.channels_last)
