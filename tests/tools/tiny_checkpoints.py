@@ -15,6 +15,9 @@ import transformers as t
 WORDS: Final = ("a", "photo", "of", "this", "is", "cat", "dog", "cup", "face", "red", "blue", "coffee", "person", "the")
 _CLIP: Final = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 
+_WIDE: Final = 0.4
+"""Spread of weights with which words depend on the picture."""
+
 
 def save(kind: str, folder: Path, seed: int = 0) -> Path:
     """Write a checkpoint: one of `KINDS`."""
@@ -116,10 +119,10 @@ def blip() -> tuple[Any, Any]:
         text_config={
             **_CLIP, "vocab_size": len(tokenizer) + 2, "encoder_hidden_size": 32, "projection_dim": 32,
             "bos_token_id": len(tokenizer), "eos_token_id": 2, "pad_token_id": 0,
-            "sep_token_id": 3, "max_position_embeddings": 128,
+            "sep_token_id": 3, "max_position_embeddings": 128, "initializer_range": _WIDE,
         },
-        vision_config={**_CLIP, "image_size": 32, "patch_size": 8, "initializer_range": 0.02},
-        projection_dim=32, image_text_hidden_size=32,
+        vision_config={**_CLIP, "image_size": 32, "patch_size": 8, "initializer_range": _WIDE},
+        projection_dim=32, image_text_hidden_size=32, initializer_range=_WIDE,
     )  # fmt: skip
     images = t.BlipImageProcessor(size={"height": 32, "width": 32})
     return t.BlipForConditionalGeneration(config), t.BlipProcessor(images, tokenizer)
@@ -131,6 +134,7 @@ def git() -> tuple[Any, Any]:
     config = t.GitConfig(
         vision_config=vision, vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
         intermediate_size=64, max_position_embeddings=128, bos_token_id=2, eos_token_id=3, pad_token_id=0,
+        initializer_range=_WIDE,
     )  # fmt: skip
     images = t.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     return t.GitForCausalLM(config), t.GitProcessor(images, tokenizer)
