@@ -6,7 +6,10 @@ The options of a tool are made from the schema of its arguments.
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
+import warnings
 from argparse import BooleanOptionalAction, Namespace
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -44,6 +47,7 @@ def run(words: Sequence[str]) -> int:
     if not words or words[0].startswith("-"):
         return _overview(words)
 
+    _keep_quiet()
     from genllava.images import picture_notes
     from genllava_tools import ToolUnavailable, find
 
@@ -80,6 +84,7 @@ def serve(http: bool, host: str, port: int, seconds: float) -> None:
     Raises:
         ToolUnavailable: fastmcp is not installed.
     """
+    _keep_quiet()
     from genllava_tools import ToolUnavailable, unavailable
 
     if find_spec("fastmcp") is None:
@@ -95,6 +100,15 @@ def serve(http: bool, host: str, port: int, seconds: float) -> None:
         note(f"{host} can be reached from other machines: whoever reaches it can call the tools")
     note(f"serving at http://{host}:{port}/mcp")
     serve_http(seconds, host, port)
+
+
+def _keep_quiet() -> None:
+    """Keep the bars, notices and warnings of libraries that tools load out of what is printed; nothing is loaded."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 
 
 def _overview(words: Sequence[str]) -> int:

@@ -23,6 +23,14 @@ from genllava_tools.tool import package
 HALF = "0,0,0.5,1"
 
 
+@pytest.fixture(autouse=True)
+def _loud(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command sets to keep libraries quiet is as before for other tests."""
+    for name in ("TQDM_DISABLE", "TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a picture of 80x40, red on the left and blue on the right, and one with transparency."""
