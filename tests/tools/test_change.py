@@ -135,12 +135,3 @@ def test_pixelating() -> None:
     assert not rest.any()
     assert "2x4 squares" in result.text
     assert find("pixelate")(shapes(), box=(0, 0, 0.01, 0.01), blocks=64).image.size == (200, 100)
-
-
-def test_upscaling() -> None:
-    cat = photo("cat")
-    result = find("upscale")(cat, factor=3)
-    assert result.image.size == (1353, 900)
-    assert "simple way" in result.text
-    back = result.image.resize(cat.size, Image.Resampling.BOX)
-    assert abs(levels(back) - levels(cat)).mean() < 1.5

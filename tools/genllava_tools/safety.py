@@ -21,10 +21,10 @@ def check_safety(image: Picture) -> tuple[str, dict[str, Any]]:
     """Check whether a picture shows nudity or sex: the probability of it from 0 to 1, and whether that means safe,
     unsure or unsafe. It knows nothing of violence, hate or other harm.
     """
-    probability = unsafe_probability(image)
+    probability = round(unsafe_probability(image), 3)
     verdict = "safe" if probability < _SAFE_BELOW else "unsafe" if probability >= _UNSAFE_FROM else "unsure"
     said = f"The probability that it shows nudity or sex is {probability:.3f} (0-1): {verdict}."
-    return said, {"probability": round(probability, 4), "verdict": verdict}
+    return said, {"probability": probability, "verdict": verdict}
 
 
 def unsafe_probability(image: Image.Image) -> float:

@@ -41,20 +41,6 @@ def resize(
 
 
 @visual_tool(kind="change")
-def upscale(
-    image: Picture,
-    factor: Annotated[int, Field(ge=2, le=8, description="How many times larger it becomes, in width and height.")] = 2,
-) -> tuple[Image.Image, str]:
-    """Make a picture several times larger. This is the simple way (Lanczos interpolation): nothing is invented, so the
-    result is smooth rather than more detailed.
-    """
-    across, down = image.width * factor, image.height * factor
-    check_size(across, down)
-    made = image.resize((across, down), Image.Resampling.LANCZOS)
-    return made, f"Enlarged {factor} times to {across}x{down} pixels, the simple way (Lanczos): no detail was added."
-
-
-@visual_tool(kind="change")
 def rotate(
     image: Picture,
     angle: Annotated[
