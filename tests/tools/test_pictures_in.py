@@ -26,9 +26,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "pixelate": {"box": BOX}, "remove_object": {"box": BOX}, "cut_out": {"mask": WHITE_BOX},
     "draw_boxes": {"boxes": [BOX]}, "draw_points": {"points": [BOX[:2]]},
     "draw_arrow": {"start": BOX[:2], "end": BOX[2:]}, "add_text": {"text": "hello"}, "highlight": {"box": BOX},
-    "paste": {"box": BOX},
+    "paste": {"box": BOX}, "upscale": {"method": "simple"},
 }  # fmt: skip
 """What each tool needs besides pictures."""
+WITHOUT_MODELS = [tool for tool in built_in() if not tool.needs]
+"""The tools that run wherever this package does; those of models share the door that pictures come in by."""
 
 
 def called(tool: VisualTool, image: Image.Image, **more: Any) -> Any:
@@ -43,7 +45,7 @@ def test_no_mode_makes_a_picture_black_or_breaks_a_tool(mode: str) -> None:
     coffee = photo("coffee").resize((320, 213))
     given = in_mode(coffee, mode)
     plain = coffee.convert("L").convert("RGB") if mode in ("L", "LA", "I;16", "I", "I, 16 bits") else coffee
-    for tool in built_in():
+    for tool in WITHOUT_MODELS:
         if mode == "1" and tool.name == "remove_background":
             continue  # there are no colours to tell an object by
         result = called(tool, given)
@@ -61,14 +63,14 @@ def test_no_mode_makes_a_picture_black_or_breaks_a_tool(mode: str) -> None:
 def test_a_tool_leaves_what_it_is_given_as_it_is() -> None:
     coffee = photo("coffee").resize((320, 213))
     before = coffee.tobytes()
-    for tool in built_in():
+    for tool in WITHOUT_MODELS:
         called(tool, coffee)
         assert coffee.tobytes() == before, tool.name
 
 
 def test_the_same_call_gives_the_same_result() -> None:
     coffee = photo("coffee").resize((320, 213))
-    for tool in built_in():
+    for tool in WITHOUT_MODELS:
         first, second = called(tool, coffee), called(tool, coffee)
         assert (first.text, first.data) == (second.text, second.data)
         assert [image.tobytes() for image in first.images] == [image.tobytes() for image in second.images], tool.name
@@ -81,7 +83,7 @@ def test_floats_are_refused() -> None:
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
 def test_no_pixels(size: tuple[int, int]) -> None:
-    for tool in built_in():
+    for tool in WITHOUT_MODELS:
         with pytest.raises(ImageRejected, match="no pixels"):
             called(tool, Image.new("RGB", size))
 
@@ -98,7 +100,7 @@ def test_too_many_pixels() -> None:
 def test_tiny_and_large_pictures_work_or_say_why_not(size: tuple[int, int]) -> None:
     image = Image.effect_noise(size, 90).convert("RGB")
     mask = Image.new("L", size, 255)
-    for tool in built_in():
+    for tool in WITHOUT_MODELS:
         more = {"mask": mask} if tool.name == "cut_out" else {}
         if size[0] > 1000 and tool.name in ("compare", "grid"):
             continue  # two of them: seconds each
