@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import http.client
 import io
 import json
 import os
@@ -28,7 +29,7 @@ from PIL import Image
 
 from genllava_tools import visual_tool
 from genllava_tools.arguments import Picture
-from genllava_tools.mcp_server import is_loopback, server
+from genllava_tools.mcp_server import http_settings, is_loopback, server
 from genllava_tools.picture_sessions import Limits, PictureSessions
 from genllava_tools.registry import available, find
 from genllava_tools.tool import package
@@ -90,16 +91,32 @@ async def over_http() -> AsyncIterator[str]:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         listener.listen()
-        serving = asyncio.create_task(
-            server().run_http_async(
-                show_banner=False, log_level="ERROR", host="127.0.0.1", port=port, sockets=[listener]
-            )
-        )
+        settings = {**http_settings("127.0.0.1", port), "log_level": "ERROR"}
+        serving = asyncio.create_task(server().run_http_async(**settings, sockets=[listener]))
         try:
             yield f"http://127.0.0.1:{port}/mcp"
         finally:
             serving.cancel()
             await asyncio.wait([serving])
+
+
+def test_over_http_other_peoples_web_pages_are_refused() -> None:
+    def answer(port: int, headers: dict[str, str], body: bytes = b"{}") -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        usual = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+        connection.request("POST", "/mcp", body=body, headers={**usual, **headers})
+        return connection.getresponse().status
+
+    async def main() -> None:
+        async with over_http() as address:
+            port = int(address.split(":")[2].split("/")[0])
+            asked = [{}, {"Host": "evil.example"}, {"Origin": "http://evil.example"}]
+            got = [await asyncio.to_thread(answer, port, headers) for headers in asked]
+            assert got[0] == 400, "an empty request, which is read"
+            assert set(got[1:]) <= {403, 421}
+            assert await asyncio.to_thread(answer, port, {}, bytes(5_000_000)) == 413
+
+    asyncio.run(main())
 
 
 def test_over_stdio_whatever_libraries_print(tmp_path: Path) -> None:

@@ -102,7 +102,14 @@ def serve_http(seconds: float, host: str, port: int) -> None:
         host: an address of this machine.
         port: to listen at.
     """
-    server(seconds).run("http", show_banner=False, log_level="WARNING", host=host, port=port)
+    server(seconds).run("http", **http_settings(host, port))
+
+
+def http_settings(host: str, port: int) -> dict[str, Any]:
+    """How it is served over HTTP: at an address of this machine alone, requests that a web page makes under the name or
+    from the origin of another machine are refused."""
+    guard = {"host_origin_protection": "auto"}
+    return {"show_banner": False, "log_level": "WARNING", "host": host, "port": port, **guard}
 
 
 def is_loopback(host: str) -> bool:
