@@ -135,6 +135,7 @@ def normals_sapiens(
             made, source_sizes=[work.pixels.shape[:2]], do_remove_padding=bool(runner.processor.do_pad)
         )
         axes = found["normals"].float().cpu().numpy().transpose(1, 2, 0)
+        axes /= np.maximum(np.linalg.norm(axes, axis=2, keepdims=True), 1e-6)  # they were interpolated
         signs = np.array([-1 if flip_x else 1, -1 if flip_y else 1, 1], np.float32)
         shades: NDArray[np.uint8] = np.rint((axes * signs + 1) * 127.5).clip(0, 255).astype(np.uint8)
         return shades

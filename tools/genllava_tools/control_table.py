@@ -109,7 +109,8 @@ CONTROL: Final = (
         "Shakker-Labs/FLUX.1-dev-ControlNet-Depth", "345 million parameters",
     ),
     ControlRow(
-        "DepthAnythingForDepthEstimation", _SUCCESSOR, "depth_map", "", "depth, near is white",
+        "DepthAnythingForDepthEstimation", _SUCCESSOR, "depth_map", "depth-anything/Depth-Anything-V2-Small-hf",
+        "depth, near is white",
         "lllyasviel/control_v11f1p_sd15_depth", "diffusers/controlnet-depth-sdxl-1.0",
         "Shakker-Labs/FLUX.1-dev-ControlNet-Depth",
     ),
