@@ -65,7 +65,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "replace_object": {"image": "coffee", "prompt": "a bowl of soup", "box": _CUP},
     "outpaint": {"image": "cat", "prompt": "a cat on a sofa", "left": 0.25, "right": 0.25},
     "draw_boxes": {"image": "astronaut", "boxes": [_FACE], "labels": ["face"], "color": "lime"},
-    "draw_points": {"image": "cat", "points": [(0.38, 0.38), (0.55, 0.42)], "labels": ["left eye", "right eye"]},
+    "draw_points": {"image": "cat", "points": [(0.37, 0.4), (0.72, 0.45)], "labels": ["left eye", "right eye"]},
     "draw_arrow": {"image": "rocket", "start": (0.8, 0.8), "end": (0.55, 0.5), "color": "yellow"},
     "add_text": {"image": "cat", "text": "Good morning!", "position": "bottom"},
     "highlight": {"image": "coffee", "mask": "cup_mask"},
