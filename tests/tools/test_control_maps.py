@@ -130,6 +130,7 @@ def test_the_table_has_every_tool_of_control_maps() -> None:
             assert bool(needs) == bool(row.weights), row.tool
             for need in needs:
                 assert need.remedy.split("`")[1].split()[2] in row.weights, row.tool
+            assert row.kind in {"", *find("generate_from_control").pictures, "straight_lines", "shuffle"}
         else:
             assert "does not work" in row.note
             assert find(row.note.split("`")[1]), "what to use instead"

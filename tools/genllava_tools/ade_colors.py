@@ -1,4 +1,4 @@
-"""The colours of the 150 kinds of things of ADE20K, which ControlNets of kind seg are trained on."""
+"""The colours of the 150 kinds of things of ADE20K, which ControlNets of kind segmentation are trained on."""
 
 from __future__ import annotations
 

@@ -101,8 +101,8 @@ def lineart(
 
 @visual_tool(kind="control", needs=[LINEART_ANIME.need()])
 def lineart_anime(image: Source, resolution: Resolution = RESOLUTION) -> _Map:
-    """Make a line drawing of a picture in anime style for a ControlNet of kind lineart_anime: white lines on black.
-    For photographs use `lineart`.
+    """Make a line drawing of a picture in anime style for a ControlNet of kind lineart that was trained on them: white
+    lines on black. For photographs use `lineart`.
     """
     return _detected(LINEART_ANIME, image, resolution)
 
@@ -135,7 +135,7 @@ def lineart_anyline(image: Source, resolution: Resolution = 1280) -> _Map:
 
 @visual_tool(kind="control", needs=[HED.need()])
 def soft_edge_hed(image: Source, safe: Safe = False, resolution: Resolution = RESOLUTION) -> _Map:
-    """Make a map of soft edges (HED) for a ControlNet of kind softedge: white on black, the stronger the lighter.
+    """Make a map of soft edges (HED) for a ControlNet of kind soft_edge: white on black, the stronger the lighter.
     It leaves more freedom than `canny`: the large shapes are kept and fine lines are not.
     """
     return _detected(HED, image, resolution, safe=safe)
@@ -143,7 +143,7 @@ def soft_edge_hed(image: Source, safe: Safe = False, resolution: Resolution = RE
 
 @visual_tool(kind="control", needs=[PIDINET.need()])
 def soft_edge_pidinet(image: Source, safe: Safe = False, resolution: Resolution = RESOLUTION) -> _Map:
-    """Make a map of soft edges (PiDiNet) for a ControlNet of kind softedge: white on black. It is quicker than
+    """Make a map of soft edges (PiDiNet) for a ControlNet of kind soft_edge: white on black. It is quicker than
     `soft_edge_hed`.
     """
     return _detected(PIDINET, image, resolution, safe=safe)
@@ -151,7 +151,7 @@ def soft_edge_pidinet(image: Source, safe: Safe = False, resolution: Resolution 
 
 @visual_tool(kind="control", needs=[TEED.need()])
 def soft_edge_teed(image: Source, resolution: Resolution = RESOLUTION) -> _Map:
-    """Make a map of soft edges (TEED) for a ControlNet of kind softedge: white on black, in a few steps of strength.
+    """Make a map of soft edges (TEED) for a ControlNet of kind soft_edge: white on black, in a few steps of strength.
     It is the quickest of the tools that do so.
     """
     return _detected(TEED, image, resolution, _ONE)
@@ -182,8 +182,8 @@ def straight_lines(
     ] = 0,
     resolution: Resolution = RESOLUTION,
 ) -> _Map:
-    """Make a map of the straight lines in a picture (M-LSD) for a ControlNet of kind mlsd: thin white lines on black.
-    For rooms, buildings and streets. Says how many lines there are.
+    """Make a map of the straight lines in a picture (M-LSD) for a ControlNet that was trained on them: thin white
+    lines on black. For rooms, buildings and streets. Says how many lines there are.
     """
     count = 0
 

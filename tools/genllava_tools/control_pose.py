@@ -1,4 +1,4 @@
-"""Tools that draw people as skeletons, for ControlNets of kind openpose."""
+"""Tools that draw people as skeletons, for ControlNets of kind pose."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def pose_openpose(
     face: Annotated[bool, Field(description="Find the points of the face too.")] = False,
     resolution: Resolution = RESOLUTION,
 ) -> _Map:
-    """Draw the people in a picture as skeletons (OpenPose) for a ControlNet of kind openpose: a new picture then has
+    """Draw the people in a picture as skeletons (OpenPose) for a ControlNet of kind pose: a new picture then has
     people in the same poses. Its weights are for non-commercial use only; `pose_vitpose` is newer.
     """
     people = list[Person]()
@@ -81,7 +81,7 @@ def pose_vitpose(
     resolution: Resolution = 1024,
 ) -> _Map:
     """Draw the people in a picture as skeletons (ViTPose, after a detector of people) for a ControlNet of kind
-    openpose: a new picture then has people in the same poses. Bodies only, without fingers and faces.
+    pose: a new picture then has people in the same poses. Bodies only, without fingers and faces.
     """
     copy = working_copy(image, resolution)
     people = _poses(copy, _boxes(copy, threshold)[:most])

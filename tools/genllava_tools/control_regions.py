@@ -47,7 +47,7 @@ def segment_anything(
     resolution: Resolution = RESOLUTION,
 ) -> _Map:
     """Colour everything in a picture that is one thing (Segment Anything): each in a colour of its own, without saying
-    what it is. No public ControlNet reads such colours; for those of kind seg use `semantic_segmentation`.
+    what it is. No public ControlNet reads such colours; for those of kind segmentation use `semantic_segmentation`.
     """
     masks = list[NDArray[np.bool_]]()
 
@@ -72,7 +72,7 @@ def segment_anything(
 @visual_tool(kind="control", needs=[SEMANTIC.need()])
 def semantic_segmentation(image: Source, resolution: Resolution = RESOLUTION) -> _Map:
     """Colour a picture by what is where (walls, sky, trees, people and others of the 150 kinds of ADE20K, in their
-    colours) for a ControlNet of kind seg. Says which kinds are seen and how much of the picture each covers.
+    colours) for a ControlNet of kind segmentation. Says which kinds are seen and how much of the picture each covers.
     """
     runner = SEMANTIC.loaded(_semantic)
     copy = working_copy(image, resolution)

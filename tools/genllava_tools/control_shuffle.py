@@ -22,8 +22,8 @@ def shuffle(
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, description="Another number shuffles otherwise.")] = 0,
     resolution: Resolution = RESOLUTION,
 ) -> tuple[Image.Image, str, dict[str, Any]]:
-    """Warp a picture until its things are gone and its colours are left, for a ControlNet of kind shuffle, which draws
-    something new in those colours. The same `seed` gives the same map.
+    """Warp a picture until its things are gone and its colours are left, for a ControlNet that was trained on
+    such, which draws something new in those colours. The same `seed` gives the same map.
     """
     import cv2
 

@@ -1,4 +1,4 @@
-"""People as skeletons in the colours of OpenPose, which ControlNets of kind openpose are trained on."""
+"""People as skeletons in the colours of OpenPose, which ControlNets of kind pose are trained on."""
 
 from __future__ import annotations
 
