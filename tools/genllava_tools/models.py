@@ -233,8 +233,9 @@ def shared(key: tuple[str, ...], load: Callable[[], Loaded], size: int) -> Loade
 def release_models() -> None:
     """Let all loaded models go, and the memory that they hold."""
     with _lock:
-        _loaded.clear()
-        gc.collect()
+        if _loaded:
+            _loaded.clear()
+            gc.collect()
 
 
 def _fits(size: int) -> bool:
