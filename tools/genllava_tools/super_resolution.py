@@ -45,19 +45,21 @@ class _Weights:
     Attributes:
         file: its name without its ending.
         named: it in words.
-        margin: pixels around a tile that are computed with it and cut off, so that no seams are seen.
         tile: pixels of a tile's side; they bound the memory, of which a photograph takes about half a gigabyte.
+        margin: pixels around a tile that are computed with it and cut off: what the network sees around a pixel.
+        fade: pixels within it over which a tile goes over into the one beside it, where it sees farther than that.
     """
 
     file: str
     named: str
-    margin: int
     tile: int
+    margin: int
+    fade: int
 
 
 WEIGHTS: Final[dict[Method, _Weights]] = {
-    "photo": _Weights("REALESRGAN_X4PLUS_UP4X", "for photographs (x4plus)", 12, 192),
-    "drawing": _Weights("REALESRGAN_ANIMAVIDEOV3_UP4X", "for drawings (animevideov3)", 18, 256),
+    "photo": _Weights("REALESRGAN_X4PLUS_UP4X", "for photographs (x4plus)", tile=192, margin=10, fade=8),
+    "drawing": _Weights("REALESRGAN_ANIMAVIDEOV3_UP4X", "for drawings (animevideov3)", tile=256, margin=18, fade=0),
 }
 
 
@@ -101,7 +103,7 @@ def upscale(
         said = f"Enlarged {factor} times to {across}x{down} pixels, the simple way (Lanczos): no detail was added.{why}"
         return made, said, data
     weights = WEIGHTS[method]
-    made = enlarged(image, factor, _network(weights), weights.tile, weights.margin)
+    made = enlarged(image, factor, _network(weights), weights.tile, weights.margin, weights.fade)
     said = (
         f"Enlarged {factor} times to {across}x{down} pixels by Real-ESRGAN {weights.named}: its detail is invented, "
         "and faces and small text may not be as they were."
@@ -115,27 +117,38 @@ def is_drawing(image: Image.Image) -> bool:
     return image.width > 1 and bool((pixels[:, 1:] == pixels[:, :-1]).all(2).mean() >= _FLAT)
 
 
-def enlarged(image: Image.Image, factor: int, network: Network, tile: int, margin: int) -> Image.Image:
+def enlarged(image: Image.Image, factor: int, network: Network, tile: int, margin: int, fade: int) -> Image.Image:
     """A picture enlarged by a network in tiles.
 
     Args:
         image: RGB.
         factor: how many times larger it becomes.
         network: which enlarges 4 times.
-        tile: pixels of a tile's side, without its margin.
+        tile: pixels of a tile's side, without what is computed around it.
         margin: pixels around a tile that are computed with it and cut off.
+        fade: pixels beyond its sides, inside of the margin, over which a tile goes over into the ones beside it.
     """
+    around = margin + fade
     # The edge is repeated, so that the network sees around it what it sees elsewhere.
-    pixels = np.pad(np.asarray(image), ((margin, margin), (margin, margin), (0, 0)), mode="edge")
+    pixels = np.pad(np.asarray(image), ((around, around), (around, around), (0, 0)), mode="edge")
     made = Image.new("RGB", (image.width * factor, image.height * factor))
     for left, top, right, bottom in _tiles(image.size, tile):
-        part = _through(network, pixels[top : bottom + 2 * margin, left : right + 2 * margin])
+        part = _through(network, pixels[top : bottom + 2 * around, left : right + 2 * around])
         if factor != _SCALE:
             size = (part.width * factor // _SCALE, part.height * factor // _SCALE)
             part = part.resize(size, Image.Resampling.LANCZOS)
         rim = margin * factor
-        made.paste(part.crop((rim, rim, part.width - rim, part.height - rim)), (left * factor, top * factor))
+        part = part.crop((rim, rim, part.width - rim, part.height - rim))
+        rise = 2 * fade * factor  # none at the picture's own sides
+        across, down = _slope(part.width, rise if left else 0), _slope(part.height, rise if top else 0)
+        mask = Image.fromarray((np.outer(down, across) * 255).round().astype(np.uint8))
+        made.paste(part, ((left - fade) * factor, (top - fade) * factor), mask)
     return made
+
+
+def _slope(length: int, rise: int) -> NDArray[np.float64]:
+    """Numbers that go up from 0 to 1 within `rise`, and stay there, `length` in all."""
+    return np.clip((np.arange(length) + 1) / (rise + 1), 0, 1)
 
 
 def _through(network: Network, pixels: NDArray[np.uint8]) -> Image.Image:
@@ -161,7 +174,8 @@ def _seconds(image: Image.Image, method: Method) -> float:
     network = _network(weights)
     side = 24 if network.device.type == "cpu" else 192  # an accelerator is not busy with less
     tiles = list(_tiles(image.size, weights.tile))
-    pixels = sum((x1 - x0 + 2 * weights.margin) * (y1 - y0 + 2 * weights.margin) for x0, y0, x1, y1 in tiles)
+    around = 2 * (weights.margin + weights.fade)
+    pixels = sum((right - left + around) * (bottom - top + around) for left, top, right, bottom in tiles)
     if pixels <= 2 * side * side:
         return 0.0
     part = np.zeros((side, side, 3), np.uint8)
