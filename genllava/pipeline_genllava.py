@@ -14,7 +14,7 @@ from genllava import assembly, checkpoints, part_loading, saved_pipeline
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.generation_head import GenerationHead
 from genllava.image_decoder import ImageDecoder
-from genllava.image_decoder.controlnets import check_controlnet, follow, load_controlnet
+from genllava.image_decoder.controlnets import ControlNets, follow, load_controlnet
 from genllava.model_card import write_model_card
 from genllava.options import CancelCheck, DrawingOptions, Seed
 from genllava.pipeline_output import Counters, Drawing, TurnOutput, Understanding
@@ -92,9 +92,7 @@ class GenLlavaPipeline(DiffusionPipeline):
             raise CheckpointError(f"unknown bridge {bridge!r}: caption or head")
         if bridge == "head" and generation_head is None:
             raise CheckpointError("bridge='head' needs a generation head: give generation_head=, or bridge='caption'")
-        self._controlnets = dict(controlnets or {})
-        for name, controlnet in self._controlnets.items():
-            check_controlnet(name, controlnet, decoder)
+        self._controlnets = ControlNets(controlnets or {}, decoder)
         self._made: tuple[tuple[object, ...], Protocol] | None = None
         made = self.protocol
         self.register_to_config(protocol=made.name)  # type: ignore[no-untyped-call]
@@ -127,8 +125,8 @@ class GenLlavaPipeline(DiffusionPipeline):
         )
 
     @property
-    def controlnets(self) -> dict[str, Any]:
-        """The ControlNets that steer the decoder, by name."""
+    def controlnets(self) -> ControlNets:
+        """The ControlNets that steer the decoder, by name; the shapes model's are read when they are first used."""
         return self._controlnets
 
     def load_controlnet(self, name: str, controlnet: Any, **options: Any) -> None:
@@ -388,7 +386,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         for nested in (self.decoder, self.editor):
             if nested is not None:
                 nested.to(*args, **kwargs)
-        follow(self.decoder, self.controlnets.values())
+        follow(self.decoder, self.controlnets.loaded)
         return self
 
     def enable_model_cpu_offload(self, *args: Any, **kwargs: Any) -> None:

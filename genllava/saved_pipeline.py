@@ -23,7 +23,13 @@ from genllava.checkpoints import (
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.flat_layout import as_parts
 from genllava.image_decoder import load_diffusion, vision_language_of
-from genllava.image_decoder.controlnets import check_controlnet, check_name, controlnet_folders, load_controlnets
+from genllava.image_decoder.controlnets import (
+    Unread,
+    check_controlnet,
+    check_name,
+    controlnet_folders,
+    load_controlnets,
+)
 from genllava.part_loading import Loaded, beside, check_room, load_components, load_head, own_variant, take_how
 from genllava.vision_language.loading import load_model, load_processor
 
@@ -62,6 +68,7 @@ def load_saved(folder: Path, options: dict[str, Any]) -> Loaded:
         )
     dtype = how.dtype(settings.get("protocol"))
     read = [name for name in PARTS if name not in given and is_part(index.get(name))]
+    later = steers is None and settings.get("protocol") == "shapes"  # it is there at once, and seldom needs them
     if steers is None:
         steers = {name: folder / CONTROLNETS / name for name in saved_controlnets(folder, index)}
     nets = controlnet_folders(steers, how.variant, options)
@@ -90,7 +97,10 @@ def load_saved(folder: Path, options: dict[str, Any]) -> Loaded:
     if missing := [name for name in CARRIED if parts[name] is None]:
         raise CheckpointError(f"{folder} has no {' and no '.join(missing)}: give {missing[0]}=, or save it again")
     beside(parts["vlm"], (parts["decoder"], parts["editor"]), how)
-    parts["controlnets"] = load_controlnets(nets, parts["decoder"], how.variant)
+    if later:
+        parts["controlnets"] = {name: Unread(folder / CONTROLNETS / name, how.variant) for name in nets}
+    else:
+        parts["controlnets"] = load_controlnets(nets, parts["decoder"], how.variant)
     return Loaded(parts, settings, how.device, own)
 
 

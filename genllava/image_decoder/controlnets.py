@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -92,6 +92,10 @@ def check_controlnet(name: object, controlnet: Any, pipeline: Any) -> None:
     kind, config = type(controlnet).__name__, getattr(controlnet, "config", {})
     if kind != layout.kind:
         raise CheckpointError(f"the ControlNet {name!r} is a {kind}: {type(pipeline).__name__} takes a {layout.kind}")
+    _check_fields(name, config, layout, pipeline)
+
+
+def _check_fields(name: object, config: Mapping[str, Any], layout: ControlLayout, pipeline: Any) -> None:
     wanted = denoiser_of(pipeline).config
     for field in layout.fields:
         has, needs = (_plain(each.get(field)) for each in (config, wanted))
@@ -176,6 +180,65 @@ def follow(pipeline: Any, controlnets: Any) -> None:
             each.to(device=denoiser.device, dtype=denoiser.dtype)
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A saved ControlNet that is read when it is first used.
+
+    Attributes:
+        variant: of the weight files; the plain files are read where there are none of it.
+    """
+
+    folder: Path
+    variant: str | None = None
+
+
+class ControlNets(MutableMapping[str, Any]):
+    """ControlNets by name; what is asked for and has not been read yet is read then.
+
+    Args:
+        given: loaded ControlNets, or `Unread`.
+        pipeline: the one that draws.
+
+    Raises:
+        CheckpointError: one does not fit the pipeline; where it is read later, it may still turn out to be damaged.
+    """
+
+    def __init__(self, given: Mapping[str, Any], pipeline: Any) -> None:
+        self._pipeline = pipeline
+        self._nets: dict[str, Any] = dict(given._nets if isinstance(given, ControlNets) else given)
+        for name, net in self._nets.items():
+            if isinstance(net, Unread):
+                _check_config(name, net.folder, pipeline)
+            else:
+                check_controlnet(name, net, pipeline)
+
+    @property
+    def loaded(self) -> list[Any]:
+        """Those that have been read."""
+        return [net for net in self._nets.values() if not isinstance(net, Unread)]
+
+    def __getitem__(self, name: str) -> Any:
+        net = self._nets[name]
+        if isinstance(net, Unread):
+            net = self._nets[name] = load_controlnet(name, net.folder, self._pipeline, variant=net.variant)
+        return net
+
+    def __setitem__(self, name: str, net: Any) -> None:
+        self._nets[name] = net
+
+    def __delitem__(self, name: str) -> None:
+        del self._nets[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._nets
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._nets)
+
+    def __len__(self) -> int:
+        return len(self._nets)
+
+
 class ControlledPipelines:
     """Pipelines of diffusers that draw and edit with ControlNets, made of the components of the one that draws.
 
@@ -222,17 +285,25 @@ class ControlledPipelines:
 
 
 def _load(name: str, folder: Path, pipeline: Any, variant: str | None) -> Any:
-    layout = _layout_of(name, pipeline)
+    kind = _check_config(name, folder, pipeline)
     with reading(f"ControlNet {name!r} from {folder}"):
-        kind: Any = getattr(diffusers, layout.kind)
-        found = kind.load_config(folder).get("_class_name")
-        if found != layout.kind:
-            takes = f"{type(pipeline).__name__} takes a {layout.kind}"
-            raise CheckpointError(f"the ControlNet {name!r} in {folder} is a {found}: {takes}")
         variant = variant if variant and weight_files(folder, variant) else None
         check_weights(f"ControlNet {name!r}", kind, folder, variant=variant)
         dtype = denoiser_of(pipeline).dtype
         return kind.from_pretrained(folder, use_safetensors=True, variant=variant, torch_dtype=dtype).eval()
+
+
+def _check_config(name: str, folder: Path, pipeline: Any) -> Any:
+    """The class of a saved ControlNet, which by its config fits the pipeline."""
+    layout = _layout_of(name, pipeline)
+    with reading(f"ControlNet {name!r} from {folder}"):
+        kind: Any = getattr(diffusers, layout.kind)
+        config = kind.load_config(folder)
+        if (found := config.get("_class_name")) != layout.kind:
+            takes = f"{type(pipeline).__name__} takes a {layout.kind}"
+            raise CheckpointError(f"the ControlNet {name!r} in {folder} is a {found}: {takes}")
+        _check_fields(name, config, layout, pipeline)
+    return kind
 
 
 def _layout_of(name: object, pipeline: Any) -> ControlLayout:
