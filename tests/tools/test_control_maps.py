@@ -165,13 +165,18 @@ def test_what_is_printed_is_hidden_in_one_thread_only(capsys: pytest.CaptureFixt
     def other() -> None:
         print("from another thread")
 
+    stream = sys.stdout
     with quietly():
         print("Loading base model ()...")
         thread = threading.Thread(target=other)
         thread.start()
         thread.join()
+        with quietly():
+            print("and more")
+        print("and yet more")
     print("after it")
     assert capsys.readouterr().out == "from another thread\nafter it\n"
+    assert sys.stdout is stream
 
 
 def test_a_person_of_coco_has_a_neck_between_the_shoulders() -> None:

@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,13 @@ from genllava_tools.errors import ToolUnavailable
 from genllava_tools.models import Model, device
 from genllava_tools.tool import Need
 
-_LOCK: Final = threading.RLock()
+_CALLS: Final = threading.RLock()
+"""Held by the one call of a detector that runs; others load meanwhile."""
+_WARNINGS: Final = threading.RLock()
+_STREAM: Final = threading.Lock()
+_silent: Final = Counter[int]()
+"""How deep each thread is in what is not to print."""
+_stream: Any = None
 _OWN_SETTING: Final = "KMP_DUPLICATE_LIB_OK"
 """An environment variable that the package sets for the whole process when it is imported."""
 
@@ -60,7 +67,7 @@ class AuxDetector:
             CheckpointError: they are damaged or not of this detector.
         """
         detector, *_ = self.model.loaded(self._load)
-        with quietly() if self.warns else _alone():
+        with _CALLS, quietly() if self.warns else _muted():
             yield detector
 
     def _load(self, folder: Path) -> tuple[Any, ...]:
@@ -96,38 +103,43 @@ def controlnet_aux() -> Any:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """For this thread alone, and neither what is printed nor what is warned of is shown.
+    """Nothing that this thread prints is shown, and nothing that is warned of.
 
     Warnings of other threads are not shown meanwhile: it is for what is short or happens once.
     """
-    with _alone(), warnings.catch_warnings():
+    with _WARNINGS, warnings.catch_warnings(), _muted():
         warnings.simplefilter("ignore")
         yield
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """For this thread alone among those that use the package, and nothing that it prints is shown."""
-    with _LOCK:
-        before = sys.stdout
-        muted = cast(TextIO, _MutedHere(before))
-        sys.stdout = muted
-        try:
-            yield
-        finally:
-            if sys.stdout is muted:
-                sys.stdout = before
+def _muted() -> Iterator[None]:
+    """Nothing that this thread prints is shown; what other threads print is."""
+    global _stream
+    with _STREAM:
+        if not _silent:
+            _stream = _Stream(sys.stdout)
+            sys.stdout = cast(TextIO, _stream)
+        _silent[threading.get_ident()] += 1
+    try:
+        yield
+    finally:
+        with _STREAM:
+            _silent[threading.get_ident()] -= 1
+            if not _silent[threading.get_ident()]:
+                del _silent[threading.get_ident()]
+            if not _silent and cast(Any, sys.stdout) is _stream:
+                sys.stdout = _stream.shown
 
 
-class _MutedHere:
-    """A stream that takes nothing from the thread that made this, and passes on what other threads write."""
+class _Stream:
+    """A stream that takes nothing from threads that are silent."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._thread = threading.get_ident()
+    def __init__(self, shown: TextIO) -> None:
+        self.shown = shown
 
     def write(self, text: str) -> int:
-        return len(text) if threading.get_ident() == self._thread else self._stream.write(text)
+        return len(text) if threading.get_ident() in _silent else self.shown.write(text)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        return getattr(self.shown, name)
