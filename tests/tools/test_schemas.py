@@ -80,6 +80,24 @@ def test_descriptions_are_for_a_model_to_act_on(tool: VisualTool) -> None:
     assert tool.description.endswith(".")
 
 
+TABLE = {
+    "zoom_in": "image box label", "crop": "image box", "measure": "image", "palette": "image", "histogram": "image",
+    "compare": "image other", "detect": "image labels", "segment": "image point box label",
+    "count_objects": "image label", "depth_map": "image", "classify": "image labels", "caption": "image",
+    "find_faces": "image", "resize": "image width height", "rotate": "image angle", "flip": "image direction",
+    "pad": "image", "adjust": "image brightness contrast color sharpness", "grayscale": "image",
+    "blur": "image box mask", "pixelate": "image box", "remove_background": "image", "cut_out": "image mask",
+    "paste": "image other box", "side_by_side": "image other", "grid": "images", "draw_boxes": "image boxes labels",
+    "draw_points": "image points", "draw_arrow": "image start end", "add_text": "image text position color",
+    "highlight": "image mask",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_tools_have_the_arguments_by_which_the_field_calls_them(name: str) -> None:
+    assert set(TABLE[name].split()) <= set(find(name).schema()["properties"])
+
+
 def test_names_of_arguments_are_the_ones_that_are_used_elsewhere() -> None:
     names = {name for tool in built_in() for name in tool.schema()["properties"]}
     assert names >= {"image", "other", "box", "boxes", "mask", "label", "labels", "point", "points", "text", "color"}

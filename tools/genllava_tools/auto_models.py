@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,11 +29,29 @@ class Runner:
 
     model: Any
     processor: Any
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def kind(self) -> str:
         """Its `model_type`, such as "owlv2"."""
         return str(self.model.config.model_type)
+
+    def prepared(self, texts: Sequence[str], most: int, **inputs: Any) -> Any:
+        """What the processor makes of words and pictures; one thread at a time, since tokenizers know no more.
+
+        Args:
+            texts: that the model is to read.
+            most: tokens that it reads of each.
+            **inputs: what the processor is called with.
+
+        Raises:
+            InvalidRequest: a text is longer.
+        """
+        with self._lock:
+            for text in texts:
+                if len(self.processor.tokenizer(text)["input_ids"]) > most:
+                    raise InvalidRequest(f"{text!r} is too long for the {self.kind} model: give fewer words")
+            return self.processor(**inputs, return_tensors="pt")
 
     def ready(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Inputs where the model is, numbers of pictures in its precision."""
@@ -59,19 +78,6 @@ class Runner:
         for name in finite:
             self.check_finite(name, made[name])
         return made
-
-    def check_length(self, texts: Iterable[str], most: int) -> None:
-        """See that the model can read texts.
-
-        Args:
-            most: tokens that it reads.
-
-        Raises:
-            InvalidRequest: one is longer.
-        """
-        for text in texts:
-            if len(self.processor.tokenizer(text)["input_ids"]) > most:
-                raise InvalidRequest(f"{text!r} is too long for the {self.kind} model: give fewer words")
 
     def check_finite(self, name: str, values: torch.Tensor) -> None:
         """See that there is no NaN or infinity in an output.

@@ -137,8 +137,8 @@ def _load(folder: Path) -> Runner:
 
 
 def _owl(runner: Runner, image: Image.Image, labels: list[str], threshold: float) -> _Rows:
-    runner.check_length(labels, runner.model.config.text_config.max_position_embeddings)
-    inputs = runner.processor(text=[labels], images=image, return_tensors="pt")
+    longest = runner.model.config.text_config.max_position_embeddings
+    inputs = runner.prepared(labels, longest, text=[labels], images=image)
     made = runner.outputs(inputs, finite=("logits", "pred_boxes"))
     size = [(image.height, image.width)]
     (found,) = runner.processor.post_process_grounded_object_detection(made, threshold=threshold, target_sizes=size)
@@ -149,16 +149,14 @@ def _grounding_dino(runner: Runner, image: Image.Image, labels: list[str], thres
     """Its scores are of the tokens of the text: a box has the label of the token that scores highest."""
     import torch
 
-    processor = runner.processor
-    texts = [label.lower().replace(".", " ").strip() for label in labels]
-    if not all(texts):
-        raise InvalidRequest("a label has no words in it: say what to look for")
-    text = ". ".join(texts) + "."
-    runner.check_length([text], runner.model.config.max_text_len)
-    inputs = processor(text=text, images=image, return_tensors="pt")
-    made = runner.outputs(inputs, finite=("pred_boxes",))
-    ends = (inputs["input_ids"][0] == processor.tokenizer.convert_tokens_to_ids(".")).nonzero().flatten().tolist()
+    text = ". ".join(label.lower().replace(".", " ").strip() for label in labels) + "."
+    inputs = runner.prepared([text], runner.model.config.max_text_len, text=text, images=image)
+    stop = runner.processor.tokenizer.convert_tokens_to_ids(".")
+    ends = (inputs["input_ids"][0] == stop).nonzero().flatten().tolist()
     starts = [1, *(end + 1 for end in ends[:-1])]  # the first token begins the text
+    if any(start == end for start, end in zip(starts, ends, strict=True)):
+        raise InvalidRequest("a label has no words in it: say what to look for")
+    made = runner.outputs(inputs, finite=("pred_boxes",))
     tokens = made.logits[0].float().sigmoid()
     by_label = torch.stack([tokens[:, start:end].amax(1) for start, end in zip(starts, ends, strict=True)], 1)
     runner.check_finite("logits", by_label)  # those behind the text are minus infinity

@@ -28,7 +28,8 @@ _AGREEING: Final = 8
 def find_faces(image: Picture) -> tuple[str, dict[str, Any]] | tuple[Image.Image, str, dict[str, Any]]:
     """Find the faces of people in a picture: the box of each, and the picture with the boxes drawn. This is the simple
     way (a cascade of local patterns): it sees upright faces from the front that are at least a thirteenth of the
-    picture's longer side, and errs at times. Where none is found no picture is made.
+    picture's longer side, and errs at times; `detect` looks for faces with a trained model. Where none is found no
+    picture is made.
     """
     small = image.convert("L")
     small.thumbnail((_WORKING, _WORKING), Image.Resampling.BOX)

@@ -50,9 +50,8 @@ def classify(
     apart = _APART[runner.kind]
     texts = [_SENTENCE.format(label) for label in wanted]
     longest = int(runner.model.config.text_config.max_position_embeddings)
-    runner.check_length(texts, longest)
     padding = {"padding": "max_length", "max_length": longest} if apart else {"padding": True}
-    inputs = runner.processor(text=texts, images=image, return_tensors="pt", **padding)
+    inputs = runner.prepared(texts, longest, text=texts, images=image, **padding)
     logits = runner.outputs(inputs, finite=("logits_per_image",)).logits_per_image[0].float()
     scores = (logits.sigmoid() if apart else logits.softmax(-1)).tolist()
     order = sorted(range(len(wanted)), key=lambda place: -scores[place])

@@ -63,7 +63,9 @@ def _segmented(image: Image.Image, where: dict[str, Any], several: bool) -> Segm
     whole, scores = np.zeros((image.height, image.width), bool), list[float]()
     for masks, sure in zip(made.pred_masks[0], made.iou_scores[0], strict=True):
         best = int(sure.argmax())
-        (found,) = runner.processor.image_processor.post_process_masks([masks[None, best : best + 1].cpu()], *sizes)
+        (found,) = runner.processor.image_processor.post_process_masks(
+            [masks[None, best : best + 1].float().cpu()], *sizes
+        )
         whole |= found[0, 0].numpy()
         scores.append(round(float(sure[best]), 4))
     return Segmented(mask_image(whole), tuple(scores))
