@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -212,7 +213,8 @@ def check_approvals(settings: TurnSettings, tools: Mapping[str, Any]) -> TurnSet
     """
     for action in settings.approve:
         if action.startswith("tool:") and action.removeprefix("tool:") not in (*tools, *_thread_verbs()):
-            names = ", ".join(f"tool:{name}" for name in tools)
+            known = [f"tool:{name}" for name in tools]
+            names = ", ".join(get_close_matches(action, known, 5) or known[:10])
             raise InvalidRequest(f"cannot wait for approval of {action!r}: {names or 'there is no tool'}")
     return settings
 

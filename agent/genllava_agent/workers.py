@@ -10,7 +10,7 @@ from genllava.errors import InvalidRequest
 from genllava.options import DESCRIBE
 from genllava.protocols.shapes.asking_back import completed, is_understood
 from genllava.protocols.shapes.judging import PLAUSIBLE, as_planned, compare, doubt
-from genllava.protocols.shapes.layout import noted_caption
+from genllava.protocols.shapes.layout import exchange, noted_caption, picture_prefix
 from genllava.protocols.shapes.picture_numbers import grounded
 from genllava_agent.errors import UnknownImage
 from genllava_agent.records import ImageRecord, Request, image_number
@@ -158,10 +158,21 @@ class StreamWorker:
         return doubt(drawing.plan or "", before, _stream(state).request or action.instruction)
 
     def returned(self, session: Session, state: AgentState, text: str, pictures: Sequence[ImageRecord]) -> None:
-        conversation = session.conversation(state)
-        left = conversation.left.lstrip(" ,.;")
-        conversation.add_user(left or DESCRIBE, [session.drawing(record) for record in pictures])
-        conversation.acted = not left  # nothing more is asked: the turn may end
+        conversation, language = session.conversation(state), session.engine.pipeline.protocol.language
+        left = self.left(session, state)
+        conversation.end_turn(text)
+        for record in pictures:  # as pictures come that the user shows and asks to describe
+            drawing = session.drawing(record)
+            caption = conversation.describe(drawing, session.interrupted)
+            seen = f"{picture_prefix(record.number)} {caption}" if caption else ""
+            ids = exchange(
+                language.tokenizer, DESCRIBE, [record.number], language.tokens_per_image, seen, caption or text
+            )
+            conversation.replay(ids, [drawing])
+        if left:
+            conversation.add_user(left, cancel=session.interrupted)
+        else:
+            conversation.acted = True  # nothing more is asked: the turn may end
 
     def left(self, session: Session, state: AgentState) -> str:
         return session.conversation(state).left.lstrip(" ,.;")

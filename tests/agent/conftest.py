@@ -84,6 +84,7 @@ def planned(pipeline: GenLlavaPipeline) -> Callable[..., tuple[VisualAgent, Scri
 
     def make(*script: Any, wait: float = 0.0, **options: Any) -> tuple[VisualAgent, Scripted]:
         model = Scripted(script=list(script), wait=wait)
+        options = {"tools": (), **options}  # visual tools have tests of their own
         return VisualAgent(pipeline, store=":memory:", seed=1, decider=model, **options), model
 
     return make

@@ -35,7 +35,8 @@ def made(layouts: Layouts) -> Iterator[Callable[..., Made]]:
     def make(vlm: str = "qwen3_vl", script: Any = (), prefers: Any = (), parts: Any = None, **options: Any) -> Made:
         pipe = layouts.shared(vlm, "sd15", "instruct_pix2pix", **(parts or {}))
         model = force(pipe, script, prefers)
-        given = {"seed": 1, "height": 64, "width": 64, "verify": 0, **options}  # looking has tests of its own
+        # looking at what was drawn and visual tools have tests of their own
+        given = {"seed": 1, "height": 64, "width": 64, "verify": 0, "tools": (), **options}
         opened.append(VisualAgent(pipe, store=":memory:", **given))
         return opened[-1], model, pipe
 
@@ -359,7 +360,7 @@ def test_words_before_a_limit_are_not_lost(made: Any) -> None:
 
 def test_words_are_streamed_as_messages(made: Any, layouts: Layouts) -> None:
     _, model, pipe = made()
-    graph = create_genllava_agent(pipe, seed=1, height=64, width=64, verify=0, artifacts=":memory:")
+    graph = create_genllava_agent(pipe, (), seed=1, height=64, width=64, verify=0, artifacts=":memory:")
     model.script = [model.says("A harbour.", draw("a cat")), "Done so."]
     said: dict[str, str] = {}
     chunks = 0

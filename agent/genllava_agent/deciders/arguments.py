@@ -16,8 +16,10 @@ from typing import Any, Final
 
 from genllava.protocols.shapes.tokens import USER_START
 
-Choose = Callable[[str, Sequence[str]], int]
-"""The place of the text that comes next most likely: `Conversation.choose`."""
+Scores = Callable[[str, Sequence[str]], Sequence[float]]
+"""How likely each of some texts comes next, after those so far: `Conversation.scores`."""
+_WANTED: Final = math.log(0.5)
+"""How likely an argument must be that may be left out, against what the model would write in its place."""
 _QUARTERS: Final = (0, 0.25, 0.5, 0.75, 1)
 _FEW: Final = 16
 """Numbers between two bounds that are all possible."""
@@ -33,14 +35,14 @@ class CallWriter:
     """Writes the arguments of one call.
 
     Args:
-        choose: chooses what comes next.
+        scores: tells what comes next.
         picture: chooses one of several pictures by their names.
         request: the words of which text is made.
         name: of the tool.
     """
 
-    def __init__(self, choose: Choose, picture: Callable[[Sequence[str]], str], request: str, name: str) -> None:
-        self._choose, self._picture, self._words = choose, picture, request.split()
+    def __init__(self, scores: Scores, picture: Callable[[Sequence[str]], str], request: str, name: str) -> None:
+        self._scores, self._picture, self._words = scores, picture, request.split()
         self._said = name
 
     def write(
@@ -61,10 +63,10 @@ class CallWriter:
         for name in required:
             made[name] = self._argument(name, schemas[name], name in pictures, given)
         while others:
-            place = self._choose(self._said, [USER_START, *(f"{name}=" for name in others)])
-            if place == 0:  # the call has ended: what comes next is its result
+            ends, *likely = self._scores(self._said, [USER_START, *(f"{name}=" for name in others)])
+            if max(likely) < max(ends, _WANTED):  # the call has ended: what comes next is its result
                 break
-            name = others.pop(place - 1)
+            name = others.pop(likely.index(max(likely)))
             made[name] = self._argument(name, schemas[name], False, given)
         return made
 
@@ -105,14 +107,14 @@ class CallWriter:
         return made
 
     def _one(self, values: Sequence[Any]) -> Any:
-        return values[self._choose(self._said, [_text(value) for value in values])]
+        scores = self._scores(self._said, [_text(value) for value in values])
+        return values[max(range(len(values)), key=scores.__getitem__)]
 
     def _span(self) -> str:
         """Words of the request: where they begin, and how far they go."""
-        words = self._words[self._choose(self._said, self._words) :]
+        words = self._words[self._words.index(self._one(self._words)) :]
         ends = [*range(1, min(len(words), _LONGEST) + 1), *([len(words)] if len(words) > _LONGEST else [])]
-        spans = [" ".join(words[:end]) for end in ends]
-        return spans[self._choose(self._said, spans)]
+        return str(self._one([" ".join(words[:end]) for end in ends]))
 
 
 def can_choose(schema: Mapping[str, Any]) -> bool:

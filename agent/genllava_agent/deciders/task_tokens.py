@@ -61,7 +61,7 @@ class TaskTokens:
         if token == FINISH:
             return [last_words("", probabilities, seen)]
         if token == TOOL:
-            return [self._call(conversation, state, tools[conversation.choose("", tools)], probabilities)]
+            return [self._call(conversation, state, _best(tools, conversation.scores("", tools)), probabilities)]
         kind: Kind = KINDS[token]  # type: ignore[assignment]
         instruction = conversation.request or asked(state).text
         unknown = ""
@@ -97,11 +97,11 @@ class TaskTokens:
 
         def picture(names: Sequence[str]) -> str:  # as it chooses one to edit, which it has learnt
             prefixes = [picture_prefix(image_number(each)) for each in names]
-            return names[conversation.choose("", prefixes, task=I2I)]
+            return _best(names, conversation.scores("", prefixes, I2I))
 
         tool, request = self.tools[name], conversation.request or asked(state).text
         parameters = tool_spec(tool, list(state["images"]))["function"]["parameters"]
-        writer = CallWriter(conversation.choose, picture, request, name)
+        writer = CallWriter(conversation.scores, picture, request, name)
         arguments = writer.write(parameters, list(picture_arguments(tool)), given)
         return call_message(name, arguments, "", probabilities, conversation.seen)
 
@@ -116,3 +116,7 @@ class TaskTokens:
             session.go_back(state)
             raise
         return {"request": request, "stream": session.stream()}
+
+
+def _best(names: Sequence[str], scores: Sequence[float]) -> str:
+    return names[max(range(len(names)), key=scores.__getitem__)]

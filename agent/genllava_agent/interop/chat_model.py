@@ -25,6 +25,7 @@ from pydantic import ConfigDict, Field, SecretStr, model_validator
 from genllava.errors import InvalidRequest
 from genllava_agent import events
 from genllava_agent.background import Elsewhere, heard_outside, in_background, quiet, stream_in_background
+from genllava_agent.create import VisualTools
 from genllava_agent.history import TURN
 from genllava_agent.interop.chat_text import ReplyText
 from genllava_agent.messages import IMAGES, PROVIDER, image_block, text_of
@@ -113,7 +114,8 @@ class ChatGenLlava(BaseChatModel):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         parts, settings = self.agent.parts, self._settings({})
-        tools = {name: [tool.description, str(tool.tool_call_schema)] for name, tool in parts.tools.items()}
+        own = {} if isinstance(parts.tools, VisualTools) else parts.tools  # which load nothing here
+        tools = {name: [tool.description, str(tool.tool_call_schema)] for name, tool in own.items()}
         return {
             "model": self.model_name,
             "weights": fingerprint(self.agent.model),

@@ -202,13 +202,15 @@ class Conversation(ConversationChecks):
         return float(aside.likelihoods(ids).min())
 
     @torch.no_grad()
-    def choose(self, begin: str, texts: Sequence[str], task: str = TOOL) -> int:
-        """The place of the text that the model would most likely write after `[TOOL]` and some words; nothing is added.
+    def scores(self, begin: str, texts: Sequence[str], task: str = TOOL) -> list[float]:
+        """How likely the model would write each of some texts after a task token and some words; nothing is added.
+
+        Each is a mean over its tokens, of the logarithm of how likely a token is against the likeliest in its place: 0
+        where the model would write just that.
 
         Args:
-            begin: the words of the call so far.
+            begin: the words so far: for `[TOOL]`, those of the call.
             texts: what may stand next.
-            task: another task token in the place of `[TOOL]`.
         """
         tokenizer, likely = self._language.tokenizer, list[float]()
         for text in texts:
@@ -216,7 +218,7 @@ class Conversation(ConversationChecks):
             aside.append(0, [self._language.id(task), *tokenizer.encode(begin, add_special_tokens=False)])
             ids = tokenizer.encode(text, add_special_tokens=False)
             likely.append(float(aside.likelihoods(ids).clamp_min(1e-30).log().mean()))
-        return max(range(len(texts)), key=likely.__getitem__)
+        return likely
 
     @torch.no_grad()
     def place(self, task: str, drawing: Drawing) -> None:
