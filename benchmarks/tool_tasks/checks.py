@@ -252,7 +252,7 @@ def _thumbnail(image: Image.Image) -> NDArray[np.float64]:
     small.thumbnail((48, 48))
     cell = Image.new("RGB", (48, 48), "white")
     cell.paste(small, ((48 - small.width) // 2, (48 - small.height) // 2))
-    return levels(cell.resize((12, 12), Image.Resampling.BOX))[2:-2, 2:-2]
+    return levels(cell.resize((12, 12), Image.Resampling.BOX))[1:-1, 1:-1]
 
 
 def _detail(image: Image.Image, longer: int) -> NDArray[Any]:

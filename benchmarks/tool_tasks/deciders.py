@@ -65,7 +65,7 @@ class Scripted(BaseChatModel):
         except StopIteration as end:
             self._solution = None
             return AIMessage(str(end.value))
-        except LookupError:  # the words of a result do not have in them what the solution looks for
+        except (LookupError, ValueError):  # a result does not say what the solution looks for in it
             self._solution = None
             return AIMessage(_GIVEN_UP)
         self._asked.append(wanted)

@@ -77,11 +77,12 @@ def _drawn(image: Image.Image, before: Image.Image, color: tuple[int, int, int])
     """The pixels that have changed, and into about this colour."""
     check_proportions(image, before)
     changed = _changed(image, before.convert("RGB").resize(image.size, Image.Resampling.LANCZOS), (0, 0, 1, 1))
-    return changed & (np.abs(levels(image) - np.array(color)).max(2) < 90)
+    near: NDArray[np.bool_] = np.abs(levels(image) - np.array(color)).max(2) < 90
+    return changed & near
 
 
 def _changed(image: Image.Image, before: Image.Image, zone: Box) -> NDArray[np.bool_]:
-    changed = np.abs(levels(image) - levels(before)).max(2) > 40
+    changed: NDArray[np.bool_] = np.abs(levels(image) - levels(before)).max(2) > 40
     changed[~within_boxes([zone], image.size)] = False
     return changed
 
@@ -123,4 +124,4 @@ def _alike(mask: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> float:
     scaled = np.asarray(Image.fromarray(mask).resize(wanted.shape[::-1])) > 0
     both = float((scaled & wanted).sum())
     agree = 2 * both / max(1.0, float(scaled.sum() + wanted.sum()))
-    return agree * min(proportions, 1 / proportions)
+    return float(agree * min(proportions, 1 / proportions))

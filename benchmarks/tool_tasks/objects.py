@@ -112,18 +112,17 @@ def _on_white(name: str, box: Box, sure: Box, corners: tuple[Box, ...], words: s
     )
 
 
-def _removed(name: str, box: Box, words: str, then: str, most: float = 14.0) -> Task:
-    after = {"gray": call("grayscale", image=""), "flip": call("flip", image="", direction="vertical")}[then]
-    make: Make = gray(FIRST) if then == "gray" else lambda given: given[0].transpose(Image.Transpose.FLIP_TOP_BOTTOM)
-    place: Box = box if then == "gray" else (box[0], 1 - box[3], box[2], 1 - box[1])
+def _removed(name: str, box: Box, words: str) -> Task:
+    upset: Make = lambda given: given[0].transpose(Image.Transpose.FLIP_TOP_BOTTOM)  # noqa: E731
+    place: Box = (box[0], 1 - box[3], box[2], 1 - box[1])
 
     def solution() -> Solution:
         clean = yield call("remove_object", image="image_1", box=box)
-        yield call(after.tool, **{**after.arguments, "image": clean.image})
+        yield call("flip", image=clean.image, direction="vertical")
         return "It is gone."
 
     wide: Box = (place[0] - 0.02, place[1] - 0.02, place[2] + 0.02, place[3] + 0.02)
-    return Task(KIND, words, (name,), solution, (like_ground(place, most, make), keeps(wide, of=make)))
+    return Task(KIND, words, (name,), solution, (like_ground(place, of=upset), keeps(wide, of=upset)))
 
 
 def _coin_less() -> Task:
@@ -265,13 +264,13 @@ TASKS: Final = (
         "the box from 10% to 90% of the width and from 20% to 90% of the height.",
     ),
     _onto(
-        "cell",
+        "astronaut",
         "rocket",
-        CELL,
-        (0.72, 0.5, 0.83, 0.63),
-        (0.05, 0.05, 0.35, 0.5),
-        "Put the bright cell of image_1, without what is around it, into the sky of image_2: from 5 to 35% of the "
-        "width, 5 to 50% of the height.",
+        PATCH,
+        (0.28, 0.7, 0.38, 0.8),
+        (0.05, 0.05, 0.3, 0.45),
+        "Put the round blue patch on her suit, without what is around it, into the sky of image_2: from 5 to 30% of "
+        "the width, 5 to 45% of the height.",
     ),
     _on_white(
         "coffee",
@@ -289,13 +288,8 @@ TASKS: Final = (
         "I only need the bright cell: everything else white, and the picture 250 pixels wide.",
         250,
     ),
-    _removed("moon", CRATER, "Remove the round crater at the upper left, then make it black and white.", "gray"),
-    _removed(
-        "moon, changed",
-        (0.59, 0.29, 0.71, 0.41),
-        "Remove the dark square and flip the picture upside down (mirror it top to bottom).",
-        "flip",
-    ),
+    _removed("moon", CRATER, "Remove the round crater at the upper left, then mirror the picture top to bottom."),
+    _removed("moon, changed", (0.59, 0.29, 0.71, 0.41), "take the dark square away and mirror it top to bottom"),
     _coin_less(),
     _sharp_before_blurred(),
     _colors_of_object(),

@@ -135,7 +135,7 @@ def _which_sign(*names: str, wanted: int, question: str) -> Task:
 def _word_framed() -> Task:
     def solution() -> Solution:
         read = yield call("read_text", image="image_1")
-        at = next(at for at, line in enumerate(quoted(read.words)) if "CLOSED" in line)
+        at = ["CLOSED" in line for line in quoted(read.words)].index(True)
         yield call("draw_boxes", image="image_1", boxes=[boxes(read.words)[at]], color="red")
         return "That is the line."
 
