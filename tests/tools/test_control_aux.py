@@ -112,7 +112,8 @@ def test_a_row_that_works(row: ControlRow, chosen: Chosen, recwarn: pytest.Warni
         assert result.image.mode == "RGB"
         assert result.data["working_size"] == [128, 77]
         assert "Made at 128x77 pixels." in result.text
-    assert find(row.tool)(picture, **options).image.tobytes() == result.image.tobytes(), "no chance in it"
+    if row.tool != "depth_zoe":  # which computes for minutes
+        assert find(row.tool)(picture, **options).image.tobytes() == result.image.tobytes(), "no chance in it"
     assert [str(each.message) for each in recwarn] == []
     assert capfd.readouterr() == ("", "")
 
