@@ -228,6 +228,34 @@ def test_it_calls_tools_of_the_users(made: Any) -> None:
     assert called[-1] == ("Paris", 1)
 
 
+def test_visual_tools_are_there_for_a_model_that_calls_tools(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three of them in one turn, through its own chat template; what is offered at once is few, the rest an index."""
+    agent, model, pipe = made(tools=None)
+    monkeypatch.setattr(pipe.vlm.config.text_config, "max_position_embeddings", 40_000)  # its tokens are letters
+    photo, beach = picture(160, 120), picture(200, 100)
+    calls = (
+        ("crop", {"image": "image_1", "box": [0.25, 0, 0.75, 1]}),
+        ("remove_background", {"image": "image_3", "box": [0.1, 0.1, 0.9, 0.9]}),
+        ("paste", {"image": "image_2", "other": "image_4", "box": [0.5, 0.2, 1, 1]}),
+    )
+    model.script = [model.says("", *calls), "There it is."]
+    reply = agent("crop the photo to the dog, remove its background, and put it on the beach", images=[photo, beach])
+    model.done()
+    assert kinds(reply) == [("tool", "ok"), ("tool", "ok"), ("tool", "ok"), ("understand", "ok")], reply.text
+    assert [image.record.parents for image in reply.images] == [("image_1",), ("image_3",), ("image_2", "image_4")]
+    assert reply.images[0].image.size == (80, 120)
+    assert reply.images[1].image.mode == "RGBA"
+    assert same(reply.image.crop((0, 0, 100, 100)), beach.crop((0, 0, 100, 100)))
+    assert not same(reply.image, beach)
+    assert reply.text == "There it is."
+    assert '"name": "crop"' in model.read[0]
+    assert '"name": "paste"' not in model.read[0], "it stands in the index, and can be called from there"
+    assert "paste: Put one picture onto another" in model.read[0]
+    assert [model.read[0].count(f'"name": "{name}_image"') for name in ("generate", "edit")] == [1, 1]
+    unasked, _, _ = made("llava15", tools=None)
+    assert not unasked.parts.decider().tools, "a model that calls no tools is not asked about them"
+
+
 def test_a_model_without_tools_chooses(made: Any) -> None:
     agent, model, pipe = made("llava15")
     model.script = ["A harbour.", "a woodcut of a harbour", "make it blue"]
