@@ -73,7 +73,7 @@ class VisualAgent:
         busy: Literal["queue", "error"] = "queue",
         **options: Any,
     ) -> None:
-        from genllava_agent.create import VisualTools, as_tools, check_approvals, check_checkpointer, check_decider
+        from genllava_agent.create import as_tools, check_approvals, check_checkpointer, check_decider
         from genllava_agent.settings import checked
 
         if busy not in ("queue", "error"):
@@ -82,7 +82,7 @@ class VisualAgent:
         if checkpointer is not None:
             check_checkpointer(checkpointer)
         self.model, self._device, self._store, self._checkpointer = model, device, store, checkpointer
-        self.tools: Mapping[str, BaseTool] = VisualTools() if tools is None else as_tools(tools)
+        self.tools = as_tools(tools)
         check_decider(decider)
         self._decider = decider
         self.settings: TurnSettings = check_approvals(settings, self.tools)

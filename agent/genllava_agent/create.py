@@ -76,7 +76,7 @@ def create_genllava_agent(
     settings = checked({**options, **({"approve": tuple(approve)} if approve else {})})
     if checkpointer is not None and not isinstance(checkpointer, bool):
         check_checkpointer(checkpointer)
-    made = VisualTools() if tools is None else as_tools(tools)
+    made = as_tools(tools)
     check_decider(decider)
     check_approvals(settings, made)
     opened = _Opened(artifacts)
@@ -122,13 +122,16 @@ class DeciderOf:
     def _make(self) -> Decider:
         if self.given is not None and hasattr(self.given, "decide"):
             return self.given  # type: ignore[no-any-return]
+        pipeline, tools = self.engine.pipeline, self._tools
+        if isinstance(tools, VisualTools):
+            if tools.asked or self.given is not None or pipeline.protocol.name == "tool_calls":
+                tools.make(pipeline)
+            else:
+                tools = {}
         if self.given is not None:
             from genllava_agent.deciders.chat_model import ChatModel
 
-            return ChatModel(self.given, self._tools)
-        pipeline = self.engine.pipeline
-        unasked = isinstance(self._tools, VisualTools) and pipeline.protocol.name != "tool_calls"
-        tools = {} if unasked else self._tools
+            return ChatModel(self.given, tools)
         if self.engine.has_stream:
             from genllava_agent.deciders.task_tokens import TaskTokens
 
@@ -153,11 +156,27 @@ def check_decider(given: Any) -> None:
 
 
 class VisualTools(Mapping[str, "BaseTool"]):
-    """The visual tools that can run here, for models that call tools; made when they are first needed."""
+    """The visual tools that can run here; made when they are first needed.
+
+    Args:
+        asked: for any model, and not only for one that calls tools.
+    """
+
+    def __init__(self, asked: bool = False) -> None:
+        self.asked = asked
+
+    def make(self, pipeline: GenLlavaPipeline) -> None:
+        """Make them for an agent that draws with this pipeline, which may be what some of them need."""
+        from genllava_tools.drawing import drawing_with
+
+        with drawing_with(pipeline):
+            _ = self._made
 
     @cached_property
-    def _made(self) -> dict[str, BaseTool]:
-        return as_tools("visual")
+    def _made(self) -> Mapping[str, BaseTool]:
+        from genllava_tools import visual_tools
+
+        return as_tools(visual_tools())
 
     def __getitem__(self, name: str) -> BaseTool:
         return self._made[name]
@@ -169,10 +188,10 @@ class VisualTools(Mapping[str, "BaseTool"]):
         return len(self._made)
 
     def __reduce__(self) -> Any:
-        return VisualTools, ()
+        return VisualTools, (self.asked,)
 
 
-def as_tools(given: Sequence[Any] | Literal["visual"]) -> dict[str, BaseTool]:
+def as_tools(given: Sequence[Any] | Literal["visual"] | None) -> Mapping[str, BaseTool]:
     """Tools by name; functions become tools. Visual tools that do what the agent does itself are left out.
 
     Raises:
@@ -183,12 +202,13 @@ def as_tools(given: Sequence[Any] | Literal["visual"]) -> dict[str, BaseTool]:
     from genllava.protocols.verbs import EDIT, GENERATE
     from genllava_agent.deciders.offers import IN_THREAD
     from genllava_agent.records import Verb
-    from genllava_tools import visual_tools
 
-    if isinstance(given, str) and given != "visual":
+    if given is None or given == "visual":
+        return VisualTools(asked=given is not None)
+    if isinstance(given, str):
         raise InvalidRequest(f"tools={given!r} are none: give a list of tools, or 'visual'")
     taken, made = {*get_args(Verb), GENERATE, EDIT, *IN_THREAD}, dict[str, BaseTool]()
-    for each in visual_tools() if isinstance(given, str) else given:
+    for each in given:
         if not isinstance(each, BaseTool):
             if not callable(each) or isinstance(each, type):
                 raise InvalidRequest(f"{each!r} is no tool: make it one with langchain_core.tools.tool")

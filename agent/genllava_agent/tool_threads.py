@@ -9,7 +9,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from genllava_agent.tool_pictures import as_content
 
 _WATCH: Final[ContextVar[Callable[[], None]]] = ContextVar("watch", default=lambda: None)
 """Raises where the tool that is called now is not waited for any longer."""
+_WITHIN: Final[ContextVar[Callable[[], AbstractContextManager[object]]]] = ContextVar("within", default=nullcontext)
 _GRACE: Final = 2.0
 """Seconds that a coroutine has to end after it was cancelled."""
 _NOT_AWAITED: Final = (BaseTool._arun, Tool._arun, StructuredTool._arun)
@@ -30,8 +31,12 @@ _NOT_AWAITED: Final = (BaseTool._arun, Tool._arun, StructuredTool._arun)
 
 
 @contextmanager
-def watched(session: Session, name: str) -> Iterator[None]:
-    """Meanwhile a tool may take as long as the limits of the turn say."""
+def watched(session: Session, name: str, within: Callable[[], AbstractContextManager[object]]) -> Iterator[None]:
+    """Meanwhile a tool may take as long as the limits of the turn say.
+
+    Args:
+        within: entered in the thread of the tool, for as long as it works.
+    """
     ends = time.monotonic() + session.settings.limits.tool_seconds
 
     def watch() -> None:
@@ -43,11 +48,12 @@ def watched(session: Session, name: str) -> Iterator[None]:
         if limit:
             raise ToolLeftBehind(f"{name} was still at work at {limit}: it was left behind, and nothing of it is kept")
 
-    before = _WATCH.set(watch)
+    before, outer = _WATCH.set(watch), _WITHIN.set(within)
     try:
         yield
     finally:
         _WATCH.reset(before)
+        _WITHIN.reset(outer)
 
 
 def in_thread(tool: BaseTool) -> BaseTool:
@@ -63,12 +69,17 @@ def in_thread(tool: BaseTool) -> BaseTool:
 
     @functools.wraps(kind._run)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        watch = _WATCH.get()
+        watch, within = _WATCH.get(), _WITHIN.get()
+
+        def work() -> Any:
+            with within():
+                return kind._run(self, *args, **kwargs)
+
         if awaits and (only_awaits or CALLER_LOOP.get() is not None):
             kwargs.pop("run_manager", None)
             value = _awaited(kind._arun(self, *args, **kwargs), watch)
         else:
-            value = left_behind(lambda: kind._run(self, *args, **kwargs), watch)
+            value = left_behind(work, watch)
         return value if tool.response_format == "content_and_artifact" else as_content(value)
 
     copy = tool.model_copy()

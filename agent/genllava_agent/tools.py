@@ -6,10 +6,13 @@ to read (`tool_faults`); it works in a thread of its own, under the limits of th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import AnyMessage, ToolMessage
+from langchain_core.tools import BaseTool
 from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.runtime import Runtime
@@ -27,6 +30,10 @@ from genllava_agent.state import Action, AgentState, as_changed, next_action, op
 from genllava_agent.tool_faults import FATE, advice, failed
 from genllava_agent.tool_pictures import kept
 from genllava_agent.tool_threads import in_thread, watched
+from genllava_tools.drawing import DRAWS, drawing_with
+from genllava_tools.inpainting import FILLS
+from genllava_tools.registry import built_in
+from genllava_tools.tool import KINDS
 
 
 def tool_node(parts: AgentParts) -> ToolNode:
@@ -35,13 +42,30 @@ def tool_node(parts: AgentParts) -> ToolNode:
     def wrapped(request: ToolCallRequest, call: Callable[[ToolCallRequest], Any]) -> Any:
         state = typed(request.state)
         session = parts.session(state)
+        within = partial(_model, parts, session, state) if _draws(request.tool) else nullcontext
         try:
-            with watched(session, request.tool_call["name"]):
+            with watched(session, request.tool_call["name"], within):
                 return call(_with_pictures(session, state, request))
         except Exception as error:
             return failed(request.tool_call, error)
 
     return ToolNode(list(map(in_thread, parts.tools.values())), handle_tool_errors=False, wrap_tool_call=wrapped)
+
+
+def _draws(tool: BaseTool | None) -> bool:
+    """Whether it is a visual tool that draws with the model that is lent to it."""
+    return (
+        tool is not None
+        and (tool.metadata or {}).get("kind") in KINDS
+        and any(need in (DRAWS, FILLS) for known in built_in() if known.name == tool.name for need in known.needs)
+    )
+
+
+@contextmanager
+def _model(parts: AgentParts, session: Session, state: AgentState) -> Iterator[None]:
+    """Meanwhile a tool has the agent's own model, under the limits of the turn."""
+    with session.work(state), drawing_with(parts.engine.pipeline):
+        yield
 
 
 def one_call(state: AgentState) -> list[AnyMessage]:

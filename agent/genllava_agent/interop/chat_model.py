@@ -114,7 +114,7 @@ class ChatGenLlava(BaseChatModel):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         parts, settings = self.agent.parts, self._settings({})
-        own = {} if isinstance(parts.tools, VisualTools) else parts.tools  # which load nothing here
+        own: Any = {} if isinstance(parts.tools, VisualTools) else parts.tools  # which load nothing here
         tools = {name: [tool.description, str(tool.tool_call_schema)] for name, tool in own.items()}
         return {
             "model": self.model_name,
