@@ -25,6 +25,17 @@ needs_weights = pytest.mark.skipif(
 )
 
 
+SLOW = {"06": pytest.mark.slow, "07": pytest.mark.slow}
+"""Notebooks whose tools run trained networks on photographs, or that draw many pictures."""
+
+
+RUNS = [pytest.param(path, marks=SLOW.get(path.name[:2], ())) for path in NOTEBOOKS]
+
+
+def named(path: Path) -> str:
+    return path.stem
+
+
 def read(path: Path) -> Any:
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
@@ -43,7 +54,7 @@ def pictures(notebook: Any) -> list[Image.Image]:
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelManager]:
     """One process for all of them, so that the libraries are loaded once; nothing outside can be reached from it."""
-    roots = [str(ROOT), *(str(ROOT / source) for source in ("agent", "finetune"))]
+    roots = [str(ROOT), *(str(ROOT / source) for source in ("agent", "finetune", "tools"))]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(roots), "HF_HUB_OFFLINE": "1"}
     manager = KernelManager(kernel_name="python3")
     manager.start_kernel(env=env, cwd=str(tmp_path_factory.mktemp("examples")))
@@ -51,11 +62,11 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelManager]:
     manager.shutdown_kernel(now=True)
 
 
-def test_there_are_five() -> None:
-    assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05"]
+def test_there_are_all() -> None:
+    assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05", "06", "08"]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=named)
 def test_what_is_stored_is_clean(path: Path) -> None:
     notebook = read(path)
     assert notebook.metadata == {
@@ -77,7 +88,7 @@ def test_what_is_stored_is_clean(path: Path) -> None:
 
 
 @needs_weights
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RUNS, ids=named)
 def test_notebooks_run(path: Path, kernel: KernelManager) -> None:
     stored, notebook = read(path), read(path)
     notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
