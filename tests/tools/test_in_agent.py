@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -116,16 +117,109 @@ def test_a_mask_made_by_one_tool_is_taken_by_another(pipeline: GenLlavaPipeline)
     assert [step.outcome for step in used(reply)] == ["ok", "ok"], [step.text for step in used(reply)]
     cup = reply.images[1]
     assert cup.record.parents == ("image_1", "image_2")
-    assert cup.image.getpixel((0, 0)) == (255, 255, 255), "white, where there was a table"
+    assert cup.image.getpixel((0, 0))[3] == 0, "transparent, where there was a table"
 
 
-def test_all_tools_are_offered_as_schemas(pipeline: GenLlavaPipeline) -> None:
-    made = agent(pipeline, "Hello.")
-    made("hello", images=[photo("cat")])
-    offered = {spec["function"]["name"]: spec["function"] for spec in model_of(made).offered[0]}
-    assert offered.keys() >= {"crop", "add_text", "segment", "grid"}
-    assert offered["crop"]["parameters"]["properties"]["image"]["enum"] == ["image_1"]
-    assert set(offered["crop"]["parameters"]["required"]) == {"image", "box"}
+def specs(offered: Any) -> dict[str, Any]:
+    return {spec["function"]["name"]: spec["function"] for spec in offered}
+
+
+def test_few_are_offered_at_once_and_others_where_they_are_asked_for(pipeline: GenLlavaPipeline) -> None:
+    script = [
+        calls(("more_tools", {"names": ["grid", "flip"]})),
+        calls(("flip", {"image": "image_1"})),
+        calls(("grayscale", {"image": "image_2"})),
+        "Done.",
+        calls(("grid", {"images": ["image_1", "image_3"]})),
+        "Done.",
+    ]
+    made = agent(pipeline, *script)
+    reply = made("flip it, take its colours", images=[photo("cat")])
+    first, second, *_ = map(specs, model_of(made).offered)
+    ours = {"understand", "generate", "edit", "undo", "redo", "retry", "show_image"}
+    assert first.keys() >= {*ours, "crop", "add_text", "segment", "more_tools"}
+    assert first["crop"]["parameters"]["properties"]["image"]["enum"] == ["image_1"]
+    assert set(first["crop"]["parameters"]["required"]) == {"image", "box"}
+    assert all(len(specs(each)) == len(ours) + 12 for each in model_of(made).offered)
+    assert "grid" not in first
+    assert "grid: Put several pictures into one, in rows and columns" in first["more_tools"]["description"]
+    assert second.keys() >= {"grid", "flip", "more_tools"}
+    told = [message.text for message in model_of(made).heard[1] if isinstance(message, ToolMessage)]
+    assert told[0].startswith("Can be called now: grid: Put several pictures into one")
+    assert [(step.tool, step.outcome) for step in used(reply)] == [
+        ("more_tools", "ok"), ("flip", "ok"), ("grayscale", "ok"),
+    ], "one that stands in the index can be called as well"  # fmt: skip
+    later = reply.thread("as a grid")
+    assert later.images[0].record.parents == ("image_1", "image_3")
+    assert "grid" in specs(model_of(made).offered[-1]), "and stays there"
+    few = VisualAgent(
+        pipeline, store=":memory:", decider=Follows(script=["Hello."]), tools=visual_tools(), offered=2
+    )
+    few("hello", images=[photo("cat")])
+    assert len(specs(model_of(few).offered[0])) == len(ours) + 2
+    assert len(few.tools) > 20
+
+
+def test_what_is_no_tool_cannot_be_asked_for(pipeline: GenLlavaPipeline) -> None:
+    made = agent(pipeline, calls(("more_tools", {"names": ["teleport"]})), "There is none.")
+    reply = made("teleport it", images=[photo("cat")])
+    assert reply.steps[0].outcome == "error"
+    assert "there is no tool 'teleport'" in reply.steps[0].text
+
+
+def test_they_are_there_without_being_given(pipeline: GenLlavaPipeline) -> None:
+    """Crop, remove the background, put it elsewhere: three tools in one turn, with approval, lineage and undo."""
+    script = [
+        calls(
+            ("crop", {"image": "image_1", "box": [0.15, 0, 1, 1]}),
+            ("remove_background", {"image": "image_3", "box": [0.02, 0.02, 0.98, 0.98]}),
+            ("paste", {"image": "image_2", "other": "image_4", "box": [0.5, 0.4, 1, 1]}),
+        ),
+        "The cat sits by the coffee.",
+    ]
+    made = VisualAgent(pipeline, store=":memory:", decider=Follows(script=script), approve="tool:paste")
+    cat, coffee = photo("cat"), photo("coffee")
+    thread, heard = made.thread(), list[Any]()
+    for event in thread.stream("crop the photo to the cat, remove its background, put it on the coffee", [cat, coffee]):
+        heard.append(event)
+    assert [type(event).__name__ for event in heard].count("ToolFinished") == 2
+    waiting = heard[-1].reply
+    assert (waiting.pending.tool, waiting.pending.arguments["other"]) == ("paste", "image_4")
+    assert "paste" not in [image.record.params.get("tool") for image in waiting.thread.images.values()]
+    reply = thread.approve()
+    assert reply.text == "The cat sits by the coffee."
+    assert {name: image.record.parents for name, image in thread.images.items()} == {
+        "image_1": (), "image_2": (), "image_3": ("image_1",), "image_4": ("image_3",),
+        "image_5": ("image_2", "image_4"),
+    }  # fmt: skip
+    assert thread.images["image_5"].record.params["tool"] == "paste"
+    assert "image_1" in reply.images[-1].lineage().svg()
+    before, after = levels(coffee), levels(thread.images["image_5"].image)
+    assert (after[:160] == before[:160]).all(), "above the box nothing has changed"
+    changed = (after[165:395, 305:595] != before[165:395, 305:595]).any(axis=2).mean()
+    assert 0.15 < changed < 0.6, "the cat is there, and its background is not"
+    thread.undo()
+    assert list(thread.images) == []
+    thread.redo()
+    assert list(thread.images) == [f"image_{number}" for number in range(1, 6)]
+
+
+def test_transparency_comes_in_and_is_kept(pipeline: GenLlavaPipeline, tmp_path: Path) -> None:
+    logo = Image.new("RGBA", (40, 20), (255, 0, 0, 0))
+    logo.paste((0, 0, 255, 255), (10, 5, 30, 15))
+    logo.save(tmp_path / "logo.png")
+    paste = calls(("paste", {"image": "image_1", "other": "image_2", "box": [0, 0, 0.5, 0.5], "fit": "stretch"}))
+    made = agent(pipeline, paste, "Done.", names=["paste"])
+    cat = photo("cat")
+    reply = made("put the logo on it", images=[cat, tmp_path / "logo.png"])
+    pasted = levels(reply.images[0].image)
+    assert (pasted[:30, :50] == levels(cat)[:30, :50]).all(), "where the logo is transparent, the photograph is seen"
+    assert tuple(pasted[75, 112]) == (0, 0, 255)
+    kept = reply.thread.images["image_2"]
+    assert (kept.image.mode, kept.image.getpixel((0, 0))[3]) == ("RGBA", 0)
+    kept.save(tmp_path / "logo.jpg")
+    with Image.open(tmp_path / "logo.jpg") as flat:
+        assert min(flat.getpixel((1, 1))) > 250
 
 
 @pytest.mark.parametrize("box", [[0, 0, 2, 1], [0, 0, 1], "all of it"])
