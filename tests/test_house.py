@@ -191,7 +191,7 @@ def test_readme_commands_do_what_they_say(tmp_path: Path) -> None:
     lines = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
     commands = [shlex.split(line) for line in lines if re.match(r"genllava (?!chat|evaluate|finetune)", line)]
     said = {}
-    roots = [str(ROOT), *(str(ROOT / source) for source in ("agent", "finetune"))]
+    roots = [str(ROOT), *(str(ROOT / source) for source in ("agent", "finetune", "tools"))]
     for command in commands:
         done = subprocess.run(
             [sys.executable, "-m", "genllava_agent.cli", *command[1:]],
@@ -203,11 +203,12 @@ def test_readme_commands_do_what_they_say(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, (command, done.stderr)
         said[command[1]] = done.stdout
-    assert set(said) == {"demo", "generate", "understand", "edit", "info"}
+    assert set(said) == {"demo", "generate", "understand", "edit", "info", "tool"}
     assert "red" in said["understand"]
     assert "There are three shapes." in said["demo"]
     assert "The circle is red." in said["demo"]
     assert "There is no star." in said["demo"]
+    assert Image.open(tmp_path / "edges.png").size == (128, 128)
     sheet = Image.open(tmp_path / "genllava-demo.png")
     assert min(sheet.size) > 800
     for name, color in (("drawing", "red"), ("edited", "green")):
@@ -228,3 +229,20 @@ def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     names: dict[str, object] = {"__name__": "readme"}
     for number, block in enumerate(blocks):
         exec(compile(block, f"README.md, python block {number + 1}", "exec"), names)
+
+
+def test_the_readmes_table_of_tools_names_what_there_is() -> None:
+    """Each tool and each test in the table of what other systems do with pictures."""
+    from genllava_tools import tools
+
+    section = README.split("\n## Tools\n")[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:2] == "| "]
+    known = {tool.name for tool in tools()}
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+    defined = set(re.findall(r"def (test_\w+)", tests))
+    assert len(rows) > 20
+    for what, _, here, shown in rows[1:]:
+        called = [name for name in re.findall(r"`([\w.]+)", here) if not name.startswith(("pipe", "VisualAgent"))]
+        assert [name for name in called if name not in known | {"find"}] == [], what
+        assert re.findall(r"`(\w+)`", shown), what
+        assert set(re.findall(r"`(\w+)`", shown)) <= defined, what
