@@ -11,6 +11,7 @@ from benchmarks.tool_tasks import TASKS, report, table
 from benchmarks.tool_tasks.run import Score, missing, run
 from benchmarks.tool_tasks.sources import picture
 from benchmarks.tool_tasks.task import Outcome, Task, boxes, numbers
+from genllava.errors import InvalidRequest
 
 KINDS = list(dict.fromkeys(task.kind for task in TASKS))
 
@@ -39,6 +40,16 @@ def test_a_few_are_solved_by_their_scripts_and_not_with_a_call_left_out() -> Non
     assert [score.wrong for score in scores] == [""] * len(tasks)
     assert all(2 <= score.calls <= 5 for score in scores)
     assert [score.task.request for score in run(tasks, "dropped") if not score.wrong] == []
+
+
+def test_anybody_else_may_decide() -> None:
+    chat_model = "benchmarks.tool_tasks.deciders:Scripted"  # without a solution it does nothing
+    assert [score.wrong for score in run(TASKS[:1], chat_model)] == ["no picture was made"]
+    [score] = run(TASKS[-1:], "")  # the model that ships has not learnt to put pictures together
+    assert score.wrong
+    assert not score.skipped
+    with pytest.raises(InvalidRequest, match="module:factory"):
+        run(TASKS[:1], "somebody")
 
 
 def test_what_counts_is_what_came_of_it_and_not_how() -> None:
