@@ -109,6 +109,21 @@ def test_letters_of_other_scripts_are_written_or_refused_and_never_boxes() -> No
         find("draw_boxes")(WHITE, boxes=[(0, 0, 1, 1)], labels=["\U0001f600"])
 
 
+@pytest.mark.parametrize("text", ["\u05e9\u05dc\u05d5\u05dd", "ok \u0645\u0631\u062d\u0628\u0627", "\u0663"])
+def test_words_from_right_to_left_are_refused(text: str) -> None:
+    """They were written backwards, and Arabic letters apart."""
+    with pytest.raises(InvalidRequest, match="right can be written"):
+        find("add_text")(WHITE, text=text)
+    with pytest.raises(InvalidRequest, match="right can be written"):
+        find("draw_points")(WHITE, points=[(0.5, 0.5)], labels=[text])
+
+
+def test_letters_that_cannot_be_seen_are_refused_by_a_name_that_can() -> None:
+    """The words behind a zero were left out, and said to be there."""
+    with pytest.raises(InvalidRequest, match=r"no font here has '\\x00'"):
+        find("add_text")(WHITE, text="a\x00b")
+
+
 def test_words_can_be_read_on_any_ground() -> None:
     for ground in ("white", "black", "gray"):
         made = find("add_text")(Image.new("RGB", (200, 100), ground), text="HI", size=0.4, position="center").image

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from functools import lru_cache
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ _MARGIN: Final = 0.03
 """Space between words and the edge, as a part of the picture's shorter side."""
 _LINE: Final = 1.3
 """Height of a line, in sizes of its letters."""
+_LEFTWARD: Final = frozenset({"R", "AL", "AN"})
+"""Unicode's classes of letters that are written from right to left, which neither font's drawing can order or join."""
 _UNKNOWN: Final = "\U0010ffff"
 """A character that no font has; it shows what a font draws instead of letters that it lacks."""
 
@@ -123,20 +126,28 @@ def _font_for(text: str) -> str:
     """The font that has all letters of a text: "pillow", or "opencv".
 
     Raises:
-        InvalidRequest: there is nothing to be seen of it, or no font has one of its letters.
+        InvalidRequest: there is nothing to be seen of it, no font has one of its letters, or one of them belongs to
+            words that run from right to left.
     """
     if not text.strip():
         raise InvalidRequest("there are no words to write: give some")
     letters = [each for each in dict.fromkeys(text) if not each.isspace()]
-    if not any(_lacks("pillow", each) for each in letters):
+    if leftward := [each for each in letters if unicodedata.bidirectional(each) in _LEFTWARD]:
+        raise InvalidRequest(
+            f"{' '.join(leftward[:8])} would come out in the wrong order, as only words that run from left to right "
+            "can be written here: give them in other letters"
+        )
+    unseen = {each for each in letters if unicodedata.category(each) == "Cc"}
+    if not any(each in unseen or _lacks("pillow", each) for each in letters):
         return "pillow"
-    missing = [each for each in letters if _lacks("opencv", each)]
+    missing = [each for each in letters if each in unseen or _lacks("opencv", each)]
     if not missing:
         return "opencv"
     import cv2
 
     more = "" if hasattr(cv2, "FontFace") else " (opencv-python-headless 5 has a font with many more)"
-    raise InvalidRequest(f"no font here has {' '.join(missing[:8])}: write it without, or in other letters{more}")
+    shown = " ".join(each if each.isprintable() else ascii(each) for each in missing[:8])
+    raise InvalidRequest(f"no font here has {shown}: write it without, or in other letters{more}")
 
 
 @lru_cache(maxsize=4096)
