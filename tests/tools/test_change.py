@@ -60,6 +60,24 @@ def test_all_of_a_turned_picture_stays_visible() -> None:
     assert abs(levels(again)[20:-20, 20:-20] - levels(cat)[20:-20, 20:-20]).mean() < 4
 
 
+def test_a_cut_out_stays_one_when_its_shape_is_changed() -> None:
+    """It was white around, and then pasted as a white box."""
+    image = Image.new("RGBA", (60, 40), (0, 0, 0, 0))
+    image.paste((255, 0, 0, 255), (20, 10, 40, 30))
+    for name, arguments in (
+        ("rotate", {"angle": 90}), ("rotate", {"angle": 30}), ("rotate", {"angle": 0}), ("flip", {}),
+        ("flip", {"direction": "vertical"}), ("resize", {"width": 120}), ("crop", {"box": (0, 0, 0.9, 1)}),
+    ):  # fmt: skip
+        made = find(name)(image, **arguments).image
+        assert made.mode == "RGBA", name
+        assert levels(made)[0, 0, 3] == levels(made)[-1, -1, 3] == 0, name
+        assert made.getpixel((made.width // 2, made.height // 2)) == (255, 0, 0, 255), name
+        pasted = find("paste")(Image.new("RGB", (100, 100), (0, 0, 255)), other=made, box=(0, 0, 1, 1)).image
+        assert levels(pasted)[:, :, 1].max() == 0, f"{name}: nothing white is put there"
+    assert find("rotate")(image, angle=30, color="lime").image.getpixel((0, 0)) == (0, 255, 0, 255)
+    assert find("rotate")(photo("cat"), angle=30).image.getpixel((0, 0)) == WHITE
+
+
 def test_flipping() -> None:
     cat = photo("cat")
     assert (levels(find("flip")(cat, direction="horizontal").image) == levels(cat)[:, ::-1]).all()

@@ -153,6 +153,26 @@ def test_masks_of_every_mode(mode: str) -> None:
     assert made.getbbox() == (100, 50, 300, 200)
 
 
+def test_what_is_transparent_in_a_mask_is_no_part_of_the_region() -> None:
+    """A paint program's mask, of white strokes on a layer with nothing else, meant the whole picture."""
+    cat, mask = photo("cat"), Image.new("RGBA", (451, 300), (0, 0, 0, 0))
+    mask.paste((255, 255, 255, 255), (100, 50, 300, 200))
+    assert mask_in(mask, "mask", cat).getbbox() == (100, 50, 300, 200)
+    with pytest.raises(InvalidRequest, match="`mask` is empty"):
+        mask_in(Image.new("RGBA", (451, 300), (255, 255, 255, 0)), "mask", cat)
+
+
+def test_what_becomes_of_transparency_is_said() -> None:
+    clear = Image.new("RGBA", (80, 40), (255, 0, 0, 0))
+    clear.paste((0, 0, 255, 255), (20, 10, 60, 30))
+    said = "(image: what is transparent in it counts as white.)"
+    assert said in find("grayscale")(clear).text
+    assert said in find("measure")(clear).text
+    assert said not in find("flip")(clear).text, "it is kept"
+    assert said not in find("grayscale")(clear.convert("RGB").convert("RGBA")).text, "nothing is transparent"
+    assert find("flip")(clear.convert("RGB").convert("RGBA")).image.mode == "RGB"
+
+
 def test_masks_of_another_scale() -> None:
     cat = photo("cat")
     for size in ((902, 600), (226, 150), (225, 150), (45, 30)):

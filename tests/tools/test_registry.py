@@ -227,8 +227,17 @@ def test_kinds_are_few() -> None:
 
 
 def test_a_name_that_there_is_not() -> None:
-    with pytest.raises(UnknownTool, match="grayscale"):
+    with pytest.raises(UnknownTool, match="use grayscale or"):
         find("greyscale")
+    with pytest.raises(UnknownTool, match="there are zoom_in, crop, "):
+        find("teleport")
+
+
+def test_a_box_in_words_is_told_to_be_a_list() -> None:
+    """It was told to be a tuple, which no model and no client can give."""
+    for value in ("0,0,1,1", {"left": 0}):
+        with pytest.raises(InvalidRequest, match="crop: `box` must be a list"):
+            find("crop")(Image.new("RGB", (8, 8)), box=value)
 
 
 def test_a_tool_without_its_package(own_tools: None) -> None:

@@ -82,6 +82,8 @@ Picture = Annotated[Image.Image, Pictured(), picture_name("The picture.")]
 """An RGB picture."""
 Layer = Annotated[Image.Image, Pictured("layer"), picture_name("The picture that is put on the other one.")]
 """An RGB picture, or an RGBA one where it has transparency."""
+KeptLayer = Annotated[Image.Image, Pictured("layer"), picture_name("The picture.")]
+"""As `Layer`: the picture of a tool that keeps its transparency."""
 Mask = Annotated[Image.Image, Pictured("mask"), picture_name("A mask: white where the region is, black elsewhere.")]
 """An L picture, 255 in a region of `image` and 0 elsewhere, as large as `image`."""
 Box = Annotated[BoxTuple, Placed("box"), AfterValidator(_checked_box), _numbers(4, f"The box: {BOX_WORDS}.")]

@@ -38,7 +38,11 @@ A box is `[left, top, right, bottom]` and a point `[x, y]`, in fractions of the 
 left corner. For models that write thousandths or pixels, `visual_tools(dialect="0-1000")` or `dialect="pixels"` reads
 them so. A mask is a picture, white where the region is, with the proportions of the picture that it belongs to. In an
 agent, arguments that are pictures are their names (`image_1`). No argument is a path, an address or code. What is wrong
-with arguments is an `InvalidRequest` that says what to give instead.
+with arguments is an `InvalidRequest` that says what to give instead, and a picture that no tool takes is an
+`ImageRejected` (`genllava.errors`).
+
+Transparency is kept by `crop`, `resize`, `rotate` and `flip`, and `paste` leaves it out; for other tools it counts as
+white, and the result says so. In a mask it is no part of the region.
 
 A tool that needs weights or a package that does not come with this one says so below; `unavailable()` of
 `genllava_tools` lists those that cannot run, and how to get what they need. The
@@ -70,7 +74,8 @@ twelve tools offered at once, and threads that can be resumed (`genllava_tools.m
 agent = create_agent(model, tools=[], middleware=[VisualToolsMiddleware()])
 ```
 
-Your own tool: a typed function under `@visual_tool(kind="change")` (`genllava_tools.registry`).
+Your own tool: a typed function under `@visual_tool(kind="change")` (`genllava_tools.registry`). From then on it is one
+of `visual_tools()`, which an agent takes; a `VisualTool` itself, as `find` gives it, is for calls in Python.
 """
 _CONTROL: Final = """\
 A map goes to the ControlNet of its kind: `generate(prompt, control={"canny": find("canny")(photo).image})`. It has the

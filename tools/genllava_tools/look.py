@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from PIL import Image
 from pydantic import Field
 
-from genllava_tools.arguments import Box, Label, Picture
+from genllava_tools.arguments import Box, KeptLayer, Label, Picture
 from genllava_tools.coordinates import box_pixels
 from genllava_tools.registry import visual_tool
 
@@ -35,7 +35,7 @@ def zoom_in(
 
 
 @visual_tool(kind="look")
-def crop(image: Picture, box: Box) -> tuple[Image.Image, str]:
+def crop(image: KeptLayer, box: Box) -> tuple[Image.Image, str]:
     """Cut a part out of a picture, at its own size."""
     part = image.crop(box_pixels(box, image.size))
     return part, f"The part of {part.width}x{part.height} pixels of a picture of {image.width}x{image.height}."

@@ -41,12 +41,14 @@ def picture_in(value: object, argument: str) -> Image.Image:
 
 
 def layer_in(value: object, argument: str) -> Image.Image:
-    """As `picture_in`, but as RGBA where the picture has transparency."""
+    """As `picture_in`, but as RGBA where something of the picture is transparent."""
     plain = picture_in(value, argument)
     given: Any = value.to_raw() if hasattr(value, "to_raw") else value
     if not given.has_transparency_data:
         return plain
     layer = ImageOps.exif_transpose(given).convert("RGBA")
+    if layer.getchannel("A").getextrema() == (255, 255):
+        return plain
     layer.info = dict(plain.info)
     return layer
 
@@ -55,13 +57,16 @@ def mask_in(value: object, argument: str, picture: Image.Image) -> Image.Image:
     """A mask of `picture`: L, 255 in the region and 0 elsewhere, as large as the picture.
 
     Args:
-        value: a grey PIL image of the picture's proportions; what is lighter than middle grey is the region.
+        value: a grey PIL image of the picture's proportions; what is lighter than middle grey is the region, and what
+            is transparent is not.
 
     Raises:
         InvalidRequest: its proportions are others, it is empty, or it is a photograph.
         ImageRejected: as `picture_in`.
     """
-    plain = picture_in(value, argument)
+    plain = layer_in(value, argument)
+    if plain.mode == "RGBA":
+        plain = Image.alpha_composite(Image.new("RGBA", plain.size, "black"), plain).convert("RGB")
     width, height = plain.size
     across, down = picture.size
     if not (_near(height, width * down / across) or _near(width, height * across / down)):

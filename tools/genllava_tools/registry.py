@@ -115,8 +115,9 @@ def find(name: str) -> VisualTool:
         _load()
         if name in _TOOLS:
             return _TOOLS[name]
-        near = difflib.get_close_matches(str(name), _TOOLS, 3) or list(_TOOLS)
-    raise UnknownTool(f"there is no tool {name!r}: there are {', '.join(near)}")
+        near = difflib.get_close_matches(str(name), _TOOLS, 3)
+        instead = f"use {' or '.join(near)}" if near else f"there are {', '.join(_TOOLS)}"
+    raise UnknownTool(f"there is no tool {name!r}: {instead}")
 
 
 def usable(names: Iterable[str] | None = None, kinds: Iterable[Kind] | None = None) -> list[VisualTool]:

@@ -9,7 +9,7 @@ from PIL import Image, ImageColor, ImageOps
 from pydantic import Field
 
 from genllava.errors import InvalidRequest
-from genllava_tools.arguments import Color, Picture
+from genllava_tools.arguments import Color, KeptLayer, Picture
 from genllava_tools.pictures import check_size
 from genllava_tools.registry import visual_tool
 
@@ -24,7 +24,7 @@ Margin = Annotated[float, Field(ge=0, le=4)]
 
 @visual_tool(kind="change")
 def resize(
-    image: Picture,
+    image: KeptLayer,
     width: Annotated[int | None, Field(ge=1, le=20_000, description="New width in pixels.")] = None,
     height: Annotated[int | None, Field(ge=1, le=20_000, description="New height in pixels.")] = None,
 ) -> tuple[Image.Image, str]:
@@ -42,11 +42,17 @@ def resize(
 
 @visual_tool(kind="change")
 def rotate(
-    image: Picture,
+    image: KeptLayer,
     angle: Annotated[
         float, Field(ge=-360, le=360, description="Degrees clockwise; negative numbers turn counter-clockwise.")
     ],
-    color: Annotated[Color, Field(description="Of the new corners: a name such as white, or #rrggbb.")] = "white",
+    color: Annotated[
+        Color | None,
+        Field(
+            description="Of the new corners: a name such as white, or #rrggbb. Left out: white, or transparent where "
+            "the picture has transparent parts."
+        ),
+    ] = None,
 ) -> tuple[Image.Image, str]:
     """Turn a picture clockwise by an angle in degrees: 90 brings its top to the right. The picture grows so that all of
     it stays visible; turns by 90, 180 and 270 degrees change no pixel.
@@ -61,7 +67,9 @@ def rotate(
         check_size(
             round(image.width * across + image.height * down), round(image.width * down + image.height * across)
         )
-        fill = ImageColor.getrgb(color)[:3]
+        fill: tuple[int, ...] = ImageColor.getrgb(color or "white")[:3]
+        if image.mode == "RGBA":
+            fill = (*fill, 255 if color else 0)
         made = image.rotate(-angle, Image.Resampling.BICUBIC, expand=True, fillcolor=fill)
     way = "clockwise" if angle >= 0 else "counter-clockwise"
     return made, f"Turned by {abs(angle):g} degrees {way}; it has {made.width}x{made.height} pixels now."
@@ -69,7 +77,7 @@ def rotate(
 
 @visual_tool(kind="change")
 def flip(
-    image: Picture,
+    image: KeptLayer,
     direction: Annotated[
         Literal["horizontal", "vertical"],
         Field(description="horizontal: left and right change places; vertical: top and bottom do."),

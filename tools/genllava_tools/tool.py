@@ -144,9 +144,12 @@ class VisualTool:
         notes = list[str]()
 
         def ready(name: str, value: object, form: str) -> Image.Image:
-            made = layer_in(value, name) if form == "layer" else picture_in(value, name)
+            made = layer_in(value, name)
             notes.extend(f"({name}: {note}.)" for note in picture_notes(made))
-            return made
+            if form == "layer" or made.mode != "RGBA":
+                return made
+            notes.append(f"({name}: what is transparent in it counts as white.)")
+            return picture_in(value, name)
 
         marks = {name: picture_mark(self._hints[name]) for name in self.pictures if name in given}
         for name, mark in marks.items():
@@ -191,6 +194,8 @@ class VisualTool:
                 said.append(f"there is no argument {name}: it takes {', '.join(self._hints)}")
             elif each["type"] == "missing":
                 said.append(f"the argument {name} is missing")
+            elif each["type"] in ("tuple_type", "list_type"):
+                said.append(f"{name} must be a list")
             else:
                 said.append(f"{name}: {each['msg'].removeprefix('Value error, ')}")
         return f"{self.name}: {'; '.join(said)}"
