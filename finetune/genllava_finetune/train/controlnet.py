@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -25,9 +26,9 @@ from genllava.protocols.shapes.autoencoder_patch import AutoencoderPatch
 from genllava_finetune.shapes.layouts import is_held_out_layout, loosened, misplaced, recoloured
 from genllava_finetune.shapes.plan import any_plan
 from genllava_finetune.shapes.render import render_array
-from genllava_finetune.shapes.scene import Scene
+from genllava_finetune.shapes.scene import CANVAS, RADIUS, Scene
 from genllava_finetune.shapes.splits import sample_scene
-from genllava_finetune.train.image_decoder import denoising_error, draw_sigma, region_weight
+from genllava_finetune.train.image_decoder import GRID, denoising_error, draw_sigma, region_weight
 from genllava_finetune.train.part import Batch, Part
 from genllava_finetune.train.pictures import contact_sheet, to_pixels, to_uint8
 from genllava_finetune.train.text_encoder import tokenize_plans
@@ -43,6 +44,10 @@ OTHER_THRESHOLDS: Final = 0.3
 WRONG_PLACES: Final = 0.85
 WRONG_SIZES: Final = 0.25
 """Shares of plans whose places are wrong, and, of those, whose sizes are."""
+HARD: Final = 0.5
+"""Share of scenes that are drawn again until they have what is learnt last."""
+DETAIL: Final = {"star": 4.0, "cross": 2.0}
+"""How much more than other cells those of small stars and crosses count: their error is small, and they were blobs."""
 LOOSE: Final = 0.2
 """Share of scenes whose objects are further from the middle of their cells than elsewhere in this world."""
 THICK: Final = 0.15
@@ -82,6 +87,28 @@ def worn(rng: random.Random, edges: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def to_control(maps: list[NDArray[np.uint8]]) -> Tensor:
     """[B, 3, H, W] in 0..1, as ControlNets take their maps."""
     return torch.from_numpy(np.stack(maps)).float().div(255)[:, None].repeat(1, 3, 1, 1)
+
+
+def fine_detail(scenes: Sequence[Scene]) -> Tensor:
+    """[B, 1, 8, 8]: how much each cell of the latents counts by what is in it: small stars and crosses more."""
+    weight = torch.ones(len(scenes), 1, GRID, GRID)
+    for row, scene in enumerate(scenes):
+        for thing in scene.things:
+            if thing.size == "small" and thing.shape in DETAIL:
+                (x, y), reach = thing.center, RADIUS["small"]
+                rows, columns = (
+                    slice(max(0, int(middle - reach) * GRID // CANVAS), int(middle + reach) * GRID // CANVAS + 1)
+                    for middle in (y, x)
+                )
+                weight[row, 0, rows, columns] = DETAIL[thing.shape]
+    return weight
+
+
+def is_hard(scene: Scene) -> bool:
+    """Whether a scene has what is learnt last: a small star, or a shape twice, in two colours."""
+    twice = [(one, other) for one, other in itertools.combinations(scene.things, 2) if one.shape == other.shape]
+    stars = any((thing.shape, thing.size) == ("star", "small") for thing in scene.things)
+    return stars or any(one.color != other.color for one, other in twice)
 
 
 def new_controlnet(unet: Any) -> Any:
@@ -137,15 +164,19 @@ class ControlLoss(nn.Module):
         self.controlnet = new_controlnet(unet)
         wake(self.controlnet.controlnet_cond_embedding, maps)
 
-    def forward(self, target: Tensor, planned: Tensor, edges: Tensor, input_ids: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, target: Tensor, planned: Tensor, edges: Tensor, detail: Tensor, input_ids: Tensor
+    ) -> dict[str, Tensor]:
         """`target`, `planned` [B, 3, 128, 128] what is drawn and what words alone would draw; `edges` as well;
-        `input_ids` [B, 48]."""
+        `detail` [B, 1, 8, 8] what counts more; `input_ids` [B, 48]."""
         with torch.no_grad():
             pixels = torch.cat([target, planned]).contiguous(memory_format=torch.channels_last)
             latents, elsewhere = self.vae.encode(pixels).latents.float().chunk(2)
             states = self.text_encoder(input_ids=input_ids).last_hidden_state
             # What the words place elsewhere counts as much as an object: nothing may be left of it.
             weight = region_weight(elsewhere, latents, torch.ones(len(target), dtype=torch.bool))
+            weight = weight * detail
+            weight = weight / weight.mean((2, 3), keepdim=True)
         edges = edges.contiguous(memory_format=torch.channels_last)
         unet = Controlled(self.unet, self.controlnet, edges)
         sigma = draw_sigma(len(latents))
@@ -185,10 +216,10 @@ class ControlNet(Part):
 
     def example(self, rng: random.Random) -> tuple[Scene, Scene, NDArray[np.uint8]]:
         """What is drawn, what its plan says, and the edges that correct the plan's places."""
-        while True:
+        hard = rng.random() < HARD
+        scene = sample_scene(rng, "train")
+        while is_held_out_layout(scene) or (hard and not is_hard(scene)):
             scene = sample_scene(rng, "train")
-            if not is_held_out_layout(scene):
-                break
         if rng.random() < LOOSE:
             scene = loosened(rng, scene)
         plan = misplaced(rng, scene, rng.random() < WRONG_SIZES) if rng.random() < WRONG_PLACES else scene
@@ -200,17 +231,18 @@ class ControlNet(Part):
 
     def batch(self, step: int) -> Batch:
         rng = random.Random(f"{self.name}:{self.seed}:{step}")
-        targets, planned, maps, plans = [], [], [], []
+        scenes, planned, maps, plans = [], [], [], []
         for _ in range(self.recipe.batch_size):
             scene, plan, edges = self.example(rng)
-            targets.append(render_array(scene))
+            scenes.append(scene)
             planned.append(render_array(plan))
             maps.append(edges)
             plans.append("" if rng.random() < DROP_PLAN else any_plan(rng, plan))
         return {
-            "target": to_pixels(targets),
+            "target": to_pixels([render_array(scene) for scene in scenes]),
             "planned": to_pixels(planned),
             "edges": to_control(maps),
+            "detail": fine_detail(scenes),
             "input_ids": tokenize_plans(self.tokenizer, plans),
         }
 
