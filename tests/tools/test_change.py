@@ -153,3 +153,12 @@ def test_pixelating() -> None:
     assert not rest.any()
     assert "2x4 squares" in result.text
     assert find("pixelate")(shapes(), box=(0, 0, 0.01, 0.01), blocks=64).image.size == (200, 100)
+
+
+def test_no_part_is_too_small_to_be_made_unrecognisable() -> None:
+    """Squares of one pixel left a face of 60 pixels as it was, and were said to be there."""
+    astronaut = photo("astronaut")
+    for side in (2, 8, 20, 60):
+        box = (0.4, 0.2, 0.4 + side / 512, 0.2 + side / 512)
+        made = levels(find("pixelate")(astronaut, box=box, blocks=64).image)
+        assert (made != levels(astronaut)).any(axis=2).sum() > side * side / 2

@@ -64,6 +64,13 @@ def test_dark_lines_of_a_drawing_are_white_on_black() -> None:
     assert find("canny")(shapes()).data["share"] > 0.01, "which the message says to use"
 
 
+@pytest.mark.filterwarnings("error")
+def test_one_pixel_cannot_be_shuffled() -> None:
+    """It was divided by zero first."""
+    with pytest.raises(EmptyControlMap, match="of one colour"):
+        find("shuffle")(Image.new("RGB", (1, 1)))
+
+
 def test_the_same_seed_shuffles_the_same_way_and_touches_no_others_random_numbers() -> None:
     coffee = photo("coffee")
     np.random.seed(5)  # noqa: NPY002  (the global numbers are what is looked at)

@@ -95,6 +95,15 @@ def test_choosing_tools(own_tools: None) -> None:
     assert "crop" not in marks
     with pytest.raises(UnknownTool):
         visual_tools(["no_such_tool"])
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"names": "crop"}, "names='crop' is one name: give a list"),
+        ({"kinds": ["marks"]}, "are none: give a list of look, change, mark, control, draw"),
+        ({"kinds": "mark"}, "are none: give a list of"),
+        ({"dialect": "0-100"}, "is none: give one of 0-1, 0-1000, pixels"),
+    ]
+    for arguments, said in wrong:
+        with pytest.raises(InvalidRequest, match=said):
+            visual_tools(**arguments)
 
     @visual_tool(kind="look", needs=[package("no_such_package", "pip install it")])
     def read_signs(image: Picture) -> str:

@@ -46,5 +46,5 @@ def _noise(random: np.random.RandomState, height: int, width: int) -> NDArray[np
     size = (width + 2 * _WAVE, height + 2 * _WAVE)
     smooth: NDArray[np.float64] = np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC))
     middle = smooth[_WAVE : _WAVE + height, _WAVE : _WAVE + width]
-    even: NDArray[np.float64] = (middle - middle.min()) / np.ptp(middle)
+    even: NDArray[np.float64] = (middle - middle.min()) / (np.ptp(middle) or 1.0)  # a picture of one pixel has no range
     return even[:, :, None]

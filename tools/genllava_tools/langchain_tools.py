@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from genllava_tools.coordinates import Dialect
+from genllava.errors import InvalidRequest
+from genllava_tools.coordinates import DIALECTS, Dialect
 from genllava_tools.registry import usable
 from genllava_tools.tool import Kind, VisualTool, takes_several
 
@@ -58,7 +59,10 @@ def visual_tools(
     Raises:
         UnknownTool: there is none of such a name.
         ToolUnavailable: one that was asked for by name cannot run here.
+        InvalidRequest: there is no such kind or dialect, or the names are no list.
     """
+    if dialect not in DIALECTS:
+        raise InvalidRequest(f"dialect={dialect!r} is none: give one of {', '.join(DIALECTS)}")
     return [as_langchain(tool, dialect) for tool in usable(names, kinds)]
 
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from typing import Any, Final
 
+from genllava.errors import InvalidRequest
 from genllava_tools.errors import ToolNameTaken, ToolUnavailable, UnknownTool
-from genllava_tools.tool import Kind, Need, VisualTool, declare
+from genllava_tools.tool import KINDS, Kind, Need, VisualTool, declare
 
 BUILT_IN: Final = (
     "look",
@@ -80,10 +81,16 @@ def visual_tool(
 
 
 def tools(kinds: Iterable[Kind] | None = None) -> list[VisualTool]:
-    """All tools, or those of some kinds; those too that cannot run here (`VisualTool.missing` says why)."""
+    """All tools, or those of some kinds; those too that cannot run here (`VisualTool.missing` says why).
+
+    Raises:
+        InvalidRequest: there is no such kind.
+    """
+    wanted = None if kinds is None else set(kinds)
+    if wanted is not None and not wanted <= set(KINDS):
+        raise InvalidRequest(f"kinds={kinds!r} are none: give a list of {', '.join(KINDS)}")
     with _LOCK:
         _load()
-        wanted = None if kinds is None else set(kinds)
         places = {f"{_PACKAGE}.{module}": place for place, module in enumerate(BUILT_IN)}
         found = [tool for tool in _TOOLS.values() if wanted is None or tool.kind in wanted]
         return sorted(found, key=lambda tool: places.get(tool.function.__module__, len(places)))
@@ -130,7 +137,10 @@ def usable(names: Iterable[str] | None = None, kinds: Iterable[Kind] | None = No
     Raises:
         UnknownTool: there is none of such a name.
         ToolUnavailable: one that was asked for by name cannot run here.
+        InvalidRequest: the names are no list, or there is no such kind.
     """
+    if isinstance(names, str):
+        raise InvalidRequest(f"names={names!r} is one name: give a list of them")
     if names is None:
         return available(kinds)
     wanted = None if kinds is None else set(kinds)

@@ -74,7 +74,8 @@ def pixelate(
     """Make a part of a picture unrecognisable by large squares, as is done with faces and number plates."""
     left, top, right, bottom = box_pixels(box, image.size)
     part = image.crop((left, top, right, bottom))
-    count = [max(1, round(side / max(part.size) * min(blocks, max(part.size)))) for side in part.size]
+    along = min(blocks, max(1, max(part.size) // 2))  # squares of one pixel would leave all as it was
+    count = [max(1, round(side / max(part.size) * along)) for side in part.size]
     few = part.resize((count[0], count[1]), Image.Resampling.BOX)
     made = image.copy()
     made.paste(few.resize(part.size, Image.Resampling.NEAREST), (left, top))
