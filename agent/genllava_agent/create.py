@@ -226,11 +226,15 @@ def as_tools(given: Sequence[Any] | Literal["visual"] | None) -> Mapping[str, Ba
 
 
 def check_approvals(settings: TurnSettings, tools: Mapping[str, Any]) -> TurnSettings:
-    """Settings whose approvals are of tools that exist: a slip of the pen would let one run unasked.
+    """Settings whose approvals, and the call that is made, are of tools that exist: a slip of the pen would let one run
+    unasked.
 
     Raises:
         InvalidRequest: there is no such tool.
     """
+    if settings.call is not None and settings.call.name not in tools:
+        near = get_close_matches(settings.call.name, tools, 3) or list(tools)[:10]
+        raise InvalidRequest(f"there is no tool {settings.call.name!r}: {', '.join(near) or 'none'}")
     for action in settings.approve:
         if action.startswith("tool:") and action.removeprefix("tool:") not in (*tools, *_thread_verbs()):
             known = [f"tool:{name}" for name in tools]

@@ -32,6 +32,20 @@ class Limits(BaseModel):
     tool_seconds: float = Field(default=300.0, gt=0, allow_inf_nan=False)
 
 
+class Call(BaseModel):
+    """A call of a tool.
+
+    Attributes:
+        name: of the tool.
+        args: its arguments, as JSON; pictures by their names.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    args: dict[str, Any] = Field(default_factory=dict)
+
+
 _DRAWING: Final = (
     "num_inference_steps",
     "guidance_scale",
@@ -54,6 +68,7 @@ class TurnSettings(BaseModel):
     Attributes:
         seed: of the first picture of the turn, from which those of others follow; a new one if None.
         task: what to do, if that is not left to the model.
+        call: a call of a tool, if that is not left to the model: `{"name": "crop", "args": {"image": "image_1", ...}}`.
         approve: actions that wait for the user's word: `understand`, `generate`, `edit`, `tool`, `tool:NAME`.
         verify: pictures drawn at most for one that is kept; 0 and 1 draw once, and 0 does not look at it either.
             More have bought nothing with the model that ships (README, limits).
@@ -73,6 +88,7 @@ class TurnSettings(BaseModel):
 
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     task: Verb | None = None
+    call: Call | None = None
     approve: tuple[str, ...] = ()
     verify: int = Field(default=1, ge=0, le=16)
     margin: float = Field(default=0.0, ge=0, le=1)

@@ -11,6 +11,7 @@ from photos import levels, photo
 from PIL import Image
 from script import Follows, calls
 
+from genllava.errors import InvalidRequest
 from genllava_agent import VisualAgent
 from genllava_tools import visual_tools
 
@@ -152,9 +153,7 @@ def test_few_are_offered_at_once_and_others_where_they_are_asked_for(pipeline: G
     later = reply.thread("as a grid")
     assert later.images[0].record.parents == ("image_1", "image_3")
     assert "grid" in specs(model_of(made).offered[-1]), "and stays there"
-    few = VisualAgent(
-        pipeline, store=":memory:", decider=Follows(script=["Hello."]), tools=visual_tools(), offered=2
-    )
+    few = VisualAgent(pipeline, store=":memory:", decider=Follows(script=["Hello."]), tools=visual_tools(), offered=2)
     few("hello", images=[photo("cat")])
     assert len(specs(model_of(few).offered[0])) == len(ours) + 2
     assert len(few.tools) > 20
@@ -202,6 +201,32 @@ def test_they_are_there_without_being_given(pipeline: GenLlavaPipeline) -> None:
     assert list(thread.images) == []
     thread.redo()
     assert list(thread.images) == [f"image_{number}" for number in range(1, 6)]
+
+
+def test_a_person_calls_a_tool(pipeline: GenLlavaPipeline) -> None:
+    """On the model that ships, which calls none by itself; with approval, lineage and undo as for a model."""
+    made = VisualAgent(pipeline, store=":memory:")
+    thread, cat = made.thread(), photo("cat")
+    thread("what is this?", images=[cat])
+    reply = thread.call_tool("crop", image="image_1", box=BOX)
+    assert [(step.tool, step.outcome) for step in reply.steps] == [("crop", "ok")]
+    assert (levels(reply.image) == levels(cat.crop((113, 0, 338, 300)))).all()
+    assert reply.images[0].record.parents == ("image_1",)
+    both = thread.call_tool("grid", images=[thread.images["image_1"], reply.images[0]])
+    assert both.images[0].record.parents == ("image_1", "image_2")
+    assert (
+        "I could not call rotate: rotate: `angle`: Input should be less than or equal to 360."
+        in thread.call_tool("rotate", image="image_1", angle=720).text
+    )
+    with pytest.raises(InvalidRequest, match="there is no tool 'crap': crop"):
+        thread.call_tool("crap", image="image_1")
+    thread.undo(2)
+    assert list(thread.images) == ["image_1", "image_2"]
+    waiting = thread("flip it", call={"name": "flip", "args": {"image": "image_2"}}, approve="tool")
+    assert waiting.pending.tool == "flip"
+    assert thread.approve().images[0].record.parents == ("image_2",)
+    thread("and?")
+    assert [turn.steps[0].tool for turn in thread.history()][1:3] == ["crop", "flip"]
 
 
 def test_transparency_comes_in_and_is_kept(pipeline: GenLlavaPipeline, tmp_path: Path) -> None:

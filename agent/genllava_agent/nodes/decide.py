@@ -8,8 +8,9 @@ from typing import Any
 from langchain_core.messages import AIMessage
 from langgraph.runtime import Runtime
 
+from genllava.errors import InvalidRequest
 from genllava_agent import events
-from genllava_agent.deciders.base import Possible, last_words
+from genllava_agent.deciders.base import Possible, call_message, last_words
 from genllava_agent.messages import text_of
 from genllava_agent.nodes.base import AgentParts, two_errors
 from genllava_agent.records import Kind, Step
@@ -24,21 +25,26 @@ def decide(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
     if (action := next_action(state)) is not None and not state["stopped"]:
         limit = limit_on(session, steps, action.kind) or _stop_reason(session, steps)
         return {"stopped": limit} if limit else {}
-    stopped = state["stopped"] or _stop_reason(session, steps)
-    if stopped or (steps and asked(state).task) or any(step.outcome == "rejected" for step in steps):
+    stopped, call = state["stopped"] or _stop_reason(session, steps), session.settings.call
+    said = steps and (asked(state).task or call)  # by the user, and done
+    if stopped or said or any(step.outcome == "rejected" for step in steps):
         return {"stopped": stopped, "messages": [last_words()]}
+    if call is not None:
+        if call.name not in parts.tools:
+            raise InvalidRequest(f"there is no tool {call.name!r}: {', '.join(parts.tools) or 'none'}")
+        return {"messages": [call_message(call.name, dict(call.args))]}
     possible = Possible(_possible(parts, state), bool(steps) and asked(state).task is None)
     try:
         with session.work(state) if decider.needs_model else nullcontext():
             messages = decider.decide(session, state, possible, lambda t: runtime.stream_writer(events.TextDelta(t)))
     except Spent as spent:
         return {"stopped": str(spent), "messages": [last_words()]}
-    said = messages[-1]
-    assert isinstance(said, AIMessage)
+    last = messages[-1]
+    assert isinstance(last, AIMessage)
     update: dict[str, Any] = {"messages": messages, "stream": session.stream()}
-    if not said.tool_calls:
-        if text := text_of(said):
-            about = said.response_metadata.get("probabilities", {})
+    if not last.tool_calls:
+        if text := text_of(last):
+            about = last.response_metadata.get("probabilities", {})
             update["steps"] = [*steps, Step(action="understand", text=text, probabilities=about)]
         return update
     action = next_action({**state, "messages": messages})
