@@ -101,24 +101,6 @@ def shows(make: Make, within: float = 4.0, size: tuple[int, int] | None = None) 
     return check
 
 
-def gives(*makes: Make, within: float = 4.0) -> Check:
-    """Each of these is among the pictures that were made."""
-
-    def check(outcome: Outcome) -> None:
-        for at, make in enumerate(makes, 1):
-            wanted = make(outcome.given)
-            for image in outcome.images:
-                try:
-                    _same(image.convert("RGB"), wanted, within, None)
-                    break
-                except Wrong:
-                    continue
-            else:
-                raise Wrong(f"the {at}. picture that was asked for is not among those that were made")
-
-    return check
-
-
 def beside(left: Make, right: Make, within: float = 6.0) -> Check:
     """The last picture holds these two, one beside the other, with or without a space between."""
 

@@ -277,7 +277,7 @@ TASKS: Final = (
         SAUCER,
         CUP_INSIDE,
         ((0, 0.3, 0.06, 0.7), (0.9, 0.3, 1, 0.7)),
-        "cut out the cup with the saucer on white, 300 pixels wide (the whole picture, not cropped)",
+        "cut out the cup with the saucer on white or transparent, 300 pixels wide (the whole picture, not cropped)",
         300,
     ),
     _on_white(
@@ -285,7 +285,7 @@ TASKS: Final = (
         CELL,
         (0.72, 0.5, 0.83, 0.63),
         ((0, 0, 0.5, 1), (0.5, 0, 1, 0.35)),
-        "I only need the bright cell: everything else white, and the picture 250 pixels wide.",
+        "I only need the bright cell: everything else white or transparent, and the picture 250 pixels wide.",
         250,
     ),
     _removed("moon", CRATER, "Remove the round crater at the upper left, then mirror the picture top to bottom."),

@@ -8,6 +8,8 @@ from typing import Any
 
 from PIL import Image
 
+from genllava_tools.picture_files import on_white
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -55,14 +57,14 @@ class Outcome:
 
     @property
     def image(self) -> Image.Image:
-        """The last picture that was made.
+        """The last picture that was made, RGB: white where it is transparent.
 
         Raises:
             Wrong: there is none.
         """
         if not self.images:
             raise Wrong("no picture was made")
-        return self.images[-1].convert("RGB")
+        return on_white(self.images[-1]).convert("RGB")
 
 
 class Wrong(Exception):
