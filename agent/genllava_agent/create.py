@@ -49,10 +49,10 @@ def create_genllava_agent(
     Args:
         model: a folder made by `save_pretrained`, `owner/name` on the hub, a pipeline, or None for the model that ships
             with the package. Nothing is loaded before the first request.
-        tools: LangChain tools, or functions that become some; a tool gets PIL images for arguments that are annotated
-            so, or named in its metadata (`{"images": ["image"]}`). "visual": those of `genllava_tools` that can run
-            here. None: these for a model that calls tools, and none for one that has not learnt to, as the one that
-            ships; `()`: none.
+        tools: LangChain tools, visual tools, or functions that become tools; a tool gets PIL images for arguments that
+            are annotated so, or named in its metadata (`{"images": ["image"]}`). "visual": those of `genllava_tools`
+            that can run here. None: these for a model that calls tools, and none for one that has not learnt to, as
+            the one that ships; `()`: none.
         decider: who decides in the model's place: a LangChain chat model with tool calling, or a `Decider`.
         interrupt_on: calls that wait for the user's word, by name: `{"edit": True, "my_tool": True}`. The interrupt is
             that of LangChain's human-in-the-loop, and is answered with `{"decisions": [{"type": "approve"}]}`.
@@ -196,12 +196,14 @@ def as_tools(given: Sequence[Any] | Literal["visual"] | None) -> Mapping[str, Ba
 
     Raises:
         InvalidRequest: one is no tool, or is called as another one or as a verb is.
+        ToolUnavailable: a visual tool cannot run here.
     """
     from langchain_core.tools import BaseTool, tool
 
     from genllava.protocols.verbs import EDIT, GENERATE
     from genllava_agent.deciders.offers import IN_THREAD
     from genllava_agent.records import Verb
+    from genllava_tools import ToolUnavailable, VisualTool, as_langchain
 
     if given is None or given == "visual":
         return VisualTools(asked=given is not None)
@@ -209,6 +211,10 @@ def as_tools(given: Sequence[Any] | Literal["visual"] | None) -> Mapping[str, Ba
         raise InvalidRequest(f"tools={given!r} are none: give a list of tools, or 'visual'")
     taken, made = {*get_args(Verb), GENERATE, EDIT, *IN_THREAD}, dict[str, BaseTool]()
     for each in given:
+        if isinstance(each, VisualTool):
+            if each.missing:
+                raise ToolUnavailable(f"{each.name} {each.missing}")
+            each = as_langchain(each)
         if not isinstance(each, BaseTool):
             if not callable(each) or isinstance(each, type):
                 raise InvalidRequest(f"{each!r} is no tool: make it one with langchain_core.tools.tool")

@@ -13,7 +13,7 @@ from script import Follows, calls
 
 from genllava.errors import InvalidRequest
 from genllava_agent import VisualAgent
-from genllava_tools import visual_tools
+from genllava_tools import ToolUnavailable, find, visual_tools
 
 if TYPE_CHECKING:
     from genllava import GenLlavaPipeline
@@ -254,3 +254,12 @@ def test_arguments_that_do_not_fit_the_schema_are_mended_once(pipeline: GenLlava
     reply = made("crop it", images=[photo("cat")])
     assert used(reply)[-1].outcome == "ok"
     assert reply.images[-1].image.size == (225, 300)
+
+
+def test_visual_tools_are_given_as_they_are(pipeline: GenLlavaPipeline) -> None:
+    cat = photo("cat")
+    script = [calls(("flip", {"image": "image_1"})), "Done."]
+    made = VisualAgent(pipeline, store=":memory:", decider=Follows(script=script), tools=[find("flip")])
+    assert (levels(made("mirror it", images=[cat]).images[0].image) == levels(cat)[:, ::-1]).all()
+    with pytest.raises(ToolUnavailable, match="depth_map needs the depth model: run `hf download"):
+        VisualAgent(pipeline, store=":memory:", decider=Follows(script=[]), tools=[find("depth_map")])
