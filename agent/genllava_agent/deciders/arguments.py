@@ -92,7 +92,7 @@ class CallWriter:
         if schema.get("type") == "array":
             return self._list(name, schema)
         values = _values(name, schema)
-        return self._span() if values is None else self._one(values)
+        return self._span(schema.get("maxLength")) if values is None else self._one(values)
 
     def _list(self, name: str, schema: Mapping[str, Any]) -> list[Any]:
         made, before, box = list[Any](), self._said, _is_box(schema)
@@ -110,11 +110,12 @@ class CallWriter:
         scores = self._scores(self._said, [_text(value) for value in values])
         return values[max(range(len(values)), key=scores.__getitem__)]
 
-    def _span(self) -> str:
-        """Words of the request: where they begin, and how far they go."""
+    def _span(self, longest: int | None) -> str:
+        """Words of the request: where they begin, and how far they go, at most `longest` letters."""
         words = self._words[self._words.index(self._one(self._words)) :]
         ends = [*range(1, min(len(words), _LONGEST) + 1), *([len(words)] if len(words) > _LONGEST else [])]
-        return str(self._one([" ".join(words[:end]) for end in ends]))
+        spans = [" ".join(words[:end])[:longest] for end in ends]
+        return str(self._one(list(dict.fromkeys(spans))))
 
 
 def can_choose(schema: Mapping[str, Any]) -> bool:
