@@ -256,6 +256,7 @@ def test_without_a_checkpointer_what_is_unclear_is_done(pipeline: GenLlavaPipeli
     assert agent.chat_model().invoke("what is two plus two?").text
 
 
+@pytest.mark.slow
 def test_more_threads_wait_than_are_kept_in_memory(pipeline: GenLlavaPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "_KEPT", 3)
     agent = VisualAgent(pipeline, store=":memory:", seed=1, approve="edit", verify=0, num_inference_steps=1)

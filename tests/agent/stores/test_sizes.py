@@ -39,6 +39,7 @@ def _photo(seed: int, side: int) -> Image.Image:
     return Image.fromarray((smooth + numbers.normal(0, 4, smooth.shape)).clip(0, 255).astype(np.uint8))
 
 
+@pytest.mark.slow
 def test_a_hundred_text_turns_take_at_most_three_megabytes(talk: Talk, quick_path: Path) -> None:
     sizes = []
     for count in range(0, 101, 25):

@@ -102,6 +102,7 @@ def test_baselines_are_far_from_right_and_bounds_are_not(ignorant: GenLlavaPipel
     ],
     ids=["some", "all"],
 )
+@pytest.mark.slow
 def test_a_whole_measurement(names: list[str], ignorant: GenLlavaPipeline, tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     report = measure(ignorant, "dev", 2, names, path)

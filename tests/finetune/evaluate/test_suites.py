@@ -34,6 +34,7 @@ def scenes_of(turn: Turn) -> list[Scene]:
 
 
 @pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.slow
 def test_the_suites_are_frozen(split: Split) -> None:
     states = {name: check_frozen(name, split, build_suite(name, split, LENGTHS[0])) for name in SUITES}
     # Where a change is meant: python -m genllava_finetune.evaluate.freezing, and measure again.
@@ -57,6 +58,7 @@ def test_a_changed_suite_is_noticed() -> None:
     assert check_frozen("questions.count", "dev", cases[:5]) == "too short to say"
 
 
+@pytest.mark.slow
 def test_freezing_writes_what_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(freezing, "_RECORD", tmp_path / "frozen.json")
     monkeypatch.setattr(freezing, "LENGTHS", (2, 3))

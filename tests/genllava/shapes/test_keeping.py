@@ -116,6 +116,7 @@ def test_an_edit_that_is_planned_already_keeps_what_is_known_of_its_source(
     assert shipped.edit(source, "make the circle green", plan=plan, seed=1).unet_rows == 4, "nothing is known of it"
 
 
+@pytest.mark.slow
 def test_a_chain_of_edits_keeps_them_as_well(shipped: GenLlavaPipeline, source: Image.Image) -> None:
     chat = shipped.conversation()
     drawn = chat.ask("make the circle green", [source], seed=1) + chat.ask("now make it a square", seed=2)
@@ -140,6 +141,7 @@ def test_of_what_surrounds_a_change_the_tone_is_kept(shipped: GenLlavaPipeline, 
     assert (left[:48, :48] == 250).all(2).mean() > 0.3, "not a white square where the circle was"
 
 
+@pytest.mark.slow
 def test_batched_edits_keep_what_single_ones_do(shipped: GenLlavaPipeline, source: Image.Image) -> None:
     requests = ["make the circle green", "make the background black", "remove the circle"]
     single = [shipped.edit(source, request, seed=4) for request in requests]
