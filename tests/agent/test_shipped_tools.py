@@ -146,6 +146,15 @@ def test_each_tool_of_its_world(pipeline: GenLlavaPipeline, drawn: list[Image.Im
         assert f"in {made.id.replace('_', ' ')}" in others[0].seen, "it looks at what the tool gave"
 
 
+def test_a_person_calls_a_tool_on_it(pipeline: GenLlavaPipeline, drawn: list[Image.Image]) -> None:
+    """It calls none by itself, and sees what comes of the person's call."""
+    thread = VisualAgent(pipeline, store=":memory:").thread(images=drawn[:1])
+    flipped = thread.call_tool("flip", image="image_1")
+    assert flipped.image is not None
+    assert flipped.image.tobytes() == ImageOps.mirror(drawn[0]).tobytes()
+    assert "red circle" in thread("what is at the top right?").text
+
+
 def test_what_is_said_to_a_tool_is_kept_and_taken_back(
     pipeline: GenLlavaPipeline, drawn: list[Image.Image], tmp_path: Path
 ) -> None:
@@ -166,6 +175,7 @@ def test_what_is_said_to_a_tool_is_kept_and_taken_back(
         assert list(thread.images) == ["image_1"]
 
 
+@pytest.mark.slow
 def test_an_error_of_a_tool_is_said_and_the_rest_is_done(pipeline: GenLlavaPipeline, drawn: list[Image.Image]) -> None:
     reply = forced(pipeline, ("crop", {"box": [0.5, 0.9, 0.7, 0.1]}))("crop it, then make the circle green", drawn[:1])
     assert (reply.steps[0].outcome, reply.steps[0].fate) == ("error", "mendable")

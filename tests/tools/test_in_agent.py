@@ -204,8 +204,9 @@ def test_they_are_there_without_being_given(pipeline: GenLlavaPipeline) -> None:
 
 
 def test_a_person_calls_a_tool(pipeline: GenLlavaPipeline) -> None:
-    """On the model that ships, which calls none by itself; with approval, lineage and undo as for a model."""
-    made = VisualAgent(pipeline, store=":memory:")
+    """With approval, lineage and undo as for a model."""
+    model = Follows(script=["A cat.", "So."])
+    made = VisualAgent(pipeline, store=":memory:", decider=model, check_claims=False)
     thread, cat = made.thread(), photo("cat")
     thread("what is this?", images=[cat])
     reply = thread.call_tool("crop", image="image_1", box=BOX)
@@ -226,6 +227,7 @@ def test_a_person_calls_a_tool(pipeline: GenLlavaPipeline) -> None:
     assert waiting.pending.tool == "flip"
     assert thread.approve().images[0].record.parents == ("image_2",)
     thread("and?")
+    assert "crop(image=" in str(model.heard[-1]), "the model reads what was done"
     assert [turn.steps[0].tool for turn in thread.history()][1:3] == ["crop", "flip"]
 
 
