@@ -114,30 +114,23 @@ def is_hard(scene: Scene) -> bool:
 def new_controlnet(unet: Any) -> Any:
     """A ControlNetModel for a UNet2DConditionModel, with the weights of its first half; untrained, it adds nothing.
 
-    At 4 x 4 it has no attention, and at 8 x 8 twice as much as the UNet: there it is found which words belong to which
-    of the edges, which takes two steps.
+    Its middle block has no attention and one layer, which the first half's own attention makes up for.
     """
     config = unet.config
     same = (
-        "in_channels", "flip_sin_to_cos", "freq_shift", "block_out_channels", "layers_per_block",
+        "in_channels", "flip_sin_to_cos", "freq_shift", "down_block_types", "block_out_channels", "layers_per_block",
         "cross_attention_dim", "attention_head_dim", "norm_num_groups", "norm_eps", "act_fn",
     )  # fmt: skip
     factor = 2 ** (len(EMBEDDING) - 1)
     assert factor * config["sample_size"] == 128
     controlnet: Any = ControlNetModel(
         **{key: config[key] for key in same},
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
         mid_block_type="UNetMidBlock2D",
-        transformer_layers_per_block=2,
         conditioning_embedding_out_channels=EMBEDDING,
     )
     for name in ("conv_in", "time_embedding", "down_blocks", "mid_block"):
         part, weights = getattr(controlnet, name), getattr(unet, name).state_dict()
-        part.load_state_dict({key: weights.get(key, value) for key, value in part.state_dict().items()})
-    second = controlnet.down_blocks[0].attentions[0].transformer_blocks[1]
-    for layer in (second.attn1.to_out[0], second.attn2.to_out[0], second.ff.net[2]):
-        nn.init.zeros_(layer.weight)  # it passes on what it is given until it has learnt more
-        nn.init.zeros_(layer.bias)
+        part.load_state_dict({key: weights[key] for key in part.state_dict()})
     return controlnet
 
 
