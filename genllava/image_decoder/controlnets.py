@@ -200,16 +200,14 @@ class ControlNets(MutableMapping[str, Any]):
         pipeline: the one that draws.
 
     Raises:
-        CheckpointError: one does not fit the pipeline; where it is read later, it may still turn out to be damaged.
+        CheckpointError: one does not fit the pipeline; of those that are read later, it is said then.
     """
 
     def __init__(self, given: Mapping[str, Any], pipeline: Any) -> None:
         self._pipeline = pipeline
         self._nets: dict[str, Any] = dict(given._nets if isinstance(given, ControlNets) else given)
         for name, net in self._nets.items():
-            if isinstance(net, Unread):
-                _check_config(name, net.folder, pipeline)
-            else:
+            if not isinstance(net, Unread):
                 check_controlnet(name, net, pipeline)
 
     @property

@@ -399,7 +399,7 @@ def test_threads_wait_asleep_unless_the_user_says_otherwise() -> None:
 def test_info_says_what_a_model_is_made_of() -> None:
     done = command(["info"])
     assert done.exit_code == 0
-    for words in ("decoder/unet", "UNet2DConditionModel", "15.56 M", "apache-2.0", "105 MB in float32", "in 4-bit"):
+    for words in ("decoder/unet", "UNet2DConditionModel", "15.56 M", "apache-2.0", "128 MB in float32", "in 4-bit"):
         assert words in done.stdout
     report = json.loads(command(["info", "shipped", "--json"]).stdout)
     assert report["memory"]["bfloat16"] == 2 * sum(part["parameters"] for part in report["parts"]) == 52_287_296

@@ -203,7 +203,7 @@ def test_the_shipped_model_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     stored = sum(path.stat().st_size for path in SHIPPED.rglob("*.safetensors"))
-    assert done.stdout == f"26143648 {stored} {{'apache-2.0'}} False\n"
+    assert done.stdout == f"32044744 {stored} {{'apache-2.0'}} False\n"
 
 
 def test_a_quantised_checkpoint_is_counted_by_its_config(llava: LlavaForConditionalGeneration, tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def models() -> list[Model]:
     from genllava_tools.registry import tools
 
     tools()  # their modules say which
-    return list(_models.values())
+    return sorted(_models.values(), key=lambda each: each.name)
 
 
 def use_model(name: str, checkpoint: str | os.PathLike[str] | None) -> None:

@@ -123,7 +123,7 @@ def find(name: str) -> VisualTool:
         if name in _TOOLS:
             return _TOOLS[name]
         near = difflib.get_close_matches(str(name), _TOOLS, 3)
-        instead = f"use {' or '.join(near)}" if near else f"there are {', '.join(_TOOLS)}"
+        instead = f"use {' or '.join(near)}" if near else f"there are {', '.join(tool.name for tool in tools())}"
     raise UnknownTool(f"there is no tool {name!r}: {instead}")
 
 
