@@ -124,6 +124,7 @@ def test_conversations_have_their_turns_and_forms() -> None:
             assert is_held_out_form(turn.form) == (name == "conversation/template"), turn.form
 
 
+@pytest.mark.slow
 def test_questions_about_withheld_things_are_about_them() -> None:
     for case in build_suite("questions/relation", "test", 40):
         colors = {thing.color for thing in case.turn.images[0].things}

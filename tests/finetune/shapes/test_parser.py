@@ -31,6 +31,7 @@ def test_of_five_thousand_clean_pictures_hardly_one_is_misread() -> None:
     assert sum(parse(render_array(scene)).scene == scene for scene in scenes) >= 4995
 
 
+@pytest.mark.slow
 def test_the_autoencoder_leaves_pictures_readable() -> None:
     rng = random.Random(1)
     vae = fit_autoencoder(0, pictures=1000)

@@ -58,6 +58,7 @@ def test_what_the_model_reads(text: str, said: str) -> None:
 
 
 @pytest.mark.parametrize("piece", ["!", "?!", "-", " ", "' ", "‘", "\n", "a\n", "1) ", "x_", "- ", ".", "=>", "*"])
+@pytest.mark.slow
 def test_long_texts_take_no_longer_for_what_they_are_of(piece: str) -> None:
     began = time.process_time()
     plain_sentences(piece * (1_000_000 // len(piece)))
