@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from genllava.errors import ImageRejected, InvalidRequest
 from genllava.images import decode_base64
 from genllava.requests import check_text
-from genllava_agent.png import png_base64
 from genllava_agent.records import ImageRecord
+from genllava_tools.picture_files import png_base64
 
 if TYPE_CHECKING:
     from PIL import Image

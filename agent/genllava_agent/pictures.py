@@ -68,7 +68,7 @@ class ThreadImage:
         return Lineage(self.id, self._records, lambda name: self._store.picture(self._records[name]))
 
     def _repr_png_(self) -> bytes:
-        from genllava_agent.png import png_bytes
+        from genllava_tools.picture_files import png_bytes
 
         return png_bytes(self.image)
 

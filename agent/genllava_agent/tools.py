@@ -32,8 +32,6 @@ from genllava_agent.tool_pictures import kept
 from genllava_agent.tool_threads import in_thread, watched
 from genllava_tools.drawing import DRAWS, drawing_with
 from genllava_tools.inpainting import FILLS
-from genllava_tools.registry import built_in
-from genllava_tools.tool import KINDS
 
 
 def tool_node(parts: AgentParts) -> ToolNode:
@@ -54,11 +52,8 @@ def tool_node(parts: AgentParts) -> ToolNode:
 
 def _draws(tool: BaseTool | None) -> bool:
     """Whether it is a visual tool that draws with the model that is lent to it."""
-    return (
-        tool is not None
-        and (tool.metadata or {}).get("kind") in KINDS
-        and any(need in (DRAWS, FILLS) for known in built_in() if known.name == tool.name for need in known.needs)
-    )
+    needs = [] if tool is None else (tool.metadata or {}).get("needs", [])
+    return DRAWS.name in needs or FILLS.name in needs
 
 
 @contextmanager

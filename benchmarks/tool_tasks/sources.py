@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
 from genllava_finetune.shapes.render import render
 from genllava_finetune.shapes.scene import CELLS, Scene, Thing
+from genllava_tools.docs_pictures import photograph
 
 PHOTOGRAPHS: Final = {
     "astronaut": "astronaut.png",
@@ -98,10 +98,7 @@ def picture(name: str) -> Image.Image:
         return _with_sign(*SIGNS[name])
     if name.endswith(", mirrored"):
         return picture(name.removesuffix(", mirrored")).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    import skimage
-
-    with Image.open(Path(skimage.__file__).parent / "data" / PHOTOGRAPHS[name]) as file:
-        image = file.convert("RGB")
+    image = photograph(PHOTOGRAPHS[name])
     image.thumbnail((_LONGEST, _LONGEST), Image.Resampling.LANCZOS)
     return image
 

@@ -102,7 +102,7 @@ def _check_fields(name: object, config: Mapping[str, Any], layout: ControlLayout
         if has != needs:
             raise CheckpointError(
                 f"the ControlNet {name!r} was made for another layout than this {type(pipeline).__name__}: its {field} "
-                f"is {has}, where {needs} is needed"
+                f"is {has}, where {needs} is needed; leave it out (controlnets={{}}), or give one that was made for it"
             )
 
 

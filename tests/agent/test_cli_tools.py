@@ -6,7 +6,6 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from genllava_agent import cli, tool_command
 from genllava_agent.reporting import BAD_INPUT, DECLINED
 from genllava_tools import find, tools, visual_tool
 from genllava_tools.arguments import Picture
-from genllava_tools.registry import built_in, forget
+from genllava_tools.registry import built_in
 from genllava_tools.tool import package
 
 HALF = "0,0,0.5,1"
@@ -256,13 +255,3 @@ print(sorted({"torch", "transformers", "diffusers", "langchain_core", "cv2", "fa
 """
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "[]", done.stdout
-
-
-@pytest.fixture
-def own_tools() -> Iterator[None]:
-    """What a test declares is taken off the list again."""
-    before = {tool.name for tool in tools()}
-    yield
-    for tool in tools():
-        if tool.name not in before:
-            forget(tool.name)

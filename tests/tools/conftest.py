@@ -23,18 +23,6 @@ def pipeline() -> GenLlavaPipeline:
     return GenLlavaPipeline.from_pretrained()
 
 
-@pytest.fixture
-def own_tools() -> Iterator[None]:
-    """What a test declares is taken off the list again."""
-    from genllava_tools.registry import forget, tools
-
-    before = {tool.name for tool in tools()}
-    yield
-    for tool in tools():
-        if tool.name not in before:
-            forget(tool.name)
-
-
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The folder of a small random checkpoint of a layout (`tiny_checkpoints.KINDS`), written when first asked for."""

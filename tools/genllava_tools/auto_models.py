@@ -107,6 +107,7 @@ def load(folder: Path, auto: str, kinds: Mapping[str, str], task: str) -> Runner
 
     from genllava.checkpoints import reading
     from genllava.memory import check_fits
+    from genllava.weights import weight_files
 
     place = device()
     common: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
@@ -117,7 +118,7 @@ def load(folder: Path, auto: str, kinds: Mapping[str, str], task: str) -> Runner
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise CheckpointError("it has no weights as safetensors, and pickles are not read")
-    plain = [file for file in files if "." not in file.stem] or files
+    plain = weight_files(folder, None) or files
     check_fits(sum(file.stat().st_size for file in plain), place, what=f"a model that {task}")
     with reading("its weights"):
         model, report = getattr(transformers, auto).from_pretrained(

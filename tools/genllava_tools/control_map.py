@@ -102,7 +102,8 @@ def finished(
     Raises:
         EmptyControlMap: it is of one colour.
     """
-    if all(low == high for low, high in _extrema(found)):
+    extrema: Any = found.getextrema()  # of each channel, as a control map is RGB
+    if all(low == high for low, high in extrema):
         raise EmptyControlMap(f"the map would be of one colour and steer nothing: {empty}")
     made = found if found.size == size else found.resize(size, resample)
     return made, f"Made at {found.width}x{found.height} pixels.", {"working_size": list(found.size)}
@@ -111,8 +112,3 @@ def finished(
 def drawn(made: Image.Image) -> float:
     """The part of a map of lines that is drawn on, 0..1."""
     return round(float((np.asarray(made.convert("L")) >= _DRAWN).mean()), 4)
-
-
-def _extrema(image: Image.Image) -> list[tuple[int, int]]:
-    pixels = np.asarray(image).reshape(-1, 3)
-    return [(int(channel.min()), int(channel.max())) for channel in pixels.T]

@@ -87,17 +87,22 @@ def source(name: str) -> Image.Image:
     """
     if name in STEPS:
         tool, arguments = STEPS[name]
-        return find(tool).run(_with_pictures(find(tool), arguments)).image
+        return find(tool).run(find(tool).with_pictures(arguments, source)).image
     if name not in PHOTOGRAPHS:
         raise InvalidRequest(f"there is no picture {name!r} for examples")
+    return photograph(PHOTOGRAPHS[name])
+
+
+def photograph(file: str) -> Image.Image:
+    """A photograph that scikit-image ships, by the name of its file, as RGB."""
     import skimage
 
-    with Image.open(Path(skimage.__file__).parent / "data" / PHOTOGRAPHS[name]) as image:
+    with Image.open(Path(skimage.__file__).parent / "data" / file) as image:
         return image.convert("RGB")
 
 
 def _shown(tool: VisualTool, example: Mapping[str, Any], folder: Path) -> Shown:
-    result = tool.run(_with_pictures(tool, example))
+    result = tool.run(tool.with_pictures(example, source))
     named = [each for name in tool.pictures if name in example for each in _listed(example[name])]
     before = [_write(source(each), folder, each) for each in dict.fromkeys(named)]
     many = len(result.images) > 1
@@ -105,16 +110,6 @@ def _shown(tool: VisualTool, example: Mapping[str, Any], folder: Path) -> Shown:
         _write(image, folder, f"{tool.name}_after{f'_{at + 1}' * many}") for at, image in enumerate(result.images)
     ]
     return Shown(call=_call(tool, example), before=before, after=after, text=result.text)
-
-
-def _with_pictures(tool: VisualTool, example: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of an example, with pictures in the place of their names."""
-    given = dict(example)
-    for name in tool.pictures:
-        if name in given:
-            value = given[name]
-            given[name] = [source(each) for each in value] if isinstance(value, list) else source(value)
-    return given
 
 
 def _call(tool: VisualTool, example: Mapping[str, Any]) -> str:

@@ -42,7 +42,7 @@ def as_langchain(tool: VisualTool, dialect: Dialect = "0-1") -> StructuredTool:
         args_schema={"title": tool.name, "description": tool.description, **schema},
         func=run,
         response_format="content_and_artifact",
-        metadata={"kind": tool.kind},
+        metadata={"kind": tool.kind, "needs": [need.name for need in tool.needs]},
     )
 
 

@@ -246,14 +246,10 @@ class _Visual(Tool):
     @classmethod
     def made(cls, desk: _Desk, tool: VisualTool) -> _Visual:
         """It, with the schema of the tool."""
-        schema = tool.schema()
-        for name in tool.pictures:
-            each = schema["properties"][name]
-            each["description"] = f"{each['description']} By its name, such as image_1."
         made = cls(
             name=tool.name,
             description=tool.description,
-            parameters=schema,
+            parameters=tool.named_schema(),
             annotations=_HARMLESS,
             tags={tool.kind},
         )
@@ -265,12 +261,7 @@ class _Visual(Tool):
         tool = self._tool
 
         def call(names: _Names) -> Callable[[], Answer]:
-            given = dict(arguments)
-            for name in tool.pictures:
-                if isinstance(value := given.get(name), list):
-                    given[name] = [names.get(each) for each in value]
-                elif value is not None:
-                    given[name] = names.get(value)
+            given = tool.with_pictures(arguments, names.get)
 
             def work() -> Answer:
                 result = tool.run(given)

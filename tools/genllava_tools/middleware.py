@@ -259,7 +259,6 @@ class VisualToolsMiddleware(AgentMiddleware[VisualState, Any, Any]):
             InvalidRequest: there is no such picture.
         """
         images: Images = request.state.get("images", {})
-        given = dict(request.tool_call["args"])
 
         def found(name: object) -> Image.Image:
             if not isinstance(name, str) or name not in images:
@@ -267,12 +266,9 @@ class VisualToolsMiddleware(AgentMiddleware[VisualState, Any, Any]):
                 raise InvalidRequest(f"no picture {str(name)[:64]!r}: {there}")
             return opened(images[name]["file"])
 
-        for argument in self._visual[request.tool_call["name"]].pictures:
-            if isinstance(value := given.get(argument), list):
-                given[argument] = [found(each) for each in value]
-            elif value is not None:
-                given[argument] = found(value)
-        return request.override(tool_call={**request.tool_call, "args": given})
+        call = request.tool_call
+        given = self._visual[call["name"]].with_pictures(call["args"], found)
+        return request.override(tool_call={**call, "args": given})
 
     def _files_of(self, message: AnyMessage) -> list[bytes]:
         """The files in a result of a visual tool whose pictures have no names yet."""
@@ -308,10 +304,7 @@ def _by_name(tool: VisualTool, dialect: Dialect) -> StructuredTool:
     """A visual tool whose schema says that pictures are given by their names."""
     made = as_langchain(tool, dialect)
     schema: Any = made.args_schema
-    for name in tool.pictures:
-        each = schema["properties"][name]
-        each["description"] = f"{each['description']} By its name, such as image_1."
-    return made
+    return made.model_copy(update={"args_schema": {**schema, **tool.named_schema(dialect)}})
 
 
 def _more_tools(offered: Mapping[str, Any]) -> StructuredTool:

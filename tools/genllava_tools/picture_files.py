@@ -61,6 +61,11 @@ def preview(image: Image.Image, longest: int) -> tuple[bytes, str]:
     return file.getvalue(), "image/jpeg"
 
 
+def png_base64(image: Image.Image) -> str:
+    """A picture as a PNG file in base64, as content blocks, web pages and terminals take it."""
+    return as_base64(png_bytes(image))
+
+
 def as_base64(data: bytes) -> str:
     """Bytes as base64 text."""
     return base64.b64encode(data).decode("ascii")

@@ -20,8 +20,6 @@ _MIDDLE: Final = (0.04, 0.04, 0.96, 0.98)
 """Where an object is looked for when no box is given."""
 _WORKING: Final = 1024
 """Pixels of the longer side of the copy in which a hole is filled."""
-_RIM: Final = 0.006
-"""By how much of the picture's longer side a region is widened, so that no rim of the object is left."""
 
 
 @visual_tool(kind="change")
@@ -73,13 +71,13 @@ def remove_object(
     scale = min(1.0, _WORKING / longer)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     small = np.ascontiguousarray(image.resize(size, Image.Resampling.BOX))
-    few: Any = np.ascontiguousarray(hole.resize(size, Image.Resampling.BOX).point(lambda level: 255 if level else 0))
+    few = hole.resize(size, Image.Resampling.BOX).point(lambda level: 255 if level else 0)
     wide = hole
     if mask is not None:
-        rim = max(1, round(_RIM * max(size)))
-        few = cv2.dilate(few, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1)))
-        wide = ImageChops.lighter(hole, Image.fromarray(few).resize(image.size, Image.Resampling.NEAREST))
-    filled = Image.fromarray(np.asarray(cv2.inpaint(small, few, 5, cv2.INPAINT_TELEA), np.uint8))
+        few = widened(few)
+        wide = ImageChops.lighter(hole, few.resize(image.size, Image.Resampling.NEAREST))
+    found: Any = cv2.inpaint(small, np.ascontiguousarray(few), 5, cv2.INPAINT_TELEA)
+    filled = Image.fromarray(np.asarray(found, np.uint8))
     made = image.copy()
     made.paste(filled.resize(image.size, Image.Resampling.BICUBIC) if scale < 1 else filled, (0, 0), wide)
     return made, f"{share(wide):.1%} of the picture was filled from its surroundings, the simple way (inpainting)."

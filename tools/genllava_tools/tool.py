@@ -94,6 +94,28 @@ class VisualTool:
         """
         return in_dialect(plain_schema(self._model), dialect, [n for n, h in self._hints.items() if place_mark(h)])
 
+    def named_schema(self, dialect: Dialect = "0-1") -> dict[str, Any]:
+        """`schema`, which says that pictures are given by their names, such as image_1."""
+        schema = self.schema(dialect)
+        for name in self.pictures:
+            each = schema["properties"][name]
+            each["description"] = f"{each['description']} By its name, such as image_1."
+        return schema
+
+    def with_pictures(self, arguments: Mapping[str, Any], found: Callable[[Any], Image.Image]) -> dict[str, Any]:
+        """The arguments of a call with pictures in the place of their names.
+
+        Args:
+            found: gives the picture of a name, or raises.
+        """
+        given = dict(arguments)
+        for name in self.pictures:
+            if isinstance(value := given.get(name), list):
+                given[name] = [found(each) for each in value]
+            elif value is not None:
+                given[name] = found(value)
+        return given
+
     def __call__(self, /, *arguments: Any, **named: Any) -> ToolResult:
         """Check the arguments and run it; boxes and points are fractions.
 

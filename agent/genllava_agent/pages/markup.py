@@ -6,7 +6,7 @@ import html
 import re
 from typing import TYPE_CHECKING, Final
 
-from genllava_agent.png import png_base64
+from genllava_tools.picture_files import png_base64
 
 if TYPE_CHECKING:
     from PIL import Image

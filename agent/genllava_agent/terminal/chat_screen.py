@@ -17,9 +17,9 @@ from rich.text import Text
 from genllava.protocols.task_tokens import I2I, I2T, T2I, TOOL
 from genllava_agent import events
 from genllava_agent.answers import compose
-from genllava_agent.png import png_base64, png_bytes
 from genllava_agent.records import ImageRecord
 from genllava_agent.reporting import one_line
+from genllava_tools.picture_files import png_base64, png_bytes
 
 if TYPE_CHECKING:
     from PIL import Image
