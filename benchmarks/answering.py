@@ -10,7 +10,7 @@ from PIL import Image
 
 from genllava import GenLlavaPipeline
 from genllava_finetune.evaluate.suites import build_suite
-from genllava_finetune.shapes.understanding import FAMILIES, sample_question
+from genllava_finetune.worlds.shapes.understanding import FAMILIES, sample_question
 
 BATCH = 8
 ROUNDS = 9

@@ -20,11 +20,11 @@ from scipy import ndimage
 
 from genllava import Drawing, GenLlavaPipeline
 from genllava_finetune.evaluate.intervals import Share
-from genllava_finetune.shapes.lab import distances, lab_of, to_lab
-from genllava_finetune.shapes.layouts import is_held_out_layout, recoloured
-from genllava_finetune.shapes.render import BACKDROP, PALETTE, coverage, paint, render
-from genllava_finetune.shapes.scene import CANVAS, RADIUS, SHAPES, Scene, Thing
-from genllava_finetune.shapes.splits import Split, in_distribution, sample_scene
+from genllava_finetune.worlds.shapes.lab import distances, lab_of, to_lab
+from genllava_finetune.worlds.shapes.layouts import is_held_out_layout, recoloured
+from genllava_finetune.worlds.shapes.render import BACKDROP, PALETTE, coverage, paint, render
+from genllava_finetune.worlds.shapes.scene import CANVAS, RADIUS, SHAPES, Scene, Thing
+from genllava_finetune.worlds.shapes.splits import Split, in_distribution, sample_scene
 from genllava_tools.edges import edge_map
 
 CASES: Final = 200

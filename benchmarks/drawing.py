@@ -5,7 +5,7 @@ from __future__ import annotations
 from genllava import Drawing, GenLlavaPipeline
 from genllava_finetune.evaluate.intervals import Share
 from genllava_finetune.evaluate.suites import Case, build_suite
-from genllava_finetune.shapes.parser import parse
+from genllava_finetune.worlds.shapes.parser import parse
 
 MANY_STEPS = 100
 BATCH = 25

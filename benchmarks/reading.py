@@ -18,10 +18,10 @@ from benchmarks.outside_pictures import outside_pictures
 from genllava import GenLlavaPipeline
 from genllava.protocols.shapes.reading import UNREADABLE
 from genllava_finetune.evaluate.intervals import Share
-from genllava_finetune.shapes.elsewhere import draw_elsewhere
-from genllava_finetune.shapes.render import render
-from genllava_finetune.shapes.scene import Scene
-from genllava_finetune.shapes.splits import Split, sample_scene
+from genllava_finetune.worlds.shapes.elsewhere import draw_elsewhere
+from genllava_finetune.worlds.shapes.render import render
+from genllava_finetune.worlds.shapes.scene import Scene
+from genllava_finetune.worlds.shapes.splits import Split, sample_scene
 
 QUESTION: Final = "What does this picture show?"
 INSTRUCTION: Final = "Make the background black."

@@ -10,10 +10,10 @@ from PIL import Image
 
 from benchmarks.shapes_record import Record
 from genllava_finetune.evaluate.suites import SUITES
-from genllava_finetune.shapes.dialogue import Dialogue, Turn
-from genllava_finetune.shapes.render import render
-from genllava_finetune.shapes.splits import sample_scene
-from genllava_finetune.shapes.understanding import FAMILIES
+from genllava_finetune.worlds.shapes.dialogue import Dialogue, Turn
+from genllava_finetune.worlds.shapes.render import render
+from genllava_finetune.worlds.shapes.splits import sample_scene
+from genllava_finetune.worlds.shapes.understanding import FAMILIES
 
 _QUESTIONS: Final = (
     *(f"questions.{family}" for family in FAMILIES),

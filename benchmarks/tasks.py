@@ -17,7 +17,7 @@ from genllava_agent import Reply, VisualAgent
 from genllava_finetune.evaluate.intervals import Share
 from genllava_finetune.evaluate.scoring import Produced, score_turn
 from genllava_finetune.evaluate.suites import Case, build_suite
-from genllava_finetune.shapes.splits import Split
+from genllava_finetune.worlds.shapes.splits import Split
 
 CASES: Final = 200
 ATTEMPTS: Final = (0, 1, 3)

@@ -21,10 +21,10 @@ from torch.nn import functional as F
 from transformers import MistralForCausalLM
 
 from genllava.checkpoints import SHIPPED
-from genllava_finetune.train.assembling import unpack
-from genllava_finetune.train.dialogues import IGNORE
-from genllava_finetune.train.joint import SORT_WINDOW, Joint, JointLoss, segment_weight
-from genllava_finetune.train.recipe import PartRecipe
+from genllava_finetune.worlds.shapes.training.assembling import unpack
+from genllava_finetune.worlds.shapes.training.dialogues import IGNORE
+from genllava_finetune.worlds.shapes.training.joint import SORT_WINDOW, Joint, JointLoss, segment_weight
+from genllava_finetune.worlds.shapes.training.recipe import PartRecipe
 
 BATCH = 16
 LEARNING_RATE = 5e-4

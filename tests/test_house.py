@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from genllava_finetune.shapes.parser import parse
+from genllava_finetune.worlds.shapes.parser import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {

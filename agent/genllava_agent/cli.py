@@ -143,7 +143,7 @@ def finetune(options: Namespace) -> None:
     if options.output is not None and options.output.exists() and not options.output.is_dir():
         raise InvalidRequest(f"cannot write {options.output}: it is not a folder")
 
-    from genllava_finetune.train import command
+    from genllava_finetune.worlds.shapes.training import command
 
     command.run(**_given(options, "recipe", "output", "quick", "all_parts", "resume", "part"))
 

@@ -12,8 +12,8 @@ from benchmarks.tool_tasks.compose import nth
 from benchmarks.tool_tasks.drawn import framed
 from benchmarks.tool_tasks.sources import SCENES, scene
 from benchmarks.tool_tasks.task import Check, Outcome, Solution, Task, Wrong, boxes, call, numbers
-from genllava_finetune.shapes.parser import parse
-from genllava_finetune.shapes.scene import CANVAS, CELLS, Scene
+from genllava_finetune.worlds.shapes.parser import parse
+from genllava_finetune.worlds.shapes.scene import CANVAS, CELLS, Scene
 
 LOOK: Final = "drawings: look"
 CHANGE: Final = "drawings: change"

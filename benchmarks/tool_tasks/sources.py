@@ -7,8 +7,8 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-from genllava_finetune.shapes.render import render
-from genllava_finetune.shapes.scene import CELLS, Scene, Thing
+from genllava_finetune.worlds.shapes.render import render
+from genllava_finetune.worlds.shapes.scene import CELLS, Scene, Thing
 from genllava_tools.docs_pictures import photograph
 
 PHOTOGRAPHS: Final = {

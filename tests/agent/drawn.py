@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image
 
-from genllava_finetune.shapes.parser import parse
+from genllava_finetune.worlds.shapes.parser import parse
 
 CIRCLE = "draw a large red circle at the top left and a small blue square in the middle"
 

@@ -26,9 +26,9 @@ from genllava_agent.terminal.chat import COMMANDS, history_file, how_to_continue
 from genllava_agent.terminal.chat_screen import Screen, printable
 from genllava_agent.terminal.conversation import Conversation
 from genllava_agent.threads import Thread
-from genllava_finetune.shapes.parser import parse
-from genllava_finetune.shapes.render import render
-from genllava_finetune.shapes.scene import Scene, Thing
+from genllava_finetune.worlds.shapes.parser import parse
+from genllava_finetune.worlds.shapes.render import render
+from genllava_finetune.worlds.shapes.scene import Scene, Thing
 
 if TYPE_CHECKING:
     from genllava import GenLlavaPipeline

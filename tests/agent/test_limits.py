@@ -23,9 +23,9 @@ from genllava_agent.records import Kind
 from genllava_agent.session import Session
 from genllava_agent.state import AgentState
 from genllava_agent.workers import VerbWorker
-from genllava_finetune.shapes.parser import parse
-from genllava_finetune.shapes.render import render
-from genllava_finetune.shapes.scene import Scene, Thing
+from genllava_finetune.worlds.shapes.parser import parse
+from genllava_finetune.worlds.shapes.render import render
+from genllava_finetune.worlds.shapes.scene import Scene, Thing
 
 CIRCLE = "draw a large red circle at the top left"
 THINGS = (Thing(0, "circle", "red", "large"), Thing(8, "square", "blue", "small"))

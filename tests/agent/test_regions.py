@@ -15,9 +15,9 @@ from genllava_agent import VisualAgent
 from genllava_agent.errors import UnknownImage
 from genllava_agent.regions import part_alone, put_back
 from genllava_agent.threads import Thread
-from genllava_finetune.shapes.parser import parse
-from genllava_finetune.shapes.render import render
-from genllava_finetune.shapes.scene import Scene, Thing
+from genllava_finetune.worlds.shapes.parser import parse
+from genllava_finetune.worlds.shapes.render import render
+from genllava_finetune.worlds.shapes.scene import Scene, Thing
 
 THINGS = (
     Thing(0, "circle", "red", "large"),

@@ -20,7 +20,7 @@ from genllava_agent.create import as_tools
 from genllava_agent.deciders.arguments import CallWriter, can_choose
 from genllava_agent.deciders.offers import tool_spec
 from genllava_agent.deciders.task_tokens import TaskTokens
-from genllava_finetune.shapes.parser import parse
+from genllava_finetune.worlds.shapes.parser import parse
 from genllava_tools import visual_tools
 from genllava_tools.registry import built_in
 

@@ -18,8 +18,8 @@ from genllava_agent.errors import NothingToUndo, ThreadBusy, ThreadNotFound
 from genllava_agent.history import History
 from genllava_agent.live import _captions
 from genllava_agent.records import ImageRecord, Region, Request, Turn
-from genllava_finetune.shapes.render import render
-from genllava_finetune.shapes.scene import Scene, Thing
+from genllava_finetune.worlds.shapes.render import render
+from genllava_finetune.worlds.shapes.scene import Scene, Thing
 
 QUICK: dict[str, Any] = {"limits": Limits(tokens=1)}
 """The turn ends before the model has written anything."""

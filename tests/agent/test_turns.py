@@ -28,9 +28,9 @@ from genllava_agent.settings import TurnSettings
 from genllava_agent.state import AgentState, asked
 from genllava_agent.stores import open_store
 from genllava_agent.workers import StreamWorker
-from genllava_finetune.shapes.parser import parse
-from genllava_finetune.shapes.render import render
-from genllava_finetune.shapes.scene import Scene, Thing
+from genllava_finetune.worlds.shapes.parser import parse
+from genllava_finetune.worlds.shapes.render import render
+from genllava_finetune.worlds.shapes.scene import Scene, Thing
 
 
 def test_a_request_of_two_steps(agent: VisualAgent) -> None:

@@ -15,8 +15,8 @@ from skimage.filters import sobel
 from skimage.metrics import structural_similarity
 
 from genllava.errors import InvalidRequest
-from genllava_finetune.shapes.render import render
-from genllava_finetune.shapes.scene import random_scene
+from genllava_finetune.worlds.shapes.render import render
+from genllava_finetune.worlds.shapes.scene import random_scene
 from genllava_tools import ToolUnavailable, find
 from genllava_tools.results import ToolResult
 from genllava_tools.style import StyleName

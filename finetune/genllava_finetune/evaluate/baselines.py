@@ -19,13 +19,13 @@ from genllava_finetune.evaluate.intervals import Share
 from genllava_finetune.evaluate.running import run_single
 from genllava_finetune.evaluate.scoring import Produced, Score, score_turn
 from genllava_finetune.evaluate.suites import Case
-from genllava_finetune.shapes.augment import draw_varied
-from genllava_finetune.shapes.parser import parse
-from genllava_finetune.shapes.plan import read_plan, write_plan
-from genllava_finetune.shapes.render import render, render_array
-from genllava_finetune.shapes.scene import CANVAS, Scene
-from genllava_finetune.shapes.splits import Split, sample_scene
-from genllava_finetune.shapes.understanding import sample_question
+from genllava_finetune.worlds.shapes.augment import draw_varied
+from genllava_finetune.worlds.shapes.parser import parse
+from genllava_finetune.worlds.shapes.plan import read_plan, write_plan
+from genllava_finetune.worlds.shapes.render import render, render_array
+from genllava_finetune.worlds.shapes.scene import CANVAS, Scene
+from genllava_finetune.worlds.shapes.splits import Split, sample_scene
+from genllava_finetune.worlds.shapes.understanding import sample_question
 
 _LEARNT: Final = 1000
 """Training questions of a family that a majority is taken of."""

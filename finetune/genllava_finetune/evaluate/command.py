@@ -19,8 +19,8 @@ from genllava_finetune.evaluate.freezing import SPLITS, check_frozen, fingerprin
 from genllava_finetune.evaluate.report import Report, total
 from genllava_finetune.evaluate.running import route, run_conversations, run_single
 from genllava_finetune.evaluate.suites import CONVERSATIONS, ROUTING, SUITES, Case, build_suite
-from genllava_finetune.shapes.scene import CANVAS
-from genllava_finetune.shapes.splits import Split
+from genllava_finetune.worlds.shapes.scene import CANVAS
+from genllava_finetune.worlds.shapes.splits import Split
 
 ROUTING_TIMES: Final = 4
 """A route costs next to nothing, and nearly all are right: more cases than elsewhere."""

@@ -16,9 +16,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from genllava_finetune.evaluate.suites import SUITES, Case, build_suite
-from genllava_finetune.shapes.dialogue import Step
-from genllava_finetune.shapes.scene import Scene
-from genllava_finetune.shapes.splits import Split
+from genllava_finetune.worlds.shapes.dialogue import Step
+from genllava_finetune.worlds.shapes.scene import Scene
+from genllava_finetune.worlds.shapes.splits import Split
 
 LENGTHS: Final = (50, 500)
 """How many of a suite's first cases are recorded: few, quick to check, and as many as figures are made of."""

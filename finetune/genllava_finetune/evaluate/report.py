@@ -10,7 +10,7 @@ from typing import Any, Final
 from genllava_finetune.evaluate.intervals import Share
 from genllava_finetune.evaluate.scoring import Score
 from genllava_finetune.evaluate.suites import ROUTING, Case
-from genllava_finetune.shapes.dialogue import EditCheck, SceneCheck, StepsCheck, Turn
+from genllava_finetune.worlds.shapes.dialogue import EditCheck, SceneCheck, StepsCheck, Turn
 
 Shares = dict[str, Share]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from genllava.protocols.shapes.replies import VOCABULARY
-from genllava_finetune.shapes.dialogue import (
+from genllava_finetune.worlds.shapes.dialogue import (
     AnswerCheck,
     Check,
     DeclineCheck,
@@ -19,10 +19,10 @@ from genllava_finetune.shapes.dialogue import (
     StepsCheck,
     Turn,
 )
-from genllava_finetune.shapes.parser import parse
-from genllava_finetune.shapes.plan import read_plan
-from genllava_finetune.shapes.scene import Scene
-from genllava_finetune.shapes.understanding import is_right, normalize_answer
+from genllava_finetune.worlds.shapes.parser import parse
+from genllava_finetune.worlds.shapes.plan import read_plan
+from genllava_finetune.worlds.shapes.scene import Scene
+from genllava_finetune.worlds.shapes.understanding import is_right, normalize_answer
 
 
 @dataclass(frozen=True, slots=True)

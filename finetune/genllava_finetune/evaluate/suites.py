@@ -13,17 +13,17 @@ from typing import Final
 
 from PIL import Image
 
-from genllava_finetune.shapes.conversation import sample_dialogue
-from genllava_finetune.shapes.dialogue import Dialogue, Turn
-from genllava_finetune.shapes.editing import HeldOutEdit, sample_edit
-from genllava_finetune.shapes.elsewhere import draw_elsewhere
-from genllava_finetune.shapes.generation import HeldOut, sample_generation
-from genllava_finetune.shapes.impossible import sample_impossible_edit
-from genllava_finetune.shapes.language.grammar import Forms
-from genllava_finetune.shapes.outside import sample_outside
-from genllava_finetune.shapes.render import render
-from genllava_finetune.shapes.scene import Scene
-from genllava_finetune.shapes.splits import (
+from genllava_finetune.worlds.shapes.conversation import sample_dialogue
+from genllava_finetune.worlds.shapes.dialogue import Dialogue, Turn
+from genllava_finetune.worlds.shapes.editing import HeldOutEdit, sample_edit
+from genllava_finetune.worlds.shapes.elsewhere import draw_elsewhere
+from genllava_finetune.worlds.shapes.generation import HeldOut, sample_generation
+from genllava_finetune.worlds.shapes.impossible import sample_impossible_edit
+from genllava_finetune.worlds.shapes.language.grammar import Forms
+from genllava_finetune.worlds.shapes.outside import sample_outside
+from genllava_finetune.worlds.shapes.render import render
+from genllava_finetune.worlds.shapes.scene import Scene
+from genllava_finetune.worlds.shapes.splits import (
     HELD_OUT_PAIRS,
     HELD_OUT_RELATIONS,
     Split,
@@ -32,8 +32,8 @@ from genllava_finetune.shapes.splits import (
     in_distribution,
     sample_scene,
 )
-from genllava_finetune.shapes.tasks import sample_task
-from genllava_finetune.shapes.understanding import FAMILIES, WEIGHTS, sample_question
+from genllava_finetune.worlds.shapes.tasks import sample_task
+from genllava_finetune.worlds.shapes.understanding import FAMILIES, WEIGHTS, sample_question
 
 _TRIES: Final = 30
 

@@ -9,7 +9,7 @@ from genllava_finetune.evaluate.intervals import Share
 from genllava_finetune.evaluate.report import Report, total
 from genllava_finetune.evaluate.scoring import Produced, Score, score_turn
 from genllava_finetune.evaluate.suites import build_suite
-from genllava_finetune.shapes.dialogue import Turn
+from genllava_finetune.worlds.shapes.dialogue import Turn
 
 Make = Callable[[Turn], list[Produced]]
 

@@ -11,11 +11,11 @@ import pytest
 from genllava_finetune.evaluate import freezing
 from genllava_finetune.evaluate.freezing import LENGTHS, SPLITS, check_frozen, fingerprint, freeze
 from genllava_finetune.evaluate.suites import CONVERSATIONS, SUITES, build_suite
-from genllava_finetune.shapes.dialogue import EditCheck, Turn
-from genllava_finetune.shapes.editing import is_held_out_edit
-from genllava_finetune.shapes.edits import Changed
-from genllava_finetune.shapes.scene import Scene
-from genllava_finetune.shapes.splits import (
+from genllava_finetune.worlds.shapes.dialogue import EditCheck, Turn
+from genllava_finetune.worlds.shapes.editing import is_held_out_edit
+from genllava_finetune.worlds.shapes.edits import Changed
+from genllava_finetune.worlds.shapes.scene import Scene
+from genllava_finetune.worlds.shapes.splits import (
     HELD_OUT_RELATIONS,
     MAX_TRAIN_TURNS,
     Split,

@@ -8,7 +8,7 @@ from genllava import GenLlavaPipeline
 from genllava.errors import InvalidRequest
 from genllava.protocols.shapes.captions import check_captions
 from genllava.protocols.shapes.tokens import T2I
-from genllava_finetune.train.text_encoder import MAX_LENGTH, plan_tokenizer
+from genllava_finetune.worlds.shapes.training.text_encoder import MAX_LENGTH, plan_tokenizer
 
 PLAN = "at the top left a large red circle, on white"
 

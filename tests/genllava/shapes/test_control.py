@@ -21,11 +21,11 @@ from genllava.pipeline_output import Drawing
 from genllava.protocols.shapes.control import EDGES, read_steering
 from genllava.protocols.shapes.options import Settings
 from genllava.protocols.shapes.tokens import T2I
-from genllava_finetune.shapes.layouts import misplaced
-from genllava_finetune.shapes.plan import write_plan
-from genllava_finetune.shapes.render import render
-from genllava_finetune.shapes.scene import Scene, Thing
-from genllava_finetune.train.controlnet import wake
+from genllava_finetune.worlds.shapes.layouts import misplaced
+from genllava_finetune.worlds.shapes.plan import write_plan
+from genllava_finetune.worlds.shapes.render import render
+from genllava_finetune.worlds.shapes.scene import Scene, Thing
+from genllava_finetune.worlds.shapes.training.controlnet import wake
 
 SIDE = 32
 

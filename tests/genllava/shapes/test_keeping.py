@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw
 from genllava import Drawing, GenLlavaPipeline
 from genllava.protocols.shapes.keeping import keep_unchanged
 from genllava.protocols.shapes.latents import Picture, encode
-from genllava_finetune.shapes.parser import parse
-from genllava_finetune.shapes.render import render
-from genllava_finetune.shapes.scene import Scene, Thing
+from genllava_finetune.worlds.shapes.parser import parse
+from genllava_finetune.worlds.shapes.render import render
+from genllava_finetune.worlds.shapes.scene import Scene, Thing
 
 CIRCLE, STAR = Thing(0, "circle", "red", "large", 0, 0), Thing(8, "star", "blue", "small", 0, 0)
 SOURCE = Scene("white", (CIRCLE, STAR))

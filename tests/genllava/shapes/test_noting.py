@@ -11,8 +11,8 @@ from genllava.protocols.shapes import layout
 from genllava.protocols.shapes.language import LanguageModel
 from genllava.protocols.shapes.noting import Notes, noted_captions
 from genllava.protocols.shapes.tokens import BOS, EOS, I2I, SEEN, SOI, USER_START
-from genllava_finetune.shapes.render import render
-from genllava_finetune.shapes.scene import Scene, Thing
+from genllava_finetune.worlds.shapes.render import render
+from genllava_finetune.worlds.shapes.scene import Scene, Thing
 
 RED, BLUE = "at the top a large red circle, on white", "at the left a small blue star, on black"
 

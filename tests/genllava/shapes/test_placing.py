@@ -13,9 +13,9 @@ from PIL import Image, ImageDraw
 
 from genllava import GenLlavaPipeline
 from genllava.protocols.shapes.placing import put_into
-from genllava_finetune.shapes.parser import parse
-from genllava_finetune.shapes.render import render
-from genllava_finetune.shapes.scene import BACKGROUNDS, COLORS, JITTER, SHAPES, SIZES, Scene, Thing
+from genllava_finetune.worlds.shapes.parser import parse
+from genllava_finetune.worlds.shapes.render import render
+from genllava_finetune.worlds.shapes.scene import BACKGROUNDS, COLORS, JITTER, SHAPES, SIZES, Scene, Thing
 
 STAR, SQUARE = Thing(1, "star", "red", "small", 4, -5), Thing(6, "square", "green", "large", -3, 2)
 

@@ -15,8 +15,8 @@ from genllava.protocols.shapes import layout, replies
 from genllava.protocols.shapes.reading import LIKE, UNREADABLE, likeness, why_unread
 from genllava.protocols.shapes.segments import Written
 from genllava.protocols.shapes.tokens import I2I, I2T, T2I
-from genllava_finetune.shapes.render import render
-from genllava_finetune.shapes.scene import BACKGROUNDS, COLORS, SHAPES, SIZES, Scene, Thing
+from genllava_finetune.worlds.shapes.render import render
+from genllava_finetune.worlds.shapes.scene import BACKGROUNDS, COLORS, SHAPES, SIZES, Scene, Thing
 
 SCENE = Scene("white", (Thing(0, "circle", "red", "large"), Thing(4, "square", "green", "small")))
 SAID = "A large red circle at the top left, a small green square at the center, on white."
@@ -246,7 +246,7 @@ def test_likeness_is_of_things_and_not_of_places() -> None:
 
 
 def test_pictures_of_the_renderer_come_out_alike(shipped: GenLlavaPipeline) -> None:
-    from genllava_finetune.shapes.splits import sample_scene
+    from genllava_finetune.worlds.shapes.splits import sample_scene
 
     rng = random.Random("reading")
     images = [render(sample_scene(rng, "dev")) for _ in range(24)]

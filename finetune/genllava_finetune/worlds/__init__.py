@@ -1,0 +1,1 @@
+"""Worlds: generators of training rows with programmatic truth."""

@@ -1,0 +1,446 @@
+"""The single-stage tuning: one loss over understanding, generation and editing (arXiv 2406.11262).
+
+    loss = cross-entropy of the assistant's words
+         + alignment of the generation head's output to the image decoder's text encoder, on the plan
+         + denoising through the UNet into head and language model (when an image decoder is given)
+         + sight: what lies in each cell, and where each patch is, read linearly from what the projector passes on
+
+Each term is normalised by its own count, so the mixture of tasks does not change the weights.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import (
+    CLIPTextModel,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    MistralConfig,
+    PreTrainedTokenizerFast,
+    SiglipVisionModel,
+)
+
+from genllava.generation_head import GenerationHead
+from genllava.protocols.shapes.autoencoder_patch import AutoencoderPatch
+from genllava.protocols.shapes.tokens import BOS, EOS, IMAGE, PAD, QUERY, SEEN
+from genllava_finetune.worlds.shapes.dialogue import Dialogue
+from genllava_finetune.worlds.shapes.splits import sample_scene
+from genllava_finetune.worlds.shapes.training.assembling import assemble
+from genllava_finetune.worlds.shapes.training.dialogues import IGNORE, Encoder, Example, pad
+from genllava_finetune.worlds.shapes.training.image_decoder import denoising_error, region_weight
+from genllava_finetune.worlds.shapes.training.labels import CellReadout, cell_labels
+from genllava_finetune.worlds.shapes.training.language_tokenizer import token_ids, train_tokenizer
+from genllava_finetune.worlds.shapes.training.mixture import sample_changes, sample_outline, sample_training_dialogue
+from genllava_finetune.worlds.shapes.training.part import Batch, Part
+from genllava_finetune.worlds.shapes.training.pictures import contact_sheet, to_pixels
+from genllava_finetune.worlds.shapes.training.text_encoder import MAX_LENGTH, WIDTH, tokenize_plans
+from genllava_finetune.worlds.shapes.training.vision_tower import to_pixel_values
+from genllava_finetune.worlds.shapes.understanding import sample_lookups
+
+NUM_QUERIES: Final = 16
+ALIGN_WEIGHT: Final = 1.0
+DENOISE_WEIGHT: Final = 1.0
+SIGHT_WEIGHT: Final = 0.2
+LOOKUPS: Final = 8
+"""Objects that are looked up in one example, where it is not one of each shape."""
+LOOKUP_STEPS: Final = 600
+CHANGE_STEPS: Final = 600
+OUTLINE_STEPS: Final = 240
+"""Steps of the language model's part that are all lookups, then all changes, then outlines of messages: their requests
+copied, and which picture gives something to which (a quarter each of a short run, the outlines an eighth)."""
+LOOKUP_SHARE: Final = 0.1
+"""Share of lookups after that."""
+SORT_WINDOW: Final = 8
+"""Batches are cut from windows of this many, sorted by length, so that little is padding."""
+
+SAMPLED: Final = (
+    "a large red circle at the top left, on white",
+    "draw a small blue star in the middle and a large green square below it",
+    "three triangles on black",
+    "something yellow",
+    "two small crosses, one of them pink, on beige",
+    "a large cyan diamond to the right of an orange square",
+)
+"""Requests whose pictures show how training goes."""
+
+LANGUAGE_MODEL: Final[dict[str, Any]] = {
+    "hidden_size": 256,
+    "intermediate_size": 704,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 2048,
+    "sliding_window": None,
+    "tie_word_embeddings": True,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDecoderParts:
+    """The frozen decoder through which the joint loss denoises."""
+
+    vae: AutoencoderPatch
+    unet: Any
+
+
+class Sight(nn.Module):
+    """Linear readings of projected picture features, in training only.
+
+    Without them the projector drops where a patch is, which the tower knows: its place could be read from 78% of the
+    tower's outputs and from 8% of the projector's after 700 steps, and "where is ...?" stayed at chance.
+    """
+
+    def __init__(self, width: int, tokens: int) -> None:
+        super().__init__()
+        self.place = nn.Linear(width, tokens)
+        self.cells = CellReadout(width)
+
+    def forward(self, features: Tensor, labels: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`features` [P, N, D] with N a square; `labels` as `cell_labels` makes them."""
+        pictures, tokens, _ = features.shape
+        side = math.isqrt(tokens)
+        grid = features.transpose(1, 2).unflatten(2, (side, side)).float()
+        pooled = F.adaptive_avg_pool2d(grid, 3).flatten(2).transpose(1, 2)
+        read: dict[str, Tensor] = self.cells(pooled, features.mean(1), labels)
+        wanted = torch.arange(tokens, device=features.device).repeat(pictures)
+        places = self.place(features).float().flatten(0, 1)
+        return {
+            "loss": read["loss"] + F.cross_entropy(places, wanted),
+            "exact": read["exact"],
+            "place": (places.argmax(-1) == wanted).float().mean(),
+        }
+
+
+def segment_weight(labels: Tensor, seen_id: int) -> Tensor:
+    """[N] weights of the learnt tokens: one over the root of the length of their segment.
+
+    A plan has thirty tokens, most of them easy, and a "No." three; weighted alike, the plans drown the answers.
+
+    Args:
+        labels: [B, T], N of them to be learnt; a segment is a run of those, and ends after `seen_id`, the token that
+            ends what is seen.
+    """
+    learnt = labels != IGNORE
+    inside = F.pad(learnt & (labels != seen_id), (1, 0))[:, :-1]
+    starts = learnt & ~inside
+    segment = starts.flatten().cumsum(0)[learnt.flatten()] - 1
+    return torch.bincount(segment)[segment].float().rsqrt()
+
+
+class JointLoss(nn.Module):
+    """LLaVA, its generation head, and the loss that ties both to an image decoder.
+
+    Attributes:
+        rows_at_once: dialogues that go through the language model together, padded to the longest of them. The memory
+            of attention grows with the square of that length: on a CPU, a batch of 48 of up to 576 tokens took 21 s
+            whole and 5 s in twelves.
+    """
+
+    rows_at_once: int = 12
+
+    def __init__(
+        self,
+        llava: LlavaForConditionalGeneration,
+        head: GenerationHead,
+        text_encoder: CLIPTextModel,
+        query_id: int,
+        seen_id: int,
+        decoder: ImageDecoderParts | None = None,
+    ) -> None:
+        super().__init__()
+        self.llava = llava
+        self.generation_head = head
+        self.text_encoder = text_encoder.requires_grad_(False)
+        self.query_id = query_id
+        self.seen_id = seen_id
+        config: Any = llava.config
+        self.sight = Sight(config.text_config.hidden_size, config.image_seq_length)
+        self.vae = None if decoder is None else decoder.vae.requires_grad_(False)
+        self.unet: Any = None if decoder is None else decoder.unet.requires_grad_(False)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        labels: Tensor,
+        pixel_values: Tensor | None,
+        plan_ids: Tensor | None,
+        target: Tensor | None = None,
+        source: Tensor | None = None,
+        edited: Tensor | None = None,
+        cells: dict[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """One step.
+
+        Args:
+            input_ids, labels: [B, T], right padded; padding is never attended to by what comes before it.
+            pixel_values: [P, 3, 120, 120], all pictures of the batch in reading order.
+            plan_ids: [D, 48], the plans of all drawings in reading order.
+            cells: what the pictures show, as `cell_labels` makes it.
+            target, source: [D, 3, 128, 128] pixels of the drawings and of what they edit; edited: [D] bool.
+        """
+        features = self.features(pixel_values)
+        states = self.hidden_states(input_ids, features)
+        cross_entropy, accuracy = self.words(states, labels)
+        result = {"cross_entropy": cross_entropy, "token_accuracy": accuracy}
+        loss = cross_entropy
+        if features is not None and cells is not None:
+            sight = self.sight(features, cells)
+            result |= {"sight": sight["loss"], "sight_exact": sight["exact"], "place": sight["place"]}
+            loss = loss + SIGHT_WEIGHT * sight["loss"]
+        if plan_ids is not None:
+            at_queries = states[input_ids == self.query_id].unflatten(0, (-1, NUM_QUERIES))
+            prompt_embeds = self.generation_head(at_queries).float()
+            with torch.no_grad():
+                wanted_embeds = self.text_encoder(input_ids=plan_ids).last_hidden_state.float()
+            result["align"] = align = (prompt_embeds - wanted_embeds).square().mean() / wanted_embeds.var()
+            loss = loss + ALIGN_WEIGHT * align
+            if self.unet is not None and target is not None and source is not None and edited is not None:
+                result["denoise"] = denoise = self.denoise(prompt_embeds, target, source, edited)
+                loss = loss + DENOISE_WEIGHT * denoise
+        return {"loss": loss, **result}
+
+    def words(self, states: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy and accuracy of what the assistant says; only those positions go through the head."""
+        learnt = labels[:, 1:] != IGNORE
+        logits = self.llava.lm_head(states[:, :-1][learnt]).float()
+        wanted = labels[:, 1:][learnt]
+        weight = segment_weight(labels[:, 1:], self.seen_id)
+        errors = F.cross_entropy(logits, wanted, reduction="none")
+        return (errors * weight).sum() / weight.sum(), (logits.argmax(-1) == wanted).float().mean()
+
+    def features(self, pixel_values: Tensor | None) -> Tensor | None:
+        """Projected features [P, N, D] of pictures."""
+        if pixel_values is None:
+            return None
+        return torch.stack(list(self.llava.model.get_image_features(pixel_values=pixel_values).pooler_output))
+
+    def hidden_states(self, input_ids: Tensor, features: Tensor | None) -> Tensor:
+        """Last hidden states [B, T, D] after the final norm, pictures and visual queries in their places."""
+        model = self.llava.model
+        embeds = model.get_input_embeddings()(input_ids)
+        if features is not None:
+            places = (input_ids == self.llava.config.image_token_id)[..., None]
+            embeds = embeds.masked_scatter(places, features.to(embeds))
+        queries = self.generation_head.query_embeds
+        places = input_ids == self.query_id
+        drawings = int(places.sum()) // NUM_QUERIES
+        embeds = embeds.masked_scatter(places[..., None], queries.repeat(drawings, 1).to(embeds.dtype))
+        rows = zip(input_ids.split(self.rows_at_once), embeds.split(self.rows_at_once), strict=True)
+        return torch.cat([self._decode(ids, few) for ids, few in rows])
+
+    def _decode(self, input_ids: Tensor, embeds: Tensor) -> Tensor:
+        """Hidden states [R, T, D] of a few rows, computed up to the end of the longest and zero after it."""
+        config: Any = self.llava.config
+        padding = config.text_config.pad_token_id
+        length = int((input_ids != padding).any(0).nonzero().max()) + 1
+        model = self.llava.model.language_model
+        states: Tensor = model(inputs_embeds=embeds[:, :length], use_cache=False).last_hidden_state
+        return F.pad(states, (0, 0, 0, input_ids.shape[1] - length))
+
+    def denoise(self, prompt_embeds: Tensor, target: Tensor, source: Tensor, edited: Tensor) -> Tensor:
+        """The image decoder's own loss; its weights are frozen, its gradient is not."""
+        assert self.vae is not None
+        assert self.unet is not None
+        with torch.no_grad():
+            latents = self.vae.encode(target).latents.float()
+            seen = self.vae.encode(source).latents.float() * edited[:, None, None, None]
+        weight = region_weight(seen, latents, edited)
+        return denoising_error(self.unet, latents, seen, prompt_embeds, weight).mean()
+
+
+def new_llava(vision_tower: SiglipVisionModel, tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
+    """A LLaVA with this vision tower and a fresh language model."""
+    vision_config: Any = vision_tower.config
+    bos, eos, padding, image = token_ids(tokenizer, BOS, EOS, PAD, IMAGE)
+    text_config = MistralConfig(
+        vocab_size=len(tokenizer), bos_token_id=bos, eos_token_id=eos, pad_token_id=padding, **LANGUAGE_MODEL
+    )
+    config = LlavaConfig(
+        vision_config=vision_config,
+        text_config=text_config,
+        image_token_index=image,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+        projector_hidden_act="gelu",
+        image_seq_length=(vision_config.image_size // vision_config.patch_size) ** 2,
+        tie_word_embeddings=True,
+    )
+    llava = LlavaForConditionalGeneration(config)
+    llava.model.vision_tower.load_state_dict(vision_tower.state_dict())
+    return llava
+
+
+def new_generation_head(width: int) -> GenerationHead:
+    """The shipped head: 16 visual queries to the 48 x 128 conditioning of our image decoder."""
+    return GenerationHead(
+        kind="encoder",
+        num_queries=NUM_QUERIES,
+        input_dim=width,
+        output_length=MAX_LENGTH,
+        output_dim=WIDTH,
+        hidden_dim=192,
+        num_layers=2,
+        num_heads=6,
+    )
+
+
+class DialoguePart(Part):
+    """What the language model's part and the joint part share: the data, and what they leave behind."""
+
+    tokenizer: PreTrainedTokenizerFast
+    plan_tokenizer: PreTrainedTokenizerFast
+    encoder: Encoder
+    with_pixels = False
+    """Whether batches carry the pixels of drawings and of what they edit, for the denoising loss."""
+    told = 0.0
+    """Share of the dialogues whose pictures are told and not shown."""
+    blanked = 0.0
+    """Share of the dialogues in which some of the assistant's own words are hidden from it."""
+    _window: tuple[int, list[list[Example]]] = (-1, [])
+
+    def prepare(self, tokenizer: PreTrainedTokenizerFast, tokens_per_image: int) -> None:
+        self.tokenizer = tokenizer
+        self.plan_tokenizer = PreTrainedTokenizerFast.from_pretrained(self.needs("image_decoder") / "tokenizer")
+        self.encoder = Encoder(tokenizer, tokens_per_image, NUM_QUERIES)
+
+    def examples(self, step: int) -> list[Example]:
+        """The dialogues of one step, of similar length."""
+        number, place = divmod(step, SORT_WINDOW)
+        if self._window[0] != number:
+            rng = random.Random(f"{self.name}:{self.seed}:{number}")
+            drawn = [self._draw(rng, number * SORT_WINDOW) for _ in range(SORT_WINDOW * self.recipe.batch_size)]
+            drawn = [self.encoder.blank(rng, e) if rng.random() < self.blanked else e for e in drawn]
+            drawn.sort(key=lambda example: len(example.ids))
+            size = self.recipe.batch_size
+            batches = [drawn[i : i + size] for i in range(0, len(drawn), size)]
+            rng.shuffle(batches)
+            self._window = (number, batches)
+        return self._window[1][place]
+
+    def _draw(self, rng: random.Random, step: int) -> Example:
+        dialogue = sample_training_dialogue(rng)
+        if dialogue is None:
+            return self.encoder.null(rng)
+        return self.encoder.tell(rng, dialogue) if rng.random() < self.told else self.encoder.encode(rng, dialogue)
+
+    def batch(self, step: int) -> Batch:
+        return self.collate(self.examples(step))
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """Tensors of dialogues, as `JointLoss` takes them."""
+        pictures = [picture for example in examples for picture in example.pictures]
+        plans = [plan for example in examples for plan in example.plans]
+        batch: Batch = {
+            "input_ids": pad([example.ids for example in examples], self.tokenizer.pad_token_id),
+            "labels": pad([example.labels for example in examples], IGNORE),
+            "pixel_values": to_pixel_values(pictures) if pictures else None,
+            "cells": cell_labels([scene for example in examples for scene in example.scenes]) if pictures else None,
+            "plan_ids": tokenize_plans(self.plan_tokenizer, plans) if plans else None,
+        }
+        if self.with_pixels:
+            batch |= self._drawings(examples)
+        return batch
+
+    @staticmethod
+    def _drawings(examples: Sequence[Example]) -> Batch:
+        drawings = [drawing for example in examples for drawing in example.drawings]
+        if not drawings:
+            return {}
+        return {
+            "target": to_pixels([target for _, target in drawings]),
+            "source": to_pixels([target if source is None else source for source, target in drawings]),
+            "edited": torch.tensor([source is not None for source, _ in drawings]),
+        }
+
+    def layers(self, module: nn.Module) -> list[nn.Module]:
+        assert isinstance(module, JointLoss)
+        model: Any = module.llava.model
+        return [*model.language_model.layers, *model.vision_tower.encoder.layers]
+
+    @torch.no_grad()
+    def sample(self, module: nn.Module) -> Image.Image:
+        """What the model draws for a few requests now; black where it declines."""
+        assert isinstance(module, JointLoss)
+        pipeline = assemble(self.workspace, module.llava, module.generation_head, self.tokenizer).to(
+            module.llava.device
+        )
+        drawings = pipeline.generate(list(SAMPLED), seed=0)
+        blank = np.zeros((pipeline.protocol.resolution,) * 2 + (3,), np.uint8)
+        return contact_sheet(
+            [np.stack([blank if drawing.image is None else np.asarray(drawing.image) for drawing in drawings])]
+        )
+
+    def export(self, module: nn.Module, folder: Path) -> None:
+        assert isinstance(module, JointLoss)
+        module.llava.save_pretrained(folder / "llava")
+        module.generation_head.save_pretrained(folder / "generation_head")
+        self.tokenizer.save_pretrained(folder / "tokenizer")
+
+
+class LanguageModel(DialoguePart):
+    """Part 5: the language model and the generation head, before any pixel of the decoder is involved."""
+
+    name = "language_model"
+    told = 0.5
+
+    def _draw(self, rng: random.Random, step: int) -> Example:
+        """Nothing but lookups at first, those of shapes before any others, then changes, then outlines; then dialogues.
+
+        To find the place of a thing that is named takes two steps of attention, neither of which is of use alone. Among
+        dialogues it was not learnt in 8,000 steps; by itself it took that model 150 more. So it was with what a change
+        does to a plan, with finding the next of several requests, and with which of two pictures is meant to change
+        (docs/log.md).
+        """
+        lookups, changes = (min(steps, self.recipe.steps // 4) for steps in (LOOKUP_STEPS, CHANGE_STEPS))
+        outlines = min(OUTLINE_STEPS, self.recipe.steps // 8)
+        if step < lookups or (step >= lookups + changes + outlines and rng.random() < LOOKUP_SHARE):
+            turn = sample_lookups(rng, sample_scene(rng, "train"), LOOKUPS, by_shape=step < lookups // 2)
+            return self.encoder.tell(rng, Dialogue((turn,)))
+        if step < lookups + changes:
+            return self.encoder.tell(rng, sample_changes(rng))
+        if step < lookups + changes + outlines:
+            return self.encoder.outline(sample_outline(rng))
+        return super()._draw(rng, step)
+
+    def build(self) -> nn.Module:
+        vision = SiglipVisionModel.from_pretrained(self.needs("vision_tower"))
+        tokenizer = train_tokenizer(self.seed)
+        llava = new_llava(vision, tokenizer)
+        self.prepare(tokenizer, llava.config.image_seq_length)
+        text_encoder = CLIPTextModel.from_pretrained(self.needs("image_decoder") / "text_encoder").eval()
+        head = new_generation_head(LANGUAGE_MODEL["hidden_size"])
+        query_id, seen_id = token_ids(tokenizer, QUERY, SEEN)
+        return JointLoss(llava, head, text_encoder, query_id, seen_id)
+
+
+class Joint(DialoguePart):
+    """Part 6: the single stage, everything trained but the image decoder and its text encoder."""
+
+    name = "joint"
+    with_pixels = True
+
+    def build(self) -> nn.Module:
+        language = self.needs("language_model")
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(language / "tokenizer")
+        llava = LlavaForConditionalGeneration.from_pretrained(language / "llava")
+        head = GenerationHead.from_pretrained(language / "generation_head")
+        self.prepare(tokenizer, llava.config.image_seq_length)
+        text_encoder = CLIPTextModel.from_pretrained(self.needs("image_decoder") / "text_encoder").eval()
+        decoder = ImageDecoderParts(
+            AutoencoderPatch.from_pretrained(self.needs("autoencoder")),
+            UNet2DConditionModel.from_pretrained(self.needs("image_decoder") / "unet"),
+        )
+        query_id, seen_id = token_ids(tokenizer, QUERY, SEEN)
+        return JointLoss(llava, head, text_encoder, query_id, seen_id, decoder)
