@@ -1,0 +1,1 @@
+"""Converters of public data sets, a module for each layout."""
