@@ -148,6 +148,12 @@ def finetune(options: Namespace) -> None:
     command.run(**_given(options, "recipe", "output", "quick", "all_parts", "resume", "part"))
 
 
+def data(options: Namespace) -> int:
+    from genllava_finetune.data import command
+
+    return command.run(options.rest, OptionParser(prog="genllava data", description=COMMANDS["data"][1]))
+
+
 def info(options: Namespace) -> None:
     if options.named is not None and options.model is not None:
         raise InvalidRequest("give the model once, as MODEL or as --model")
@@ -182,6 +188,7 @@ COMMANDS: Final[dict[str, tuple[Callable[[Namespace], int | None], str]]] = {
     "mcp": (mcp, "Serve the visual tools to programs that speak MCP, on standard input and output or on a local port."),
     "evaluate": (evaluate, "Measure the model on the shapes domain and print the report."),
     "finetune": (finetune, "Train a model as RECIPE says."),
+    "data": (data, "Data for training: prepare public data sets, look into them, check them, write new ones."),
     "info": (
         info,
         "Say what is installed, and what a model is made of: its parts, licences and sizes, without loading it.",
@@ -201,7 +208,8 @@ def _command_parser() -> OptionParser:
     parser = OptionParser(prog="genllava", description=says)
     parser.add_argument("--version", action="version", version=f"genllava {__version__}", help="print it and leave")
     made = parser.add_subparsers(metavar="COMMAND", dest="command")
-    raw: dict[str, Any] = {"tool": {"add_help": False, "prefix_chars": "\0"}}  # its options are read later
+    later = {"add_help": False, "prefix_chars": "\0"}  # their options are read later
+    raw: dict[str, Any] = {"tool": later, "data": later}
     commands = {
         name: made.add_parser(name, description=says, help=says, **raw.get(name, {}))
         for name, (_, says) in COMMANDS.items()
@@ -263,6 +271,7 @@ def _command_parser() -> OptionParser:
     add("chat", "--no-pictures", "show no pictures in the terminal", flag)
 
     add("tool", "rest", "the tool's name, its pictures and options", nargs="*")
+    add("data", "rest", "a command of it, and its options", nargs="*")
     add("mcp", "--http", "serve over HTTP; without it, on standard input and output", flag)
     add("mcp", "--host", "address to listen at. Default: 127.0.0.1, this machine only", default="127.0.0.1")
     add("mcp", "--port", "to listen at. Default: 8000", _number(int, 1, 65_535), default=8000)

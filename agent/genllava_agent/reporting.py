@@ -37,6 +37,7 @@ def unexpected(error: BaseException) -> str:
 def explained(error: BaseException) -> tuple[str, int]:
     """What to say of an error that ends a command, and the exit code."""
     from genllava.errors import CheckpointError, GenLlavaError, ImageRejected, InvalidRequest, NotEnoughMemory
+    from genllava_finetune.data.errors import DataError
 
     chain: list[BaseException] = []  # lazy importers wrap a KeyboardInterrupt in an error of their own
     behind: BaseException | None = error
@@ -45,7 +46,7 @@ def explained(error: BaseException) -> tuple[str, int]:
         behind = behind.__cause__ or behind.__context__
     if any(isinstance(each, KeyboardInterrupt) for each in chain):
         return "interrupted", INTERRUPTED
-    if isinstance(error, (CheckpointError, ImageRejected, InvalidRequest, NotEnoughMemory)):
+    if isinstance(error, (CheckpointError, DataError, ImageRejected, InvalidRequest, NotEnoughMemory)):
         return f"error: {error}", BAD_INPUT
     if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("genllava"):
         return f"error: {error.name} is not installed; try: pip install 'genllava[train]'", BAD_INPUT
