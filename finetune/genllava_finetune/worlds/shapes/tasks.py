@@ -168,13 +168,13 @@ def sample_task(
             return Dialogue(tuple(made))
 
 
-def sample_borrowing(rng: random.Random) -> Dialogue:
+def sample_borrowing(rng: random.Random, split: Split = "train") -> Dialogue:
     """Pictures that are given each other's backgrounds, for training: which of two is changed is easily mistaken."""
     while True:
-        state = _State("train", "train")
+        state = _State(split, "train")
         images: list[Scene] = []
         for _ in range(rng.randint(2, 4)):
-            images.append(_lending(rng, images, state, lambda: sample_scene(rng, "train")))
+            images.append(_lending(rng, images, state, lambda: sample_scene(rng, split)))
         state.bring(images)
         turns: list[Turn] = []
         for _ in range(rng.randint(1, 3)):
@@ -188,11 +188,11 @@ def sample_borrowing(rng: random.Random) -> Dialogue:
             return Dialogue(tuple(turns))
 
 
-def sample_naming(rng: random.Random) -> Dialogue:
+def sample_naming(rng: random.Random, split: Split = "train") -> Dialogue:
     """Many pictures, and requests that name one of them, for training: tasks rarely have more than three."""
     while True:
-        state = _State("train", "train")
-        images = tuple(sample_scene(rng, "train") for _ in range(rng.randint(3, MAX_PICTURES - 1)))
+        state = _State(split, "train")
+        images = tuple(sample_scene(rng, split) for _ in range(rng.randint(3, MAX_PICTURES - 1)))
         state.bring(images)
         turns: list[Turn] = []
         for _ in range(MAX_TRAIN_TURNS):

@@ -1,15 +1,4 @@
-"""Dialogues in which tools are called, with what they really gave, as rows for training.
-
-    {"images": [...], "tools": [...], "messages": [
-        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "flip it left to right"}]},
-        {"role": "assistant", "content": [{"type": "tool_call", "id": "call_1", "name": "flip", "arguments": {...}}]},
-        {"role": "tool", "content": [
-            {"type": "tool_result", "id": "call_1", "name": "flip", "text": "...", "error": False}, {"type": "image"}]},
-        {"role": "assistant", "content": [{"type": "text", "text": "Here it is."}]}]}
-
-An image block stands for the next picture of `images`; `image_2` in a call is the second of them. `tools` are function
-tools as chat templates have them. A message with `"learn": False` is one that the model should not learn to say.
-"""
+"""Dialogues in which tools are called, with what they really gave, as training rows (`data/rows.py`)."""
 
 from __future__ import annotations
 
@@ -22,6 +11,7 @@ from PIL import Image
 
 from genllava.errors import GenLlavaError
 from genllava.protocols.verbs import image_name
+from genllava_finetune.data.rows import Row, read_row
 from genllava_finetune.worlds.shapes.language.grammar import Forms, add_noise, fill
 from genllava_finetune.worlds.shapes.language.tool_requests import DESCRIPTIONS, HERE_IT_IS, REQUESTS
 from genllava_finetune.worlds.shapes.outside import sample_outside
@@ -39,7 +29,6 @@ Kind = Literal["needed", "needless", "error", "unfamiliar"]
 """A tool is needed; none is; one fails, and is called again or that is said; one is known by its schema alone."""
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
-Row = dict[str, Any]
 _PARTS: Final[dict[str, tuple[float, float, float, float]]] = {
     "the left half": (0, 0, 0.5, 1), "the right half": (0.5, 0, 1, 1), "the upper half": (0, 0, 1, 0.5),
     "the lower half": (0, 0.5, 1, 1), "the top left quarter": (0, 0, 0.5, 0.5),
@@ -66,6 +55,21 @@ _OFFERED: Final = (3, 6)
 
 
 @dataclass(frozen=True, slots=True)
+class ToolDialogue:
+    """A row, and what is known of it.
+
+    Attributes:
+        names: which tool each name that is offered stands for.
+        unavailable: the tool that cannot be used, where one cannot.
+    """
+
+    row: Row
+    kind: Kind
+    names: dict[str, str]
+    unavailable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """Something that one call of a tool does.
 
@@ -84,32 +88,35 @@ class Ask:
     tell: Callable[[ToolResult], str] | None = None
 
 
-def tool_rows(
+def tool_dialogues(
     seed: int, count: int, kind: Kind | None = None, split: Split = "train", forms: Forms = "train"
-) -> Iterator[Row]:
-    """Rows, the same for the same seed; of one kind, or of all in turn."""
+) -> Iterator[ToolDialogue]:
+    """Dialogues, the same for the same seed; of one kind, or of all in turn."""
     for number in range(count):
         rng = random.Random(f"tool dialogues {seed} {number}")
-        yield sample_tool_row(rng, kind or KINDS[number % len(KINDS)], split, forms)
+        identity = f"shapes-tools:{seed}:{number}"
+        yield sample_tool_dialogue(rng, kind or KINDS[number % len(KINDS)], split, forms, identity)
 
 
-def sample_tool_row(rng: random.Random, kind: Kind, split: Split, forms: Forms) -> Row:
-    """One dialogue. Its `kind` is in the row, and in `names` which tool each name that it is offered stands for."""
+def sample_tool_dialogue(rng: random.Random, kind: Kind, split: Split, forms: Forms, identity: str) -> ToolDialogue:
+    """One dialogue of a kind; `identity` is its row's id."""
     if kind == "needless":
-        return _needless(rng, split, forms)
+        return _needless(rng, split, forms, identity)
     ask = _ask(rng, unfamiliar=kind == "unfamiliar", refusable=False)
     if kind == "error":
         mended = rng.random() < _MENDED
         ask = _ask(rng, unfamiliar=False, refusable=mended)
-        return _Dialogue(rng, split, forms, kind, ask).failed(mended)
-    return _Dialogue(rng, split, forms, kind, ask).done()
+        return _Dialogue(rng, split, forms, kind, ask, identity).failed(mended)
+    return _Dialogue(rng, split, forms, kind, ask, identity).done()
 
 
 class _Dialogue:
     """A dialogue as it is written: pictures are numbered as they come in."""
 
-    def __init__(self, rng: random.Random, split: Split, forms: Forms, kind: Kind, ask: Ask) -> None:
-        self.rng, self.forms, self.kind, self.ask = rng, forms, kind, ask
+    def __init__(
+        self, rng: random.Random, split: Split, forms: Forms, kind: Kind, ask: Ask, identity: str
+    ) -> None:
+        self.rng, self.forms, self.kind, self.ask, self.identity = rng, forms, kind, ask, identity
         count = 2 if ask.tool == "side_by_side" else 1
         self.images = [render(sample_scene(rng, split)) for _ in range(count)]
         self.messages: list[dict[str, Any]] = []
@@ -117,7 +124,7 @@ class _Dialogue:
         self.tools = _offered(rng, ask.tool, renamed=kind == "unfamiliar")
         self.names = {known: name for name, (known, _) in self.tools.items()}
 
-    def done(self) -> Row:
+    def done(self) -> ToolDialogue:
         """The call is made, and what came of it is said; sometimes another one follows, or it is looked at."""
         ask, texts = self.ask, [self._asked(self.ask, None)]
         draws = ask.tell is None
@@ -140,7 +147,7 @@ class _Dialogue:
             said = self._said(chained, self._call(chained, [len(self.images)]))
         return self._row(said if shown is None else f"It shows {write_plan(shown)}.")
 
-    def failed(self, mended: bool) -> Row:
+    def failed(self, mended: bool) -> ToolDialogue:
         """The first call fails: it is made again as it should have been, or it is said why nothing came of it."""
         self._user(self._asked(self.ask, None), len(self.images))
         numbers = range(1, len(self.images) + 1)
@@ -152,7 +159,7 @@ class _Dialogue:
         missing = Need(f"the {self.ask.tool} model", f"run `hf download models/{self.ask.tool}`", lambda: False)
         self.tools[self.ask.tool] = self.ask.tool, replace(tool, needs=(missing,))
         said = self._call(self.ask, numbers).text
-        return self._row(f"I cannot do that: {said.removesuffix('.')}.") | {"unavailable": self.ask.tool}
+        return self._row(f"I cannot do that: {said.removesuffix('.')}.", unavailable=self.ask.tool)
 
     def _by(self, likely: float) -> bool:
         return self.rng.random() < likely
@@ -185,9 +192,9 @@ class _Dialogue:
     def _said(self, ask: Ask, result: ToolResult) -> str:
         return ask.tell(result) if ask.tell else f"{HERE_IT_IS.draw(self.rng, 'all').capitalize()}."
 
-    def _row(self, said: str) -> Row:
+    def _row(self, said: str, unavailable: str = "") -> ToolDialogue:
         self.messages.append({"role": "assistant", "content": [{"type": "text", "text": said}]})
-        return _row(self.kind, self.images, self.tools, self.messages)
+        return _dialogue(self.kind, self.images, self.tools, self.messages, self.identity, unavailable)
 
 
 def run_call(tool: VisualTool, arguments: Mapping[str, Any], images: list[Image.Image]) -> tuple[ToolResult, bool]:
@@ -199,7 +206,7 @@ def run_call(tool: VisualTool, arguments: Mapping[str, Any], images: list[Image.
         return ToolResult(str(error)), True
 
 
-def _needless(rng: random.Random, split: Split, forms: Forms) -> Row:
+def _needless(rng: random.Random, split: Split, forms: Forms, identity: str) -> ToolDialogue:
     """What the model answers by itself, although there are tools."""
     scene = sample_scene(rng, split)
     about = rng.random() < 0.8
@@ -209,16 +216,25 @@ def _needless(rng: random.Random, split: Split, forms: Forms) -> Row:
         {"role": "user", "content": [*shown, {"type": "text", "text": turn.user}]},
         {"role": "assistant", "content": [{"type": "text", "text": turn.steps[0].text}]},
     ]
-    return _row("needless", [render(scene)] if about else [], _offered(rng, rng.choice(sorted(REQUESTS))), messages)
+    tools = _offered(rng, rng.choice(sorted(REQUESTS)))
+    return _dialogue("needless", [render(scene)] if about else [], tools, messages, identity)
 
 
-def _row(kind: Kind, images: list[Image.Image], tools: Mapping[str, tuple[str, VisualTool]], messages: Any) -> Row:
+def _dialogue(
+    kind: Kind,
+    images: list[Image.Image],
+    tools: Mapping[str, tuple[str, VisualTool]],
+    messages: list[dict[str, Any]],
+    identity: str,
+    unavailable: str = "",
+) -> ToolDialogue:
     specs = [
         {"type": "function", "function": {"name": name, "description": tool.description, "parameters": tool.schema()}}
         for name, (_, tool) in tools.items()
     ]
-    names = {name: known for name, (known, _) in tools.items()}
-    return {"images": images, "tools": specs, "messages": messages, "kind": kind, "names": names}
+    row = {"images": images, "messages": messages, "tools": specs}
+    row |= {"source": "shapes-tools", "license": "Apache-2.0", "id": identity}
+    return ToolDialogue(read_row(row), kind, {name: known for name, (known, _) in tools.items()}, unavailable)
 
 
 def _offered(rng: random.Random, needed: str, renamed: bool = False) -> dict[str, tuple[str, VisualTool]]:

@@ -13,6 +13,7 @@ from genllava_finetune.worlds.shapes.dialogue import Dialogue, EditCheck, SceneC
 from genllava_finetune.worlds.shapes.editing import is_held_out_edit
 from genllava_finetune.worlds.shapes.edits import Changed
 from genllava_finetune.worlds.shapes.language.instructions import ADD, ADD_AT, REMOVE
+from genllava_finetune.worlds.shapes.mixture import sample_changes, sample_training_dialogue
 from genllava_finetune.worlds.shapes.scene import COLORS, SHAPES, Scene, random_scene
 from genllava_finetune.worlds.shapes.specification import Specification
 from genllava_finetune.worlds.shapes.splits import (
@@ -27,7 +28,6 @@ from genllava_finetune.worlds.shapes.splits import (
     split_of,
 )
 from genllava_finetune.worlds.shapes.training.image_decoder import ImageDecoder
-from genllava_finetune.worlds.shapes.training.mixture import sample_changes, sample_training_dialogue
 from genllava_finetune.worlds.shapes.training.recipe import PartRecipe
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from genllava.protocols.verbs import check_call
+from genllava_finetune.data.rows import row_dict
 from genllava_finetune.worlds.shapes.language.tool_requests import DESCRIPTIONS, REQUESTS
 from genllava_finetune.worlds.shapes.parser import parse
 from genllava_finetune.worlds.shapes.plan import read_plan
-from genllava_finetune.worlds.shapes.tool_dialogues import KINDS, run_call, tool_rows
+from genllava_finetune.worlds.shapes.tool_dialogues import KINDS, ToolDialogue, run_call, tool_dialogues
 from genllava_tools.registry import find
 from genllava_tools.tool import Need
 
@@ -21,7 +22,12 @@ Row = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
-    return list(tool_rows(7, COUNT))
+    return list(map(as_dict, tool_dialogues(7, COUNT)))
+
+
+def as_dict(made: ToolDialogue) -> Row:
+    """The row as data sets hold it, with what is known of it."""
+    return row_dict(made.row) | {"kind": made.kind, "names": made.names, "unavailable": made.unavailable}
 
 
 def blocks(row: Row, kind: str, role: str = "") -> list[dict[str, Any]]:
@@ -30,10 +36,10 @@ def blocks(row: Row, kind: str, role: str = "") -> list[dict[str, Any]]:
 
 
 def test_the_same_seed_gives_the_same_rows(rows: list[Row]) -> None:
-    for row, again in zip(rows[:12], tool_rows(7, 12), strict=True):
+    for row, again in zip(rows[:12], map(as_dict, tool_dialogues(7, 12)), strict=True):
         assert row["messages"] == again["messages"]
         assert [image.tobytes() for image in row["images"]] == [image.tobytes() for image in again["images"]]
-    assert [row["messages"] for row in tool_rows(8, 4)] != [row["messages"] for row in rows[:4]]
+    assert [as_dict(made)["messages"] for made in tool_dialogues(8, 4)] != [row["messages"] for row in rows[:4]]
 
 
 def test_rows_have_the_form_of_all_rows(rows: list[Row]) -> None:
@@ -56,7 +62,7 @@ def test_calls_fit_their_schemas_and_give_what_is_said(rows: list[Row]) -> None:
         for call, result in zip(blocks(row, "tool_call"), blocks(row, "tool_result"), strict=True):
             calls += 1
             tool = replace(find(row["names"][call["name"]]), name=call["name"])
-            if row.get("unavailable") == call["name"]:
+            if row["unavailable"] == call["name"]:
                 remedy = f"run `hf download models/{call['name']}`"
                 tool = replace(tool, needs=(Need(f"the {call['name']} model", remedy, lambda: False),))
             else:

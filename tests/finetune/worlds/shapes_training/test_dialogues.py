@@ -33,17 +33,17 @@ from genllava_finetune.worlds.shapes.conversation import sample_dialogue
 from genllava_finetune.worlds.shapes.dialogue import Dialogue, Look, Step, Turn
 from genllava_finetune.worlds.shapes.editing import sample_edit
 from genllava_finetune.worlds.shapes.generation import sample_generation
+from genllava_finetune.worlds.shapes.mixture import sample_training_dialogue
 from genllava_finetune.worlds.shapes.notes import caption, in_picture, lending, then
 from genllava_finetune.worlds.shapes.parser import parse
+from genllava_finetune.worlds.shapes.placement import centred, settled
 from genllava_finetune.worlds.shapes.plan import read_plan
 from genllava_finetune.worlds.shapes.render import render_array
 from genllava_finetune.worlds.shapes.scene import JITTER, Scene, Thing
 from genllava_finetune.worlds.shapes.splits import allowed, in_distribution, is_held_out_form, sample_scene, split_of
 from genllava_finetune.worlds.shapes.tasks import sample_borrowing, sample_task
 from genllava_finetune.worlds.shapes.training.dialogues import IGNORE, Encoder, as_typed, pad
-from genllava_finetune.worlds.shapes.training.image_decoder import centred, settled
 from genllava_finetune.worlds.shapes.training.language_tokenizer import token_ids, train_tokenizer
-from genllava_finetune.worlds.shapes.training.mixture import sample_training_dialogue
 from genllava_finetune.worlds.shapes.understanding import sample_question
 
 TOKENS_PER_IMAGE, QUERIES = 4, 3

@@ -21,10 +21,10 @@ from genllava.protocols.shapes.tokens import BOS, EOS, PAD, SPECIAL_TOKENS, T2I
 from genllava_finetune.worlds.shapes.augment import draw_varied
 from genllava_finetune.worlds.shapes.dialogue import Dialogue, Look, Turn
 from genllava_finetune.worlds.shapes.notes import caption, in_picture, lending, then
+from genllava_finetune.worlds.shapes.placement import centred, settled
 from genllava_finetune.worlds.shapes.render import render_array
 from genllava_finetune.worlds.shapes.scene import COLORS, Scene
 from genllava_finetune.worlds.shapes.splits import sample_scene
-from genllava_finetune.worlds.shapes.training.image_decoder import centred, settled
 from genllava_finetune.worlds.shapes.training.language_tokenizer import token_ids
 
 IGNORE: Final = -100

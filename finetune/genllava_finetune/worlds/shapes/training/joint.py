@@ -36,13 +36,13 @@ from genllava.generation_head import GenerationHead
 from genllava.protocols.shapes.autoencoder_patch import AutoencoderPatch
 from genllava.protocols.shapes.tokens import BOS, EOS, IMAGE, PAD, QUERY, SEEN
 from genllava_finetune.worlds.shapes.dialogue import Dialogue
+from genllava_finetune.worlds.shapes.mixture import sample_changes, sample_outline, sample_training_dialogue
 from genllava_finetune.worlds.shapes.splits import sample_scene
 from genllava_finetune.worlds.shapes.training.assembling import assemble
 from genllava_finetune.worlds.shapes.training.dialogues import IGNORE, Encoder, Example, pad
 from genllava_finetune.worlds.shapes.training.image_decoder import denoising_error, region_weight
 from genllava_finetune.worlds.shapes.training.labels import CellReadout, cell_labels
 from genllava_finetune.worlds.shapes.training.language_tokenizer import token_ids, train_tokenizer
-from genllava_finetune.worlds.shapes.training.mixture import sample_changes, sample_outline, sample_training_dialogue
 from genllava_finetune.worlds.shapes.training.part import Batch, Part
 from genllava_finetune.worlds.shapes.training.pictures import contact_sheet, to_pixels
 from genllava_finetune.worlds.shapes.training.text_encoder import MAX_LENGTH, WIDTH, tokenize_plans

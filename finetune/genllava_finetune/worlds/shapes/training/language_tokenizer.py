@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from genllava.protocols.shapes import layout
 from genllava.protocols.shapes.tokens import BOS, EOS, PAD, SPECIAL_TOKENS
-from genllava_finetune.worlds.shapes.training.mixture import sample_training_dialogue
+from genllava_finetune.worlds.shapes.mixture import sample_training_dialogue
 
 VOCABULARY: Final = 1536
 MODEL_MAX_LENGTH: Final = 2048

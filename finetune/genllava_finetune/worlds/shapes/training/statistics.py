@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from typing import Any, Final
 
-from genllava_finetune.worlds.shapes.training.mixture import sample_training_dialogue
+from genllava_finetune.worlds.shapes.mixture import sample_training_dialogue
 
 SAMPLE: Final = 10_000
 

@@ -13,7 +13,7 @@ from genllava_finetune.worlds.shapes.generation import sample_generation
 from genllava_finetune.worlds.shapes.impossible import sample_impossible_edit
 from genllava_finetune.worlds.shapes.outside import sample_outside
 from genllava_finetune.worlds.shapes.scene import Scene
-from genllava_finetune.worlds.shapes.splits import sample_scene
+from genllava_finetune.worlds.shapes.splits import Split, sample_scene
 from genllava_finetune.worlds.shapes.tasks import sample_borrowing, sample_naming, sample_task
 from genllava_finetune.worlds.shapes.understanding import (
     FOLLOWED,
@@ -37,6 +37,15 @@ MIXTURE: Final = {
 }
 """Shares of the kinds of dialogue. `null` is a drawing without a plan: it teaches the null conditioning."""
 
+GROUPS: Final = {
+    "understanding": ("questions", "it"),
+    "generation": ("generation",),
+    "editing": ("edit", "changes"),
+    "conversations": ("conversation", "tasks", "borrowing", "naming"),
+    "outside": ("outside",),
+}
+"""The kinds by what they teach."""
+
 LATE_SHARE: Final = 0.5
 LEARNT_LATE: Final = ("relation", "compare", "logic", "ambiguous", "relation_what", "false_premise")
 """Families whose answers have to be worked out: half of the questions are drawn from these alone."""
@@ -53,33 +62,39 @@ ALIKE_SHARE: Final = 0.4
 """Outlines of borrowings; and of the others, messages whose requests are all of one kind: these have to be counted."""
 
 
-def sample_training_dialogue(rng: random.Random) -> Dialogue | None:
-    """A dialogue of the training split, by `MIXTURE`; None stands for the null drawing."""
-    kind = rng.choices(list(MIXTURE), list(MIXTURE.values()))[0]
+def sample_training_dialogue(rng: random.Random, kind: str | None = None, split: Split = "train") -> Dialogue | None:
+    """A dialogue as training has them; None stands for the null drawing.
+
+    Args:
+        kind: one of `MIXTURE`; drawn by its shares if None.
+        split: of the scenes.
+    """
+    if kind is None:
+        kind = rng.choices(list(MIXTURE), list(MIXTURE.values()))[0]
     if kind == "null":
         return None
     if kind == "conversation":
-        return _conversation(rng)
+        return _conversation(rng, split)
     if kind == "tasks":
-        return sample_task(rng, "train", "train")
+        return sample_task(rng, split, "train")
     if kind == "borrowing":
-        return sample_borrowing(rng)
+        return sample_borrowing(rng, split)
     if kind == "naming":
-        return sample_naming(rng)
+        return sample_naming(rng, split)
     if kind == "changes":
-        return sample_changes(rng)
+        return sample_changes(rng, split)
     if kind == "generation":
-        return Dialogue((sample_generation(rng, "train", "train"),))
+        return Dialogue((sample_generation(rng, split, "train"),))
     if kind == "it":
-        return _about_it(rng)
-    scene = sample_scene(rng, "train")
+        return _about_it(rng, split)
+    scene = sample_scene(rng, split)
     if kind == "questions":
         return _questions(rng, scene)
     if kind == "edit":
         turn = None
         if rng.random() < 0.2:
             turn = sample_impossible_edit(rng, scene, 1, "train")
-        turn = turn or sample_edit(rng, scene, 1, "train", "train")
+        turn = turn or sample_edit(rng, scene, 1, "train", split)
         if turn is not None:
             turns = (_with_picture(turn, scene),)
             undone = turn.steps[0].task == "I2I" and rng.random() < UNDO_SHARE
@@ -88,22 +103,22 @@ def sample_training_dialogue(rng: random.Random) -> Dialogue | None:
     return Dialogue((_with_picture(turn, scene) if rng.random() < 0.5 else turn,))
 
 
-def _conversation(rng: random.Random) -> Dialogue:
+def _conversation(rng: random.Random, split: Split) -> Dialogue:
     steps = rng.random() < STEPS_SHARE
     while True:
-        dialogue = sample_dialogue(rng, "train", "train")
+        dialogue = sample_dialogue(rng, split, "train")
         if not steps or any(len(turn.steps) > 1 and turn.steps[0].target is not None for turn in dialogue.turns):
             return dialogue
 
 
-def sample_changes(rng: random.Random) -> Dialogue:
+def sample_changes(rng: random.Random, split: Split = "train") -> Dialogue:
     """Several changes of one picture, each of it as it came: to learn what they do to a plan."""
     while True:
-        scene = sample_scene(rng, "train")
+        scene = sample_scene(rng, split)
         turns: list[Turn] = []
         for _ in range(CHANGES):
             pair = rng.choice(ORDINARY_PAIRS) if rng.random() < PAIRS_SHARE else None
-            turn = sample_edit(rng, scene, 1, "train", "train", name_number=bool(turns), kinds=pair)
+            turn = sample_edit(rng, scene, 1, "train", split, name_number=bool(turns), kinds=pair)
             if turn is not None:
                 turns.append(turn)
         if turns:
@@ -128,11 +143,11 @@ def _questions(rng: random.Random, scene: Scene) -> Dialogue:
     return Dialogue(tuple(turns))
 
 
-def _about_it(rng: random.Random) -> Dialogue:
+def _about_it(rng: random.Random, split: Split) -> Dialogue:
     """Questions about `it`, mostly of a picture with a single thing, brought by the user or drawn before."""
     alone = rng.random() < 0.7
     while True:
-        scene = sample_scene(rng, "train")
+        scene = sample_scene(rng, split)
         if scene.things and (not alone or len(scene.things) == 1):
             break
     turns = [sample_question_about_it(rng, scene, "train") for _ in range(rng.randint(1, 3))]
