@@ -262,9 +262,11 @@ class _Reader:
             at_least: characters to read: as many as are held, so that a long value is decoded a few times only.
         """
         more = self._file.read(max(_CHUNK, at_least))
+        if not more:
+            return False
         self._line += self._buffer.count("\n", 0, self._position)
         self._buffer, self._position = self._buffer[self._position :] + more, 0
-        return bool(more)
+        return True
 
     def _line_now(self) -> int:
         return self._line + self._buffer.count("\n", 0, self._position)
