@@ -42,7 +42,7 @@ OPERATIONS = st.lists(
 
 @pytest.mark.parametrize("durable", [False, True])
 def test_history_does_what_a_list_would(pipeline: Any, durable: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
-    @settings(max_examples=40 if durable else 80, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=20 if durable else 40, deadline=None, suppress_health_check=list(HealthCheck))
     @given(OPERATIONS)
     def run(operations: list[tuple[str, int]]) -> None:
         place = tmp_path_factory.mktemp("store") if durable else ":memory:"

@@ -83,13 +83,13 @@ def test_small_and_long_pictures() -> None:
     made = upscale(Image.new("RGB", (1, 1), (200, 30, 30)), factor=4, method="drawing").image
     assert made.size == (4, 4)
     assert abs(levels(made) - (200, 30, 30)).max() < 12
-    strip = photo("rocket").resize((10_000, 200))
+    strip = photo("rocket").resize((4_000, 80))
     result = upscale(strip, factor=2)
-    assert result.image.size == (20_000, 400)
+    assert result.image.size == (8_000, 160)
     if result.data["method"] == "simple":
         assert "Real-ESRGAN would take about" in result.text
     with pytest.raises(InvalidRequest, match="smaller"):
-        upscale(strip, factor=8)
+        upscale(strip.resize((10_000, 200)), factor=8)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P", "CMYK", "I;16", "animation"])
