@@ -18,7 +18,7 @@ def picture_path(root: Path, name: object) -> Path:
         RowError: it is no name, is absolute, leads out of the folder (by `..` or a link), or there is no such file.
     """
     if not isinstance(name, str) or not name.strip() or "\0" in name:
-        raise RowError(f"the picture has no file name, but {name!r:.80}")
+        raise RowError(f"the picture has no file name: {name!r:.80}")
     path = PurePosixPath(name)
     if path.is_absolute() or PureWindowsPath(name).drive or name.startswith("\\"):
         raise RowError(f"the picture's path is absolute: {name:.200}")
@@ -27,7 +27,7 @@ def picture_path(root: Path, name: object) -> Path:
     try:
         found = (root / path).resolve(strict=True)
     except (OSError, RuntimeError):  # RuntimeError: a link that leads to itself
-        raise RowError(f"there is no picture {name:.200} in {root}") from None
+        raise RowError(f"there is no picture file: {name:.200} in {root}") from None
     if not found.is_relative_to(root.resolve()):
         raise RowError(f"the picture is a link out of its folder: {name:.200}")
     if not found.is_file():

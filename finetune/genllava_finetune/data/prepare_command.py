@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -27,22 +28,53 @@ def run(options: Namespace) -> int:
     """Convert the data set, or list the kinds.
 
     Returns:
-        The exit code.
+        The exit code: 1 where no row came out.
 
     Raises:
         InvalidRequest: an option is missing or impossible.
         DataError: the source cannot be read, or the output not written.
     """
-    from genllava_finetune.data.kinds import converters, find_converter
+    from genllava_finetune.data.kinds import converters
 
     if options.list_kinds:
         known = converters()
         width = max(map(len, known), default=0)
         for name, converter in known.items():
-            print(f"{name:{width}}  {converter.license:12}  {converter.summary}")
+            print(f"{name:{width}}  {converter.summary} Licence: {converter.license}.")
         return 0
     for name, value in (("KIND", options.kind), ("--from LOCATION", options.location), ("-o FOLDER", options.output)):
-        if value is None:
+        if not value:
             raise InvalidRequest(f"{name} is missing: genllava data prepare KIND --from LOCATION -o FOLDER")
-    find_converter(options.kind)
-    raise InvalidRequest("not yet")
+    return _prepare(options)
+
+
+def _prepare(options: Namespace) -> int:
+    from tqdm import tqdm
+
+    from genllava_finetune.data.kinds import find_converter
+    from genllava_finetune.data.preparing import prepare
+    from genllava_finetune.data.records import Source
+    from genllava_finetune.data.rejects import REJECTS
+
+    converter, output = find_converter(options.kind), options.output
+    source = Source(options.location, options.images)
+    names = "format", "limit", "license", "shard_rows"
+    with tqdm(unit=" records", mininterval=1.0) as bar:
+
+        def show(records: int, rows: int, rejected: int) -> None:
+            bar.set_postfix(rows=rows, rejected=rejected, refresh=False)
+            bar.update(records - bar.n)
+
+        try:
+            done = prepare(converter, source, output, **{name: getattr(options, name) for name in names}, progress=show)
+        except KeyboardInterrupt:
+            bar.close()
+            print(f"stopped: finished files are kept in {output}, and the same command goes on", file=sys.stderr)
+            raise
+    card = done.card
+    print(f"{output}: {card.rows:,} rows in {len(card.shards)} files" + " (finished before)" * done.before)
+    for reason, count in sorted(card.rejected.items(), key=lambda item: -item[1]):
+        print(f"{count:>9,} rejected: {reason}")
+    if card.rejected:
+        print(f"the rejected records are in {output / REJECTS}")
+    return 0 if card.rows else 1
