@@ -17,6 +17,7 @@ from genllava_finetune.data.records import Origin, Rejected
 
 LONGEST_RECORD = 64 * 1024 * 1024  # a file that never closes a bracket must not be read into memory whole
 _CHUNK = 1 << 18
+_BREAKS_OFF = "nothing is read from here on"
 _NUMBER = 400  # characters that a number is not longer than
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -52,7 +53,7 @@ def json_values(path: Path, key: str | None = None) -> Iterator[tuple[Origin, An
             if key is None:
                 reader.end()
         except _BreaksOff as error:
-            yield Origin(str(path), reader.count + 1), Rejected(f"{error}; nothing is read after it")
+            yield Origin(str(path), reader.count + 1), Rejected(f"{_BREAKS_OFF}: {error}")
 
 
 def json_objects(path: Path, key: str | None = None) -> Iterator[tuple[Origin, dict[str, Any] | Rejected]]:
@@ -80,7 +81,7 @@ def json_members(path: Path) -> Iterator[tuple[Origin, str, Any]]:
             reader.take("}")
             reader.end()
         except _BreaksOff as error:
-            yield Origin(str(path), reader.count + 1), "", Rejected(f"{error}; nothing is read after it")
+            yield Origin(str(path), reader.count + 1), "", Rejected(f"{_BREAKS_OFF}: {error}")
 
 
 def _open_text(path: Path) -> TextIO:
@@ -210,15 +211,15 @@ class _Reader:
             try:
                 value, end = json.JSONDecoder().raw_decode(self._buffer, self._position)
             except RecursionError:
-                return self._reject("the JSON is nested too deeply")
+                return self._reject("the JSON is nested too deeply: it begins")
             except json.JSONDecodeError as error:
                 within = len(self._buffer) - self._position
                 if within > LONGEST_RECORD:
-                    return self._reject(f"the record is longer than {LONGEST_RECORD} characters")
+                    return self._reject(f"the record is longer than {LONGEST_RECORD} characters: it begins")
                 if not self._more(within):
-                    return self._reject(error.msg)
+                    return self._reject(f"the record is no JSON: {error.msg}")
             except ValueError as error:  # integers with thousands of digits
-                return self._reject(str(error))
+                return self._reject(f"the record is no JSON: {error}")
             else:
                 if end + _NUMBER > len(self._buffer) and self._more():  # a number may go on
                     continue
@@ -228,7 +229,7 @@ class _Reader:
     def _reject(self, reason: str) -> Rejected:
         line = self._line_now()
         self._skip()
-        return Rejected(f"{reason}, from line {line} of the file on")
+        return Rejected(f"{reason} in line {line} of the file")
 
     def _skip(self) -> None:
         """Goes past a value by its brackets and quotes alone, whatever else is in it."""

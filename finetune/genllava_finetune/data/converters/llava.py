@@ -59,7 +59,7 @@ def value_record(
     except RowError as error:
         return Record(origin, (Rejected(str(error), written_id(value)),))
     if _leads_with_answer(value):
-        reason = "its first turn is the assistant's: that turn was left out, the others give a row"
+        reason = "the first turn is the assistant's and was left out; the others gave a row"
         return Record(origin, (row, Rejected(reason, row.id)))
     return Record(origin, (row,))
 
@@ -74,7 +74,7 @@ def llava_row(record: Mapping[str, Any], origin: Origin, *, source: Source, name
     messages = list[dict[str, Any]]()
     if record.get("system") is not None:
         if turns[0][0] == "system":
-            raise RowError("it has two system messages: system, and the first turn")
+            raise RowError("there are two system messages: system, and the first turn")
         messages.append({"role": "system", "content": [{"type": "text", "text": text_of(record["system"], "system")}]})
     for number, (role, turn) in enumerate(turns, start=1):
         text = text_of(turn.get("value"), f"turn {number}")
@@ -101,17 +101,17 @@ def read_turns(record: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]
     """
     conversations = record.get("conversations")
     if not isinstance(conversations, list) or not conversations:
-        raise RowError(f"conversations is no list of turns, but {conversations!r:.80}")
+        raise RowError(f"conversations is no list of turns: {conversations!r:.80}")
     turns = list[tuple[str, Mapping[str, Any]]]()
     for number, turn in enumerate(conversations, start=1):
         speaker = turn.get("from") if isinstance(turn, Mapping) else None
         role = _ROLES.get(speaker) if isinstance(speaker, str) else None
         if role is None:
-            raise RowError(f"turn {number} is of {speaker!r:.80}, and not of human, gpt or system")
+            raise RowError(f"a turn is of none of human, gpt and system: turn {number}, of {speaker!r:.80}")
         if role == "system" and number > 1:
-            raise RowError(f"turn {number} is the system's, whose place is before all others")
+            raise RowError(f"the system's turn is not the first: turn {number}")
         if turns and turns[-1][0] == role:
-            raise RowError(f"turn {number} is of {speaker}, as the one before it is")
+            raise RowError(f"two turns of the same speaker follow each other: turn {number}, of {speaker}")
         turns.append((role, turn))
     if turns[0][0] == "assistant":
         turns = turns[1:]
@@ -127,9 +127,9 @@ def text_of(value: object, what: str) -> str:
         RowError: it is none.
     """
     if not isinstance(value, str):
-        raise RowError(f"{what} is no text, but {value!r:.80}")
+        raise RowError(f"a text is missing: {what}, {value!r:.80}")
     if not value.strip():
-        raise RowError(f"{what} is empty")
+        raise RowError(f"a text is empty: {what}")
     return value
 
 
@@ -149,7 +149,7 @@ def check_placeholders(messages: Sequence[Mapping[str, Any]], pictures: int) -> 
     """
     placed = sum(block["type"] == "image" for message in messages for block in message["content"])
     if placed != pictures:
-        raise RowError(f"the user's turns have {placed} {PLACEHOLDER}, and the record has {pictures} pictures")
+        raise RowError(f"{PLACEHOLDER} stands not as often as there are pictures: {placed} times, for {pictures}")
 
 
 def unique_id(name: str, id: object, origin: Origin, says: object) -> str:
@@ -170,7 +170,7 @@ def unique_id(name: str, id: object, origin: Origin, says: object) -> str:
         id = int(id)
     numeric = isinstance(id, int | float) and not isinstance(id, bool) and math.isfinite(id)
     if not numeric and not (isinstance(id, str) and id.strip()):
-        raise RowError(f"the id is no text and no number, but {id!r:.80}")
+        raise RowError(f"the id is no text and no number: {id!r:.80}")
     digest = hashlib.sha256(json.dumps(says, sort_keys=True).encode()).hexdigest()
     return f"{name}:{id}#{digest[:_DIGEST]}"
 
