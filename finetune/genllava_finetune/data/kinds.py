@@ -9,7 +9,13 @@ from typing import Final
 from genllava.errors import InvalidRequest
 from genllava_finetune.data.records import Converter
 
-_MODULES: Final[tuple[str, ...]] = ()
+_MODULES: Final[tuple[str, ...]] = (
+    "instructpix2pix",
+    "magicbrush",
+    "ultraedit",
+    "imgedit",
+    "sharegpt4o",
+)
 """Modules of `genllava_finetune.data.converters`, each with its `CONVERTERS: tuple[Converter, ...]`, in the order of
 the list that is shown. They are imported when a kind is asked for or listed."""
 
