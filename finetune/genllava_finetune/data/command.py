@@ -13,7 +13,10 @@ from typing import Final
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "prepare": ("genllava_finetune.data.prepare_command", "Convert a public data set into rows for training."),
-    # the commands stats, view and check; and curate: a line each
+    "stats": ("genllava_finetune.data.stats_command", "Say what data sets consist of: counts, lengths, licences."),
+    "view": ("genllava_finetune.data.view_command", "Write a page of samples to leaf through."),
+    "check": ("genllava_finetune.data.check_command", "Find damaged rows, duplicates, and pictures of benchmarks."),
+    # the command curate: a line
 }
 """By name: the module with `add_options(parser)` and `run(options) -> int` (the exit code), and what it does."""
 
