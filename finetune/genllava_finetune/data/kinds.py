@@ -10,6 +10,11 @@ from genllava.errors import InvalidRequest
 from genllava_finetune.data.records import Converter
 
 _MODULES: Final[tuple[str, ...]] = (
+    "llava",
+    "mm_instruct",
+    "scienceqa",
+    "llava_plus",
+    "captions",
     "instructpix2pix",
     "magicbrush",
     "ultraedit",
