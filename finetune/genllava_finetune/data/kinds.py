@@ -20,6 +20,7 @@ _MODULES: Final[tuple[str, ...]] = (
     "ultraedit",
     "imgedit",
     "sharegpt4o",
+    "blip3o",
 )
 """Modules of `genllava_finetune.data.converters`, each with its `CONVERTERS: tuple[Converter, ...]`, in the order of
 the list that is shown. They are imported when a kind is asked for or listed."""

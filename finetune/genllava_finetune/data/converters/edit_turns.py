@@ -14,6 +14,7 @@ from typing import Any
 
 from genllava.errors import ImageRejected
 from genllava.images import MAX_BYTES, content_key, load_image
+from genllava_finetune.data.encoded_pictures import EncodedPicture
 from genllava_finetune.data.errors import RowError
 from genllava_finetune.data.picture_paths import picture_path
 from genllava_finetune.data.rows import Row, read_row
@@ -24,11 +25,11 @@ class Picture:
     """A picture that can be decoded.
 
     Attributes:
-        file: the bytes of its file.
+        file: the bytes of its file, with its name where it has one.
         key: identity of its pixels, as RGB.
     """
 
-    file: bytes
+    file: EncodedPicture
     key: str
 
 
@@ -60,23 +61,23 @@ def open_picture(value: object, what: str, root: Path | None = None) -> Picture:
     Raises:
         RowError: there is none, or it cannot be decoded.
     """
-    if isinstance(value, Mapping):
-        value = value.get("bytes") or value.get("path")
-    if value is None:
+    path = value.get("path") if isinstance(value, Mapping) else value
+    data = value.get("bytes") if isinstance(value, Mapping) else value
+    if isinstance(data, bytes):
+        file = data if isinstance(data, EncodedPicture) else EncodedPicture(data, path if isinstance(path, str) else "")
+    elif path is None:
         raise RowError(f"there is no {what} picture")
-    if isinstance(value, bytes):
-        file = value
     elif root is None:
-        raise RowError(f"the {what} picture is not in the record, which names {value!r:.200}")
+        raise RowError(f"the {what} picture is not in the record: it names {path!r:.200}")
     else:
-        file = picture_file(root, value)
+        file = picture_file(root, path)
     try:
-        return Picture(file, content_key(load_image(file)))
+        return Picture(file, content_key(load_image(bytes(file))))
     except ImageRejected as error:
-        raise RowError(f"the {what} picture: {error.reason}") from None
+        raise RowError(f"the {what} picture cannot be read: {error.reason}") from None
 
 
-def picture_file(root: Path, name: object) -> bytes:
+def picture_file(root: Path, name: object) -> EncodedPicture:
     """The bytes of a picture that a record names by its path below a folder.
 
     Raises:
@@ -85,10 +86,10 @@ def picture_file(root: Path, name: object) -> bytes:
     path = picture_path(root, name)
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise RowError(f"the picture has more than {MAX_BYTES} bytes: {path}")
-        return path.read_bytes()
+            raise RowError(f"a picture has more than {MAX_BYTES} bytes: {path}")
+        return EncodedPicture(path.read_bytes(), str(name))
     except OSError as error:
-        raise RowError(f"the picture {path} cannot be read: {error.strerror}") from None
+        raise RowError(f"a picture's file cannot be read: {path}: {error.strerror}") from None
 
 
 def edit_turn(name: str, instruction: object, source: Picture, target: Picture) -> Turn:
@@ -110,7 +111,7 @@ def words(value: object, what: str) -> str:
         RowError: it is no text, or an empty one.
     """
     if not isinstance(value, str):
-        raise RowError(f"the {what} is no text, but {value!r:.80}")
+        raise RowError(f"the {what} is no text: {value!r:.80}")
     if not value.strip():
         raise RowError(f"the {what} is empty")
     return value.strip()

@@ -56,7 +56,7 @@ def _folder_rows(folder: Path, columns: Iterable[str]) -> Iterator[tuple[Origin,
         place = file.relative_to(folder)
         held_out = sorted(_HELD_OUT & {*place.parts[:-1], file.stem.split("-")[0]})
         if not file.resolve().is_relative_to(folder.resolve()):
-            yield Origin(str(file), 1), Rejected("the file is a link out of its folder, and is not read")
+            yield Origin(str(file), 1), Rejected("the file is a link out of its folder")
         elif held_out:
             yield Origin(str(file), 1), _left_out(held_out[0], "name the file itself to convert it")
         else:
@@ -64,7 +64,7 @@ def _folder_rows(folder: Path, columns: Iterable[str]) -> Iterator[tuple[Origin,
 
 
 def _left_out(split: str, remedy: str) -> Rejected:
-    return Rejected(f"the split {split} is held out for evaluation, and is not read; {remedy}")
+    return Rejected(f"a split that is held out for evaluation is not read: {split}; {remedy}")
 
 
 def _file_rows(file: Path, columns: Iterable[str]) -> Iterator[tuple[Origin, dict[str, Any] | Rejected]]:

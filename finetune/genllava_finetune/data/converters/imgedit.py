@@ -48,7 +48,7 @@ def _results(values: dict[str, Any], root: Path) -> Iterator[Row | Rejected]:
         name = ""
         try:
             if not isinstance(edit, dict):
-                raise RowError(f"the edit is no object, but {edit!r:.80}")
+                raise RowError(f"the edit is no object: {edit!r:.80}")
             name = _only(edit.get("output_images"), "output")
             first = open_picture(_only(edit.get("input_images"), "input"), "input", root)
             turns.append(edit_turn(name, edit.get("prompt"), first, open_picture(name, "output", root)))
@@ -64,7 +64,7 @@ def _only(paths: object, what: str) -> str:
         RowError: there is none, or more than one, which an edit of one picture cannot use.
     """
     if not isinstance(paths, list) or len(paths) != 1 or not isinstance(paths[0], str):
-        raise RowError(f"the edit has not one {what} picture, but {paths!r:.200}")
+        raise RowError(f"the edit has not one {what} picture: {paths!r:.200}")
     return paths[0]
 
 

@@ -78,7 +78,7 @@ def _listed_seeds(root: Path) -> Iterator[tuple[Origin, str | Rejected, Iterable
             case Rejected():
                 yield origin, entry, ()
             case _:
-                yield origin, Rejected(f"the entry is not [folder, [seeds]], but {entry!r:.200}"), ()
+                yield origin, Rejected(f"the entry is not [folder, [seeds]]: {entry!r:.200}"), ()
 
 
 def _found_seeds(root: Path) -> Iterator[tuple[Origin, str | Rejected, Iterable[Any]]]:
@@ -105,18 +105,18 @@ def _instruction(root: Path, folder: str) -> str:
         RowError: it says nothing, or there is none.
     """
     if not (root / folder).is_dir():
-        raise RowError(f"there is no folder {folder:.200} in {root}")
+        raise RowError(f"there is no folder of that name: {folder:.200} in {root}")
     if not (root / folder / "prompt.json").is_file():
-        raise RowError(f"there is no prompt.json in {folder:.200}")
+        raise RowError(f"there is no prompt.json in the folder: {folder:.200}")
     file = picture_path(root, f"{folder}/prompt.json")
     try:
         prompt = json.loads(file.read_bytes())
     except OSError as error:
-        raise RowError(f"{file} cannot be read: {error.strerror}") from None
+        raise RowError(f"prompt.json cannot be read: {file}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise RowError(f"{file} is no JSON: {error!s:.200}") from None
+        raise RowError(f"prompt.json is no JSON: {file}: {error!s:.200}") from None
     if not isinstance(prompt, dict) or "edit" not in prompt:
-        raise RowError(f"{file} says no edit")
+        raise RowError(f"prompt.json says no edit: {file}")
     return words(prompt["edit"], "instruction")
 
 

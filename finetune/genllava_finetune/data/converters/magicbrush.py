@@ -42,9 +42,9 @@ def _session(rows: list[tuple[Origin, dict[str, Any]]]) -> Iterator[Record]:
         index = values["turn_index"]
         try:
             if not isinstance(index, int):
-                raise RowError(f"turn_index is no number, but {index!r:.80}")
+                raise RowError(f"turn_index is no number: {index!r:.80}")
             if index in turns:
-                raise RowError(f"turn {index} of session {name} stands in it twice")
+                raise RowError(f"the turn stands twice in its session: turn {index} of {name}")
             first, second = open_picture(values["source_img"], "source"), open_picture(values["target_img"], "target")
             turns[index] = edit_turn(str(index), values["instruction"], first, second)
         except RowError as error:

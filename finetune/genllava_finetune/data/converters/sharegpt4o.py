@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from genllava_finetune.data.converters.edit_turns import edit_rows, edit_turn, open_picture, words
+from genllava_finetune.data.converters.drawings import drawing_row
+from genllava_finetune.data.converters.edit_turns import edit_rows, edit_turn, open_picture, picture_file, words
 from genllava_finetune.data.converters.json_records import json_objects
 from genllava_finetune.data.errors import DataError, RowError
 from genllava_finetune.data.records import Converter, Record, Rejected, Source
-from genllava_finetune.data.rows import Row, read_row
+from genllava_finetune.data.rows import Row
 
 _NAME, _LICENSE = "sharegpt4o_image", "Apache-2.0"
 _LISTS = ("text_to_image.json", "text_and_image_to_image.json")
@@ -41,34 +42,16 @@ def _result(values: dict[str, Any], root: Path) -> Row | Rejected:
     id = name if isinstance(name, str) else ""
     try:
         prompt = words(values.get("input_prompt"), "prompt")
-        output = open_picture(name, "output", root)
         inputs = values.get("input_image")
         if inputs is None or inputs == []:
-            return drawing_row(prompt, output.file, _NAME, _LICENSE, id)
+            return drawing_row(prompt, picture_file(root, name), source=_NAME, license=_LICENSE, name=id)
         if isinstance(inputs, list) and len(inputs) > 1:
-            raise RowError(f"it has {len(inputs)} input pictures, and an edit is of one")
+            raise RowError(f"an edit is of one picture: the record has {len(inputs)}")
         first = open_picture(inputs[0] if isinstance(inputs, list) else inputs, "input", root)
-        return edit_rows([edit_turn(id, prompt, first, output)], source=_NAME, license=_LICENSE)[0]
+        turn = edit_turn(id, prompt, first, open_picture(name, "output", root))
+        return edit_rows([turn], source=_NAME, license=_LICENSE)[0]
     except RowError as error:
         return Rejected(str(error), id)
-
-
-def drawing_row(prompt: str, picture: bytes, source: str, license: str, name: str) -> Row:
-    """A row in which the user asks for a picture in words, and the assistant draws it.
-
-    Args:
-        prompt: what it shows.
-        picture: the bytes of its file.
-        source: name of the data set.
-        license: its licence.
-        name: of the record in it.
-    """
-    messages = [
-        {"role": "user", "content": [{"type": "text", "text": prompt}]},
-        {"role": "assistant", "content": [{"type": "draw", "prompt": prompt}]},
-    ]
-    row = {"images": [picture], "messages": messages, "source": source, "license": license, "id": f"{source}:{name}"}
-    return read_row(row)
 
 
 CONVERTERS = (
