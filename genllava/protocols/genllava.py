@@ -16,20 +16,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from genllava.errors import Cancelled, InvalidRequest
 from genllava.options import CancelCheck, DrawingOptions, Seed
 from genllava.pipeline_output import Drawing, Understanding
 from genllava.protocols.chat_protocol import ChatProtocol
 from genllava.protocols.parts import Message, Parts, named_blocks
-from genllava.protocols.task_tokens import EOI, I2I, I2T, SOI, T2I, TASKS, TOOL
-from genllava.protocols.turns import as_blocks, texts_of
+from genllava.protocols.spoken import TOKENS, as_spoken
+from genllava.protocols.task_tokens import I2I, I2T, SOI, T2I, TOOL
 from genllava.protocols.verbs import EDIT, GENERATE, RESULTS, ToolSpec, image_name
 from genllava.requests import Request
 from genllava.vision_language import InvalidCall, PrefixCache, Reply, ToolCall, VisionLanguage
-
-_TOKENS: Final = (*TASKS, SOI, EOI)
 
 
 @dataclass(slots=True)
@@ -65,7 +63,7 @@ class _Writer:
     def write(self, on_text: Callable[[str], None] | None = None) -> str:
         """Go on with text, up to the next of our tokens or the end of the message."""
         written = self.vision_language.chat(
-            self.asked, prefix=self.prefix, stop=_TOKENS, on_text=on_text, cache=self.cache, **self.limits
+            self.asked, prefix=self.prefix, stop=TOKENS, on_text=on_text, cache=self.cache, **self.limits
         )
         reply = cast(Reply, written)
         self.reply.prompt_tokens = self.reply.prompt_tokens or reply.prompt_tokens
@@ -82,12 +80,12 @@ class GenLlavaProtocol(ChatProtocol):
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
-        parts.vision_language.add_tokens(_TOKENS)
+        parts.vision_language.add_tokens(TOKENS)
 
     def understand(
         self, requests: Sequence[Request], cancel: CancelCheck | None, sampling: dict[str, Any]
     ) -> list[Understanding]:
-        return super().understand(requests, cancel, {"prefix": self._gap + I2T, "stop": _TOKENS, **sampling})
+        return super().understand(requests, cancel, {"prefix": self._gap + I2T, "stop": TOKENS, **sampling})
 
     def generate(
         self, requests: Sequence[Request], plan: str | Sequence[str] | None, seed: Seed, options: DrawingOptions
@@ -118,9 +116,9 @@ class GenLlavaProtocol(ChatProtocol):
         offered = {tool["function"]["name"]: tool["function"] for tool in tools}
         tasks = [*([T2I] if GENERATE in offered else []), *([I2I] if EDIT in offered else [])]
         tasks += [TOOL] if set(offered) - {GENERATE, EDIT} else []
-        end = self.parts.vision_language.end_token
+        end, head = self.parts.vision_language.end_token, self.parts.generation_head
         begun = messages[-1]["role"] == "tool" or RESULTS in messages[-1]
-        writer = self._writer(self._as_spoken(messages), cancel, cache, sampling)
+        writer = self._writer(as_spoken(messages, head.query_names if head else ()), cancel, cache, sampling)
         task = writer.choose([I2T, *tasks, *([end] if begun else [])])
         if task == I2T:
             writer.reply.text = writer.write(on_text)
@@ -139,35 +137,6 @@ class GenLlavaProtocol(ChatProtocol):
     ) -> _Writer:
         limits = {"cancel": cancel, **sampling}
         return _Writer(self.parts.vision_language, asked, self._gap, cache, limits)
-
-    def _as_spoken(self, messages: Sequence[Message]) -> list[Message]:
-        """A conversation in this model's own form: calls are its tokens, what came of them is the user's."""
-        spoken: list[Message] = []
-        for message in messages:
-            role, blocks = message["role"], as_blocks(message["content"])
-            if role == "assistant":
-                said = [f"{I2T} {text}" for text in texts_of(blocks)]
-                said += [self._as_written(call["function"]) for call in message.get("tool_calls") or []]
-                blocks = [{"type": "text", "text": "".join(said)}]
-            elif role == "tool":
-                role = "user"
-                blocks = [{**b, "text": b["text"] + "\n"} if b["type"] == "text" else b for b in blocks]
-            if spoken and role == spoken[-1]["role"] == "user":
-                spoken[-1]["content"] += blocks
-            else:
-                spoken.append({"role": role, "content": blocks})
-        return spoken
-
-    def _as_written(self, function: Mapping[str, Any]) -> str:
-        """A call as this model writes it."""
-        name, arguments = function["name"], function["arguments"]
-        head = self.parts.generation_head
-        queries = f"{SOI}{''.join(head.query_names if head else ())}{EOI}"
-        if name == GENERATE and set(arguments) == {"prompt"}:
-            return f"{T2I} {arguments['prompt']}{queries}"
-        if name == EDIT and set(arguments) == {"image", "instruction"}:
-            return f"{I2I} {arguments['image']}: {arguments['instruction']}{queries}"
-        return f"{TOOL} {json.dumps({'name': name, 'arguments': arguments}, ensure_ascii=False)}"
 
     def _call(self, task: str, writer: _Writer, offered: Mapping[str, Any]) -> None:
         """Let the model write what is called after a task token."""

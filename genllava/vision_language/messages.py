@@ -60,17 +60,18 @@ class ChatTemplate:
         self._controls = sorted(media | added | set(map(str, self.tokenizer.all_special_tokens)), key=len, reverse=True)
         self._fits: dict[tuple[str, bool], bool] = {}
 
-    def render(self, messages: Sequence[Message], tools: Any = None) -> str:
-        """The conversation as text that the assistant goes on from, with one placeholder for each picture.
+    def render(self, messages: Sequence[Message], tools: Any = None, *, prompt: bool = True) -> str:
+        """The conversation as text, with one placeholder for each picture.
 
         Args:
             messages: as `checked` gives them.
+            prompt: with the heading behind it that the assistant goes on from.
 
         Raises:
             InvalidRequest: the template does not take such a conversation.
         """
         try:
-            return self._render(self._fitted(messages), tools)
+            return self._render(self._fitted(messages), tools, prompt)
         except _NOT_RENDERED as error:
             raise InvalidRequest(f"the model's chat template does not take this conversation: {error}") from error
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import GenerationMixin, LogitsProcessorList
+from transformers import BatchFeature, GenerationMixin, LogitsProcessorList
 
 from genllava.errors import ImageRejected, InvalidRequest
 from genllava.pipeline_output import Counters
@@ -72,7 +72,11 @@ class Reader:
         return not (begin and text.startswith(begin))
 
     def encode(self, prompts: Sequence[Prompt], padding_side: str = "left") -> Inputs:
-        """The processor's tensors for prompts, on the model's device: `input_ids` [B, L] and what goes with them.
+        """As `process`, on the model's device and in its precision."""
+        return dict(self.process(prompts, padding_side).to(device=self.device, dtype=self.model.dtype))
+
+    def process(self, prompts: Sequence[Prompt], padding_side: str = "left") -> BatchFeature:
+        """The processor's tensors for prompts: `input_ids` [B, L] and what goes with them, as the model takes them.
 
         Raises:
             ImageRejected: the image processor does not take a picture.
@@ -80,7 +84,7 @@ class Reader:
         """
         pictures = [prompt.pictures for prompt in prompts]
         try:
-            batch = self.processor(
+            batch: BatchFeature = self.processor(
                 text=[prompt.text for prompt in prompts],
                 images=pictures if any(pictures) else None,
                 return_tensors="pt",
@@ -92,8 +96,9 @@ class Reader:
             for picture in (picture for row in pictures for picture in row):
                 self._check_picture(picture)
             raise InvalidRequest(f"the model's processor does not take this conversation: {error}") from error
-        batch = batch.to(device=self.device, dtype=self.model.dtype)
-        return {k: v for k, v in batch.items() if k not in _PER_TOKEN[2:] or k in self.accepted}
+        for name in [name for name in _PER_TOKEN[2:] if name in batch and name not in self.accepted]:
+            del batch[name]
+        return batch
 
     def _check_picture(self, picture: Image.Image) -> None:
         try:
