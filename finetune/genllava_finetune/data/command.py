@@ -15,6 +15,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "prepare": ("genllava_finetune.data.prepare_command", "Convert a public data set into rows for training."),
     "stats": ("genllava_finetune.data.stats_command", "Say what data sets consist of: counts, lengths, licences."),
     "view": ("genllava_finetune.data.view_command", "Write a page of samples to leaf through."),
+    "export": ("genllava_finetune.data.export_command", "Write prepared data in the layout of another trainer."),
     "check": ("genllava_finetune.data.check_command", "Find damaged rows, duplicates, and pictures of benchmarks."),
     # the command curate: a line
 }
