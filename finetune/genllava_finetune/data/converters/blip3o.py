@@ -28,4 +28,4 @@ def _read(source: Source) -> Iterator[Record]:
             yield Record(origin, (row,))
 
 
-CONVERTERS = (Converter(_NAME, _LICENSE, "BLIP3o-60k: its tars of prompts and pictures", _read),)
+CONVERTERS = (Converter(_NAME, _LICENSE, "BLIP3o-60k: its tars of prompts and pictures.", _read),)

@@ -68,4 +68,4 @@ def _only(paths: object, what: str) -> str:
     return paths[0]
 
 
-CONVERTERS = (Converter(_NAME, _LICENSE, "ImgEdit: its edits, and its sessions as conversations", _read),)
+CONVERTERS = (Converter(_NAME, _LICENSE, "ImgEdit: its edits, and its sessions as conversations.", _read),)

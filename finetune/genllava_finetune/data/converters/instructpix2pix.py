@@ -120,4 +120,4 @@ def _instruction(root: Path, folder: str) -> str:
     return words(prompt["edit"], "instruction")
 
 
-CONVERTERS = (Converter(_NAME, _LICENSE, "InstructPix2Pix: its folder of pairs, or its table of the hub", _read),)
+CONVERTERS = (Converter(_NAME, _LICENSE, "InstructPix2Pix: its folder of pairs, or its table of the hub.", _read),)

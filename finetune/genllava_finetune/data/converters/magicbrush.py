@@ -55,4 +55,4 @@ def _session(rows: list[tuple[Origin, dict[str, Any]]]) -> Iterator[Record]:
     yield from rejected
 
 
-CONVERTERS = (Converter(_NAME, _LICENSE, "MagicBrush: its sessions as conversations of several edits", _read),)
+CONVERTERS = (Converter(_NAME, _LICENSE, "MagicBrush: its sessions as conversations of several edits.", _read),)

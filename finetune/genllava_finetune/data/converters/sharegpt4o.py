@@ -55,5 +55,5 @@ def _result(values: dict[str, Any], root: Path) -> Row | Rejected:
 
 
 CONVERTERS = (
-    Converter(_NAME, _LICENSE, "ShareGPT-4o-Image: pictures from a prompt, or from a prompt and a picture", _read),
+    Converter(_NAME, _LICENSE, "ShareGPT-4o-Image: pictures from a prompt, or from a prompt and a picture.", _read),
 )

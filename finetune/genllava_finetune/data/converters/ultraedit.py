@@ -30,4 +30,4 @@ def _read(source: Source) -> Iterator[Record]:
             yield Record(origin, (row,))
 
 
-CONVERTERS = (Converter(_NAME, _LICENSE, "UltraEdit: its tables of free edits and of edits of a region", _read),)
+CONVERTERS = (Converter(_NAME, _LICENSE, "UltraEdit: its tables of free edits and of edits of a region.", _read),)
