@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ from PIL import Image
 
 from genllava_finetune.data.errors import DataError
 from genllava_finetune.data.kinds import find_converter
+from genllava_finetune.data.preparing import prepare
 from genllava_finetune.data.records import Origin, Rejected, Source
 from genllava_finetune.data.rows import Row, row_dict
+from genllava_finetune.data.storing import load_rows
 
 
 def picture(seed: int, size: tuple[int, int] = (24, 16), format: str = "JPEG") -> bytes:
@@ -55,12 +58,18 @@ def write_table(path: Path, columns: Mapping[str, Sequence[Any]], pictures: Sequ
 def convert(
     kind: str, location: Path | str, images: Path | None = None
 ) -> tuple[list[Row], list[tuple[Origin, Rejected]]]:
-    """Rows and rejects, after seeing that both come in the same order once more."""
-    records = list(find_converter(kind).read(Source(str(location), images)))
-    assert records == list(find_converter(kind).read(Source(str(location), images)))
+    """Rows and rejects, after seeing that they come in the same order once more and can be stored."""
+    converter, source = find_converter(kind), Source(str(location), images)
+    records = list(converter.read(source))
+    assert records == list(converter.read(source))
     results = [(record.origin, result) for record in records for result in record.results]
     rows = [result for _, result in results if isinstance(result, Row)]
-    return rows, [(origin, result) for origin, result in results if isinstance(result, Rejected)]
+    rejects = [(origin, result) for origin, result in results if isinstance(result, Rejected)]
+    with TemporaryDirectory() as folder:
+        card = prepare(converter, source, Path(folder), threads=1).card
+        assert [row_dict(row) for row in load_rows(folder)] == [row_dict(row) for row in rows]
+        assert sum(card.rejected.values()) == len(rejects)
+    return rows, rejects
 
 
 def reasons(rejects: list[tuple[Origin, Rejected]]) -> list[tuple[str, int, str, str]]:
@@ -141,7 +150,10 @@ def test_forms_of_instructpix2pix_are_equal(tmp_path: Path, monkeypatch: pytest.
     assert len({row.id for row in rows}) == 3
 
     as_dicts = [row_dict(row) for row in rows]
-    for form in ("folder/seeds.json", "hub", "arrow"):
+    (tmp_path / "cache").mkdir()
+    for number, file in enumerate(sorted((tmp_path / "hub/data").iterdir())):  # as huggingface_hub keeps downloads
+        (tmp_path / f"cache/train-{number}.parquet").symlink_to(file)
+    for form in ("folder/seeds.json", "hub", "cache", "arrow"):
         other, rejects = convert("instructpix2pix", tmp_path / form)
         assert not rejects
         assert [row_dict(row) for row in other] == as_dicts
@@ -230,8 +242,6 @@ def test_bad_cells_and_files_of_tables(tmp_path: Path) -> None:
     shutil.copy(data / "train-00000-of-00003.parquet", data / "test-00000-of-00001.parquet")
     whole = (data / "train-00001-of-00003.parquet").read_bytes()
     (data / "train-00002-of-00003.parquet").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "elsewhere.parquet").write_bytes(whole)
-    (data / "train-00003.parquet").symlink_to(tmp_path / "elsewhere.parquet")
 
     rows, rejects = convert("instructpix2pix", data)
     assert [spoken(row) for row in rows] == [["image", "swap", ("edit", 0, 1, "swap")]]
@@ -244,7 +254,6 @@ def test_bad_cells_and_files_of_tables(tmp_path: Path) -> None:
         ("train-00001-of-00003.parquet", 1, "", "the instruction is empty"),
         ("train-00001-of-00003.parquet", 2, "", "the instruction is no text"),
         ("train-00002-of-00003.parquet", 1, "", "the file is damaged, nothing is read of it from here on"),
-        ("train-00003.parquet", 1, "", "the file is a link out of its folder"),
     ]
     assert len(convert("instructpix2pix", data / "test-00000-of-00001.parquet")[1]) == 3  # read where it is named
     with pytest.raises(DataError, match="has no column source_image: is it another data set"):
@@ -257,6 +266,13 @@ def test_bad_cells_and_files_of_tables(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(DataError, match=message):
             convert("ultraedit", location)
+
+
+def test_pairs_that_stand_twice_are_stored_once(tmp_path: Path) -> None:
+    columns = {name: [*values, *values[:2]] for name, values in pairs_table().items()}
+    write_table(tmp_path / "data/train-00000-of-00001.parquet", columns, IP2P_PICTURES)
+    prepared = prepare(find_converter("instructpix2pix"), Source(str(tmp_path / "data")), tmp_path / "rows")
+    assert (prepared.card.rows, prepared.card.rejected) == (3, {"there was a row with this id before": 2})
 
 
 def session(img_id: str, turns: Sequence[tuple[int, int, int]]) -> list[dict[str, Any]]:
