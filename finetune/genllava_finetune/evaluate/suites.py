@@ -13,13 +13,13 @@ from typing import Final
 
 from PIL import Image
 
+from genllava_finetune.worlds.grammar import Forms
 from genllava_finetune.worlds.shapes.conversation import sample_dialogue
 from genllava_finetune.worlds.shapes.dialogue import Dialogue, Turn
 from genllava_finetune.worlds.shapes.editing import HeldOutEdit, sample_edit
 from genllava_finetune.worlds.shapes.elsewhere import draw_elsewhere
 from genllava_finetune.worlds.shapes.generation import HeldOut, sample_generation
 from genllava_finetune.worlds.shapes.impossible import sample_impossible_edit
-from genllava_finetune.worlds.shapes.language.grammar import Forms
 from genllava_finetune.worlds.shapes.outside import sample_outside
 from genllava_finetune.worlds.shapes.render import render
 from genllava_finetune.worlds.shapes.scene import Scene

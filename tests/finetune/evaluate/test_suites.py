@@ -11,6 +11,7 @@ import pytest
 from genllava_finetune.evaluate import freezing
 from genllava_finetune.evaluate.freezing import LENGTHS, SPLITS, check_frozen, fingerprint, freeze
 from genllava_finetune.evaluate.suites import CONVERSATIONS, SUITES, build_suite
+from genllava_finetune.worlds.grammar import is_held_out_form
 from genllava_finetune.worlds.shapes.dialogue import EditCheck, Turn
 from genllava_finetune.worlds.shapes.editing import is_held_out_edit
 from genllava_finetune.worlds.shapes.edits import Changed
@@ -21,7 +22,6 @@ from genllava_finetune.worlds.shapes.splits import (
     Split,
     has_held_out_count,
     has_held_out_pair,
-    is_held_out_form,
     split_of,
 )
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from genllava_finetune.worlds.grammar import fill
 from genllava_finetune.worlds.shapes.description import Description
 from genllava_finetune.worlds.shapes.dialogue import AnswerCheck
-from genllava_finetune.worlds.shapes.language.grammar import fill
 from genllava_finetune.worlds.shapes.language.words import NUMBER, PLURAL
 from genllava_finetune.worlds.shapes.plan import place_last, write_plan
 from genllava_finetune.worlds.shapes.scene import Scene, Thing

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
+from genllava_finetune.worlds.grammar import Forms, Intent, fill
 from genllava_finetune.worlds.shapes.description import Description
 from genllava_finetune.worlds.shapes.dialogue import (
     Check,
@@ -24,7 +25,6 @@ from genllava_finetune.worlds.shapes.editing import (
 )
 from genllava_finetune.worlds.shapes.edits import Changed
 from genllava_finetune.worlds.shapes.generation import HeldOut, Kind, sample_generation
-from genllava_finetune.worlds.shapes.language.grammar import Forms, Intent, fill
 from genllava_finetune.worlds.shapes.language.joining import STEPS, STEPS_AFTER_QUESTION, STEPS_TELL
 from genllava_finetune.worlds.shapes.outside import sample_outside
 from genllava_finetune.worlds.shapes.scene import Scene

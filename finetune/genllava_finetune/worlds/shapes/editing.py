@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
+from genllava_finetune.worlds.grammar import Forms, add_noise, fill
 from genllava_finetune.worlds.shapes.description import Description
 from genllava_finetune.worlds.shapes.dialogue import EditCheck, Look, Turn, edit
 from genllava_finetune.worlds.shapes.edits import (
@@ -27,7 +28,6 @@ from genllava_finetune.worlds.shapes.edits import (
 )
 from genllava_finetune.worlds.shapes.impossible import sample_impossible_edit as sample_impossible_edit
 from genllava_finetune.worlds.shapes.language.back_references import UNDO
-from genllava_finetune.worlds.shapes.language.grammar import Forms, add_noise, fill
 from genllava_finetune.worlds.shapes.language.joining import IN_PICTURE, JOINED
 from genllava_finetune.worlds.shapes.language.noun_phrases import inner, the_picture
 from genllava_finetune.worlds.shapes.notes import look

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Literal
 
+from genllava_finetune.worlds.grammar import Forms, Intent, add_noise, fill
 from genllava_finetune.worlds.shapes.description import Description
 from genllava_finetune.worlds.shapes.dialogue import Look, SceneCheck, Turn, generation
-from genllava_finetune.worlds.shapes.language.grammar import Forms, Intent, add_noise, fill
 from genllava_finetune.worlds.shapes.language.noun_phrases import inner, some_things
 from genllava_finetune.worlds.shapes.language.requests import (
     DRAW,

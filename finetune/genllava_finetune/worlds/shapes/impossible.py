@@ -6,12 +6,11 @@ import random
 from collections.abc import Mapping
 from typing import Final, Literal
 
+from genllava_finetune.worlds.grammar import Forms, Instruction, add_noise, fill
 from genllava_finetune.worlds.shapes.answers import name_of
 from genllava_finetune.worlds.shapes.description import Description
 from genllava_finetune.worlds.shapes.dialogue import DeclineCheck, Look, Turn, answer
 from genllava_finetune.worlds.shapes.language import instructions
-from genllava_finetune.worlds.shapes.language.grammar import Forms, add_noise, fill
-from genllava_finetune.worlds.shapes.language.instructions import Instruction
 from genllava_finetune.worlds.shapes.language.noun_phrases import a_thing, all_things, place_words, the_thing
 from genllava_finetune.worlds.shapes.language.words import NUMBER, PLURAL
 from genllava_finetune.worlds.shapes.notes import look

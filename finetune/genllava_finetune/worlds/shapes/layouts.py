@@ -14,7 +14,8 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import Final
 
-from genllava_finetune.worlds.shapes.scene import BACKGROUNDS, CELLS, COLORS, RADIUS, SIZES, Scene, Thing, stable_hash
+from genllava_finetune.worlds.shapes.scene import BACKGROUNDS, CELLS, COLORS, RADIUS, SIZES, Scene, Thing
+from genllava_finetune.worlds.stable_hash import stable_hash
 
 HELD_OUT_SHARE: Final = 10
 """Percent of layouts that no training picture of the ControlNet has."""

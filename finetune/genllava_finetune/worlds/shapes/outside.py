@@ -7,11 +7,11 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+from genllava_finetune.worlds.grammar import Forms, Intent, add_noise, fill
 from genllava_finetune.worlds.shapes.description import Description
 from genllava_finetune.worlds.shapes.dialogue import DeclineCheck, Look, Turn, answer
 from genllava_finetune.worlds.shapes.language import foreign_words as foreign
 from genllava_finetune.worlds.shapes.language import outside_requests as requests
-from genllava_finetune.worlds.shapes.language.grammar import Forms, Intent, add_noise, fill
 from genllava_finetune.worlds.shapes.language.noun_phrases import the_thing
 from genllava_finetune.worlds.shapes.language.words import PLURAL, say
 from genllava_finetune.worlds.shapes.scene import BACKGROUNDS, COLORS, SHAPES
@@ -27,8 +27,6 @@ WEIGHTS: Final = {"chat": 20, "draw": 36, "edit": 22, "question": 22}
 KINDS: Final = tuple(WEIGHTS)
 PSEUDO_SHARE: Final = 0.3
 """How often a training text has an invented word in place of a noun."""
-_TOO_MANY: Final = ("five", "six", "seven", "eight", "nine", "ten", "twelve", "twenty", "fifty", "100", "5", "7", "10")
-_CITIES: Final = ("paris", "london", "tokyo", "berlin", "rome", "madrid", "boston", "cairo", "lima", "oslo")
 
 
 def sample_outside(rng: random.Random, forms: Forms, kind: str | None = None) -> Turn:
@@ -107,7 +105,7 @@ def _things(rng: random.Random, forms: Forms) -> str:
         return fill("a {words}", {"words": f"{color} {strange}" if rng.random() < 0.5 else strange})
     if draw < 0.88:
         plural = PLURAL[shape] if rng.random() < 0.7 else say(rng, "things")
-        return f"{rng.choice(_TOO_MANY)} {color + ' ' if rng.random() < 0.4 else ''}{plural}"
+        return f"{rng.choice(foreign.TOO_MANY)} {color + ' ' if rng.random() < 0.4 else ''}{plural}"
     ground = rng.choice([name for name in (*COLORS, *foreign.COLORS[:12]) if name not in BACKGROUNDS])
     return f"{known} on a {ground} background"
 
@@ -127,6 +125,6 @@ _WORDS: Final[dict[str, Callable[[random.Random, Forms], str]]] = {
     "color": lambda rng, forms: _pick(rng, foreign.COLORS, forms),
     "picture": lambda rng, forms: say(rng, "picture"),
     "word": _noun,
-    "city": lambda rng, forms: rng.choice(_CITIES),
+    "city": lambda rng, forms: rng.choice(foreign.CITIES),
     "number": lambda rng, forms: str(rng.randrange(2, 100)),
 }

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from genllava_finetune.worlds.grammar import Forms, Instruction
 from genllava_finetune.worlds.shapes.description import Description
 from genllava_finetune.worlds.shapes.edits import (
     STEP,
@@ -24,10 +25,8 @@ from genllava_finetune.worlds.shapes.edits import (
     shifted,
 )
 from genllava_finetune.worlds.shapes.language import instructions
-from genllava_finetune.worlds.shapes.language.grammar import Forms
-from genllava_finetune.worlds.shapes.language.instructions import Instruction
 from genllava_finetune.worlds.shapes.language.noun_phrases import a_thing, all_things, place_words, the_thing
-from genllava_finetune.worlds.shapes.language.words import PLURAL, say
+from genllava_finetune.worlds.shapes.language.words import BACKGROUND_WORDS, PLURAL, WAYS, say
 from genllava_finetune.worlds.shapes.scene import (
     BACKGROUNDS,
     CELLS,
@@ -158,7 +157,7 @@ def common_words(rng: random.Random) -> dict[str, str]:
     return {
         "picture": say(rng, "picture"),
         "word_color": say(rng, "color"),
-        "word_background": rng.choice(("background", "background", "background", "backdrop", "canvas")),
+        "word_background": rng.choice(BACKGROUND_WORDS),
     }
 
 
@@ -230,7 +229,7 @@ def move(rng: random.Random, scene: Scene, context: Context) -> Proposal | None:
         if not ways:
             return None
         way = rng.choice(ways)
-        words["way"] = rng.choice(instructions.WAYS[way])
+        words["way"] = rng.choice(WAYS[way])
         return Proposal(Move(found[0], direction=way), instructions.SHIFT, words)
     if not names:
         return None

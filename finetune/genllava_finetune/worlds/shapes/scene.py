@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -124,11 +123,6 @@ class Scene:
 
     def replacing(self, old: Thing, new: Thing) -> Scene:
         return self.without([old]).with_thing(new)
-
-
-def stable_hash(text: str) -> int:
-    """A 64-bit hash that is the same in every process and version."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def place(rng: random.Random, cell: int, shape: str, color: str, size: str) -> Thing:

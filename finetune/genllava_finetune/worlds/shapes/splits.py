@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable
 from typing import Final, Literal
 
-from genllava_finetune.worlds.shapes.scene import MAX_OBJECTS, Scene, random_scene, stable_hash
+from genllava_finetune.worlds.shapes.scene import MAX_OBJECTS, Scene, random_scene
+from genllava_finetune.worlds.stable_hash import stable_hash
 
 Split = Literal["train", "dev", "test"]
 SPLITS: Final[tuple[Split, ...]] = ("train", "dev", "test")
@@ -51,19 +52,11 @@ HELD_OUT_EDIT_PAIRS: Final = frozenset({("recolor", "move"), ("add", "background
 MAX_TRAIN_TURNS: Final = 3
 """Longest training conversation (split `turns`: tests go to five)."""
 
-HELD_OUT_FORM_SHARE: Final = 15
-"""Percent of sentence forms withheld from training (split `template`)."""
-
 
 def split_of(scene: Scene) -> Split:
     """Training, dev or test, by hash of the signature: 90, 4 and 6 percent."""
     bucket = stable_hash("scene:" + scene.signature) % 100
     return "train" if bucket < 90 else "dev" if bucket < 94 else "test"
-
-
-def is_held_out_form(form: str) -> bool:
-    """Whether a sentence form (its text with slots, not filled) is withheld from training."""
-    return stable_hash("form:" + form) % 100 < HELD_OUT_FORM_SHARE
 
 
 def has_held_out_pair(scene: Scene) -> bool:

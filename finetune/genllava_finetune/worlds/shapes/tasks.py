@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final
 
+from genllava_finetune.worlds.grammar import Forms, add_noise, fill
 from genllava_finetune.worlds.shapes import answers
 from genllava_finetune.worlds.shapes.description import Description
 from genllava_finetune.worlds.shapes.dialogue import (
@@ -31,10 +32,9 @@ from genllava_finetune.worlds.shapes.editing import focus_after, is_held_out_edi
 from genllava_finetune.worlds.shapes.edits import Background, Changed, Preserved
 from genllava_finetune.worlds.shapes.generation import Kind, sample_generation
 from genllava_finetune.worlds.shapes.impossible import sample_impossible_edit
-from genllava_finetune.worlds.shapes.language.grammar import Forms, add_noise, fill
-from genllava_finetune.worlds.shapes.language.noun_phrases import ORDINAL, inner, place_words, the_picture
+from genllava_finetune.worlds.shapes.language.noun_phrases import inner, place_words, the_picture
 from genllava_finetune.worlds.shapes.language.task_sentences import ANSWERED, BORROW, IN_ANY_WAY, IN_ORDER, WHAT_IS_AT
-from genllava_finetune.worlds.shapes.language.words import say
+from genllava_finetune.worlds.shapes.language.words import ORDINAL, say
 from genllava_finetune.worlds.shapes.notes import look, values
 from genllava_finetune.worlds.shapes.outside import sample_outside
 from genllava_finetune.worlds.shapes.proposals import OPERATIONS, common_words

@@ -12,7 +12,7 @@ from PIL import Image
 from genllava.errors import GenLlavaError
 from genllava.protocols.verbs import image_name
 from genllava_finetune.data.rows import Row, read_row
-from genllava_finetune.worlds.shapes.language.grammar import Forms, add_noise, fill
+from genllava_finetune.worlds.grammar import Forms, add_noise, fill
 from genllava_finetune.worlds.shapes.language.tool_requests import DESCRIPTIONS, HERE_IT_IS, REQUESTS
 from genllava_finetune.worlds.shapes.outside import sample_outside
 from genllava_finetune.worlds.shapes.parser import parse

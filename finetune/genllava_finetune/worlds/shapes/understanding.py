@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from genllava_finetune.worlds.grammar import Forms, Intent, add_noise, fill
 from genllava_finetune.worlds.shapes import answers
 from genllava_finetune.worlds.shapes.answers import is_right as is_right
 from genllava_finetune.worlds.shapes.answers import normalize_answer as normalize_answer
@@ -16,7 +17,6 @@ from genllava_finetune.worlds.shapes.description import Description
 from genllava_finetune.worlds.shapes.dialogue import AnswerCheck, Look, Turn, answer
 from genllava_finetune.worlds.shapes.language import questions
 from genllava_finetune.worlds.shapes.language.back_references import FOLLOW_UP, IT
-from genllava_finetune.worlds.shapes.language.grammar import Forms, Intent, add_noise, fill
 from genllava_finetune.worlds.shapes.language.noun_phrases import the_picture, the_thing
 from genllava_finetune.worlds.shapes.language.words import NUMBER, PLURAL, say
 from genllava_finetune.worlds.shapes.notes import listed, look, side_by_side, values

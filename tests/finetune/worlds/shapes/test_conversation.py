@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genllava_finetune.worlds.grammar import is_held_out_form
 from genllava_finetune.worlds.shapes.conversation import MAX_PICTURES, HeldOutPart, sample_dialogue
 from genllava_finetune.worlds.shapes.dialogue import (
     Check,
@@ -30,7 +31,6 @@ from genllava_finetune.worlds.shapes.splits import (
     MAX_TRAIN_TURNS,
     has_held_out_count,
     has_held_out_pair,
-    is_held_out_form,
     split_of,
 )
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genllava_finetune.worlds.grammar import Instruction, Intent, is_held_out_form
 from genllava_finetune.worlds.shapes.description import Description
 from genllava_finetune.worlds.shapes.dialogue import DeclineCheck, EditCheck, Turn
 from genllava_finetune.worlds.shapes.editing import is_held_out_edit, sample_edit, sample_impossible_edit
@@ -31,12 +32,10 @@ from genllava_finetune.worlds.shapes.edits import (
     apply_all,
 )
 from genllava_finetune.worlds.shapes.language import instructions, joining
-from genllava_finetune.worlds.shapes.language.grammar import Intent
-from genllava_finetune.worlds.shapes.language.instructions import Instruction
 from genllava_finetune.worlds.shapes.plan import read_plan, write_plan
 from genllava_finetune.worlds.shapes.proposals import OPERATIONS
 from genllava_finetune.worlds.shapes.scene import BACKGROUNDS, COLORS, JITTER, Scene, Thing
-from genllava_finetune.worlds.shapes.splits import allowed, in_distribution, is_held_out_form, sample_scene, split_of
+from genllava_finetune.worlds.shapes.splits import allowed, in_distribution, sample_scene, split_of
 
 seeds = st.integers(0, 2**32).map(random.Random)
 STAR = Thing(0, "star", "red", "small", 5, -5)

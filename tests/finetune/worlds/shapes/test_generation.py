@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genllava_finetune.worlds.grammar import is_held_out_form
 from genllava_finetune.worlds.shapes.description import Description
 from genllava_finetune.worlds.shapes.dialogue import SceneCheck, Turn
 from genllava_finetune.worlds.shapes.generation import HeldOut, complete, sample_generation, sample_specification
@@ -23,7 +24,6 @@ from genllava_finetune.worlds.shapes.splits import (
     allowed,
     has_held_out_count,
     has_held_out_pair,
-    is_held_out_form,
     split_of,
 )
 

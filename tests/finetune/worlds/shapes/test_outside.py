@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import re
 
+from genllava_finetune.worlds.grammar import is_held_out_form
 from genllava_finetune.worlds.shapes.dialogue import DeclineCheck
 from genllava_finetune.worlds.shapes.language import foreign_words as foreign
 from genllava_finetune.worlds.shapes.language import outside_requests as requests
 from genllava_finetune.worlds.shapes.outside import KINDS, OUTSIDE, sample_outside
-from genllava_finetune.worlds.shapes.splits import is_held_out_form
 
 GROUPS = {
     "chat": [requests.GREETING, requests.THANKS, requests.GOODBYE, requests.ABILITIES],

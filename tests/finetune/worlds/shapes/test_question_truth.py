@@ -13,12 +13,12 @@ from collections.abc import Callable
 
 import pytest
 
+from genllava_finetune.worlds.grammar import Intent, is_held_out_form
 from genllava_finetune.worlds.shapes import understanding
 from genllava_finetune.worlds.shapes.dialogue import Turn
 from genllava_finetune.worlds.shapes.language import questions
-from genllava_finetune.worlds.shapes.language.grammar import Intent
 from genllava_finetune.worlds.shapes.scene import BACKGROUNDS, CELLS, COLORS, SHAPES, SIZES, Scene, Thing
-from genllava_finetune.worlds.shapes.splits import HELD_OUT_PAIRS, HELD_OUT_RELATIONS, is_held_out_form, sample_scene
+from genllava_finetune.worlds.shapes.splits import HELD_OUT_PAIRS, HELD_OUT_RELATIONS, sample_scene
 from genllava_finetune.worlds.shapes.understanding import FAMILIES, sample_question
 
 VALUES = {word: word for word in (*SHAPES, *COLORS, *SIZES)}

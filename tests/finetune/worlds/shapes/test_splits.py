@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from genllava_finetune.worlds.grammar import is_held_out_form
 from genllava_finetune.worlds.shapes.conversation import sample_dialogue
 from genllava_finetune.worlds.shapes.dialogue import Dialogue, EditCheck, SceneCheck, StepsCheck
 from genllava_finetune.worlds.shapes.editing import is_held_out_edit
@@ -23,7 +24,6 @@ from genllava_finetune.worlds.shapes.splits import (
     HELD_OUT_RELATIONS,
     MAX_TRAIN_TURNS,
     allowed,
-    is_held_out_form,
     sample_scene,
     split_of,
 )

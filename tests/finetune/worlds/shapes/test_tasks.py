@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genllava_finetune.worlds.grammar import is_held_out_form
 from genllava_finetune.worlds.shapes.dialogue import (
     AnswerCheck,
     DeclineCheck,
@@ -30,7 +31,6 @@ from genllava_finetune.worlds.shapes.splits import (
     HELD_OUT_EDIT_PAIRS,
     Split,
     allowed,
-    is_held_out_form,
 )
 from genllava_finetune.worlds.shapes.tasks import MAX_PICTURES, AnyBackground, sample_naming, sample_task
 from genllava_finetune.worlds.shapes.understanding import is_right

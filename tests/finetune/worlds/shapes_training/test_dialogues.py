@@ -29,6 +29,7 @@ from genllava.protocols.shapes.tokens import (
     USER_END,
     USER_START,
 )
+from genllava_finetune.worlds.grammar import is_held_out_form
 from genllava_finetune.worlds.shapes.conversation import sample_dialogue
 from genllava_finetune.worlds.shapes.dialogue import Dialogue, Look, Step, Turn
 from genllava_finetune.worlds.shapes.editing import sample_edit
@@ -40,7 +41,7 @@ from genllava_finetune.worlds.shapes.placement import centred, settled
 from genllava_finetune.worlds.shapes.plan import read_plan
 from genllava_finetune.worlds.shapes.render import render_array
 from genllava_finetune.worlds.shapes.scene import JITTER, Scene, Thing
-from genllava_finetune.worlds.shapes.splits import allowed, in_distribution, is_held_out_form, sample_scene, split_of
+from genllava_finetune.worlds.shapes.splits import allowed, in_distribution, sample_scene, split_of
 from genllava_finetune.worlds.shapes.tasks import sample_borrowing, sample_task
 from genllava_finetune.worlds.shapes.training.dialogues import IGNORE, Encoder, as_typed, pad
 from genllava_finetune.worlds.shapes.training.language_tokenizer import token_ids, train_tokenizer

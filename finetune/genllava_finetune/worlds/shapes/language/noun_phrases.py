@@ -5,64 +5,31 @@ from __future__ import annotations
 import random
 from typing import Final
 
+from genllava_finetune.worlds.frames import load_frames
+from genllava_finetune.worlds.grammar import Forms, fill
 from genllava_finetune.worlds.shapes.description import Description
-from genllava_finetune.worlds.shapes.language.grammar import Forms, Intent, fill
-from genllava_finetune.worlds.shapes.language.words import NUMBER, PLURAL, say
+from genllava_finetune.worlds.shapes.language.words import NUMBER, ORDINAL, PARTS, PLURAL, PREPOSITIONS, say
 from genllava_finetune.worlds.shapes.scene import CELLS
 
-A_THING: Final = Intent("phrase.a", ["a {np}", "a {np}", "(a|one) {np}"])
-A_PLAIN_THING: Final = Intent("phrase.something", ["something", "(a|one|some) {noun}", "something", "a {noun}"])
-A_THING_SAID_AFTER: Final = Intent(
-    "phrase.a_after", ["a {noun} (that is|which is|that's) {predicate}", "a {noun}, {predicate}"]
-)
-A_COLORED_THING: Final = Intent(
-    "phrase.a_colored",
-    ["a {noun} (that is|which is|that's) {predicate}", "a {noun}, {predicate}", "a {sized} in {color}"],
-)
-AT_PLACE: Final = Intent(
-    "phrase.at", ["{thing} {at} the {position}", "{thing} {at} the {position}", "{thing}(,|) {position}",
-                  "{thing} (placed|located|sitting|that is) {at} the {position}"]
-)  # fmt: skip
-PLACE_FIRST: Final = Intent("phrase.place_first", ["{at} the {position}(,|) {thing}"])
-BARE_AT_PLACE: Final = Intent(
-    "phrase.bare_at", ["{thing}, {position}", "{thing} {position}", "{thing} {at} the {position}"]
-)
-BARE_THING: Final = Intent("phrase.bare", ["{np}", "{noun}, {predicate}", "{np}"])
-MANY: Final = Intent("phrase.many", ["{number} {nps}", "{number} {nps}", "{digit} {nps}"])
-MANY_SAID_AFTER: Final = Intent("phrase.many_after", ["{number} {nouns} (that are|which are|all) {predicate}"])
+_FRAMES: Final = load_frames("phrases", PARTS)
+A_THING: Final = _FRAMES["phrase.a"]
+A_PLAIN_THING: Final = _FRAMES["phrase.something"]
+A_THING_SAID_AFTER: Final = _FRAMES["phrase.a_after"]
+A_COLORED_THING: Final = _FRAMES["phrase.a_colored"]
+AT_PLACE: Final = _FRAMES["phrase.at"]
+PLACE_FIRST: Final = _FRAMES["phrase.place_first"]
+BARE_AT_PLACE: Final = _FRAMES["phrase.bare_at"]
+BARE_THING: Final = _FRAMES["phrase.bare"]
+MANY: Final = _FRAMES["phrase.many"]
+MANY_SAID_AFTER: Final = _FRAMES["phrase.many_after"]
+THE_THING: Final = _FRAMES["phrase.the"]
+THE_THING_SAID_AFTER: Final = _FRAMES["phrase.the_after"]
+THE_THING_AT: Final = _FRAMES["phrase.the_at"]
+THE_CORNER_THING: Final = _FRAMES["phrase.the_corner"]
+IT: Final = _FRAMES["phrase.it"]
+ALL_THINGS: Final = _FRAMES["phrase.all"]
+EVERYTHING: Final = _FRAMES["phrase.everything"]
 
-THE_THING: Final = Intent("phrase.the", ["the {np}", "the {np}", "(the|that) {np}"])
-THE_THING_SAID_AFTER: Final = Intent("phrase.the_after", ["the {noun} (that is|which is|that's) {predicate}"])
-THE_THING_AT: Final = Intent(
-    "phrase.the_at",
-    ["the {np} {at} the {position}", "the {np} (that is|which is|that's) {at} the {position}"],
-)
-THE_CORNER_THING: Final = Intent("phrase.the_corner", ["the {place} {np}", "the {np} {at} the {position}"])
-IT: Final = Intent("phrase.it", ["it", "it", "the (shape|object|thing)"])
-ALL_THINGS: Final = Intent(
-    "phrase.all",
-    [
-        "all {nps}",
-        "all (of|) the {nps}",
-        "the {nps}",
-        "(every|each) {np}",
-        "every (one|single one) of the {nps}",
-    ],
-)
-EVERYTHING: Final = Intent(
-    "phrase.everything",
-    ["everything", "all (of|) the {nouns}", "all {nouns}", "all of them", "(every|each) {noun}", "them all"],
-)
-
-ORDINAL: Final = ("zeroth", "first", "second", "third", "fourth")
-_PREPOSITIONS: Final = {
-    "left": ("at", "on"),
-    "right": ("at", "on"),
-    "center": ("in", "at"),
-    "top": ("at",),
-    "bottom": ("at",),
-}
-"""What goes before a position; corners take `at` and `in`."""
 _CORNERS: Final = frozenset({0, 2, 4, 6, 8})
 
 
@@ -73,7 +40,7 @@ def inner(forms: Forms) -> Forms:
 
 def place_words(rng: random.Random, cell: int) -> dict[str, str]:
     """Words for the slots `{at}` and `{position}`."""
-    return {"at": rng.choice(_PREPOSITIONS.get(CELLS[cell], ("at", "in"))), "position": say(rng, CELLS[cell])}
+    return {"at": rng.choice(PREPOSITIONS.get(CELLS[cell], ("at", "in"))), "position": say(rng, CELLS[cell])}
 
 
 def the_picture(rng: random.Random, number: int) -> str:

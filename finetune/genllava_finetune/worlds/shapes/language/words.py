@@ -1,34 +1,32 @@
-"""Words for the things of the domain, with the synonyms people use."""
+"""Words for the things of the world, with the synonyms people use (`shapes/words.yaml`)."""
 
 from __future__ import annotations
 
 import random
-from typing import Final
+from importlib import resources
+from typing import Any, Final
 
-PLURAL: Final = {
-    "circle": "circles", "square": "squares", "triangle": "triangles",
-    "star": "stars", "diamond": "diamonds", "cross": "crosses",
-}  # fmt: skip
-NUMBER: Final = ("no", "one", "two", "three", "four")
+import yaml
 
-SYNONYMS: Final[dict[str, tuple[str, ...]]] = {
-    "color": ("color", "colour"),
-    "gray": ("gray", "grey"),
-    "picture": ("picture", "image", "drawing"),
-    "thing": ("thing", "shape", "object"),
-    "things": ("things", "shapes", "objects"),
-    "large": ("large", "big"),
-    "small": ("small", "tiny", "little"),
-    "larger": ("larger", "bigger"),
-    "center": ("center", "middle", "centre"),
-    "top left": ("top left", "upper left", "top left corner"),
-    "top right": ("top right", "upper right", "top right corner"),
-    "bottom left": ("bottom left", "lower left", "bottom left corner"),
-    "bottom right": ("bottom right", "lower right", "bottom right corner"),
-    "top": ("top", "top", "upper middle"),
-    "bottom": ("bottom", "bottom", "lower middle"),
-}
+
+def read_words(name: str) -> Any:
+    """The content of a file of words of this world."""
+    file = resources.files("genllava_finetune.worlds.shapes") / f"{name}.yaml"
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+_WORDS: Final = read_words("words")
+PARTS: Final[dict[str, str]] = _WORDS["parts"]
+"""What the frames of all worlds leave open."""
+PLURAL: Final[dict[str, str]] = _WORDS["plural"]
+NUMBER: Final[tuple[str, ...]] = tuple(_WORDS["numbers"])
+ORDINAL: Final[tuple[str, ...]] = tuple(_WORDS["ordinals"])
+SYNONYMS: Final[dict[str, tuple[str, ...]]] = {word: tuple(said) for word, said in _WORDS["synonyms"].items()}
 """Canonical word to what people say; the canonical word comes first."""
+PREPOSITIONS: Final[dict[str, tuple[str, ...]]] = {word: tuple(said) for word, said in _WORDS["prepositions"].items()}
+"""What goes before a position that is no corner."""
+BACKGROUND_WORDS: Final[tuple[str, ...]] = tuple(_WORDS["background"])
+WAYS: Final[dict[str, tuple[str, ...]]] = {way: tuple(said) for way, said in _WORDS["ways"].items()}
 
 
 def say(rng: random.Random, word: str) -> str:

@@ -12,13 +12,22 @@ import itertools
 import random
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal
 
-from genllava_finetune.worlds.shapes.splits import is_held_out_form
+from genllava_finetune.worlds.stable_hash import stable_hash
 
 Forms = Literal["train", "held_out", "all"]
 
+HELD_OUT_FORM_SHARE: Final = 15
+"""Percent of sentence forms that can be withheld from training, to measure whether others are understood."""
+
 _SLOT: Final = re.compile(r"\{(\w+)\}")
+
+
+def is_held_out_form(form: str) -> bool:
+    """Whether a sentence form (its text with slots, not filled) is one of those that can be withheld."""
+    return stable_hash("form:" + form) % 100 < HELD_OUT_FORM_SHARE
 
 
 def expand(pattern: str) -> list[str]:
@@ -89,6 +98,19 @@ class Intent:
             IndexError: the intent has no form of that kind.
         """
         return rng.choice(rng.choice(self._by_pattern[which]))
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """The forms of one operation.
+
+    Attributes:
+        short: bare imperatives, which can be strung together.
+        all: the imperatives, the polite ones, and everything else people wrap around them.
+    """
+
+    short: Intent
+    all: Intent
 
 
 def fill(form: str, words: Mapping[str, str]) -> str:
