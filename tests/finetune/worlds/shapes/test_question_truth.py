@@ -119,7 +119,7 @@ def direction(form: str) -> str:
 
 
 NAME_OF_FORM = {
-    form: intent.name.removeprefix("ask.")
+    form: intent.name.removeprefix("ask.").replace("kind", "shape")
     for value in vars(questions).values()
     for intent in (value.values() if isinstance(value, dict) else [value])
     if isinstance(intent, Intent)
