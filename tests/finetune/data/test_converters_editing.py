@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +17,7 @@ from PIL import Image
 from genllava_finetune.data.errors import DataError
 from genllava_finetune.data.kinds import find_converter
 from genllava_finetune.data.preparing import prepare
-from genllava_finetune.data.records import Origin, Rejected, Source
+from genllava_finetune.data.records import Origin, Record, Rejected, Source
 from genllava_finetune.data.rows import Row, row_dict
 from genllava_finetune.data.storing import load_rows
 
@@ -275,6 +275,27 @@ def test_pairs_that_stand_twice_are_stored_once(tmp_path: Path) -> None:
     assert (prepared.card.rows, prepared.card.rejected) == (3, {"there was a row with this id before": 2})
 
 
+def test_what_breaks_off_on_the_way_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    class Streamed:
+        def decode(self, enable: bool) -> Iterator[dict[str, Any]]:
+            assert not enable
+            for *_, edit, first, second in PAIRS:
+                yield {"original_image": picture(first), "edit_prompt": edit, "edited_image": picture(second)}
+            raise ConnectionError("the connection was reset")
+
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, streaming: {"dev": None, "train": Streamed()})
+    records, converter = list[Record](), find_converter("instructpix2pix")
+    with pytest.raises(
+        DataError, match=r"failed \(after record 3 of owner/name/train\): the connection was reset; run"
+    ):
+        records.extend(converter.read(Source("owner/name")))
+    assert len([result for record in records for result in record.results if isinstance(result, Row)]) == 3
+    assert records[0].origin == Origin("owner/name/dev", 1)
+    assert isinstance(records[0].results[0], Rejected)
+
+
 def session(img_id: str, turns: Sequence[tuple[int, int, int]]) -> list[dict[str, Any]]:
     """Rows of MagicBrush: turn_index, and the seeds of source and target."""
     return [
@@ -329,6 +350,14 @@ def test_sessions_of_magicbrush(tmp_path: Path) -> None:
         ("train-00001-of-00002.parquet", 7, "14:1", "the edit changes nothing"),
         ("train-00001-of-00002.parquet", 10, "15:2", "the target picture cannot be read"),
     ]
+
+
+def test_long_session_of_magicbrush(tmp_path: Path) -> None:
+    turns = session("1", [(turn, turn, turn + 1) for turn in range(1, 35)])  # 32 are held in memory
+    write_sessions(tmp_path / "data/train-00000-of-00001.parquet", turns)
+    rows, rejects = convert("magicbrush", tmp_path)
+    assert not rejects
+    assert [(row.id, len(row.images)) for row in rows] == [("magicbrush:1:1", 33), ("magicbrush:1:33", 3)]
 
 
 def test_ultraedit(tmp_path: Path) -> None:

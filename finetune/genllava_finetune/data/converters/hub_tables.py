@@ -43,11 +43,6 @@ def table_rows(source: Source, columns: Iterable[str]) -> Iterator[tuple[Origin,
         raise DataError(f"{source.location} is no file, no folder and no name of a data set on the hub (owner/name)")
 
 
-def has_tables(folder: Path) -> bool:
-    """Whether there is a Parquet or Arrow file in a folder, or in a folder of it."""
-    return any(path.suffix in _SUFFIXES for path in folder.rglob("*"))
-
-
 def _folder_rows(folder: Path, columns: Iterable[str]) -> Iterator[tuple[Origin, dict[str, Any] | Rejected]]:
     # links are followed: in the folder where `huggingface_hub` keeps what it downloads, every file is one
     files = sorted(path for path in folder.rglob("*") if path.suffix in _SUFFIXES and path.is_file())
