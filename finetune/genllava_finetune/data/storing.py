@@ -204,6 +204,15 @@ def find_shards(path: Path | str) -> list[ShardFile]:
     raise DataError(f"there is no data set at {path}: prepare one with genllava data prepare KIND -o {path}")
 
 
+def count_rows(shard: ShardFile) -> int:
+    """How many rows the shard has; they are counted where nothing says it.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    return shard.rows if shard.rows is not None else sum(1 for _ in read_shard(shard.path))
+
+
 def read_card(folder: Path) -> Card:
     """What `dataset.json` says.
 
