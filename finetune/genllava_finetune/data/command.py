@@ -17,7 +17,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "view": ("genllava_finetune.data.view_command", "Write a page of samples to leaf through."),
     "export": ("genllava_finetune.data.export_command", "Write prepared data in the layout of another trainer."),
     "check": ("genllava_finetune.data.check_command", "Find damaged rows, duplicates, and pictures of benchmarks."),
-    # the command curate: a line
+    "curate": ("genllava_finetune.curate.command", "Have a chat model write rows about pictures with captions."),
 }
 """By name: the module with `add_options(parser)` and `run(options) -> int` (the exit code), and what it does."""
 
