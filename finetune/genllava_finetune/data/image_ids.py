@@ -11,7 +11,7 @@ from typing import Final
 
 _COCO_DIGITS: Final = 12
 _SHORTEST_NUMBER: Final = 4
-_SHORTEST_NAME: Final = 8
+_DIGITS_OF_NAME: Final = 6
 _VISUAL_GENOME: Final = {"vg_100k", "vg_100k_2", "gqa"}
 """Folders in which the public data sets keep pictures of Visual Genome, whose numbers are not COCO's."""
 
@@ -34,24 +34,25 @@ class ImageId:
 
 
 def id_of_path(path: str) -> ImageId | None:
-    """The id in a picture's path: the one number among the parts of its name between `_` and `-`, else the whole name.
+    """The id in a picture's path, or None where its name is no id.
 
-    Numbers of fewer than four digits are counters, unless they are padded to COCO's twelve; names of fewer than eight
-    characters or without a digit ("image", "input_1") say nothing either. None stands for no id.
+    - A part of the name, between `_` or `-`, with COCO's twelve digits is a number of COCO.
+    - Another name of digits alone is a number. Where it has fewer than four digits, without zeros before them, it is
+      taken for a counter. MagicBrush's `NUMBER-input` and `NUMBER-output1` stand for the number.
+    - Any other name is an id itself where it has at least six digits ("image_1" says nothing).
     """
     place = PurePosixPath(path.replace("\\", "/"))
-    parts = [part for part in place.stem.replace("-", "_").split("_") if part.isascii() and part.isdigit()]
-    coco = [part for part in parts if len(part) == _COCO_DIGITS]
-    if len(coco) == 1:
-        return ImageId(_number(coco[0]), "coco")
-    numbers = [part for part in parts if _SHORTEST_NUMBER <= len(part) < _COCO_DIGITS]
-    if len(numbers) == 1:
+    padded = [part for part in place.stem.replace("-", "_").split("_") if len(part) == _COCO_DIGITS and _digits(part)]
+    if len(padded) == 1:
+        return ImageId(_number(padded[0]), "coco")
+    front, _, rest = place.stem.partition("-")
+    number = front if rest.startswith(("input", "output", "mask")) else place.stem
+    if _digits(number):
         genome = any(folder.lower() in _VISUAL_GENOME for folder in place.parts[:-1])
-        return ImageId(_number(numbers[0]), "visual_genome" if genome else "")
-    name = place.stem.lower()
-    if len(name) >= _SHORTEST_NAME and any(letter.isdigit() for letter in name):
-        return ImageId(name)
-    return None
+        found = ImageId(_number(number), "visual_genome" if genome else "")
+        return found if len(found.key) >= _SHORTEST_NUMBER else None
+    named = sum(letter.isdigit() for letter in place.stem) >= _DIGITS_OF_NAME
+    return ImageId(place.stem.lower()) if named else None
 
 
 def id_of_row(row_id: str, source: str) -> ImageId | None:
@@ -69,10 +70,14 @@ def id_of_row(row_id: str, source: str) -> ImageId | None:
 def id_of_line(line: str) -> ImageId:
     """The id that a line of a list stands for: a number of any length, a file name, or any other name."""
     text = line.strip()
-    if text.isascii() and text.isdigit() and len(text) != _COCO_DIGITS:
+    if _digits(text) and len(text) != _COCO_DIGITS:
         return ImageId(_number(text))
     return id_of_path(text) or ImageId(PurePosixPath(text).stem.lower())
 
 
 def _number(digits: str) -> str:
     return digits.lstrip("0") or "0"
+
+
+def _digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()

@@ -64,7 +64,7 @@ def plot(statistics: Mapping[str, Statistics]) -> bytes:
         axes.invert_yaxis()
         axes.set_title(title)
         axes.set_xlabel("rows")
-        axes.legend()
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=4, frameon=False)
     for what in ("asked", "answered"):
         words = np.concatenate([np.asarray(one.words[what], float) for one in statistics.values()])
         if words.size:
