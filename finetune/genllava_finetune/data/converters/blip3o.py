@@ -11,7 +11,7 @@ from genllava_finetune.data.converters.edit_turns import words
 from genllava_finetune.data.errors import RowError
 from genllava_finetune.data.records import Converter, Record, Rejected, Source
 
-_NAME, _LICENSE = "blip3o", "Apache-2.0"
+_NAME, _LICENSE = "blip3o", "unknown"
 
 
 def _read(source: Source) -> Iterator[Record]:

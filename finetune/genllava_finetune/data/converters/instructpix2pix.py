@@ -57,8 +57,9 @@ def _folder(root: Path) -> Iterator[Record]:
             instruction = _instruction(root, folder)
         except RowError as error:
             yield Record(origin, (Rejected(str(error), folder),))
-        else:
-            yield Record(origin, tuple(_seed(root, folder, seed, instruction) for seed in names))
+            continue
+        for seed in names:
+            yield Record(origin, (_seed(root, folder, seed, instruction),))
 
 
 def _seed(root: Path, folder: str, seed: str | int, instruction: str) -> Row | Rejected:

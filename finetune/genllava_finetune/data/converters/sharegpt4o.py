@@ -18,7 +18,7 @@ from genllava_finetune.data.errors import DataError, RowError
 from genllava_finetune.data.records import Converter, Record, Rejected, Source
 from genllava_finetune.data.rows import Row
 
-_NAME, _LICENSE = "sharegpt4o_image", "Apache-2.0"
+_NAME, _LICENSE = "sharegpt4o_image", "unknown"
 _LISTS = ("text_to_image.json", "text_and_image_to_image.json")
 
 
