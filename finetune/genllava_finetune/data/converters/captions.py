@@ -34,6 +34,7 @@ _DRAW = (
     "I would like a picture. It should show the following: {}",
     "Make a picture of this: {}",
 )
+_LONGEST_HEAD = 1 << 20
 _COLUMNS = (("caption", "title", "text"), ("image", "filepath", "file_name", "path"))
 
 Pair = tuple[Any, Any, str]
@@ -76,9 +77,9 @@ def table_pairs(source: Source) -> Pairs:
     """
     path, root = Path(source.location), picture_root(source)
     with _open_table(path) as file:
-        first = file.readline()
+        first = file.readline(_LONGEST_HEAD)
         separator = "\t" if "\t" in first else ","
-        head = [name.strip().lower() for name in next(csv.reader([first], delimiter=separator), [])]
+        head = [name.strip().strip('"').lower() for name in first.split(separator)]
         columns = tuple(next((head.index(name) for name in names if name in head), -1) for names in _COLUMNS)
         named = min(columns) >= 0
         if not named:

@@ -130,6 +130,10 @@ def text_of(value: object, what: str) -> str:
         raise RowError(f"a text is missing: {what}, {value!r:.80}")
     if not value.strip():
         raise RowError(f"a text is empty: {what}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, by an escape or in place of a byte that is no UTF-8
+        raise RowError(f"a text is not in UTF-8: {what}") from None
     return value
 
 
