@@ -124,7 +124,8 @@ async def curate_async(
         "params": dict(params),
         "embeddings": embedding_name,
         "prompts": [read_prompt(each).label for each in (*PIPELINES[pipeline][0], "form", "repair")],
-        "options": asdict(options) | {"kinds": list(options.kinds)},
+        **asdict(options),
+        "kinds": list(options.kinds),
         "limit": limit,
         "from": _digest(location),
         "instances": instances and _digest(instances),
@@ -236,13 +237,17 @@ def _folder(output: Path, header: Mapping[str, Any]) -> Ledger:
             before = json.loads(path.read_bytes())
             if not isinstance(before, dict):
                 raise ValueError("it holds no object")
-            for name, value in header.items():
-                if before.get(name) != value:
-                    says = f"{output} holds a curation with another {name} ({before.get(name)}, not {value})"
-                    raise InvalidRequest(f"{says}: choose another -o")
+            changed = [name for name, value in header.items() if before.get(name) != value]
+            answers = output / LEDGER
+            if changed and answers.exists() and answers.stat().st_size > 0:
+                name = changed[0]
+                says = f"{output} holds a curation with another {name} ({before.get(name)}, not {header[name]})"
+                raise InvalidRequest(f"{says}: choose another -o")
         elif any(output.iterdir()):
             raise InvalidRequest(f"{output} is not empty, and holds no curation: choose another -o")
         else:
+            changed = list(header)
+        if changed:  # nothing is answered yet, so the folder may be begun anew
             with whole_file(path) as file:
                 file.write(json.dumps(header, indent=2).encode() + b"\n")
     except (FileExistsError, NotADirectoryError):

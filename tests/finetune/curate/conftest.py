@@ -1,4 +1,4 @@
-"""A server that speaks OpenAI's chat completions, answers each step's form, and fails in every way that is asked for."""
+"""A server that speaks OpenAI's chat completions, answers in each step's form, and fails in the ways it is told."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ BUSY, BROKEN, LIMITED, GARBAGE, NOT_JSON, REFUSED, FILTERED, SLOW = (
 
 class ChatServer:
     """Attributes:
-    faults: what goes wrong with a request, by its number (8 hexadecimal digits of the messages' hash) and how often it
-        came before; None: nothing.
+    faults: what goes wrong with a request: of its messages, its number (8 hexadecimal digits of their hash) and how
+        often it came before; None: nothing.
     asked: how often each request came.
     answered: how often each was answered whole, by its number.
     numbers: of requests, by the text that they were answered with.
     times: when requests came.
+    peak: most requests at a time.
     """
 
     def __init__(self) -> None:
-        self.faults: Callable[[str, int], str | None] = lambda number, before: None
+        self.faults: Callable[[list[dict[str, Any]], str, int], str | None] = lambda messages, number, before: None
         self.retry_after = "0"
         self.delay = 0.0
         self.asked: Counter[str] = Counter()
@@ -39,7 +40,7 @@ class ChatServer:
         self.numbers = dict[str, str]()
         self.times = list[float]()
         self.bodies = list[dict[str, Any]]()
-        self.keys = set[str]()
+        self.active = self.peak = 0
         self.lock = threading.Lock()
         server = self
 
@@ -49,8 +50,12 @@ class ChatServer:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 with server.lock:
-                    server.keys.add(self.headers["authorization"])
-                server.serve(self, body)
+                    server.active += 1
+                    server.peak = max(server.peak, server.active)
+                try:
+                    server.serve(self, body)
+                finally:
+                    server.active -= 1
 
             def log_message(self, *words: Any) -> None: ...
 
@@ -72,9 +77,9 @@ class ChatServer:
             return self.send(handler, 404, {"error": {"message": "no such model", "code": "model_not_found"}})
         if handler.headers["authorization"] == "Bearer wrong":
             return self.send(handler, 401, {"error": {"message": "Incorrect API key provided: wrong"}})
-        fault = self.faults(number, before)
+        fault = self.faults(body["messages"], number, before)
         if fault == BUSY:
-            return self.send(handler, 500, {"error": {"message": "busy"}})
+            return self.send(handler, 500, {"error": {"message": f"busy {handler.headers['authorization']}"}})
         if fault == LIMITED:
             return self.send(handler, 429, {"error": {"message": "slowly"}}, {"Retry-After": self.retry_after})
         if fault == BROKEN:
