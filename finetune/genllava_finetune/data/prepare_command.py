@@ -38,9 +38,9 @@ def run(options: Namespace) -> int:
 
     if options.list_kinds:
         known = converters()
-        width = max(map(len, known), default=0)
+        names, licenses = (max(map(len, column)) for column in (known, [each.license for each in known.values()]))
         for name, converter in known.items():
-            print(f"{name:{width}}  {converter.summary} Licence: {converter.license}.")
+            print(f"{name:{names}}  {converter.license:{licenses}}  {converter.summary}")
         return 0
     for name, value in (("KIND", options.kind), ("--from LOCATION", options.location), ("-o FOLDER", options.output)):
         if not value:
