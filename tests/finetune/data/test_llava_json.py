@@ -94,6 +94,30 @@ def test_origins_are_numbers_of_records_or_lines(tmp_path: Path) -> None:
         list(json_values(tmp_path / "none"))
 
 
+def test_a_broken_record_does_not_make_the_rest_be_held(tmp_path: Path) -> None:
+    file = tmp_path / "large.json"
+    file.write_text('[{"a" 1},' + ",\n".join([json.dumps({"words": "x" * 10_000})] * 1000) + "]")  # 10 MB
+    tracemalloc.start()
+    values = sum(isinstance(value, dict) for _, value in json_values(file))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert values == 1000
+    assert peak < 4 * 2**20
+
+
+@pytest.mark.parametrize("depth", [99, 500, 960, 985, 993, 10**6])
+@pytest.mark.parametrize("lines", [False, True])
+def test_no_depth_of_a_record_ends_the_reading(tmp_path: Path, images: Path, depth: int, lines: bool) -> None:
+    deep = '{"a":' * depth + "1" + "}" * depth
+    action = '{"id": "1", "conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "actions": [%s]}]}'
+    call = '{"API_name": "detect", "API_params": ' + deep + "}"
+    records = [action % call, f'{{"image": {deep}}}', f'{{"conversations": {deep}}}', json.dumps(FAITHFUL[0])]
+    file = tmp_path / "deep.json"
+    file.write_text("\n".join(records) if lines else "[" + ",\n".join(records) + "]")
+    found = convert("llava_plus", file, images)
+    assert [type(record.results[0]) for record in found] == [Rejected] * 3 + [Row]
+
+
 def test_a_large_list_is_read_in_little_memory(tmp_path: Path) -> None:
     file = tmp_path / "large.json"
     file.write_text("[" + ",\n".join([json.dumps({"words": "x" * 10_000})] * 3000) + "]")  # 30 MB

@@ -93,4 +93,5 @@ def _pair(sample: Files, id: str) -> tuple[Any, Any, str]:
         found = json.loads(text) if suffix == "json" else text
     except (ValueError, RecursionError):
         raise RowError(f"the caption cannot be read: {id}.{suffix}") from None
-    return picture, found.get("caption") if isinstance(found, dict) else found, id
+    caption = found.get("caption") if isinstance(found, dict) else found
+    return picture, caption if isinstance(caption, str) else None, id

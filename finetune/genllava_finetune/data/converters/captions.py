@@ -55,17 +55,17 @@ def coco_pairs(source: Source) -> Pairs:
         if isinstance(value, Mapping) and isinstance(value.get("id"), int | str)
     }
 
-    def pair(annotation: Mapping[str, Any]) -> Pair:
+    def pair(annotation: Mapping[str, Any], id: str) -> Pair:
         image = annotation.get("image_id")
         if not isinstance(image, int | str) or image not in names:
             raise RowError(f"the caption's picture is not in the list of images: {image!r:.80}")
-        return picture_path(root, names[image]), annotation.get("caption"), written_id(annotation)
+        return picture_path(root, names[image]), annotation.get("caption"), id
 
     for origin, value in json_objects(path, "annotations"):
         if isinstance(value, Rejected):
             yield origin, value, ""
         else:
-            yield origin, partial(pair, value), written_id(value)
+            yield origin, partial(pair, value, id := written_id(value) or f"record-{origin.line}"), id
 
 
 def table_pairs(source: Source) -> Pairs:

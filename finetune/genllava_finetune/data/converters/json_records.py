@@ -16,7 +16,11 @@ from genllava_finetune.data.errors import DataError
 from genllava_finetune.data.records import Origin, Rejected
 
 LONGEST_RECORD = 64 * 1024 * 1024  # a file that never closes a bracket must not be read into memory whole
+DEEPEST_RECORD = (
+    100  # brackets within brackets: far more than data has, and few enough for every function that recurses
+)
 _CHUNK = 1 << 18
+_TOO_DEEP = "the JSON is nested too deeply"
 _BREAKS_OFF = "nothing is read from here on"
 _NUMBER = 400  # characters that a number is not longer than
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -121,11 +125,10 @@ def _finish_line(file: BinaryIO) -> None:
 
 def _line_value(line: bytes) -> Any:
     try:
-        return json.loads(line.decode())
+        text = line.decode()
+        return Rejected(_TOO_DEEP) if _is_deep(text) else json.loads(text)
     except UnicodeDecodeError:
         return Rejected("the line is not in UTF-8")
-    except RecursionError:
-        return Rejected("the JSON is nested too deeply")
     except ValueError as error:  # JSONDecodeError, and integers with thousands of digits
         return Rejected(f"the line is no whole JSON value: {error}")
 
@@ -211,12 +214,13 @@ class _Reader:
             try:
                 value, end = json.JSONDecoder().raw_decode(self._buffer, self._position)
             except RecursionError:
-                return self._reject("the JSON is nested too deeply: it begins")
+                return self._reject(f"{_TOO_DEEP}: it begins")
             except json.JSONDecodeError as error:
                 within = len(self._buffer) - self._position
                 if within > LONGEST_RECORD:
                     return self._reject(f"the record is longer than {LONGEST_RECORD} characters: it begins")
-                if not self._more(within):
+                here = error.pos + _NUMBER < len(self._buffer) and not error.msg.startswith("Unterminated")
+                if here or not self._more(within):  # an error at the end may be for want of what follows
                     return self._reject(f"the record is no JSON: {error.msg}")
             except ValueError as error:  # integers with thousands of digits
                 return self._reject(f"the record is no JSON: {error}")
@@ -224,6 +228,8 @@ class _Reader:
                 if end + _NUMBER > len(self._buffer) and self._more():  # a number may go on
                     continue
                 text, self._position = self._buffer[self._position : end], end
+                if _is_deep(text):
+                    return Rejected(_TOO_DEEP)
                 return value if _is_unicode(text) else Rejected("the record is not in UTF-8")
 
     def _reject(self, reason: str) -> Rejected:
@@ -271,6 +277,20 @@ class _Reader:
 
     def _line_now(self) -> int:
         return self._line + self._buffer.count("\n", 0, self._position)
+
+
+def _is_deep(text: str) -> bool:
+    if text.count("[") + text.count("{") <= DEEPEST_RECORD:
+        return False
+    depth, quoted = 0, False
+    for mark in _STRUCTURE.findall(text):
+        if mark == '"':
+            quoted = not quoted
+        elif not quoted and len(mark) == 1:
+            depth += 1 if mark in "[{" else -1
+            if depth > DEEPEST_RECORD:
+                return True
+    return False
 
 
 def _is_unicode(text: str) -> bool:
