@@ -28,7 +28,8 @@ def table(reports: Mapping[str, Mapping[str, Any]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(show_edge=False, pad_edge=False)
+    caption = "of sizes and lengths: 5% · median · 95% · most"
+    shown = Table(show_edge=False, pad_edge=False, caption=caption, caption_justify="left")
     shown.add_column("")
     for name in reports:
         shown.add_column(Text(printable(name)), justify="right", overflow="fold")
@@ -117,7 +118,7 @@ def _cells(report: Mapping[str, Any]) -> dict[str, dict[str, str]]:
             "width": _spread(pictures["width"]),
             "height": _spread(pictures["height"]),
         },
-        "lengths (5% · median · 95% · most)": lengths,
+        "lengths": lengths,
         "repeated": {f"repeated {name}": f"{report['duplicates'][name]:,}" for name in DUPLICATES},
         "names": {
             "sources": _listed(report["sources"]),
