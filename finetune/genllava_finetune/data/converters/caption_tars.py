@@ -93,5 +93,5 @@ def _pair(sample: Files, id: str) -> tuple[Any, Any, str]:
         found = json.loads(text) if suffix == "json" else text
     except (ValueError, RecursionError):
         raise RowError(f"the caption cannot be read: {id}.{suffix}") from None
-    caption = found.get("caption") if isinstance(found, dict) else found
-    return picture, caption if isinstance(caption, str) else None, id
+    words = found.get("caption") if isinstance(found, dict) else found
+    return picture, words if isinstance(words, str) else None, id

@@ -16,9 +16,7 @@ from genllava_finetune.data.errors import DataError
 from genllava_finetune.data.records import Origin, Rejected
 
 LONGEST_RECORD = 64 * 1024 * 1024  # a file that never closes a bracket must not be read into memory whole
-DEEPEST_RECORD = (
-    100  # brackets within brackets: far more than data has, and few enough for every function that recurses
-)
+DEEPEST_RECORD = 100  # brackets within brackets: more than data has, and few enough for whatever recurses
 _CHUNK = 1 << 18
 _TOO_DEEP = "the JSON is nested too deeply"
 _BREAKS_OFF = "nothing is read from here on"
@@ -283,7 +281,8 @@ def _is_deep(text: str) -> bool:
     if text.count("[") + text.count("{") <= DEEPEST_RECORD:
         return False
     depth, quoted = 0, False
-    for mark in _STRUCTURE.findall(text):
+    for found in _STRUCTURE.finditer(text):
+        mark = found.group()
         if mark == '"':
             quoted = not quoted
         elif not quoted and len(mark) == 1:
