@@ -1,0 +1,1 @@
+"""Recipes that ship, and what `tiny-real` and its like are made of."""

@@ -1,0 +1,1 @@
+"""Training: recipes, the model with its losses, and the run."""

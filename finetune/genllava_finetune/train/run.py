@@ -1,0 +1,189 @@
+"""A training run: the stages of a recipe one after the other, in a folder from which it goes on."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from safetensors.torch import save_file
+from transformers import set_seed
+
+from genllava.errors import CheckpointError
+from genllava.protocols.parts import Parts
+from genllava_finetune.train.callbacks import Average, Samples
+from genllava_finetune.train.encoding import RowEncoder
+from genllava_finetune.train.model import ConditionDropout, GenLlavaForTraining, LossWeights
+from genllava_finetune.train.parts import build_parts, called
+from genllava_finetune.train.recipe import Recipe, Stage, dump_recipe
+from genllava_finetune.train.rows import Batches, TrainingRows, sources_of
+from genllava_finetune.train.trainable import Adapters, set_trainable
+from genllava_finetune.train.trainer import GenLlavaTrainer, load_trained, training_arguments
+
+
+class Run:
+    """A recipe in a folder: `recipe.yaml`, `checkpoints/`, `stages/`, `samples/`, `runs/`, `adapters/`, `model/`.
+
+    Args:
+        folder: of an earlier run of the same recipe, or a new one.
+        resume: go on with what is in the folder.
+
+    Raises:
+        CheckpointError: the folder has a run of another recipe, or one that was not to be gone on with.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
+        self.recipe, self.folder = recipe, folder
+        kept, text = folder / "recipe.yaml", dump_recipe(recipe)
+        if kept.exists():
+            if kept.read_text(encoding="utf-8") != text:
+                raise CheckpointError(f"{folder} has a run of another recipe ({kept}): give another folder with -o")
+            if not resume and any((folder / name).exists() for name in ("checkpoints", "stages", "model")):
+                raise CheckpointError(f"{folder} has a run of this recipe: go on with --resume, or give another folder")
+        elif folder.exists() and any(folder.iterdir()):
+            raise CheckpointError(f"{folder} is not empty and has no recipe.yaml: give another folder with -o")
+        folder.mkdir(parents=True, exist_ok=True)
+        writing = kept.with_suffix(".writing")
+        writing.write_text(text, encoding="utf-8")
+        writing.replace(kept)
+
+    def train(self) -> Path:
+        """Train what is not trained yet.
+
+        Returns:
+            The folder of the trained pipeline.
+
+        Raises:
+            CheckpointError, DataError, InvalidRequest, NonFiniteError: what went wrong; checkpoints are kept.
+        """
+        target = self.folder / "model"
+        if target.exists():
+            return target
+        parts = self._new_parts()
+        for number in range(len(self.recipe.stages)):
+            parts = self._stage(number, parts)
+        model, _, _ = self._model(self.recipe.stages[-1].model_copy(update={"lora": ()}), parts)
+        if PartialState().is_main_process:
+            write_whole(target, self._pipeline(model.eval()).save_pretrained)
+        PartialState().wait_for_everyone()
+        return target
+
+    def _new_parts(self) -> Parts:
+        return build_parts(self.recipe.model, seed=self.recipe.seed)
+
+    def _stage(self, number: int, parts: Parts) -> Parts:
+        """Parts as they are after a stage."""
+        stage = self.recipe.stages[number]
+        done = self.folder / "stages" / f"{number}-{stage.name}.safetensors"
+        model, encoder, adapters = self._model(stage, parts)
+        if not done.exists():
+            trainer = self._trainer(number, model, encoder)
+            last = trainer.last_checkpoint
+            trainer.train(resume_from_checkpoint=None if last is None else str(last))
+            with trainer.averaged():
+                state = trainer.trained_state()
+            if trainer.args.should_save:
+                write_whole(done, lambda file: save_file(state, file))
+            trainer.accelerator.wait_for_everyone()
+            if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:  # what is sharded is put together anew
+                parts = self._new_parts()
+                for earlier in range(number + 1):
+                    parts = self._stage(earlier, parts)
+                return parts
+            model.to("cpu")
+        load_trained(model, done)
+        for name, adapted in adapters.by_module.items():
+            write_whole(self.folder / "adapters" / f"{stage.name}.{name}", adapted.save_pretrained)
+        adapters.merge()
+        model.requires_grad_(False).eval()
+        return parts
+
+    def _model(self, stage: Stage, parts: Parts) -> tuple[GenLlavaForTraining, Any, Adapters]:
+        """The model of a stage with what it trains set, and what encodes rows for it."""
+        torch.manual_seed(self.recipe.seed)
+        if self.recipe.model.encoder is None:
+            encoder: Any = RowEncoder(
+                parts.vision_language, parts.generation_head, task_token_dropout=stage.task_token_dropout
+            )
+        else:
+            encoder = called(self.recipe.model.encoder, "model.encoder", parts)
+        auxiliaries = {
+            name: called(each.make, f"stages.{stage.name}.auxiliaries.{name}", parts, **each.options)
+            for name, each in stage.auxiliaries.items()
+        }
+        model = GenLlavaForTraining(
+            parts.vision_language,
+            parts.generation_head,
+            parts.image_decoder,
+            weights=LossWeights(**stage.losses.model_dump()),
+            dropout=ConditionDropout(**stage.dropout.model_dump()),
+            bridge=stage.bridge,
+            auxiliaries=auxiliaries,
+        )
+        return model, encoder, set_trainable(model, stage, encoder.added_tokens)
+
+    def _trainer(self, number: int, model: GenLlavaForTraining, encoder: Any) -> GenLlavaTrainer:
+        stage, seed = self.recipe.stages[number], self.recipe.seed + number
+        set_seed(seed)
+        if stage.gradient_checkpointing:
+            checkpoint_gradients(model)
+        sources = sources_of([data for data in self.recipe.data if not stage.data or data.label in stage.data])
+        held_out = sources_of(self.recipe.evaluation)
+        folder = self.folder / "checkpoints" / stage.name
+        args = training_arguments(stage, folder, seed=seed, evaluates=bool(held_out), sources=sources)
+        resolution = self.recipe.resolution or (model.resolution if model.image_decoder is not None else None)
+        callbacks: list[Any] = [Average()]
+        if stage.samples and stage.evaluate_every:
+            rows = TrainingRows(held_out or sources, seed, epochs=1).spread(stage.samples)
+            show = partial(self._pipeline, model)
+            callbacks.append(Samples(rows, self.folder / "samples", stage.name, stage.evaluate_every, show))
+        trainer = GenLlavaTrainer(
+            model,
+            stage,
+            args,
+            train_dataset=TrainingRows(sources, seed),
+            eval_dataset=TrainingRows(held_out, seed, epochs=1) if held_out else None,
+            data_collator=Batches(
+                encoder,
+                self.folder / f"rejected-{stage.name}.jsonl",
+                stage.rejected_share,
+                resolution=resolution,
+                auxiliaries=model.auxiliaries,
+            ),
+            callbacks=callbacks,
+        )
+        for callback in callbacks:
+            callback.trainer = trainer
+        return trainer
+
+    def _pipeline(self, model: GenLlavaForTraining) -> Any:
+        return model.to_pipeline(drawing_options=dict(self.recipe.model.drawing_options))
+
+
+def checkpoint_gradients(model: GenLlavaForTraining) -> None:
+    """Have the large networks compute their activations anew in the backward pass, which saves memory for time."""
+    model.vlm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    for modules in (model.decoder, model.editor):
+        for module in modules.values():
+            if hasattr(module, "enable_gradient_checkpointing") and any(p.requires_grad for p in module.parameters()):
+                module.enable_gradient_checkpointing()
+
+
+def write_whole(target: Path, write: Any) -> None:
+    """Write a file or folder to a temporary name, and rename it.
+
+    Raises:
+        CheckpointError: there is no room, or it cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    writing = target.parent / f".writing-{target.name}"
+    shutil.rmtree(writing, ignore_errors=True)
+    try:
+        write(writing)
+        shutil.rmtree(target, ignore_errors=True)
+        writing.replace(target)
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(f"cannot write {target}: {error}; free space, and go on with --resume") from error
