@@ -143,9 +143,9 @@ def finetune(options: Namespace) -> None:
     if options.output is not None and options.output.exists() and not options.output.is_dir():
         raise InvalidRequest(f"cannot write {options.output}: it is not a folder")
 
-    from genllava_finetune.worlds.shapes.training import command
+    from genllava_finetune.train import command
 
-    command.run(**_given(options, "recipe", "output", "quick", "all_parts", "resume", "part"))
+    command.run(**_given(options, "recipe", "output", "resume", "dry_run", "settings"))
 
 
 def data(options: Namespace) -> int:
@@ -285,13 +285,13 @@ def _command_parser() -> OptionParser:
     add("evaluate", "--suite", says, several, dest="suites", metavar="NAME")
     add("evaluate", "--bridge", "what steers the decoder. Default: the model's", choices=bridges)
 
-    add("finetune", "recipe", "name of a recipe that ships (shapes), or a YAML file", metavar="RECIPE")
-    add("finetune", "-o --output", "folder for checkpoints and logs", file, metavar="FOLDER")
-    add("finetune", "--quick", "the short profile: a usable model in less time", flag)
-    add("finetune", "--all", "every part from nothing, then the joint tuning", flag, dest="all_parts")
-    says = "the part to train, from the others of the model that ships. Default: joint"
-    add("finetune", "--part", says, choices=("joint", "controlnet"), default="joint")
-    add("finetune", "--resume", "go on where an earlier run stopped", flag)
+    add("finetune", "recipe", "a YAML file, or the name of a recipe that ships, such as tiny-real", metavar="RECIPE")
+    says = "folder for checkpoints, samples, logs and the model. Default: the recipe's name"
+    add("finetune", "-o --output", says, file, metavar="FOLDER")
+    add("finetune", "--resume", "go on where an earlier run in that folder stopped", flag)
+    add("finetune", "--dry-run", "print what would be trained, memory and time, and train nothing", flag)
+    says = "in the place of what the recipe says: stages.0.steps=10; may be repeated"
+    add("finetune", "--set", says, several, dest="settings", metavar="KEY=VALUE", default=[])
     add("info", "named", "the same as --model", nargs="?", metavar="MODEL")
     return parser
 
