@@ -181,7 +181,7 @@ def stable_diffusion(
 
     Args:
         side: width and height of what it draws.
-        channels: of the UNet's outer level; the two inner ones have twice and four times as many.
+        channels: of the UNet's outer level; the next has twice, the two inner ones have four times as many.
         width: of its text encoder.
         edits: it reads a source picture beside the noise.
         prediction: what the UNet is trained to predict.
@@ -210,9 +210,9 @@ def stable_diffusion(
         in_channels=6 if edits else 3,
         out_channels=3,
         layers_per_block=1,
-        block_out_channels=(channels, 2 * channels, 4 * channels),
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(channels, 2 * channels, 4 * channels, 4 * channels),
+        down_block_types=("DownBlock2D", *("CrossAttnDownBlock2D",) * 3),
+        up_block_types=(*("CrossAttnUpBlock2D",) * 3, "UpBlock2D"),
         norm_num_groups=8,
         attention_head_dim=4,
         cross_attention_dim=width,

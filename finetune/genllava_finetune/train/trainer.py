@@ -1,4 +1,4 @@
-"""transformers' `Trainer` for `GenLlavaForTraining`: what is logged, kept in checkpoints, and done about bad numbers."""
+"""transformers' `Trainer` for `GenLlavaForTraining`: what is logged, what checkpoints have, and non-finite numbers."""
 
 from __future__ import annotations
 
@@ -207,8 +207,8 @@ class GenLlavaTrainer(Trainer):
             if self._in_a_row >= self.stage.non_finite:
                 raise NonFiniteError(
                     f"stage {self.stage.name}, step {self.state.global_step + 1}: {self._in_a_row} losses or gradients "
-                    f"in a row were not finite. The last checkpoint is {self.last_checkpoint}: lower the learning rate or "
-                    "max_grad_norm, and go on from there with --resume"
+                    f"in a row were not finite. The last checkpoint is {self.last_checkpoint}: lower the learning rate "
+                    "or max_grad_norm"
                 )
         return norm
 
@@ -257,8 +257,8 @@ class GenLlavaTrainer(Trainer):
             with suppress(OSError):
                 shutil.rmtree(self._staging)
             raise CheckpointError(
-                f"cannot write {folder / name}: {error}. The last good checkpoint is {self.last_checkpoint}: free space, and "
-                "go on with --resume"
+                f"cannot write {folder / name}: {error}. The last good checkpoint is {self.last_checkpoint}: free space, "
+                "and go on with --resume"
             ) from error
         finally:
             self._staging, self.args.save_total_limit = None, limit
