@@ -158,6 +158,14 @@ class GenLlavaForTraining(nn.Module):
             edits = wanted if wanted.edits and fits else edits
         return draws, edits
 
+    def train(self, mode: bool = True) -> GenLlavaForTraining:
+        """As any module's; what is frozen stays in evaluation mode, without dropout (T5 has some)."""
+        super().train(mode)
+        for part in filter(None, (self.vlm, self.generation_head, *self.decoder.values(), *self.editor.values())):
+            if not any(weight.requires_grad for weight in part.parameters()):
+                part.eval()
+        return self
+
     @property
     def _reads(self) -> bool:
         """Whether the language model is needed."""
@@ -477,7 +485,7 @@ class _Drawings:
         """Sizes of the pictures."""
         if "original_sizes" in self._batch:
             return Canvas(self._batch["original_sizes"][self._rows], self._batch["crops"][self._rows])
-        sides = [side * denoiser.pipeline.vae_scale_factor for side in latents.shape[2:]]
+        sides = [side * getattr(denoiser.pipeline, "vae_scale_factor", 1) for side in latents.shape[2:]]
         sizes = torch.tensor([sides] * len(latents), device=latents.device)
         return Canvas(sizes, torch.zeros_like(sizes))
 
