@@ -149,7 +149,8 @@ def parts(source: MixtureSource) -> list[Part]:
     """
     if (source.path is None) == (source.rows is None):
         raise InvalidRequest(f"the source {source.name} needs either a path or rows")
-    if not 0 < source.weight < float("inf") or source.repeat < 1 or (source.max_rows or 1) < 1:
+    most = 1 if source.max_rows is None else source.max_rows
+    if not 0 < source.weight < float("inf") or source.repeat < 1 or most < 1:
         raise InvalidRequest(f"weight, repeat and max_rows of the source {source.name} must be above 0")
     found, left = list[Part](), source.max_rows
     for part in _all_parts(source):
