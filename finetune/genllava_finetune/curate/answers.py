@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -95,6 +96,7 @@ def api_refusal(message: Any) -> str:
     return next((f"the provider ended the answer: {name}" for name in sorted(ended & _API_REFUSALS)), "")
 
 
+@cache
 def schema_of(form: type[Answer]) -> dict[str, Any]:
     """The JSON schema of a form, as structured output takes it: with a title and a description."""
     schema = form.model_json_schema()

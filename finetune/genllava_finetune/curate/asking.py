@@ -38,6 +38,10 @@ class Stopped(GenLlavaError):
     """The run ended before its work was done, and can go on: a budget is used up, or the model cannot be reached."""
 
 
+class BudgetUsed(Stopped):
+    """The requests or tokens of the run are used up."""
+
+
 class Unanswered(GenLlavaError):
     """A request got no answer, also when it was repeated; it is asked again when the command is next run."""
 
@@ -142,6 +146,8 @@ class Asking:
                     return
 
         await asyncio.gather(*(work() for _ in range(self.limits.concurrency)))
+        if isinstance(self._stop, BudgetUsed):
+            raise self.budget_used()  # with what was under way
         if self._stop is not None:
             raise self._stop
         if unanswered:
@@ -194,6 +200,11 @@ class Asking:
                 "replicate": request.replicate,
             }
         )
+
+    def budget_used(self) -> BudgetUsed:
+        """What to say where the budget is used up."""
+        spent = f"{self.sent} requests, {self.tokens} tokens"
+        return BudgetUsed(f"the budget of this run is used up: {spent}. {_GO_ON}")
 
     async def _answer(self, request: Request, key: str, earlier: Entry | None) -> Entry:
         """Ask once, repeating what fails on the way; the entry is in the ledger when this returns."""
@@ -273,10 +284,9 @@ class Asking:
         while (seconds := self._resume_at - time.monotonic()) > 0:
             await asyncio.sleep(seconds)
         limits = self.limits
-        if self._stop is None and limits.max_requests is not None and self.sent >= limits.max_requests:
-            self._stop = Stopped(f"the {limits.max_requests} requests of --max-requests are used up. {_GO_ON}")
-        if self._stop is None and limits.max_tokens is not None and self.tokens >= limits.max_tokens:
-            self._stop = Stopped(f"the {limits.max_tokens} tokens of --max-tokens are used up. {_GO_ON}")
+        used = limits.max_requests is not None and self.sent >= limits.max_requests
+        if self._stop is None and (used or (limits.max_tokens is not None and self.tokens >= limits.max_tokens)):
+            self._stop = self.budget_used()
         if self._stop is not None:
             raise self._stop
         self.sent += 1

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from hashlib import file_digest
+from importlib.util import find_spec
 from pathlib import Path
 from threading import local
 from typing import TYPE_CHECKING, Any, Final
@@ -171,6 +172,10 @@ def _check(
     for what, value in least.items():
         if value is not None and value < 1:
             raise InvalidRequest(f"{what} must be at least 1")
+    if workers and find_spec("ray") is None:
+        raise InvalidRequest("workers need ray: pip install 'genllava[ray]'")
+    if workers < 0:
+        raise InvalidRequest("the number of workers is not negative")
     if workers and not isinstance(model, ModelChoice):
         raise InvalidRequest("workers make the model themselves: give a ModelChoice, and not a model")
 

@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from genllava_finetune.curate.asking import Ask, Asking, Item, Limits, Result, Stopped, Unanswered
+from genllava_finetune.curate.asking import Ask, Asking, BudgetUsed, Item, Limits, Result, Stopped, Unanswered
 from genllava_finetune.curate.ledger import Ledger, merge
 from genllava_finetune.curate.models import ModelChoice, chat_model
 from genllava_finetune.data.errors import DataError
 
 SHARDS: Final = "shards"
+_BUDGET: Final = "budget"
+"""Why a worker stopped whose part of the budget is used up."""
 _BATCHES: Final = 8
 """Batches for each worker, so that none is left with all the work when another is done or dies."""
 
@@ -49,7 +51,7 @@ class Crew:
 
 @dataclass(slots=True)
 class RayAsking(Asking):
-    """Asks with the workers of a Ray cluster; budgets are shared among them in equal parts.
+    """Asks with the workers of a Ray cluster; what is left of a budget is shared among them in equal parts.
 
     A worker that takes the place of one that died begins its part of the budget anew.
     """
@@ -68,47 +70,63 @@ class RayAsking(Asking):
                 await job(offline.ask, item)
             except Unanswered:
                 missing.append(item)
-        reasons = self._spread(job, missing) if missing else []
-        self._merge()
-        if reasons:
-            raise Stopped(reasons[0])
+        if missing:
+            try:
+                self._spread(job, missing)
+            finally:
+                self._merge()
         return await Asking.map(self, job, every)
 
-    def _spread(self, job: Callable[[Ask, Any], Awaitable[Any]], items: list[Any]) -> list[str]:
-        """Have the workers answer; why some of them stopped."""
+    def _spread(self, job: Callable[[Ask, Any], Awaitable[Any]], items: list[Any]) -> None:
+        """Have the workers answer.
+
+        Raises:
+            Stopped: some of them stopped before all was answered.
+        """
         import ray
 
         assert self.crew is not None
-        crew = self.crew
+        left = self._left(self.limits.max_requests, self.sent), self._left(self.limits.max_tokens, self.tokens)
+        workers = min(self.crew.workers, *(number for number in left if number is not None), len(items))
+        if workers < 1:
+            raise self.budget_used()
+        shares = [None if number is None else number // workers for number in left]
         if not ray.is_initialized():
             ray.init(log_to_driver=False)
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        size = max(1, -(-len(items) // (crew.workers * _BATCHES)))
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        size = max(1, -(-len(items) // (workers * _BATCHES)))
         rows = [{"item": pickle.dumps(item)} for item in items]
         settings = {
             "job": job,
-            "crew": crew,
+            "crew": self.crew,
             "main": self.ledger.path,
             "name": self.name,
             "params": dict(self.params),
-            "limits": _share(self.limits, crew.workers),
+            "limits": replace(self.limits, max_requests=shares[0], max_tokens=shares[1]),
             "structured": self.structured,
         }
         dataset = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // size)).map_batches(
             _Worker,
             batch_size=size,
-            compute=ray.data.ActorPoolStrategy(size=crew.workers),
+            compute=ray.data.ActorPoolStrategy(size=workers),
             fn_constructor_kwargs=settings,
             num_cpus=1,
         )
         reasons = list[str]()
-        for done in dataset.iter_rows():
-            self.sent += done["sent"]
-            self.tokens += done["tokens"]
-            reasons += [done["reason"]] if done["reason"] else []
-            self.progress(self)
-        return reasons
+        try:
+            for done in dataset.iter_rows():
+                self.sent += done["sent"]
+                self.tokens += done["tokens"]
+                reasons += [done["reason"]] if done["reason"] else []
+                self.progress(self)
+        except ray.exceptions.RayError as error:
+            raise Stopped(f"the workers cannot go on: {error}") from error
+        if reasons:
+            raise self.budget_used() if reasons[0] == _BUDGET else Stopped(reasons[0])
+
+    @staticmethod
+    def _left(limit: int | None, used: int) -> int | None:
+        return None if limit is None else max(0, limit - used)
 
     def _merge(self) -> None:
         """Take the shards into the ledger, and remove them."""
@@ -151,6 +169,8 @@ class _Worker:
             self._ledger.refresh()
             items = [pickle.loads(item) for item in batch["item"]]
             self._loop.run_until_complete(self._asking.map(self._job, items))
+        except BudgetUsed:
+            reason = _BUDGET
         except (Stopped, DataError) as error:
             reason = str(error)
         return {
@@ -158,12 +178,3 @@ class _Worker:
             "tokens": [self._asking.tokens - tokens],
             "reason": [reason],
         }
-
-
-def _share(limits: Limits, workers: int) -> Limits:
-    """The limits of one of several workers."""
-
-    def part(whole: int | None) -> int | None:
-        return None if whole is None else max(1, whole // workers)
-
-    return replace(limits, max_requests=part(limits.max_requests), max_tokens=part(limits.max_tokens))

@@ -156,7 +156,7 @@ def test_budgets_stop_and_the_same_command_goes_on(chat_server: Any, scene_files
     chat_server.asked.clear()
     for stops in (1, 2):
         with pytest.raises(
-            Stopped, match=r"^the 5 requests of --max-requests are used up\. What is answered is kept: run"
+            Stopped, match=r"^the budget of this run is used up: 5 requests, 200 tokens\. What is answered is kept: run"
         ):
             run(chat_server, scene_files, "llava", tmp_path / "parts", limits={"max_requests": 5})
         assert chat_server.asked.total() == 5 * stops
@@ -165,7 +165,7 @@ def test_budgets_stop_and_the_same_command_goes_on(chat_server: Any, scene_files
     assert shards(tmp_path / "parts") == shards(tmp_path / "whole")
 
     chat_server.asked.clear()
-    with pytest.raises(Stopped, match="the 100 tokens of --max-tokens"):
+    with pytest.raises(Stopped, match="used up: 3 requests, 120 tokens"):
         run(chat_server, scene_files, "llava", tmp_path / "t", limits={"max_tokens": 100, "concurrency": 1})
     assert chat_server.asked.total() == 3  # of 40 tokens each
 

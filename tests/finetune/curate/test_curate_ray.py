@@ -80,8 +80,8 @@ def test_a_worker_is_killed_and_only_what_it_had_under_way_is_asked_again(
     assert chat_server.asked.total() == asked
 
     chat_server.delay = 0.0
-    with pytest.raises(Stopped, match="the 3 requests of --max-requests are used up"):
-        curate("gvit", path, tmp_path / "budget", model, limits=Limits(max_requests=6), workers=2)
-    assert chat_server.asked.total() == asked + 6
+    with pytest.raises(Stopped, match="the budget of this run is used up: 4 requests, 160 tokens"):
+        curate("gvit", path, tmp_path / "budget", model, limits=Limits(max_requests=5), workers=2)
+    assert chat_server.asked.total() == asked + 4
     assert curate("gvit", path, tmp_path / "budget", model).prepared.card.rows == 16
     assert chat_server.asked.total() == asked + 16
