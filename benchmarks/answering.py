@@ -9,7 +9,7 @@ import time
 from PIL import Image
 
 from genllava import GenLlavaPipeline
-from genllava_finetune.evaluate.suites import build_suite
+from genllava_finetune.worlds.shapes.suites import build_suite
 from genllava_finetune.worlds.shapes.understanding import FAMILIES, sample_question
 
 BATCH = 8

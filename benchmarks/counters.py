@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genllava import GenLlavaPipeline
-from genllava_finetune.evaluate.suites import build_suite
+from genllava_finetune.worlds.shapes.suites import build_suite
 
 CONVERSATIONS = 10
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from genllava import Drawing, GenLlavaPipeline
 from genllava_finetune.evaluate.intervals import Share
-from genllava_finetune.evaluate.suites import Case, build_suite
 from genllava_finetune.worlds.shapes.parser import parse
+from genllava_finetune.worlds.shapes.suites import Case, build_suite
 
 MANY_STEPS = 100
 BATCH = 25

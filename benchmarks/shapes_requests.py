@@ -9,10 +9,10 @@ from typing import Final
 from PIL import Image
 
 from benchmarks.shapes_record import Record
-from genllava_finetune.evaluate.suites import SUITES
 from genllava_finetune.worlds.shapes.dialogue import Dialogue, Turn
 from genllava_finetune.worlds.shapes.render import render
 from genllava_finetune.worlds.shapes.splits import sample_scene
+from genllava_finetune.worlds.shapes.suites import SAMPLES
 from genllava_finetune.worlds.shapes.understanding import FAMILIES
 
 _QUESTIONS: Final = (
@@ -116,7 +116,7 @@ def _dialogue(name: str, seed: str, *, pictures: bool | None = None, lengths: Se
     """One of a suite's kind; `pictures`: whether any come with its first message, None if that does not matter."""
     rng = random.Random(f"record:{name}:{seed}")
     while True:
-        dialogue = SUITES[name](rng, "dev")
+        dialogue = SAMPLES[name](rng, "dev")
         if dialogue is None or len(dialogue.turns) not in lengths:
             continue
         if pictures is None or bool(dialogue.turns[0].images) == pictures:

@@ -15,9 +15,10 @@ from tqdm import tqdm
 from genllava import GenLlavaPipeline
 from genllava_agent import Reply, VisualAgent
 from genllava_finetune.evaluate.intervals import Share
-from genllava_finetune.evaluate.scoring import Produced, score_turn
-from genllava_finetune.evaluate.suites import Case, build_suite
+from genllava_finetune.worlds.base import Produced
+from genllava_finetune.worlds.shapes.grading import score_turn
 from genllava_finetune.worlds.shapes.splits import Split
+from genllava_finetune.worlds.shapes.suites import Case, build_suite
 
 CASES: Final = 200
 ATTEMPTS: Final = (0, 1, 3)

@@ -1,1 +1,1 @@
-"""Measuring a model on the shapes domain: frozen suites, checks, baselines, report."""
+"""Measuring a model on the frozen suites of a world: running, intervals, report."""

@@ -8,13 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from genllava_finetune.evaluate.intervals import Share
-from genllava_finetune.evaluate.scoring import Score
-from genllava_finetune.evaluate.suites import ROUTING, Case
-from genllava_finetune.worlds.shapes.dialogue import EditCheck, SceneCheck, StepsCheck, Turn
+from genllava_finetune.worlds.base import Case, Score, World
 
 Shares = dict[str, Share]
-
-_FAMILY: Final = "questions."
 
 
 @dataclass(slots=True)
@@ -22,14 +18,16 @@ class Report:
     """Figures by suite.
 
     Attributes:
+        world: whose suites they are.
         suites: every suite's share of right cases.
         details: finer shares by suite: families, tags, operations, turns, routing.
         confusion: chosen tasks by right task, over every request that opens a conversation.
         baselines: by suite and kind.
         fingerprints: SHA-256 of every suite.
-        frozen: by suite, whether it is what was recorded (see `freezing.check_frozen`).
+        frozen: by suite, whether it is what was recorded (see `World.frozen`).
     """
 
+    world: World
     split: str
     suites: Shares = field(default_factory=dict)
     details: dict[str, Shares] = field(default_factory=dict)
@@ -40,11 +38,11 @@ class Report:
 
     def add_routes(self, name: str, cases: Sequence[Case], routes: Sequence[str]) -> None:
         """Book a suite of which only the first task was asked for."""
-        right = [route == case.turn.steps[0].task for case, route in zip(cases, routes, strict=True)]
+        right = [route == case.turns[0].tasks[0] for case, route in zip(cases, routes, strict=True)]
         self.suites[name] = Share.of(right)
         details: dict[str, list[bool]] = defaultdict(list)
         for case, route, hit in zip(cases, routes, right, strict=True):
-            details[_kind(case.turn)].append(hit)
+            details[self.world.kind(case.turns[0])].append(hit)
             self._confuse(case, route)
         self.details[name] = _shares(details)
 
@@ -52,11 +50,14 @@ class Report:
         """Book a suite of single turns."""
         self.suites[name] = Share.of(score.right for score in scores)
         details: dict[str, list[bool]] = defaultdict(list)
+        asked: dict[str, list[bool]] = defaultdict(list)
         for case, score in zip(cases, scores, strict=True):
-            for detail, value in _details(case.turn, score):
+            for detail, value in _details(score):
                 details[detail].append(value)
+            for detail, value in self.world.details(case.turns[0], score):
+                asked[detail].append(value)
             self._confuse(case, score.routes[0] if score.routes else "none")
-        self.details[name] = _shares(details)
+        self.details[name] = _shares(details) | _shares(dict(sorted(asked.items())))
 
     def add_conversations(self, name: str, cases: Sequence[Case], conversations: Sequence[Sequence[Score]]) -> None:
         """Book a suite of conversations: right where every turn is."""
@@ -64,40 +65,45 @@ class Report:
         details: dict[str, list[bool]] = defaultdict(list)
         for case, scores in zip(cases, conversations, strict=True):
             so_far = True
-            for number, (turn, score) in enumerate(zip(case.dialogue.turns, scores, strict=True), 1):
+            for number, (turn, score) in enumerate(zip(case.turns, scores, strict=True), 1):
                 details["all turns"].append(score.right)
                 details["routing"].append(score.routed)
                 details[f"turn {number}"].append(score.right)
                 if so_far and number > 1:
                     details[f"turn {number} after right ones"].append(score.right)
-                details[f"turns of {_kind(turn)}"].append(score.right)
-                if isinstance(turn.check, StepsCheck) and name.startswith("tasks"):
-                    for place in range(len(turn.steps)):
+                details[f"turns of {self.world.kind(turn)}"].append(score.right)
+                if self.world.suites[name].by_step and len(turn.tasks) > 1:
+                    for place in range(len(turn.tasks)):
                         reached = place < len(score.steps)
                         details[f"step {place + 1}"].append(reached and score.steps[place])
                 so_far = so_far and score.right
         self.details[name] = _shares(details)
 
     def _confuse(self, case: Case, route: str) -> None:
-        row = self.confusion.setdefault(case.turn.steps[0].task, {})
+        row = self.confusion.setdefault(case.turns[0].tasks[0], {})
         row[route] = row.get(route, 0) + 1
 
     @property
-    def families(self) -> Shares:
-        """The iid questions, by family."""
-        return {n.removeprefix(_FAMILY): s for n, s in self.suites.items() if n.startswith(_FAMILY)}
+    def families(self) -> dict[str, Shares]:
+        """The suites with a family (see `worlds.base.Suite`), by that and by what follows in their names."""
+        found: dict[str, Shares] = {}
+        for name, share in self.suites.items():
+            if family := self.world.suites[name].family:
+                found.setdefault(family, {})[name.removeprefix(f"{family}.")] = share
+        return found
 
     def headlines(self) -> Shares:
         """The figures the model is judged by."""
-        rows = {name: share for name, share in self.suites.items() if name in ROUTING}
+        suites = self.world.suites
+        rows = {name: share for name, share in self.suites.items() if suites[name].asked == "first task"}
         routed = [details["routing"] for details in self.details.values() if "routing" in details]
         if routed:
             rows["routing/every turn of every other suite"] = total(routed)
-        if self.families:
-            rows["questions"] = total(self.families.values())
-            worst = min(self.families, key=lambda family: self.families[family].value)
-            rows[f"questions: worst family ({worst})"] = self.families[worst]
-        others = {n: s for n, s in self.suites.items() if n not in ROUTING and not n.startswith(_FAMILY)}
+        for family, shares in self.families.items():
+            rows[family] = total(shares.values())
+            worst = min(shares, key=lambda name: shares[name].value)
+            rows[f"{family}: worst family ({worst})"] = shares[worst]
+        others = {n: s for n, s in self.suites.items() if suites[n].asked != "first task" and not suites[n].family}
         return rows | others
 
     def as_dict(self) -> dict[str, Any]:
@@ -115,23 +121,24 @@ class Report:
             "baselines": {name: plain(shares) for name, shares in self.baselines.items()},
             "fingerprints": self.fingerprints,
             "frozen": self.frozen,
+            "withheld": self.withheld,
         }
 
     def markdown(self) -> str:
         """All tables."""
-        parts = [self._figures(), self._by_family()]
+        parts = [self._figures(), *self._by_family()]
         parts += [
             _table(f"{name}: details", shares)
             for name, shares in self.details.items()
-            if not name.startswith(_FAMILY) and len(shares) > 1
+            if not self.world.suites[name].family and len(shares) > 1
         ]
         parts += [_confusion_table(self.confusion) if self.confusion else ""]
         parts += [
             _table(f"{name}: baselines", shares)
             for name, shares in self.baselines.items()
-            if shares and not name.startswith(_FAMILY)
+            if shares and not (name in self.suites and self.world.suites[name].family)
         ]
-        parts += [self._about_frozen()]
+        parts += [self._about_withheld(), self._about_frozen()]
         return "\n\n".join(part for part in parts if part) + "\n"
 
     def _figures(self) -> str:
@@ -143,14 +150,27 @@ class Report:
         head = ["| | right [95% interval] | n | baselines |", "|---|---|---|---|"]
         return "\n".join([f"### Figures on the {self.split} split", "", *head, *rows])
 
-    def _by_family(self) -> str:
-        rows = []
-        for family, share in self.families.items():
-            beside = self.baselines.get(_FAMILY + family, {})
-            others = [f"{100 * beside[kind].value:.1f}%" if kind in beside else "" for kind in _BESIDE]
-            rows.append(f"| {family} | {share} | {share.n} | {' | '.join(others)} |")
-        head = [f"| | right [95% interval] | n | {' | '.join(_BESIDE)} |", "|---|---|---|---|---|"]
-        return "\n".join(["### Questions by family", "", *head, *rows]) if rows else ""
+    def _by_family(self) -> list[str]:
+        tables = []
+        for family, shares in self.families.items():
+            rows = []
+            for name, share in shares.items():
+                beside = self.baselines.get(f"{family}.{name}", {})
+                others = [f"{100 * beside[kind].value:.1f}%" if kind in beside else "" for kind in _BESIDE]
+                rows.append(f"| {name} | {share} | {share.n} | {' | '.join(others)} |")
+            head = [f"| | right [95% interval] | n | {' | '.join(_BESIDE)} |", "|---|---|---|---|---|"]
+            tables.append("\n".join([f"### {family.capitalize()} by family", "", *head, *rows]))
+        return tables
+
+    @property
+    def withheld(self) -> dict[str, str]:
+        """By suite, what of it a model of the world's research setting has not seen."""
+        return {name: text for name in self.suites if (text := self.world.suites[name].withheld)}
+
+    def _about_withheld(self) -> str:
+        rows = [f"- {name}: {text}" for name, text in self.withheld.items()]
+        head = "### What a model trained with the research setting has not seen"
+        return "\n".join([head, "", *rows]) if rows else ""
 
     def _about_frozen(self) -> str:
         if not self.frozen:
@@ -174,18 +194,7 @@ def total(shares: Iterable[Share]) -> Share:
     return Share(sum(share.right for share in listed), sum(share.n for share in listed))
 
 
-def _kind(turn: Turn) -> str:
-    """What kind of request it is, in one word; what cannot be done goes by its reason."""
-    if isinstance(turn.check, EditCheck):
-        return "edit"
-    if isinstance(turn.check, SceneCheck):
-        return "generation"
-    if isinstance(turn.check, StepsCheck) or turn.family.startswith(("outside", "edit")):
-        return turn.family.partition(".")[0] if turn.family.startswith("outside") else turn.family
-    return "question"
-
-
-def _details(turn: Turn, score: Score) -> Iterable[tuple[str, bool]]:
+def _details(score: Score) -> Iterable[tuple[str, bool]]:
     yield "routing", score.routed
     if score.changed is not None:
         yield "change made", score.changed
@@ -197,26 +206,10 @@ def _details(turn: Turn, score: Score) -> Iterable[tuple[str, bool]]:
             yield "unparsed where the plan is right", score.unparsed
     if score.declined is not None:
         yield "answers in words, draws nothing", score.declined
-    if isinstance(turn.check, SceneCheck):
-        yield from ((f"tag {tag}", score.right) for tag in turn.check.tags)
-    elif isinstance(turn.check, EditCheck):
-        several = len(turn.check.operations) > 1
-        for operation in ["two operations"] if several else turn.check.operations:
-            yield f"operation {operation}", score.right
-            yield f"operation {operation}: change made", bool(score.changed)
-            yield f"operation {operation}: all else kept", bool(score.preserved)
-    else:
-        yield f"family {turn.family}", score.right
 
 
 def _shares(details: dict[str, list[bool]]) -> Shares:
-    return {name: Share.of(values) for name, values in sorted(details.items(), key=_order)}
-
-
-def _order(item: tuple[str, list[bool]]) -> tuple[bool, str]:
-    """Families, tags and operations after what there is one of, by name."""
-    named = item[0].startswith(("family ", "tag ", "operation "))
-    return (named, item[0] if named else "")
+    return {name: Share.of(values) for name, values in details.items()}
 
 
 def _table(title: str, shares: Shares) -> str:

@@ -11,9 +11,8 @@ from tqdm import tqdm
 from genllava import Drawing, GenLlavaPipeline
 from genllava.errors import InvalidRequest, NonFiniteError
 from genllava.pipeline_output import Result
-from genllava.protocols.shapes.tokens import I2I, I2T, T2I
-from genllava_finetune.evaluate.scoring import Produced, Score, score_turn
-from genllava_finetune.evaluate.suites import Case
+from genllava.protocols.task_tokens import I2I, I2T, T2I
+from genllava_finetune.worlds.base import Case, Produced, Score, World
 
 BATCH: Final = 32
 MAX_SEGMENTS: Final = 4
@@ -32,7 +31,7 @@ def route(pipeline: GenLlavaPipeline, cases: Sequence[Case], name: str) -> list[
     return routes
 
 
-def run_single(pipeline: GenLlavaPipeline, cases: Sequence[Case], name: str) -> list[Score]:
+def run_single(pipeline: GenLlavaPipeline, world: World, cases: Sequence[Case], name: str) -> list[Score]:
     """Cases of one turn, in batches.
 
     What is to be answered is answered by `understand`, whose probabilities say whether the model would have answered.
@@ -44,11 +43,11 @@ def run_single(pipeline: GenLlavaPipeline, cases: Sequence[Case], name: str) -> 
     for chunk in _chunks(cases, name):
         produced: list[Produced] = [Produced("")] * len(chunk)
         for task in (I2T, T2I, I2I):
-            rows = [row for row, case in enumerate(chunk) if f"[{case.turn.steps[0].task}]" == task]
+            rows = [row for row, case in enumerate(chunk) if f"[{case.turns[0].tasks[0]}]" == task]
             if rows:
                 for row, result in zip(rows, _respond(pipeline, task, [chunk[row] for row in rows]), strict=True):
                     produced[row] = result
-        scores += [score_turn(case.turn, [result]) for case, result in zip(chunk, produced, strict=True)]
+        scores += [world.grade(case.turns[0], [result]) for case, result in zip(chunk, produced, strict=True)]
     return scores
 
 
@@ -73,20 +72,22 @@ def _respond(pipeline: GenLlavaPipeline, task: str, cases: Sequence[Case]) -> li
     return produced
 
 
-def run_conversations(pipeline: GenLlavaPipeline, cases: Sequence[Case], name: str) -> list[list[Score]]:
+def run_conversations(
+    pipeline: GenLlavaPipeline, world: World, cases: Sequence[Case], name: str
+) -> list[list[Score]]:
     """The scores of every turn of every conversation; the model lives with its own earlier turns."""
     conversations = []
     for case in tqdm(cases, desc=name, leave=False, disable=None):
         conversation = pipeline.conversation()
         scores = []
-        for turn, pictures in zip(case.dialogue.turns, case.pictures, strict=True):
-            most = max(MAX_SEGMENTS, len(turn.steps) + SPARE_SEGMENTS)
+        for turn, pictures in zip(case.turns, case.pictures, strict=True):
+            most = max(MAX_SEGMENTS, len(turn.tasks) + SPARE_SEGMENTS)
             try:
                 results = conversation.ask(turn.user, pictures, seed=case.seed, max_segments=most)
             except (InvalidRequest, NonFiniteError):  # it wrote more than it can read, or broke down
                 results = []
             produced = [_produced(_first(result.task_probabilities), result) for result in results]
-            scores.append(score_turn(turn, produced))
+            scores.append(world.grade(turn, produced))
         conversations.append(scores)
     return conversations
 
@@ -102,7 +103,7 @@ def _first(probabilities: dict[str, float]) -> str:
 
 
 def _texts(cases: Sequence[Case]) -> list[str]:
-    return [case.turn.user for case in cases]
+    return [case.turns[0].user for case in cases]
 
 
 def _shown(cases: Sequence[Case]) -> list[list[Image.Image]]:

@@ -12,19 +12,26 @@ import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from PIL import Image
 
 from genllava.errors import InvalidRequest
 from genllava_finetune.data.rows import Row
+from genllava_finetune.evaluate.intervals import Share
+
+if TYPE_CHECKING:
+    from genllava import GenLlavaPipeline
 
 Split = Literal["train", "dev", "test"]
 Pictures = tuple[tuple[Image.Image, ...], ...]
 """Pictures by turn: what the user brings with each message."""
 Asked = Literal["first task", "turn", "conversation"]
-"""What is asked of a model in a suite: the first task token alone, one whole turn, or a conversation with its own
+"""What a model is asked in a suite: the first task token alone, one whole turn, or a conversation with its own
 earlier answers and pictures in it."""
+
+
+Frozen = Literal["as recorded", "changed", "too short to say"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +120,7 @@ class Suite:
             themselves.
         family: cases of suites with a family are counted together as well, under what comes before its name.
         times: so many times as many cases as elsewhere, where a case costs next to nothing.
+        by_step: the outcome of each step of a message is reported as well.
     """
 
     build: Callable[[Split, int], Sequence[Case]]
@@ -120,6 +128,7 @@ class Suite:
     withheld: str = ""
     family: str = ""
     times: int = 1
+    by_step: bool = False
 
 
 class World(Protocol):
@@ -164,7 +173,19 @@ class World(Protocol):
         """What kind of request it is, in a word or two, for the report."""
 
     def details(self, turn: Turn, score: Score) -> Iterable[tuple[str, bool]]:
-        """Finer outcomes of a turn by name, for the report."""
+        """Finer outcomes of a turn by what was asked, for the report."""
+
+    def baselines(self, pipeline: GenLlavaPipeline, name: str, cases: Sequence[Case]) -> dict[str, Share]:
+        """What would be right of a suite's cases without looking, or without doing anything; empty for most suites."""
+
+    def grader_bounds(self, pipeline: GenLlavaPipeline, split: Split, n: int) -> dict[str, Share]:
+        """How often the grader reads a picture exactly, of `n`: more than this no model can be found to be right."""
+
+    def fingerprint(self, cases: Sequence[Case]) -> str:
+        """SHA-256 of what is asked, of what pictures show, and of what is right."""
+
+    def frozen(self, name: str, split: Split, cases: Sequence[Case]) -> Frozen:
+        """Whether the beginning of a suite is what was recorded of it."""
 
 
 def known_worlds() -> list[str]:

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from genllava import Drawing, GenLlavaPipeline, Understanding
-from genllava_finetune.evaluate.scoring import Produced
-from genllava_finetune.evaluate.suites import Case
+from genllava_finetune.worlds.base import Produced
 from genllava_finetune.worlds.shapes.dialogue import Step, Turn
 from genllava_finetune.worlds.shapes.plan import write_plan
 from genllava_finetune.worlds.shapes.render import render
 from genllava_finetune.worlds.shapes.scene import CANVAS
+from genllava_finetune.worlds.shapes.suites import Case
 
 TASKS = ("[I2T]", "[T2I]", "[I2I]")
 

@@ -7,15 +7,17 @@ from collections.abc import Callable
 
 from genllava_finetune.evaluate.intervals import Share
 from genllava_finetune.evaluate.report import Report, total
-from genllava_finetune.evaluate.scoring import Produced, Score, score_turn
-from genllava_finetune.evaluate.suites import build_suite
+from genllava_finetune.worlds.base import Produced, Score
 from genllava_finetune.worlds.shapes.dialogue import Turn
+from genllava_finetune.worlds.shapes.grading import score_turn
+from genllava_finetune.worlds.shapes.suites import build_suite
+from genllava_finetune.worlds.shapes.world import WORLD
 
 Make = Callable[[Turn], list[Produced]]
 
 
 def test_single_turns_are_counted_by_what_they_are_about(perfect: Make, hopeless: Make) -> None:
-    report = Report("dev")
+    report = Report(WORLD, "dev")
     for name in ("editing", "generation", "questions/template", "outside"):
         cases = build_suite(name, "dev", 20)
         makes = [hopeless if number % 4 == 0 else perfect for number in range(20)]
@@ -36,7 +38,7 @@ def test_single_turns_are_counted_by_what_they_are_about(perfect: Make, hopeless
 
 def test_routes_are_counted_with_their_confusion() -> None:
     cases = build_suite("routing", "dev", 30)
-    report = Report("dev")
+    report = Report(WORLD, "dev")
     report.add_routes("routing", cases, ["I2T"] * 30)
     answers = sum(case.turn.steps[0].task == "I2T" for case in cases)
     assert report.suites["routing"] == Share(answers, 30)
@@ -48,7 +50,7 @@ def test_routes_are_counted_with_their_confusion() -> None:
 def test_a_conversation_is_right_where_every_turn_is() -> None:
     yes, no = Score(True, True), Score(False, True)
     cases = build_suite("conversation", "dev", 3)
-    report = Report("dev")
+    report = Report(WORLD, "dev")
     report.add_conversations("conversation", cases, [[yes, yes, yes], [yes, no, yes], [no, no, no]])
     details = report.details["conversation"]
     assert report.suites["conversation"] == Share(1, 3)
@@ -60,7 +62,7 @@ def test_a_conversation_is_right_where_every_turn_is() -> None:
 
 
 def test_headlines_and_baselines_stand_side_by_side() -> None:
-    report = Report("test")
+    report = Report(WORLD, "test")
     report.suites = {
         "routing": Share(99, 100),
         "questions.count": Share(8, 10),
@@ -84,8 +86,17 @@ def test_headlines_and_baselines_stand_side_by_side() -> None:
     assert plain["headlines"]["questions"]["right"] == 18
 
 
+def test_what_the_research_model_has_not_seen_is_named() -> None:
+    report = Report(WORLD, "test", suites={"generation": Share(1, 1), "generation/attr_combo": Share(1, 1)})
+    assert "research" in report.markdown()
+    assert "- generation/attr_combo: some pairs of shape and colour" in report.markdown()
+    assert report.as_dict()["withheld"] == {"generation/attr_combo": "some pairs of shape and colour"}
+    del report.suites["generation/attr_combo"]
+    assert "research" not in report.markdown()
+
+
 def test_suites_that_are_not_the_frozen_ones_are_named() -> None:
-    report = Report("test", frozen={"editing": "as recorded"})
+    report = Report(WORLD, "test", frozen={"editing": "as recorded"})
     assert "frozen ones" in report.markdown()
     report.frozen["outside"] = "too short to say"
     assert "Too short to compare with the frozen suites: outside" in report.markdown()

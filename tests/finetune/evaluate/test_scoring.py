@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from genllava_finetune.evaluate.scoring import Produced, Score, score_turn
-from genllava_finetune.evaluate.suites import SUITES, build_suite
+from genllava_finetune.worlds.base import Produced, Score
 from genllava_finetune.worlds.shapes.dialogue import DeclineCheck, EditCheck, StepsCheck, Turn
+from genllava_finetune.worlds.shapes.grading import score_turn
 from genllava_finetune.worlds.shapes.plan import write_plan
 from genllava_finetune.worlds.shapes.render import render
 from genllava_finetune.worlds.shapes.scene import Scene
+from genllava_finetune.worlds.shapes.suites import SUITES, build_suite
 
 Make = Callable[[Turn], list[Produced]]
 

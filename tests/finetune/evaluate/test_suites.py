@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from genllava_finetune.evaluate import freezing
-from genllava_finetune.evaluate.freezing import LENGTHS, SPLITS, check_frozen, fingerprint, freeze
-from genllava_finetune.evaluate.suites import CONVERSATIONS, SUITES, build_suite
 from genllava_finetune.worlds.grammar import is_held_out_form
+from genllava_finetune.worlds.shapes import freezing
 from genllava_finetune.worlds.shapes.dialogue import EditCheck, Turn
 from genllava_finetune.worlds.shapes.editing import is_held_out_edit
 from genllava_finetune.worlds.shapes.edits import Changed
+from genllava_finetune.worlds.shapes.freezing import LENGTHS, SPLITS, check_frozen, fingerprint, freeze
 from genllava_finetune.worlds.shapes.scene import Scene
 from genllava_finetune.worlds.shapes.splits import (
     HELD_OUT_RELATIONS,
@@ -24,9 +23,10 @@ from genllava_finetune.worlds.shapes.splits import (
     has_held_out_pair,
     split_of,
 )
+from genllava_finetune.worlds.shapes.suites import SUITES, build_suite
 
 HELD_OUT = {name: name.partition("/")[2] for name in SUITES}
-SINGLE = [name for name in SUITES if not name.startswith(CONVERSATIONS)]
+SINGLE = [name for name, suite in SUITES.items() if suite.asked != "conversation"]
 
 
 def scenes_of(turn: Turn) -> list[Scene]:
@@ -37,7 +37,7 @@ def scenes_of(turn: Turn) -> list[Scene]:
 @pytest.mark.slow
 def test_the_suites_are_frozen(split: Split) -> None:
     states = {name: check_frozen(name, split, build_suite(name, split, LENGTHS[0])) for name in SUITES}
-    # Where a change is meant: python -m genllava_finetune.evaluate.freezing, and measure again.
+    # Where a change is meant: python -m genllava_finetune.worlds.shapes.freezing, and measure again.
     assert {name for name, state in states.items() if state != "as recorded"} == set()
 
 

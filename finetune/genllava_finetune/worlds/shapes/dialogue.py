@@ -124,6 +124,11 @@ class Turn:
     asked: tuple[str, ...] = ()
 
     @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks of its steps."""
+        return tuple(step.task for step in self.steps)
+
+    @property
     def about(self) -> int | None:
         """Number of the picture that its first request is about."""
         return self.looks[0].about

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
+from genllava_finetune.worlds.base import Split as Split
 from genllava_finetune.worlds.shapes.scene import MAX_OBJECTS, Scene, random_scene
 from genllava_finetune.worlds.stable_hash import stable_hash
 
-Split = Literal["train", "dev", "test"]
 SPLITS: Final[tuple[Split, ...]] = ("train", "dev", "test")
 
 HELD_OUT_PAIRS: Final = frozenset(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from genllava_finetune.data.rows import Row
-from genllava_finetune.worlds.shapes import rows
+from genllava_finetune.evaluate.intervals import Share
+from genllava_finetune.worlds.base import Case, Frozen, Produced, Score, Split, Turn
+from genllava_finetune.worlds.shapes import dialogue, freezing, grading, rows, suites
 from genllava_finetune.worlds.shapes.scene import CANVAS
+
+if TYPE_CHECKING:
+    from genllava import GenLlavaPipeline
 
 
 class ShapesWorld:
@@ -15,11 +20,38 @@ class ShapesWorld:
 
     name = rows.NAME
     side = CANVAS
+    suites = suites.SUITES
 
     def rows(
         self, seed: int, *, start: int = 0, count: int | None = None, options: Mapping[str, Any] | None = None
     ) -> Iterator[Row]:
+        """Training rows; their options are `rows.RowOptions`."""
         return rows.rows(seed, start=start, count=count, options=options)
+
+    def grade(self, turn: Turn, produced: Sequence[Produced]) -> Score:
+        return grading.score_turn(cast(dialogue.Turn, turn), produced)
+
+    def kind(self, turn: Turn) -> str:
+        return grading.kind_of(cast(dialogue.Turn, turn))
+
+    def details(self, turn: Turn, score: Score) -> Iterable[tuple[str, bool]]:
+        return grading.details_of(cast(dialogue.Turn, turn), score)
+
+    def baselines(self, pipeline: GenLlavaPipeline, name: str, cases: Sequence[Case]) -> dict[str, Share]:
+        from genllava_finetune.worlds.shapes.baselines import baselines_of  # needs PyTorch, which rows do not
+
+        return baselines_of(pipeline, name, cast(Sequence[suites.Case], cases))
+
+    def grader_bounds(self, pipeline: GenLlavaPipeline, split: Split, n: int) -> dict[str, Share]:
+        from genllava_finetune.worlds.shapes.baselines import parser_bounds
+
+        return parser_bounds(pipeline, split, n)
+
+    def fingerprint(self, cases: Sequence[Case]) -> str:
+        return freezing.fingerprint(cast(Sequence[suites.Case], cases))
+
+    def frozen(self, name: str, split: Split, cases: Sequence[Case]) -> Frozen:
+        return freezing.check_frozen(name, split, cast(Sequence[suites.Case], cases))
 
 
 WORLD: Final = ShapesWorld()

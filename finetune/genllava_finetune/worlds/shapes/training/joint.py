@@ -10,7 +10,6 @@ Each term is normalised by its own count, so the mixture of tasks does not chang
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,10 +40,11 @@ from genllava_finetune.worlds.shapes.splits import sample_scene
 from genllava_finetune.worlds.shapes.training.assembling import assemble
 from genllava_finetune.worlds.shapes.training.dialogues import IGNORE, Encoder, Example, pad
 from genllava_finetune.worlds.shapes.training.image_decoder import denoising_error, region_weight
-from genllava_finetune.worlds.shapes.training.labels import CellReadout, cell_labels
+from genllava_finetune.worlds.shapes.training.labels import cell_labels
 from genllava_finetune.worlds.shapes.training.language_tokenizer import token_ids, train_tokenizer
 from genllava_finetune.worlds.shapes.training.part import Batch, Part
 from genllava_finetune.worlds.shapes.training.pictures import contact_sheet, to_pixels
+from genllava_finetune.worlds.shapes.training.sight import SIGHT_WEIGHT, Sight
 from genllava_finetune.worlds.shapes.training.text_encoder import MAX_LENGTH, WIDTH, tokenize_plans
 from genllava_finetune.worlds.shapes.training.vision_tower import to_pixel_values
 from genllava_finetune.worlds.shapes.understanding import sample_lookups
@@ -52,7 +52,6 @@ from genllava_finetune.worlds.shapes.understanding import sample_lookups
 NUM_QUERIES: Final = 16
 ALIGN_WEIGHT: Final = 1.0
 DENOISE_WEIGHT: Final = 1.0
-SIGHT_WEIGHT: Final = 0.2
 LOOKUPS: Final = 8
 """Objects that are looked up in one example, where it is not one of each shape."""
 LOOKUP_STEPS: Final = 600
@@ -93,34 +92,6 @@ class ImageDecoderParts:
 
     vae: AutoencoderPatch
     unet: Any
-
-
-class Sight(nn.Module):
-    """Linear readings of projected picture features, in training only.
-
-    Without them the projector drops where a patch is, which the tower knows: its place could be read from 78% of the
-    tower's outputs and from 8% of the projector's after 700 steps, and "where is ...?" stayed at chance.
-    """
-
-    def __init__(self, width: int, tokens: int) -> None:
-        super().__init__()
-        self.place = nn.Linear(width, tokens)
-        self.cells = CellReadout(width)
-
-    def forward(self, features: Tensor, labels: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`features` [P, N, D] with N a square; `labels` as `cell_labels` makes them."""
-        pictures, tokens, _ = features.shape
-        side = math.isqrt(tokens)
-        grid = features.transpose(1, 2).unflatten(2, (side, side)).float()
-        pooled = F.adaptive_avg_pool2d(grid, 3).flatten(2).transpose(1, 2)
-        read: dict[str, Tensor] = self.cells(pooled, features.mean(1), labels)
-        wanted = torch.arange(tokens, device=features.device).repeat(pictures)
-        places = self.place(features).float().flatten(0, 1)
-        return {
-            "loss": read["loss"] + F.cross_entropy(places, wanted),
-            "exact": read["exact"],
-            "place": (places.argmax(-1) == wanted).float().mean(),
-        }
 
 
 def segment_weight(labels: Tensor, seen_id: int) -> Tensor:

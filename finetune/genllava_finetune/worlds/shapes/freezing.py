@@ -1,6 +1,6 @@
 """What keeps the suites frozen: fingerprints that ship with them, and are compared whenever they are used.
 
-`python -m genllava_finetune.evaluate.freezing` records the suites as they are now. Figures measured before and
+`python -m genllava_finetune.worlds.shapes.freezing` records the suites as they are now. Figures measured before and
 after that are not to be compared.
 """
 
@@ -10,15 +10,16 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from PIL import Image
 from tqdm import tqdm
 
-from genllava_finetune.evaluate.suites import SUITES, Case, build_suite
+from genllava_finetune.worlds.base import Frozen
 from genllava_finetune.worlds.shapes.dialogue import Step
 from genllava_finetune.worlds.shapes.scene import Scene
 from genllava_finetune.worlds.shapes.splits import Split
+from genllava_finetune.worlds.shapes.suites import SUITES, Case, build_suite
 
 LENGTHS: Final = (50, 500)
 """How many of a suite's first cases are recorded: few, quick to check, and as many as figures are made of."""
@@ -26,8 +27,6 @@ SPLITS: Final[tuple[Split, ...]] = ("dev", "test")
 _PICTURES: Final = 10
 """Of how many cases the pictures are part of the fingerprint."""
 _RECORD: Final = Path(__file__).with_name("frozen.json")
-
-Frozen = Literal["as recorded", "changed", "too short to say"]
 
 
 def fingerprint(cases: Sequence[Case]) -> str:

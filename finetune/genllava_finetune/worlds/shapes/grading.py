@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
-from PIL import Image
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from genllava.protocols.shapes.replies import VOCABULARY
+from genllava_finetune.worlds.base import Produced, Score
 from genllava_finetune.worlds.shapes.dialogue import (
     AnswerCheck,
     Check,
@@ -23,42 +22,6 @@ from genllava_finetune.worlds.shapes.parser import parse
 from genllava_finetune.worlds.shapes.plan import read_plan
 from genllava_finetune.worlds.shapes.scene import Scene
 from genllava_finetune.worlds.shapes.understanding import is_right, normalize_answer
-
-
-@dataclass(frozen=True, slots=True)
-class Produced:
-    """One segment of the model's: its task token without brackets, and words or a picture."""
-
-    task: str
-    text: str | None = None
-    image: Image.Image | None = None
-    plan: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """How a turn went. What does not apply to the kind of turn is None.
-
-    Attributes:
-        right: all of it.
-        routed: every task token as it should be.
-        changed, preserved: of edits: what was asked has come about; everything else is as it was.
-        planned: of pictures: whether the plan, taken for what the picture shows, is right; the rest is drawing.
-        declined: of what cannot be done: answered in words, whichever, and drew nothing.
-        unparsed: a picture that shows something that is not of the domain.
-        routes: the tasks that were chosen, in order.
-        steps: of several steps: which of them came out right, up to the first for which another task was chosen.
-    """
-
-    right: bool
-    routed: bool
-    changed: bool | None = None
-    preserved: bool | None = None
-    planned: bool | None = None
-    declined: bool | None = None
-    unparsed: bool = False
-    routes: tuple[str, ...] = ()
-    steps: tuple[bool, ...] = ()
 
 
 def score_turn(turn: Turn, produced: Sequence[Produced]) -> Score:
@@ -112,3 +75,28 @@ def _holds(check: SceneCheck | EditCheck, scene: Scene | None) -> tuple[bool, bo
     if isinstance(check, SceneCheck):
         return check.holds(scene), True
     return check.changed(scene), check.preserved(scene)
+
+
+def kind_of(turn: Turn) -> str:
+    """What kind of request it is, in one word; what cannot be done goes by its reason."""
+    if isinstance(turn.check, EditCheck):
+        return "edit"
+    if isinstance(turn.check, SceneCheck):
+        return "generation"
+    if isinstance(turn.check, StepsCheck) or turn.family.startswith(("outside", "edit")):
+        return turn.family.partition(".")[0] if turn.family.startswith("outside") else turn.family
+    return "question"
+
+
+def details_of(turn: Turn, score: Score) -> Iterable[tuple[str, bool]]:
+    """Outcomes by what was asked: tags of a new picture, operations of an edit, the family of anything else."""
+    if isinstance(turn.check, SceneCheck):
+        yield from ((f"tag {tag}", score.right) for tag in turn.check.tags)
+    elif isinstance(turn.check, EditCheck):
+        several = len(turn.check.operations) > 1
+        for operation in ["two operations"] if several else turn.check.operations:
+            yield f"operation {operation}", score.right
+            yield f"operation {operation}: change made", bool(score.changed)
+            yield f"operation {operation}: all else kept", bool(score.preserved)
+    else:
+        yield f"family {turn.family}", score.right

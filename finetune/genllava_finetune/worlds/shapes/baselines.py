@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -16,15 +15,15 @@ from PIL import Image
 from genllava import GenLlavaPipeline
 from genllava.protocols.shapes.latents import decode, encode
 from genllava_finetune.evaluate.intervals import Share
-from genllava_finetune.evaluate.running import run_single
-from genllava_finetune.evaluate.scoring import Produced, Score, score_turn
-from genllava_finetune.evaluate.suites import Case
+from genllava_finetune.worlds.base import Produced, Score
 from genllava_finetune.worlds.shapes.augment import draw_varied
+from genllava_finetune.worlds.shapes.grading import score_turn
 from genllava_finetune.worlds.shapes.parser import parse
 from genllava_finetune.worlds.shapes.plan import read_plan, write_plan
 from genllava_finetune.worlds.shapes.render import render, render_array
-from genllava_finetune.worlds.shapes.scene import CANVAS, Scene
+from genllava_finetune.worlds.shapes.scene import Scene
 from genllava_finetune.worlds.shapes.splits import Split, sample_scene
+from genllava_finetune.worlds.shapes.suites import Case
 from genllava_finetune.worlds.shapes.understanding import sample_question
 
 _LEARNT: Final = 1000
@@ -62,18 +61,6 @@ def _answering(cases: Sequence[Case], texts: Sequence[str]) -> Share:
     return Share.of(
         score_turn(case.turn, [Produced("I2T", text)]).right for case, text in zip(cases, texts, strict=True)
     )
-
-
-def unseeing(pipeline: GenLlavaPipeline, cases: Sequence[Case]) -> Shares:
-    """The model itself with the wrong picture: an empty white one, then that of the next question."""
-    white = Image.new("RGB", (CANVAS, CANVAS), "white")
-    blind = [replace(case, shown=((white,),)) for case in cases]
-    others = [*cases[1:], *cases[:1]]
-    moved = [replace(case, shown=other.pictures) for case, other in zip(cases, others, strict=True)]
-    return {
-        "question only (blank picture)": _right(run_single(pipeline, blind, "blank pictures")),
-        "shuffled pictures": _right(run_single(pipeline, moved, "shuffled pictures")),
-    }
 
 
 # --- pictures ---
