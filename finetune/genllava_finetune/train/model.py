@@ -416,10 +416,11 @@ class GenLlavaForTraining(nn.Module):
             raise CheckpointError("there is no decoder whose resolution is asked for")
         return made.resolution
 
-    def to_pipeline(self, **settings: Any) -> GenLlavaPipeline:
+    def to_pipeline(self, saved: GenLlavaPipeline | None = None, **settings: Any) -> GenLlavaPipeline:
         """The trained parts as a pipeline; they are shared, not copied, and stay in the mode (training) they are in.
 
         Args:
+            saved: a pipeline that the parts are from, whose settings and ControlNets are kept.
             **settings: of `GenLlavaPipeline`, such as `drawing_options`.
         """
         pipelines = []
@@ -429,6 +430,8 @@ class GenLlavaForTraining(nn.Module):
             for name, module in modules.items():
                 setattr(pipeline, name, module)
             pipelines.append(pipeline)
+        if saved is not None:
+            return GenLlavaPipeline.from_pipe(saved, vlm=self.vlm, generation_head=self.generation_head, **settings)
         bridge = self.bridge if self.generation_head is not None and decoder is not None else "caption"
         chosen = {"protocol": "genllava", "bridge": bridge, "tool_format": self.vision_language.template.chosen_format}
         head = self.generation_head if decoder is not None else None

@@ -52,6 +52,17 @@ def called(name: str, what: str, *arguments: Any, **options: Any) -> Any:
     return function(*arguments, **options)
 
 
+def load_pipeline(model: Model) -> GenLlavaPipeline | None:
+    """The saved pipeline that a recipe goes on from, on the CPU; None where the recipe names parts.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    if model.pipeline is None:
+        return None
+    return GenLlavaPipeline.from_pretrained(None if model.pipeline == "shipped" else model.pipeline, device="cpu")
+
+
 def build_parts(model: Model, *, seed: int = 0) -> Parts:
     """The parts of a recipe, on the CPU and in evaluation mode; new weights are drawn from `seed`.
 
@@ -60,9 +71,8 @@ def build_parts(model: Model, *, seed: int = 0) -> Parts:
         InvalidRequest: a function of the recipe is not there, or does not take its options.
     """
     torch.manual_seed(seed)
-    if model.pipeline is not None:
-        source = None if model.pipeline == "shipped" else model.pipeline
-        return GenLlavaPipeline.from_pretrained(source, device="cpu").parts()
+    if (saved := load_pipeline(model)) is not None:
+        return saved.parts()
     assert model.vlm is not None
     vision_language = _vision_language(model.vlm, model.chat_template)
     pipelines = [_pipeline(part, name) for name, part in (("decoder", model.decoder), ("editor", model.editor))]

@@ -12,12 +12,13 @@ from accelerate import PartialState
 from safetensors.torch import save_file
 from transformers import set_seed
 
+from genllava import GenLlavaPipeline
 from genllava.errors import CheckpointError
 from genllava.protocols.parts import Parts
 from genllava_finetune.train.callbacks import Average, Samples
 from genllava_finetune.train.encoding import RowEncoder
 from genllava_finetune.train.model import ConditionDropout, GenLlavaForTraining, LossWeights
-from genllava_finetune.train.parts import build_parts, called
+from genllava_finetune.train.parts import build_parts, called, load_pipeline
 from genllava_finetune.train.recipe import Recipe, Stage, dump_recipe
 from genllava_finetune.train.rows import Batches, TrainingRows, sources_of
 from genllava_finetune.train.trainable import Adapters, set_trainable
@@ -37,6 +38,7 @@ class Run:
 
     def __init__(self, recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
         self.recipe, self.folder = recipe, folder
+        self._saved: GenLlavaPipeline | None = None
         kept, text = folder / "recipe.yaml", dump_recipe(recipe)
         if kept.exists():
             if kept.read_text(encoding="utf-8") != text:
@@ -72,6 +74,9 @@ class Run:
         return target
 
     def _new_parts(self) -> Parts:
+        self._saved = load_pipeline(self.recipe.model)
+        if self._saved is not None:
+            return self._saved.parts()
         return build_parts(self.recipe.model, seed=self.recipe.seed)
 
     def _stage(self, number: int, parts: Parts) -> Parts:
@@ -160,7 +165,10 @@ class Run:
         return trainer
 
     def _pipeline(self, model: GenLlavaForTraining) -> Any:
-        return model.to_pipeline(drawing_options=dict(self.recipe.model.drawing_options))
+        options = dict(self.recipe.model.drawing_options)
+        if self._saved is not None:
+            return model.to_pipeline(self._saved, **({"drawing_options": options} if options else {}))
+        return model.to_pipeline(drawing_options=options)
 
 
 def checkpoint_gradients(model: GenLlavaForTraining) -> None:

@@ -68,10 +68,8 @@ class ShapesEncoder:
         name, seed = str(row["id"]), row.get("seed")
         rng, dialogue = dialogue_of(name)
         choice = random.Random(f"null {name} {seed}")
-        if choice.random() < self._null_share:
-            made = self._encoder.null(choice)
-        else:
-            made = self._encoder.encode(rng, dialogue)
+        null = choice.random() < self._null_share
+        made = self._encoder.null(choice) if null else self._encoder.encode(rng, dialogue)
         images = {id(picture): Image.fromarray(picture) for picture in made.pictures}
         drawings = [
             Drawing(plan, Image.fromarray(target), None if source is None else images[id(source)])

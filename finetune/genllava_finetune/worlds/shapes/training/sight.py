@@ -1,7 +1,8 @@
 """What lies in each cell, and where each patch is, read linearly from what the language model gets of pictures.
 
-An auxiliary loss of training. Without it the projector drops where a patch is, which the tower knows: its place could be
-read from 78% of the tower's outputs and from 8% of the projector's after 700 steps, and "where is ...?" stayed at chance.
+An auxiliary loss of training. Without it the projector drops where a patch is, which the tower knows: its place could
+be read from 78% of the tower's outputs and from 8% of the projector's after 700 steps, and "where is ...?" stayed at
+chance.
 """
 
 from __future__ import annotations
