@@ -46,12 +46,12 @@ class Reading:
 
 
 def read_answer(form: type[Answer], text: str, given: object = None) -> Reading:
-    """Read an answer: the object that the provider parsed, else the first JSON object in the text.
+    """Read an answer: the arguments of a tool call, else the first JSON object in the text.
 
     Args:
         form: what is asked for.
         text: the model's words.
-        given: the object that came with it where the provider's structured output was used; it may be wrong.
+        given: the arguments, where the provider's structured output is a tool call; they may be wrong.
     """
     value = given if isinstance(given, Mapping) else first_object(text)
     if value is None:

@@ -245,12 +245,10 @@ class Asking:
         """Words, what they say, and tokens of one answer."""
         runnable = self._runnable(form)
         reply: Any = await runnable.ainvoke(messages)
-        given = None
         if isinstance(reply, Mapping):
-            reply, given = reply["raw"], reply["parsed"]
-        text = str(reply.text)
-        if not text and reply.tool_calls:
-            text = json.dumps(reply.tool_calls[0]["args"], ensure_ascii=False)
+            reply = reply["raw"]  # and not what LangChain parsed: it takes an answer that was cut off for a whole one
+        given = reply.tool_calls[0]["args"] if reply.tool_calls else None
+        text = str(reply.text) or ("" if given is None else json.dumps(given, ensure_ascii=False))
         reading = read_answer(form, text, given)
         if refusal := api_refusal(reply):
             reading = Reading("refused", reason=refusal)

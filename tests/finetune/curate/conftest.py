@@ -94,7 +94,7 @@ class ChatServer:
         if fault == REFUSED:
             message = {"role": "assistant", "content": None, "refusal": f"no {number}"}
         elif fault == GARBAGE:
-            message["content"] = f"Well {number}, {{it is hard to say."
+            message["content"] = message["content"][:-3]  # cut off
         finish = "content_filter" if fault == FILTERED else "stop"
         with self.lock:
             self.answered[number] += 1

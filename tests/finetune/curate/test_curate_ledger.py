@@ -141,7 +141,7 @@ def test_answers_are_read(text: str, status: str, reason: str) -> None:
     assert (reading.parsed is not None) == (status == "ok")
 
 
-def test_an_object_of_the_provider_goes_before_the_words() -> None:
+def test_arguments_of_a_tool_call_go_before_the_words() -> None:
     assert read_answer(_Form, "words", {"name": "a", "number": 3}).parsed == {"name": "a", "number": 3}
     assert first_object('x {"a": {"b": 1}} {"c": 2}') == {"a": {"b": 1}}
 
