@@ -12,7 +12,7 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from genllava_finetune.data.durable_files import whole_file
 from genllava_finetune.data.errors import DataError, RowError
@@ -51,7 +51,7 @@ class Shard(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str
+    name: str = Field(pattern=r"^[^/\\]+\.(parquet|tar)$")
     rows: int
 
 

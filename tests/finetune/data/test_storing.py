@@ -182,6 +182,9 @@ def test_what_is_no_data_set(rows: list[Row], tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"version": 1', '"version": 2'))
     with pytest.raises(DataError, match="is of version 2 of the row format"):
         list(load_rows(tmp_path / "out"))
+    path.write_text(path.read_text().replace('"version": 2', '"version": 1').replace("rows-00000", "../rows-00000"))
+    with pytest.raises(DataError, match=r"dataset\.json cannot be read"):
+        list(load_rows(tmp_path / "out"))
     path.write_text("{}")
     with pytest.raises(DataError, match=r"dataset\.json cannot be read"):
         read_card(tmp_path / "out")
