@@ -1,8 +1,8 @@
 """The model in training: a vision-language model, a generation head and an image decoder, and one loss over all three.
 
     loss = cross-entropy of what the assistant says
-         + denoising: the objective of the decoder's own scheduler, conditioned by the head (or, with `bridge="caption"`,
-           by what the decoder's own text encoder makes of the plan)
+         + denoising: the objective of the decoder's own scheduler, conditioned by the head, or with `bridge="caption"`
+           by what the decoder's own text encoder makes of the plan
          + alignment of what the head makes to what the decoder's own text encoder makes of the plan
          + those of auxiliaries
 
@@ -11,10 +11,9 @@ Each term is a mean over its own items: tokens that are learnt, or pictures that
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -23,28 +22,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genllava import GenLlavaPipeline
-from genllava.errors import CheckpointError, InvalidRequest
+from genllava.errors import CheckpointError
 from genllava.generation_head import GenerationHead
 from genllava.image_decoder import ImageDecoder
-from genllava.image_decoder.conditioning import denoiser_of, read_spec
-from genllava.image_decoder.siblings import drawer_of
 from genllava.vision_language import VisionLanguage
+from genllava_finetune.train.drawings import ALIGNMENT, DENOISING, ConditionDropout, DrawingLosses
 from genllava_finetune.train.encoding import IGNORE, Example
-from genllava_finetune.train.networks import denoiser_for
-from genllava_finetune.train.objectives import (
-    Canvas,
-    Conditioning,
-    Denoiser,
-    draw_noise,
-    encode_prompts,
-    image_latents,
-    relative_error,
-)
 
-_LOG: Final = logging.getLogger(__name__)
+__all__ = ["AuxiliaryLoss", "ConditionDropout", "GenLlavaForTraining", "LossWeights"]
+
 CROSS_ENTROPY: Final = "cross_entropy"
-DENOISING: Final = "denoising"
-ALIGNMENT: Final = "alignment"
 ACCURACY: Final = "token_accuracy"
 
 
@@ -55,15 +42,6 @@ class LossWeights:
     cross_entropy: float = 1.0
     denoising: float = 1.0
     alignment: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class ConditionDropout:
-    """Shares of the drawings from which the text, the source or both are left out, for classifier-free guidance."""
-
-    text: float = 0.05
-    source: float = 0.05
-    both: float = 0.05
 
 
 class AuxiliaryLoss(nn.Module):
@@ -126,8 +104,7 @@ class GenLlavaForTraining(nn.Module):
         self.vlm: Any = vision_language.model
         self.generation_head = generation_head
         self.decoder, self.editor = nn.ModuleDict(), nn.ModuleDict()
-        self._draws: Denoiser | None = None
-        self._edits: Denoiser | None = None
+        self._drawing_losses: DrawingLosses | None = None
         if image_decoder is not None:
             self._take_decoder(image_decoder)
         self.auxiliaries = nn.ModuleDict(dict(auxiliaries or {}))
@@ -135,7 +112,6 @@ class GenLlavaForTraining(nn.Module):
         self.term_weights |= {CROSS_ENTROPY: self.weights.cross_entropy, DENOISING: self.weights.denoising}
         self.term_weights |= {ALIGNMENT: self.weights.alignment}
         self.term_weights |= {name: float(each.weight) for name, each in (auxiliaries or {}).items()}
-        self._told: set[bool] = set()
 
     def _take_decoder(self, image_decoder: ImageDecoder) -> None:
         """Register the networks of the pipelines, each once."""
@@ -145,18 +121,10 @@ class GenLlavaForTraining(nn.Module):
                 if isinstance(module, nn.Module) and id(module) not in known:
                     known.add(id(module))
                     modules[name] = module
-        self._draws, self._edits = self._denoisers(image_decoder)
-
-    def _denoisers(self, image_decoder: ImageDecoder) -> tuple[Denoiser | None, Denoiser | None]:
-        """What draws, and what edits: the editor, or the drawing pipeline if its network has a place for a source."""
-        pipeline, editor = image_decoder.pipeline, image_decoder.editor
-        draws = None if pipeline is None else denoiser_for(pipeline)
-        edits = draws if draws is not None and draws.edits else None
-        if editor is not None:
-            wanted = denoiser_for(editor)
-            fits = self.bridge == "caption" or draws is None or _same_spec(pipeline, editor)
-            edits = wanted if wanted.edits and fits else edits
-        return draws, edits
+        aligns = self.bridge == "head" and bool(self.weights.alignment)
+        terms = [*([DENOISING] if self.weights.denoising else []), *([ALIGNMENT] if aligns else [])]
+        options: dict[str, Any] = {"captions": self.bridge == "caption", "dropout": self.dropout}
+        self._drawing_losses = DrawingLosses(image_decoder, self.decoder, self.editor, terms=terms, **options)
 
     def train(self, mode: bool = True) -> GenLlavaForTraining:
         """As any module's; what is frozen stays in evaluation mode, without dropout (T5 has some)."""
@@ -175,10 +143,7 @@ class GenLlavaForTraining(nn.Module):
         """How many items each term of a batch is a mean of: learnt tokens, drawings, batches for auxiliaries."""
         labels = batch.get("labels")
         counts = {CROSS_ENTROPY: 0 if labels is None else int((labels[:, 1:] != IGNORE).sum())}
-        drawn = len(batch.get("plans", ()))
-        edits = batch["edited"].tolist() if drawn else []
-        counts[DENOISING] = sum((self._edits if edit else self._draws) is not None for edit in edits)
-        counts |= {ALIGNMENT: drawn if self.bridge == "head" else 0}
+        counts |= {} if self._drawing_losses is None else self._drawing_losses.count(batch)
         counts |= {name: int(any(key.startswith(f"{name}.") for key in batch)) for name in self.auxiliaries}
         return counts
 
@@ -202,8 +167,13 @@ class GenLlavaForTraining(nn.Module):
             terms |= self._words(read, batch, counts)
             if self.bridge == "head" and "query_positions" in batch:
                 query_states = self._query_states(read["all_states"], batch["query_positions"])
-        if self.image_decoder is not None:
-            terms |= self._pictures(query_states, batch, counts)
+        if self._drawing_losses is not None:
+            where: dict[str, Any] = {"training": self.training, "device": next(self.parameters()).device}
+            head = self.generation_head if self.bridge == "head" else None
+            sums = self._drawing_losses.sums(head, query_states, batch, **where)
+            terms |= {
+                name: value / torch.as_tensor(counts[name]).clamp(min=1).to(value) for name, value in sums.items()
+            }
         for name, auxiliary in self.auxiliaries.items():
             own = {key.removeprefix(f"{name}."): value for key, value in batch.items() if key.startswith(f"{name}.")}
             made = auxiliary(read, {**batch, **own}) if own else {"loss": terms[CROSS_ENTROPY].new_zeros(())}
@@ -269,139 +239,6 @@ class GenLlavaForTraining(nn.Module):
         finally:
             handle.remove()
 
-    # --- the pictures ---
-
-    def _pictures(
-        self, query_states: Tensor | None, batch: Mapping[str, Any], counts: Mapping[str, Any]
-    ) -> dict[str, Tensor]:
-        """The denoising and alignment losses of the drawings of a batch."""
-        sums: dict[str, list[Tensor]] = {DENOISING: [], ALIGNMENT: []}
-        plans: Sequence[str] = batch.get("plans", ())
-        made = None if query_states is None or not plans else self._made(query_states)
-        edited = batch["edited"].tolist() if plans else []
-        device = next(self.parameters()).device
-        seeds = self._seeds(batch, len(plans))
-        for denoiser, rows in self._groups(edited):
-            if rows:
-                picked = _Drawings(batch, rows, edited, [seeds[row] for row in rows], device)
-                given = None if made is None else made.rows(torch.tensor(rows, device=device))
-                for name, values in self._losses(denoiser, picked, given).items():
-                    sums[name].append(values.sum())
-            elif _in_many_processes():  # others may have some, and all run the same networks
-                for name, values in self._losses(denoiser, *self._nothing(device)).items():
-                    sums[name].append(values.sum() * 0)
-        zero = torch.zeros((), device=device)
-        return {
-            name: torch.stack([zero, *values]).sum() / torch.as_tensor(counts[name], device=device).clamp(min=1)
-            for name, values in sums.items()
-            if self._has(name)
-        }
-
-    def _has(self, name: str) -> bool:
-        if name == ALIGNMENT:
-            return self.bridge == "head" and bool(self.weights.alignment)
-        return bool(self.weights.denoising)
-
-    def _made(self, query_states: Tensor) -> Conditioning:
-        """What the head makes of states."""
-        assert self.generation_head is not None
-        dtype = self.generation_head.project_out.weight.dtype
-        return Conditioning(*self.generation_head.condition(query_states.to(dtype)))
-
-    def _groups(self, edited: Sequence[bool]) -> list[tuple[Denoiser, list[int]]]:
-        """The drawings of each denoiser; those that none can make go to one that reads their plans."""
-        some = [each for each in (self._draws, self._edits) if each is not None]
-        chosen = [(self._edits if edit else self._draws) or some[0] for edit in edited]
-        return [(each, [row for row, one in enumerate(chosen) if one is each]) for each in dict.fromkeys(some)]
-
-    def _denoised(self, denoiser: Denoiser, edit: bool) -> bool:
-        """Whether a drawing has a denoising loss."""
-        if denoiser is (self._edits if edit else self._draws):
-            return True
-        if edit not in self._told:
-            self._told.add(edit)
-            what = (
-                "edits: nothing here has a place for a source picture"
-                if edit
-                else "new pictures: only an editor is here"
-            )
-            _LOG.warning("%s: they train words and alignment only", what)
-        return False
-
-    def _seeds(self, batch: Mapping[str, Any], count: int) -> list[int]:
-        """Of each drawing's noise: the batch's; else drawn from the process's generator, and fixed in evaluation."""
-        if "seeds" in batch:
-            return [int(seed) for seed in batch["seeds"].tolist()]
-        drawn = torch.randint(2**62, (count,)) if self.training else torch.arange(count)
-        return [int(seed) for seed in drawn.tolist()]
-
-    def _nothing(self, device: torch.device) -> tuple[_Drawings, Conditioning | None]:
-        """A drawing that stands for none."""
-        blank = torch.zeros(1, 3, self.resolution, self.resolution, device=device)
-        edited = torch.zeros(1, dtype=torch.bool, device=device)
-        picked = _Drawings({"plans": [""], "edited": edited, "target_pixels": blank}, [0], [False], [0], device)
-        if self.bridge != "head" or self.generation_head is None:
-            return picked, None
-        shape = (1, int(self.generation_head.config["num_queries"]), int(self.generation_head.config["input_dim"]))
-        return picked, self._made(torch.zeros(shape, device=device))
-
-    def _losses(self, denoiser: Denoiser, drawings: _Drawings, given: Conditioning | None) -> dict[str, Tensor]:
-        """Alignment [n] and denoising [m] of some drawings, of those that have one."""
-        pipeline, losses = denoiser.pipeline, dict[str, Tensor]()
-        if given is not None and self._has(ALIGNMENT):
-            with torch.no_grad():
-                wanted = encode_prompts(pipeline, drawings.plans, drawings.device)
-            losses[ALIGNMENT] = relative_error(given.embeds, wanted.embeds[:, : given.embeds.shape[1]])
-            if given.pooled is not None and wanted.pooled is not None:
-                losses[ALIGNMENT] = losses[ALIGNMENT] + relative_error(given.pooled, wanted.pooled)
-        if not self._has(DENOISING) or not drawings.has_target:
-            return losses
-        rows = [row for row, edit in enumerate(drawings.edited) if self._denoised(denoiser, edit)]
-        if rows:
-            kept = drawings if len(rows) == len(drawings.edited) else drawings.rows(rows)
-            given = None if given is None else given.rows(torch.tensor(rows, device=drawings.device))
-            losses[DENOISING] = self._denoise(denoiser, kept, given)
-        return losses
-
-    def _denoise(self, denoiser: Denoiser, drawings: _Drawings, given: Conditioning | None) -> Tensor:
-        """[n] errors of the decoder, with some of what it is conditioned on left out."""
-        network, vae = (self._module(denoiser.pipeline, part) for part in (denoiser_of(denoiser.pipeline), "vae"))
-        latents = drawings.target(vae)
-        noise = draw_noise(drawings.seeds, latents.shape[1:], latents.device)
-        if given is None:
-            given, null = self._captions(denoiser.pipeline, drawings)
-        else:
-            null = self._null(given)
-        share = self.dropout if self.training else ConditionDropout(0.0, 0.0, 0.0)
-        text = noise.dropped < share.text
-        both = noise.dropped >= share.text + share.source
-        both &= noise.dropped < share.text + share.source + share.both
-        source = (noise.dropped >= share.text) & (noise.dropped < share.text + share.source)
-        given = given.replaced(text | both, null)
-        seen = torch.tensor(drawings.edited, device=latents.device) & ~(source | both)
-        sources = drawings.source(vae, latents, scaled=denoiser.scaled_source) if denoiser.edits else None
-        return denoiser.errors(network, latents, noise, given, sources, seen, drawings.canvas(latents, denoiser))
-
-    def _captions(self, pipeline: Any, drawings: _Drawings) -> tuple[Conditioning, Conditioning]:
-        """What the pipeline's text encoders make of the plans, and of the empty prompt."""
-        encoders = [module for name, module in pipeline.components.items() if name.startswith("text_encoder")]
-        weights = [weight for each in encoders if isinstance(each, nn.Module) for weight in each.parameters()]
-        with nullcontext() if any(weight.requires_grad for weight in weights) else torch.no_grad():
-            made = encode_prompts(pipeline, [*drawings.plans, ""], drawings.device)
-        pooled = (None, None) if made.pooled is None else (made.pooled[:-1], made.pooled[-1:])
-        return Conditioning(made.embeds[:-1], pooled[0]), Conditioning(made.embeds[-1:], pooled[1])
-
-    def _null(self, given: Conditioning) -> Conditioning:
-        head: Any = self.generation_head
-        return Conditioning(head.null_embeds, None if given.pooled is None else head.null_pooled)
-
-    def _module(self, pipeline: Any, part: Any) -> Any:
-        """A network of a pipeline as it is registered here, where wrappers replace it."""
-        name = next(name for name, module in pipeline.components.items() if module is part or name == part)
-        assert self.image_decoder is not None
-        own = self.decoder if pipeline is self.image_decoder.pipeline else self.editor
-        return own[name] if name in own else getattr(pipeline, name)
-
     # --- what comes of it ---
 
     @property
@@ -411,10 +248,9 @@ class GenLlavaForTraining(nn.Module):
         Raises:
             CheckpointError: its pipeline does not say.
         """
-        made = self._draws or self._edits
-        if made is None:
+        if self._drawing_losses is None:
             raise CheckpointError("there is no decoder whose resolution is asked for")
-        return made.resolution
+        return self._drawing_losses.resolution
 
     def to_pipeline(self, saved: GenLlavaPipeline | None = None, **settings: Any) -> GenLlavaPipeline:
         """The trained parts as a pipeline; they are shared, not copied, and stay in the mode (training) they are in.
@@ -437,70 +273,3 @@ class GenLlavaForTraining(nn.Module):
         head = self.generation_head if decoder is not None else None
         parts: dict[str, Any] = {"vlm": self.vlm, "processor": self.vision_language.processor, "generation_head": head}
         return GenLlavaPipeline(**parts, decoder=pipelines[0], editor=pipelines[1], **{**chosen, **settings})
-
-
-class _Drawings:
-    """Some drawings of a batch.
-
-    Args:
-        batch: of `Collator`.
-        rows: which of its drawings.
-        edited: of all its drawings, whether they are edits.
-        seeds: of these.
-    """
-
-    def __init__(
-        self, batch: Mapping[str, Any], rows: Sequence[int], edited: Sequence[bool], seeds: Sequence[int],
-        device: torch.device,
-    ) -> None:  # fmt: skip
-        self._batch, self._rows, self._all = batch, list(rows), edited
-        self.seeds, self.device = list(seeds), device
-        self.plans = [batch["plans"][row] for row in rows]
-        self.edited = [edited[row] for row in rows]
-        self.has_target = "target_pixels" in batch or "target_latents" in batch
-
-    def rows(self, chosen: Sequence[int]) -> _Drawings:
-        """Some of these."""
-        rows, seeds = ([every[row] for row in chosen] for every in (self._rows, self.seeds))
-        return _Drawings(self._batch, rows, self._all, seeds, self.device)
-
-    def target(self, vae: Any) -> Tensor:
-        """[n, c, h, w] latents of what is drawn."""
-        if "target_latents" in self._batch:
-            cached: Tensor = self._batch["target_latents"][self._rows].float()
-            return cached
-        return image_latents(vae, self._batch["target_pixels"][self._rows], self.seeds)
-
-    def source(self, vae: Any, latents: Tensor, *, scaled: bool) -> Tensor | None:
-        """Likewise of what is edited, zeros where nothing is; None where there is no edit."""
-        edits = [sum(self._all[:row]) for row, edit in zip(self._rows, self.edited, strict=True) if edit]
-        if not edits:
-            return None
-        if "source_latents" in self._batch:
-            seen = self._batch["source_latents"][edits].float()
-        else:
-            seen = image_latents(vae, self._batch["source_pixels"][edits], scaled=scaled)
-        sources = torch.zeros_like(latents)
-        sources[torch.tensor(self.edited, device=latents.device)] = seen
-        return sources
-
-    def canvas(self, latents: Tensor, denoiser: Denoiser) -> Canvas:
-        """Sizes of the pictures."""
-        if "original_sizes" in self._batch:
-            return Canvas(self._batch["original_sizes"][self._rows], self._batch["crops"][self._rows])
-        sides = [side * getattr(denoiser.pipeline, "vae_scale_factor", 1) for side in latents.shape[2:]]
-        sizes = torch.tensor([sides] * len(latents), device=latents.device)
-        return Canvas(sizes, torch.zeros_like(sizes))
-
-
-def _same_spec(pipeline: Any, editor: Any) -> bool:
-    """Whether the head's embeddings fit an editor as well."""
-    try:
-        return read_spec(drawer_of(pipeline, editor)) == read_spec(editor)
-    except (CheckpointError, InvalidRequest):
-        return False
-
-
-def _in_many_processes() -> bool:
-    spread = torch.distributed
-    return spread.is_available() and spread.is_initialized() and spread.get_world_size() > 1

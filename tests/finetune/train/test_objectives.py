@@ -204,9 +204,9 @@ def test_what_is_left_out_for_guidance(layouts: Layouts, words: VisionLanguage) 
     pipe.unet.register_forward_pre_hook(watch, with_kwargs=True)
     share = ConditionDropout(text=0.1, source=0.2, both=0.3)
     model = captioned(words, None, pipe, dropout=share).train()
-    count = 400
+    count = 250
     given: dict[str, Any] = {"plans": PLANS[:1] * count, "edited": torch.ones(count, dtype=torch.bool)}
-    given |= {"target_latents": torch.ones(count, 4, 8, 8), "source_latents": torch.ones(count, 4, 8, 8)}
+    given |= {"target_latents": torch.ones(count, 4, 4, 4), "source_latents": torch.ones(count, 4, 4, 4)}
     given["seeds"] = torch.arange(count)
     with torch.no_grad():
         first = model(**given)["denoising"]
@@ -217,9 +217,9 @@ def test_what_is_left_out_for_guidance(layouts: Layouts, words: VisionLanguage) 
         assert [one != other for one, other in zip(texts, nothing, strict=True)] == [True] * count
         kinds = [(text, bool(source)) for text, source in zip(texts, shown, strict=True)]
         shares = {kind: kinds.count(kind) / count for kind in set(kinds)}
-        assert shares[False, True] == pytest.approx(0.1, abs=0.04)
-        assert shares[True, False] == pytest.approx(0.2, abs=0.04)
-        assert shares[False, False] == pytest.approx(0.3, abs=0.05)
+        assert shares[False, True] == pytest.approx(0.1, abs=0.05)
+        assert shares[True, False] == pytest.approx(0.2, abs=0.06)
+        assert shares[False, False] == pytest.approx(0.3, abs=0.07)
         seen.clear()
         model.eval()(**given)
     assert bool(seen[0][0].all())

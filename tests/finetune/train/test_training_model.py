@@ -319,6 +319,7 @@ def test_a_step_in_parts_is_the_whole_step(layouts: Layouts) -> None:
     assert float(parts[1]["denoising"]) == 0
 
 
+@pytest.mark.slow
 def test_half_precision_and_checkpointed_gradients(layouts: Layouts) -> None:
     model, collator = new_model(layouts, "qwen3_vl")
     model.train()
@@ -358,7 +359,8 @@ def test_edits_without_a_place_for_a_source(layouts: Layouts, caplog: pytest.Log
     head = new_head()
     model = GenLlavaForTraining(spoken, head, ImageDecoder(load_diffusion(layouts("sd15"))))
     batch = Collator(RowEncoder(spoken, head), resolution=SIDE)([EDITING])
-    outputs = [model(**batch) for _ in range(2)][0]
+    model(**batch)
+    outputs = model(**batch)
     assert float(outputs["denoising"]) == 0
     assert float(outputs["alignment"].detach()) > 0
     assert [record.message for record in caplog.records if "train words and alignment only" in record.message] == [
