@@ -248,7 +248,8 @@ class Asking:
         if isinstance(reply, Mapping):
             reply = reply["raw"]  # and not what LangChain parsed: it takes an answer that was cut off for a whole one
         given = reply.tool_calls[0]["args"] if reply.tool_calls else None
-        text = str(reply.text) or ("" if given is None else json.dumps(given, ensure_ascii=False))
+        said = (str(reply.text), "" if given is None else json.dumps(given, ensure_ascii=False))
+        text = "\n".join(filter(None, said))
         reading = read_answer(form, text, given)
         if refusal := api_refusal(reply):
             reading = Reading("refused", reason=refusal)

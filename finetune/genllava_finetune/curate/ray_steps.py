@@ -15,6 +15,7 @@ import os
 import pickle
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,7 @@ from genllava_finetune.curate.models import ModelChoice, chat_model
 from genllava_finetune.data.errors import DataError
 
 SHARDS: Final = "shards"
+_LAST_WORDS: Final = 30.0
 _BUDGET: Final = "budget"
 """Why a worker stopped whose part of the budget is used up."""
 _BATCHES: Final = 8
@@ -62,7 +64,7 @@ class RayAsking(Asking):
         """As `Asking.map`, where the items that lack answers go to the workers."""
         assert self.crew is not None
         every = list(items)
-        self._merge()
+        self._merge(wait=_LAST_WORDS)  # what a run before this one left, whose workers end soon after it
         offline = Asking(None, self.ledger, self.name, self.params, self.limits)
         missing = list[Item]()
         for item in every:
@@ -128,10 +130,19 @@ class RayAsking(Asking):
     def _left(limit: int | None, used: int) -> int | None:
         return None if limit is None else max(0, limit - used)
 
-    def _merge(self) -> None:
-        """Take the shards into the ledger, and remove them."""
+    def _merge(self, wait: float = 0.0) -> None:
+        """Take the shards into the ledger, and remove them.
+
+        Args:
+            wait: seconds at most for each that a worker is still writing.
+        """
+        from filelock import FileLock, Timeout
+
         assert self.crew is not None
         shards = tuple(sorted((self.crew.folder / SHARDS).glob("*.jsonl")))
+        for shard in shards if wait else ():
+            with suppress(Timeout), FileLock(f"{shard}.lock", timeout=wait):
+                pass
         merge(self.ledger, shards)
         for shard in shards:
             shard.unlink()

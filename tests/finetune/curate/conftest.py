@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-BUSY, BROKEN, LIMITED, GARBAGE, NOT_JSON, REFUSED, FILTERED, SLOW = (
-    "busy", "broken", "limited", "garbage", "not json", "refused", "filtered", "slow",
+BUSY, TOO_LONG, BROKEN, LIMITED, GARBAGE, NOT_JSON, REFUSED, FILTERED, SLOW = (
+    "busy", "too long", "broken", "limited", "garbage", "not json", "refused", "filtered", "slow",
 )  # fmt: skip
 
 
@@ -82,6 +82,8 @@ class ChatServer:
             return self.send(handler, 500, {"error": {"message": f"busy {handler.headers['authorization']}"}})
         if fault == LIMITED:
             return self.send(handler, 429, {"error": {"message": "slowly"}}, {"Retry-After": self.retry_after})
+        if fault == TOO_LONG:
+            return self.send(handler, 400, {"error": {"message": "too long"}})
         if fault == BROKEN:
             handler.close_connection = True
             handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")

@@ -19,6 +19,7 @@ import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableLambda
 
 from genllava.errors import InvalidRequest
 from genllava_agent.cli import main
@@ -308,6 +309,31 @@ def test_a_rejected_request_is_told_before_anything_is_spent(
     with pytest.raises(Stopped, match=r"the provider rejects the request: .*response_format is unknown"):
         run(chat_server, scene_files, "gvit", tmp_path / "out")
     assert run(chat_server, scene_files, "gvit", tmp_path / "out", structured=False).prepared.card.rows == 4
+
+
+def test_one_rejected_request_costs_one_row(chat_server: Any, scene_files: Files, tmp_path: Path) -> None:
+    chat_server.faults = lambda messages, number, before: "too long" if says(messages, "a blue wall") else None
+    for _ in range(2):
+        done = run(chat_server, scene_files, "gvit", tmp_path / "out", limits={"concurrency": 1})
+        assert done.statuses == {"ok": 3, "invalid": 1}
+    (rejected,) = (tmp_path / "out" / "rows" / "rejects.jsonl").read_text().splitlines()
+    assert "the answer is invalid: OpenAIInvalidRequestError" in rejected
+    assert json.loads(rejected)["line"] == 3
+    assert chat_server.asked.total() == 5
+
+
+def test_structured_output_that_is_a_tool_call(scene_files: Files, tmp_path: Path) -> None:
+    class Calling(GenericFakeChatModel):
+        def with_structured_output(self, schema: Any, **settings: Any) -> Any:
+            form = {"refused": False, "description": f"As {schema['title']} has it."}
+            call = {"name": schema["title"], "args": form, "id": "1"}
+            return RunnableLambda(lambda messages: {"raw": AIMessage("Here:", tool_calls=[call]), "parsed": None})
+
+    options = Options(kinds=("detail",))
+    curate("llava", scene_files["llava"], tmp_path / "out", Calling(messages=iter([])), options=options)
+    said = rows(tmp_path / "out")["llava:detail:red.png"][1]
+    assert said[1][0].text == "As Detail has it."
+    assert ledger(tmp_path / "out")[0]["answer"] == 'Here:\n{"refused": false, "description": "As Detail has it."}'
 
 
 def test_a_full_disk_ends_the_run_and_what_is_answered_is_kept(

@@ -54,6 +54,7 @@ def test_a_worker_is_killed_and_only_what_it_had_under_way_is_asked_again(
             for shard in (tmp_path / "ray" / "shards").glob("*.jsonl"):
                 known = shard.read_bytes().splitlines()
                 if len(known) >= 4:
+                    assert chat_server.asked.total() < 24  # of 48
                     os.kill(int(shard.name.split("-")[-2]), signal.SIGKILL)
                     time.sleep(0.1)
                     answers = [json.loads(line)["answer"] for line in shard.read_bytes().splitlines(keepends=True)]
@@ -80,6 +81,12 @@ def test_a_worker_is_killed_and_only_what_it_had_under_way_is_asked_again(
     assert chat_server.asked.total() == asked
 
     chat_server.delay = 0.0
+    run = {"location": scene_files["mm_instruct"], "model": model, "limits": limits}
+    curate("mm_instruct", output=tmp_path / "mm", **run)  # its four steps, here and there
+    curate("mm_instruct", output=tmp_path / "mm_ray", workers=2, **run)
+    assert len(shards(tmp_path / "mm")) == 1
+    assert shards(tmp_path / "mm_ray") == shards(tmp_path / "mm")
+    asked = chat_server.asked.total()
     with pytest.raises(Stopped, match="the budget of this run is used up: 4 requests, 160 tokens"):
         curate("gvit", path, tmp_path / "budget", model, limits=Limits(max_requests=5), workers=2)
     assert chat_server.asked.total() == asked + 4
