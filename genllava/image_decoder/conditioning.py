@@ -117,7 +117,7 @@ def encode_nothing(pipeline: Any) -> tuple[Tensor, Tensor | None]:
             wanted[name] = call[name].default
     with ENCODING:
         encoded = pipeline.encode_prompt(**{n: v for n, v in wanted.items() if n in takes})
-    tensors = [x for x in encoded if isinstance(x, torch.Tensor)]
+    tensors = [x for x in (encoded if isinstance(encoded, tuple) else [encoded]) if isinstance(x, torch.Tensor)]
     pooled = None
     if "pooled_prompt_embeds" in call:
         pooled = next(x for x in tensors if x.ndim == 2 and len(x) == 1 and x.is_floating_point())

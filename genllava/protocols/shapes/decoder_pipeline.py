@@ -66,16 +66,17 @@ class ShapesDecoderPipeline(DiffusionPipeline):
         """Denoising steps of the call that runs."""
         return self._num_timesteps
 
-    def encode_prompt(self, prompt: Sequence[str]) -> Tensor:
-        """Prompt embeddings [B, L, C].
+    def encode_prompt(self, prompt: str | Sequence[str]) -> Tensor:
+        """Prompt embeddings [B, L, C] of one prompt or B.
 
         Raises:
             InvalidRequest: there is no text encoder, or it does not know the words.
         """
         if self.text_encoder is None or self.tokenizer is None:
             raise InvalidRequest("this decoder has no text encoder: give prompt_embeds")
-        check_captions(self.tokenizer, prompt)
-        return encode_captions(self.text_encoder, self.tokenizer, prompt)
+        prompts = [prompt] if isinstance(prompt, str) else prompt
+        check_captions(self.tokenizer, prompts)
+        return encode_captions(self.text_encoder, self.tokenizer, prompts)
 
     @torch.no_grad()
     def __call__(
