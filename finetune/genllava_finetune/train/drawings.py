@@ -30,6 +30,8 @@ from genllava_finetune.train.objectives import (
 _LOG: Final = logging.getLogger(__name__)
 DENOISING: Final = "denoising"
 ALIGNMENT: Final = "alignment"
+_SMALL: Final = 64
+"""Side, in pixels, of a picture that only keeps processes in step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class DrawingLosses:
                 for name, values in self._losses(denoiser, picked, given, head, training).items():
                     sums[name].append(values.sum())
             elif _in_many_processes():  # others may have some, and all run the same networks
-                nothing = self._nothing(head, device)
+                nothing = self._nothing(denoiser, head, device)
                 for name, values in self._losses(denoiser, *nothing, head, training).items():
                     sums[name].append(values.sum() * 0)
         return {name: torch.stack(values).sum() for name, values in sums.items()}
@@ -147,11 +149,14 @@ class DrawingLosses:
             _LOG.warning("%s: they train words and alignment only", what)
         return False
 
-    def _nothing(self, head: GenerationHead | None, device: torch.device) -> tuple[_Drawings, Conditioning | None]:
-        """A drawing that stands for none."""
-        blank = torch.zeros(1, 3, self.resolution, self.resolution, device=device)
-        edited = torch.zeros(1, dtype=torch.bool, device=device)
-        picked = _Drawings({"plans": [""], "edited": edited, "target_pixels": blank}, [0], [False], [0], device)
+    def _nothing(
+        self, denoiser: Denoiser, head: GenerationHead | None, device: torch.device
+    ) -> tuple[_Drawings, Conditioning | None]:
+        """A small drawing that stands for none."""
+        side, edit = min(self.resolution, _SMALL), denoiser is not self._draws
+        batch: dict[str, Any] = {"plans": [""], "edited": torch.tensor([edit], device=device)}
+        batch |= {f"{name}_pixels": torch.zeros(1, 3, side, side, device=device) for name in ("target", "source")}
+        picked = _Drawings(batch, [0], [edit], [0], device)
         if self._captions_only or head is None:
             return picked, None
         shape = (1, int(head.config["num_queries"]), int(head.config["input_dim"]))

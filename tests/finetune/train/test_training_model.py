@@ -319,6 +319,23 @@ def test_a_step_in_parts_is_the_whole_step(layouts: Layouts) -> None:
     assert float(parts[1]["denoising"]) == 0
 
 
+def test_processes_without_drawings_run_the_same_networks(layouts: Layouts, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, collator = new_model(layouts)
+    batch = collator([ANSWER])
+    alone = model(**batch)
+    ran: list[str] = []
+    for name in ("decoder", "editor"):
+        getattr(model, name)["unet"].register_forward_hook(lambda *given, name=name: ran.append(name))
+    monkeypatch.setattr("genllava_finetune.train.drawings._in_many_processes", lambda: True)
+    outputs = model(**batch)
+    outputs["loss"].backward()
+    assert ran == ["decoder", "editor"]
+    assert {name: float(value.detach()) for name, value in outputs.items()} == {
+        name: float(value.detach()) for name, value in alone.items()
+    }
+    assert float(model.generation_head.project_out.weight.grad.abs().sum()) == 0
+
+
 @pytest.mark.slow
 def test_half_precision_and_checkpointed_gradients(layouts: Layouts) -> None:
     model, collator = new_model(layouts, "qwen3_vl")
