@@ -94,7 +94,7 @@ class RayAsking(Asking):
             raise self.budget_used()
         shares = [None if number is None else number // workers for number in left]
         if not ray.is_initialized():
-            ray.init(log_to_driver=False)
+            ray.init(log_to_driver=False, logging_level="ERROR")
         ray.data.DataContext.get_current().enable_progress_bars = False
         size = max(1, -(-len(items) // (workers * _BATCHES)))
         rows = [{"item": pickle.dumps(item)} for item in items]
