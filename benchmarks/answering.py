@@ -9,6 +9,7 @@ import time
 from PIL import Image
 
 from genllava import GenLlavaPipeline
+from genllava_finetune.worlds.shapes.splits import RESEARCH
 from genllava_finetune.worlds.shapes.suites import build_suite
 from genllava_finetune.worlds.shapes.understanding import FAMILIES, sample_question
 
@@ -31,7 +32,7 @@ def measure(pipeline: GenLlavaPipeline) -> dict[str, object]:
         part = cases[number * BATCH : (number + 1) * BATCH]
         many.append(([case.pictures[0][0] for case in part], [case.dialogue.turns[0].user for case in part]))
         rng, scene = random.Random(number), cases[number].dialogue.turns[0].images[0]
-        questions = [sample_question(rng, scene, "train").user for _ in range(BATCH)]
+        questions = [sample_question(rng, scene, "train", withhold=RESEARCH).user for _ in range(BATCH)]
         one.append(([cases[number].pictures[0][0]] * BATCH, questions))
     return {"eight pictures": _compare(pipeline, many), "one picture": _compare(pipeline, one)}
 

@@ -21,7 +21,7 @@ from genllava_finetune.evaluate.intervals import Share
 from genllava_finetune.worlds.shapes.elsewhere import draw_elsewhere
 from genllava_finetune.worlds.shapes.render import render
 from genllava_finetune.worlds.shapes.scene import Scene
-from genllava_finetune.worlds.shapes.splits import Split, sample_scene
+from genllava_finetune.worlds.shapes.splits import RESEARCH, Split, sample_scene
 
 QUESTION: Final = "What does this picture show?"
 INSTRUCTION: Final = "Make the background black."
@@ -58,7 +58,7 @@ def measure(pipeline: GenLlavaPipeline, n: int = 500, split: Split = "dev") -> d
     result["edits of them"] = drawn
     for name, make in makers.items():
         rng = random.Random(f"reading:{name}:{split}")
-        images = [make(rng, sample_scene(rng, split)) for _ in range(n)]
+        images = [make(rng, sample_scene(rng, split, withhold=RESEARCH)) for _ in range(n)]
         result[name] = str(Share.of(_declined(pipeline, images)))
     return result
 

@@ -11,7 +11,7 @@ from PIL import Image
 from benchmarks.shapes_record import Record
 from genllava_finetune.worlds.shapes.dialogue import Dialogue, Turn
 from genllava_finetune.worlds.shapes.render import render
-from genllava_finetune.worlds.shapes.splits import sample_scene
+from genllava_finetune.worlds.shapes.splits import RESEARCH, sample_scene
 from genllava_finetune.worlds.shapes.suites import SAMPLES
 from genllava_finetune.worlds.shapes.understanding import FAMILIES
 
@@ -140,7 +140,7 @@ def _pictures() -> dict[str, Image.Image]:
     """Those that are shown with what was typed by hand, by name."""
     rng = random.Random("record:typed")
     counts: dict[str, int] = {"a": 3, "b": 2, "c": 2, "w": 1}
-    drawn = {name: render(sample_scene(rng, "dev", count)) for name, count in counts.items()}
+    drawn = {name: render(sample_scene(rng, "dev", count, withhold=RESEARCH)) for name, count in counts.items()}
     wide = Image.new("RGB", _WIDE, drawn["w"].getpixel((0, 0)))
     side = _WIDE[1] // 2
     wide.paste(drawn["w"].resize((side, side), Image.Resampling.LANCZOS), (side, side // 2))

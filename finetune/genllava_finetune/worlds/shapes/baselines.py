@@ -22,7 +22,7 @@ from genllava_finetune.worlds.shapes.parser import parse
 from genllava_finetune.worlds.shapes.plan import read_plan, write_plan
 from genllava_finetune.worlds.shapes.render import render, render_array
 from genllava_finetune.worlds.shapes.scene import Scene
-from genllava_finetune.worlds.shapes.splits import Split, sample_scene
+from genllava_finetune.worlds.shapes.splits import RESEARCH, Split, sample_scene
 from genllava_finetune.worlds.shapes.suites import Case
 from genllava_finetune.worlds.shapes.understanding import sample_question
 
@@ -51,8 +51,9 @@ def chance(cases: Sequence[Case], family: str) -> Share:
 
 def _training_answer(rng: random.Random, family: str) -> str:
     while True:
+        scene = sample_scene(rng, "train", withhold=RESEARCH)
         try:
-            return sample_question(rng, sample_scene(rng, "train"), "train", family).steps[0].text
+            return sample_question(rng, scene, "train", family, withhold=RESEARCH).steps[0].text
         except ValueError:
             continue  # the scene gives no such question
 
@@ -114,7 +115,7 @@ def _as_drawn(scene: Scene) -> Scene:
 def parser_bounds(pipeline: GenLlavaPipeline, split: Split, n: int) -> Shares:
     """How often the oracle reads a scene exactly: drawn neatly, through the autoencoder, and as people draw."""
     rng = random.Random("parser bounds")
-    scenes = [sample_scene(rng, split) for _ in range(n)]
+    scenes = [sample_scene(rng, split, withhold=RESEARCH) for _ in range(n)]
     neat = [render_array(scene) for scene in scenes]
     return {
         "drawn neatly": _read(scenes, neat),

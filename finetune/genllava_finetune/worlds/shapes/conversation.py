@@ -30,7 +30,9 @@ from genllava_finetune.worlds.shapes.outside import sample_outside
 from genllava_finetune.worlds.shapes.scene import Scene
 from genllava_finetune.worlds.shapes.splits import (
     MAX_TRAIN_TURNS,
+    NOTHING,
     Split,
+    Withheld,
     has_held_out_count,
     has_held_out_pair,
     in_distribution,
@@ -66,12 +68,14 @@ class _State:
         settled: leave nothing open, so that what a right answer draws is known beforehand.
         edited: the picture that the latest turn made another of.
         asked: the family of the latest turn's question, and the picture it was about, if the same can be asked again.
+        withhold: what training never shows or asks for; `heldout` is of it.
     """
 
     split: Split
     forms: Forms
     heldout: HeldOutPart | None
     settled: bool
+    withhold: Withheld
     scenes: list[Scene] = field(default_factory=list)
     focus: Description | None = None
     several: bool = False
@@ -97,16 +101,19 @@ def sample_dialogue(
     forms: Forms,
     turns: int | None = None,
     heldout: HeldOutPart | None = None,
+    *,
+    withhold: Withheld = NOTHING,
 ) -> Dialogue:
     """A conversation in which pictures are looked at, drawn and changed.
 
     Args:
         turns: number of turns; random, at most `MAX_TRAIN_TURNS`, if None.
         heldout: what its pictures or requests hold that training never has.
+        withhold: what training never shows or asks for; `heldout` is of it.
     """
     count = turns if turns is not None else rng.choices(*_TURNS)[0]
     while True:
-        state = _State(split, forms, heldout, settled=split != "train" and count > 1)
+        state = _State(split, forms, heldout, split != "train" and count > 1, withhold)
         made: list[Turn] = []
         while len(made) < count:
             turn = _next_turn(rng, state, first=not made)
@@ -160,15 +167,15 @@ def _incoming(rng: random.Random, state: _State, first: bool) -> tuple[Scene, ..
 
 
 def _picture(rng: random.Random, state: _State) -> Scene:
-    return sample_scene(rng, state.split, want=_wanted(state.heldout))
+    return sample_scene(rng, state.split, want=_wanted(state.heldout, state.withhold))
 
 
-def _wanted(heldout: HeldOutPart | None) -> Callable[[Scene], bool]:
+def _wanted(heldout: HeldOutPart | None, withhold: Withheld) -> Callable[[Scene], bool]:
     if heldout == "attr_combo":
         return lambda scene: has_held_out_pair(scene) and not has_held_out_count(scene)
     if heldout == "count":
         return lambda scene: has_held_out_count(scene) and not has_held_out_pair(scene)
-    return in_distribution
+    return lambda scene: in_distribution(scene, withhold)
 
 
 def _advance(state: _State, known: _State, turn: Turn) -> None:
@@ -207,6 +214,7 @@ def _question(rng: random.Random, state: _State) -> Turn | None:
         state.forms,
         heldout_relations=state.heldout == "relation",
         number=number if named else None,
+        withhold=state.withhold,
     )
     return turn.of(number)
 
@@ -225,6 +233,7 @@ def _edit(rng: random.Random, state: _State) -> Turn | None:
         named,
         focus=None if named else state.focus,
         settled=state.settled,
+        withhold=state.withhold,
     )
 
 
@@ -232,7 +241,7 @@ def _follow_up(rng: random.Random, state: _State) -> Turn | None:
     if state.asked is None:
         return None
     family, number = state.asked
-    turn = sample_follow_up(rng, state.scenes[number - 1], state.forms, family)
+    turn = sample_follow_up(rng, state.scenes[number - 1], state.forms, family, withhold=state.withhold)
     return None if turn is None else turn.of(number)
 
 
@@ -246,8 +255,9 @@ def _impossible(rng: random.Random, state: _State) -> Turn | None:
     if state.several:
         return None
     number = len(state.scenes)
+    pronoun = state.focus is None and number == 1
     turn = sample_impossible_edit(
-        rng, state.scenes[-1], number, state.forms, pronoun=state.focus is None and number == 1
+        rng, state.scenes[-1], number, state.forms, pronoun=pronoun, withhold=state.withhold
     )
     return None if turn is None else turn.of(number)
 
@@ -256,7 +266,9 @@ def _generation(rng: random.Random, state: _State) -> Turn | None:
     if not state.room:
         return None
     kind: Kind | None = "full" if state.settled else None
-    return sample_generation(rng, state.split, state.forms, state.heldout_drawing, kind=kind)
+    return sample_generation(
+        rng, state.split, state.forms, state.heldout_drawing, kind=kind, withhold=state.withhold
+    )
 
 
 def _outside(rng: random.Random, state: _State) -> Turn | None:
@@ -294,7 +306,9 @@ def _first_drawing(rng: random.Random, state: _State) -> Turn | None:
     if state.room < 2:
         return None
     kind: Kind = "full" if state.settled or rng.random() < 0.5 else "partial"
-    return sample_generation(rng, state.split, _inner(state.forms), state.heldout_drawing, kind=kind)
+    return sample_generation(
+        rng, state.split, _inner(state.forms), state.heldout_drawing, kind=kind, withhold=state.withhold
+    )
 
 
 def _plain_edit(rng: random.Random, state: _State) -> Turn | None:
@@ -310,11 +324,15 @@ def _plain_edit(rng: random.Random, state: _State) -> Turn | None:
         focus=state.focus,
         short=True,
         settled=state.settled,
+        withhold=state.withhold,
     )
 
 
 def _plain_question(rng: random.Random, state: _State) -> Turn | None:
-    turn = sample_question(rng, state.scenes[-1], _inner(state.forms), heldout_relations=state.heldout == "relation")
+    heldout = state.heldout == "relation"
+    turn = sample_question(
+        rng, state.scenes[-1], _inner(state.forms), heldout_relations=heldout, withhold=state.withhold
+    )
     return turn.of(len(state.scenes))
 
 

@@ -32,13 +32,13 @@ from genllava_finetune.worlds.shapes.language.joining import IN_PICTURE, JOINED
 from genllava_finetune.worlds.shapes.language.noun_phrases import inner, the_picture
 from genllava_finetune.worlds.shapes.notes import look
 from genllava_finetune.worlds.shapes.plan import write_plan
-from genllava_finetune.worlds.shapes.proposals import OPERATIONS, PROPOSE, WITHHELD, Context, Proposal
+from genllava_finetune.worlds.shapes.proposals import OPERATIONS, PROPOSE, Context, Proposal
 from genllava_finetune.worlds.shapes.scene import Scene
 from genllava_finetune.worlds.shapes.splits import (
-    HELD_OUT_EDIT_PAIRS,
-    HELD_OUT_EDITS,
-    HELD_OUT_PAIRS,
+    NOTHING,
+    RESEARCH,
     Split,
+    Withheld,
     has_held_out_count,
     has_held_out_pair,
     in_distribution,
@@ -51,21 +51,21 @@ COMPOUND_SHARE: Final = 0.15
 """How many instructions ask for two changes."""
 
 _PAIRS: Final = tuple(itertools.product(OPERATIONS, OPERATIONS))
-ORDINARY_PAIRS: Final = tuple(
-    pair for pair in _PAIRS if pair not in HELD_OUT_EDIT_PAIRS and pair[::-1] not in HELD_OUT_EDIT_PAIRS
-)
-"""Changes that training may ask for in one sentence."""
-_WITHHELD_PAIRS: Final = tuple(pair for pair in _PAIRS if pair not in ORDINARY_PAIRS)
 _TRIES: Final[dict[Split, int]] = {"train": 6, "dev": 40, "test": 40}
 
 
-def is_held_out_edit(scene: Scene, operations: Sequence[Operation]) -> bool:
+def ordinary_pairs(withhold: Withheld) -> tuple[tuple[str, str], ...]:
+    """Changes that training may ask for in one sentence."""
+    return tuple(pair for pair in _PAIRS if not {pair, pair[::-1]} & withhold.edit_pairs)
+
+
+def is_held_out_edit(scene: Scene, operations: Sequence[Operation], withhold: Withheld = RESEARCH) -> bool:
     """Whether the edit asks for something, or for two things together, that training never does."""
     for first, second in itertools.pairwise(operations):
-        if {(first.kind, second.kind), (second.kind, first.kind)} & HELD_OUT_EDIT_PAIRS:
+        if {(first.kind, second.kind), (second.kind, first.kind)} & withhold.edit_pairs:
             return True
     for operation in operations:
-        if any((operation.kind, attribute) in HELD_OUT_EDITS for attribute in operation.asked(scene)):
+        if any((operation.kind, attribute) in withhold.edits for attribute in operation.asked(scene)):
             return True
         scene = operation.apply(scene)
     return False
@@ -110,7 +110,7 @@ def _second(rng: random.Random, scene: Scene, first: Proposal, kind: str, contex
     focus = None
     if kind != first.operation.kind and first.operation.kind != "add" and rng.random() < 0.5:
         focus = focus_after(scene, [first.operation])
-    later = Context(context.forms, focus, pairs=context.pairs, settled=context.settled)
+    later = replace(context, focus=focus, withheld=False)
     proposal = PROPOSE[kind](rng, between, later)
     if proposal is None:
         return None
@@ -136,17 +136,18 @@ def _propose(rng: random.Random, scene: Scene, context: Context, kinds: Sequence
 
 
 def _kinds(
-    rng: random.Random, heldout: HeldOutEdit | None, kinds: Sequence[str] | None
+    rng: random.Random, heldout: HeldOutEdit | None, kinds: Sequence[str] | None, withhold: Withheld
 ) -> tuple[tuple[str, ...], bool]:
     """The operations to try, and whether a single one of them must ask for a withheld attribute."""
     if kinds is not None:
         return tuple(kinds), heldout == "edit_combo" and len(kinds) == 1
     if heldout == "edit_combo":
         if rng.random() < 0.35:
-            return rng.choice(_WITHHELD_PAIRS), False
-        return (rng.choice(tuple(WITHHELD)),), True
+            ordinary = ordinary_pairs(withhold)
+            return rng.choice([pair for pair in _PAIRS if pair not in ordinary]), False
+        return (rng.choice(sorted(kind for kind, _ in withhold.edits)),), True
     if rng.random() < COMPOUND_SHARE:
-        return rng.choice(ORDINARY_PAIRS), False
+        return rng.choice(ordinary_pairs(withhold)), False
     return (rng.choice(OPERATIONS),), False
 
 
@@ -163,6 +164,7 @@ def sample_edit(
     focus: Description | None = None,
     short: bool = False,
     settled: bool = False,
+    withhold: Withheld = NOTHING,
 ) -> Turn | None:
     """A request to change picture `number`, which shows `scene`; None if nothing valid was found.
 
@@ -174,19 +176,20 @@ def sample_edit(
         focus: what `it` means.
         short: a bare imperative, to be strung together with others.
         settled: leave nothing open (an added object is fully described).
+        withhold: what training never asks for; `heldout` is of it.
     """
-    pairs = frozenset[tuple[str, str]]() if heldout == "attr_combo" else HELD_OUT_PAIRS
-    chosen, withheld = _kinds(rng, heldout, kinds)
-    context = Context(forms, focus, withheld, pairs, settled)
+    pairs = frozenset[tuple[str, str]]() if heldout == "attr_combo" else withhold.pairs
+    chosen, withheld = _kinds(rng, heldout, kinds, withhold)
+    context = Context(forms, focus, withheld, pairs, settled, withhold)
     for _ in range(_TRIES[split] * (2 if heldout else 1)):
         proposals = _propose(rng, scene, context, chosen)
         if proposals is None:
             continue
         operations = tuple(proposal.operation for proposal in proposals)
         target = _result(scene, operations)
-        if target is None or target == scene or split_of(target) != split or not _wanted(target, heldout):
+        if target is None or target == scene or split_of(target) != split or not _wanted(target, heldout, withhold):
             continue
-        if is_held_out_edit(scene, operations) != (heldout == "edit_combo"):
+        if is_held_out_edit(scene, operations, withhold) != (heldout == "edit_combo"):
             continue
         user, form, asked = _say(rng, proposals, number if name_number else None, forms, short)
         check = EditCheck(Changed(scene, operations), Preserved(scene, operations), chosen)
@@ -246,10 +249,10 @@ def _result(scene: Scene, operations: Sequence[Operation]) -> Scene | None:
     return scene
 
 
-def _wanted(target: Scene, heldout: HeldOutEdit | None) -> bool:
+def _wanted(target: Scene, heldout: HeldOutEdit | None, withhold: Withheld) -> bool:
     if heldout == "attr_combo":
         return has_held_out_pair(target) and not has_held_out_count(target)
-    return in_distribution(target)
+    return in_distribution(target, withhold)
 
 
 def _say(

@@ -34,10 +34,9 @@ from genllava_finetune.worlds.shapes.scene import (
 )
 from genllava_finetune.worlds.shapes.specification import RELATIONS, Ask, Relation, RelationName, Specification
 from genllava_finetune.worlds.shapes.splits import (
-    HELD_OUT_COUNT,
-    HELD_OUT_PAIRS,
-    HELD_OUT_RELATIONS,
+    NOTHING,
     Split,
+    Withheld,
     has_held_out_count,
     has_held_out_pair,
     in_distribution,
@@ -51,10 +50,6 @@ _KINDS: Final[tuple[Kind, ...]] = ("full", "partial", "count", "relation", "nega
 _KIND_WEIGHTS: Final = (34, 72, 87, 97, 106)
 """Cumulative: how often each kind of request is drawn."""
 
-ALLOWED_COLORS: Final = {s: tuple(c for c in COLORS if (s, c) not in HELD_OUT_PAIRS) for s in SHAPES}
-"""The colours training shows each shape in."""
-ALLOWED_SHAPES: Final = {c: tuple(s for s in SHAPES if (s, c) not in HELD_OUT_PAIRS) for c in COLORS}
-
 _CELL_PAIRS: Final[dict[RelationName, list[tuple[int, int]]]] = {
     "left": [(0, 2), (3, 5), (6, 8)],
     "right": [(2, 0), (5, 3), (8, 6)],
@@ -64,84 +59,86 @@ _CELL_PAIRS: Final[dict[RelationName, list[tuple[int, int]]]] = {
 """Cells of the first and the second object, by relation: on opposite edges, so that nobody takes them for another."""
 
 
-def sample_specification(rng: random.Random, kind: Kind | None = None) -> Specification:
-    """A random thing to ask for. Nothing in it is held out, except perhaps its number of objects."""
+def sample_specification(rng: random.Random, kind: Kind | None = None, withhold: Withheld = NOTHING) -> Specification:
+    """A random thing to ask for. Nothing in it is withheld, except perhaps its number of objects."""
     kind = kind or rng.choices(_KINDS, cum_weights=_KIND_WEIGHTS)[0]
     if kind == "placed":
-        return replace(sample_specification(rng, "full"), background=None)
+        return replace(sample_specification(rng, "full", withhold), background=None)
     if kind == "relation":
-        return _relation(rng)
+        return _relation(rng, withhold)
     if kind == "negation":
-        return _negation(rng)
+        return _negation(rng, withhold)
     background = rng.choice(BACKGROUNDS) if kind == "full" or rng.random() < 0.35 else None
     if kind == "count":
-        return Specification(_counted(rng), background)
+        return Specification(_counted(rng, withhold), background)
     if kind == "full":
         cells = rng.sample(range(len(CELLS)), rng.choices((1, 2, 3, 4), (3, 3, 2, 2))[0])
-        return Specification(tuple(Ask(_what(rng, 1, 1, 1, cell)) for cell in cells), background)
+        return Specification(tuple(Ask(_what(rng, withhold, 1, 1, 1, cell)) for cell in cells), background)
     count = rng.choices((1, 2, 3, 4), (10, 6, 2, 1))[0]
     placed = rng.random() < 0.4
     cells = rng.sample(range(len(CELLS)), count)
-    asks = tuple(Ask(_what(rng, 0.85, 0.7, 0.35, cell if placed else None)) for cell in cells)
+    asks = tuple(Ask(_what(rng, withhold, 0.85, 0.7, 0.35, cell if placed else None)) for cell in cells)
     return Specification(asks, background)
 
 
-def _what(rng: random.Random, shape: float, color: float, size: float, cell: int | None = None) -> Description:
+def _what(
+    rng: random.Random, withhold: Withheld, shape: float, color: float, size: float, cell: int | None = None
+) -> Description:
     """A description that names shape, colour and size with the given probabilities."""
     form = rng.choice(SHAPES) if rng.random() < shape else None
     shade = None
     if rng.random() < color:
-        shade = rng.choice(ALLOWED_COLORS[form] if form else COLORS)
+        shade = rng.choice(withhold.colors(form) if form else COLORS)
     return Description(form, shade, rng.choice(SIZES) if rng.random() < size else None, cell)
 
 
-def _counted(rng: random.Random) -> tuple[Ask, ...]:
+def _counted(rng: random.Random, withhold: Withheld) -> tuple[Ask, ...]:
     first = rng.choices((2, 3, 4), (4, 3, 2))[0]
-    asks = [Ask(_what(rng, 0.75, 0.5, 0.25), first)]
+    asks = [Ask(_what(rng, withhold, 0.75, 0.5, 0.25), first)]
     if first < MAX_OBJECTS and rng.random() < 0.4:
-        other = _what(rng, 1, 0.5, 0.2)
+        other = _what(rng, withhold, 1, 0.5, 0.2)
         if other.shape != asks[0].what.shape:
             asks.append(Ask(other, rng.randint(1, MAX_OBJECTS - first)))
             rng.shuffle(asks)
     return tuple(asks)
 
 
-def _relation(rng: random.Random, heldout: bool = False) -> Specification:
+def _relation(rng: random.Random, withhold: Withheld, heldout: bool = False) -> Specification:
     """Two objects, one beside or above the other. In training no withheld pair of colours is named."""
     name: RelationName = rng.choice(RELATIONS)
     if heldout:
-        relation, one, other = rng.choice(sorted(HELD_OUT_RELATIONS))
+        relation, one, other = rng.choice(sorted(withhold.relations))
         name = next(known for known in RELATIONS if known == relation)
         size = 0.15
         whats = [
-            replace(_what(rng, 0, 0, size), color=color, shape=rng.choice(ALLOWED_SHAPES[color]))
+            replace(_what(rng, withhold, 0, 0, size), color=color, shape=rng.choice(withhold.shapes(color)))
             for color in (one, other)
         ]
     else:
         color = 0.85 if rng.random() < 0.8 else 0
-        whats = [_what(rng, 1, color, 0.15), _what(rng, 1, color, 0.15)]
-        if (name, whats[0].color, whats[1].color) in HELD_OUT_RELATIONS:
+        whats = [_what(rng, withhold, 1, color, 0.15), _what(rng, withhold, 1, color, 0.15)]
+        if (name, whats[0].color, whats[1].color) in withhold.relations:
             whats.reverse()
     background = rng.choice(BACKGROUNDS) if rng.random() < 0.25 else None
     return Specification((Ask(whats[0]), Ask(whats[1])), background, Relation(name, 0, 1))
 
 
-def _negation(rng: random.Random) -> Specification:
+def _negation(rng: random.Random, withhold: Withheld) -> Specification:
     count = rng.choices((1, 2, 3, 4), (3, 3, 2, 1))[0]
     background = rng.choice(BACKGROUNDS) if rng.random() < 0.2 else None
     draw = rng.random()
     if draw < 0.7:
-        what, without = _what(rng, 0.7, 0, 0.2), Description(color=rng.choice(COLORS))
+        what, without = _what(rng, withhold, 0.7, 0, 0.2), Description(color=rng.choice(COLORS))
     elif draw < 0.85:
-        what, without = _what(rng, 0.8, 0.4, 0), Description(size=rng.choice(SIZES))
+        what, without = _what(rng, withhold, 0.8, 0.4, 0), Description(size=rng.choice(SIZES))
     else:
-        what, without = _what(rng, 0, 0.8, 0.2), Description(shape=rng.choice(SHAPES))
+        what, without = _what(rng, withhold, 0, 0.8, 0.2), Description(shape=rng.choice(SHAPES))
         count = max(count, 2)
     return Specification((Ask(what, count),), background, without=without)
 
 
 def complete(
-    rng: random.Random, spec: Specification, pairs: frozenset[tuple[str, str]] = HELD_OUT_PAIRS
+    rng: random.Random, spec: Specification, pairs: frozenset[tuple[str, str]] = frozenset()
 ) -> tuple[Scene, list[int]]:
     """(A random scene that keeps to `spec`, the cells of its objects in the order in which `spec` asks for them).
 
@@ -174,26 +171,28 @@ def _thing(
     raise ValueError(f"no object fits {what}")
 
 
-def _wanted(heldout: HeldOut | None) -> Callable[[Scene], bool]:
+def _wanted(heldout: HeldOut | None, withhold: Withheld) -> Callable[[Scene], bool]:
     if heldout == "attr_combo":
         return lambda scene: has_held_out_pair(scene) and not has_held_out_count(scene)
     if heldout == "count":
         return lambda scene: has_held_out_count(scene) and not has_held_out_pair(scene)
-    return in_distribution
+    return lambda scene: in_distribution(scene, withhold)
 
 
-def _asked(rng: random.Random, heldout: HeldOut | None, kind: Kind | None) -> Specification:
+def _asked(
+    rng: random.Random, heldout: HeldOut | None, kind: Kind | None, withhold: Withheld
+) -> Specification:
     """A specification that asks for what `heldout` names."""
     if heldout == "relation":
-        return _relation(rng, heldout=True)
-    spec = sample_specification(rng, kind)
-    if heldout == "count":
-        count, background = HELD_OUT_COUNT
+        return _relation(rng, withhold, heldout=True)
+    spec = sample_specification(rng, kind, withhold)
+    if heldout == "count" and withhold.count is not None:
+        count, background = withhold.count
         while spec.total != count:
-            spec = sample_specification(rng, kind)
+            spec = sample_specification(rng, kind, withhold)
         return replace(spec, background=background)
     if heldout == "attr_combo":
-        shape, color = rng.choice(sorted(HELD_OUT_PAIRS))
+        shape, color = rng.choice(sorted(withhold.pairs))
         at = rng.randrange(len(spec.asks))
         what = replace(spec.asks[at].what, shape=shape, color=color)
         asks = (*spec.asks[:at], Ask(what, spec.asks[at].count), *spec.asks[at + 1 :])
@@ -209,6 +208,7 @@ def sample_generation(
     kind: Kind | None = None,
     *,
     short: bool = False,
+    withhold: Withheld = NOTHING,
 ) -> Turn:
     """A request for a new picture and a scene of `split` that keeps to it.
 
@@ -217,14 +217,15 @@ def sample_generation(
         kind: `full` names everything, so that only one scene is right, and `placed` all but the background; random
             if None.
         short: a bare imperative, to be strung together with others.
+        withhold: what training never asks for or draws; `heldout` is of it.
     """
-    wanted = _wanted(heldout)
+    wanted = _wanted(heldout, withhold)
     while True:
-        spec = _asked(rng, heldout, kind)
-        if heldout != "count" and (spec.total, spec.background) == HELD_OUT_COUNT:
+        spec = _asked(rng, heldout, kind, withhold)
+        if heldout != "count" and (spec.total, spec.background) == withhold.count:
             continue
         tries = 1 if spec.complete else 6
-        pairs = frozenset[tuple[str, str]]() if heldout == "attr_combo" else HELD_OUT_PAIRS
+        pairs = frozenset[tuple[str, str]]() if heldout == "attr_combo" else withhold.pairs
         for _ in range(tries):
             target, cells = complete(rng, spec, pairs)
             if wanted(target) and split_of(target) == split:

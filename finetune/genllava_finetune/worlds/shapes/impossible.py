@@ -15,7 +15,6 @@ from genllava_finetune.worlds.shapes.language.noun_phrases import a_thing, all_t
 from genllava_finetune.worlds.shapes.language.words import NUMBER, PLURAL
 from genllava_finetune.worlds.shapes.notes import look
 from genllava_finetune.worlds.shapes.proposals import (
-    WITHHELD,
     Context,
     common_words,
     describe_uniquely,
@@ -23,7 +22,7 @@ from genllava_finetune.worlds.shapes.proposals import (
     subset,
 )
 from genllava_finetune.worlds.shapes.scene import CELLS, COLORS, MAX_OBJECTS, SHAPES, SIZES, Scene
-from genllava_finetune.worlds.shapes.splits import HELD_OUT_PAIRS, split_of
+from genllava_finetune.worlds.shapes.splits import NOTHING, Withheld, split_of
 
 Reason = Literal["missing", "ambiguous", "taken", "full"]
 
@@ -43,22 +42,30 @@ _KINDS: Final = ("recolor", "resize", "replace", "remove", "move", "swap")
 
 
 def sample_impossible_edit(
-    rng: random.Random, scene: Scene, number: int, forms: Forms, *, pronoun: bool = True
+    rng: random.Random,
+    scene: Scene,
+    number: int,
+    forms: Forms,
+    *,
+    pronoun: bool = True,
+    withhold: Withheld = NOTHING,
 ) -> Turn | None:
     """A request to change `scene` that should be answered in words; None if none of the kind drawn was found.
 
     Args:
         number: the picture's; such requests always concern the latest picture and do not name it.
         pronoun: whether `it` may be used for any of several objects (not if it has a meaning from before).
+        withhold: what is not asked for.
     """
+    context = Context(forms, pairs=withhold.pairs, withhold=withhold)
     reason: Reason = rng.choices(("missing", "ambiguous", "taken", "full"), (55, 30, 10, 5))[0]
     if reason == "missing":
-        return _missing(rng, scene, forms)
+        return _missing(rng, scene, context)
     if reason == "ambiguous":
-        return _ambiguous(rng, scene, forms, pronoun)
+        return _ambiguous(rng, scene, context, pronoun)
     if reason == "taken":
-        return _taken(rng, scene, forms)
-    return _full(rng, scene, forms)
+        return _taken(rng, scene, context)
+    return _full(rng, scene, context)
 
 
 def _turn(
@@ -80,7 +87,7 @@ def _sentence(
 ) -> tuple[Instruction, dict[str, str]]:
     """An operation on `what`, called `phrase`, with its words; nothing it asks for is withheld from training."""
     kinds: tuple[str, ...] = _KINDS[:4] if several else _KINDS
-    if what.color == WITHHELD["remove"] and split_of(scene) == "train":
+    if what.color is not None and what.color == context.withhold.attribute("remove") and split_of(scene) == "train":
         kinds = _KINDS[:3]  # in training alone: the other suites are frozen
     kind = rng.choice(kinds)
     words = object_words(rng, phrase)
@@ -104,7 +111,8 @@ def _sentence(
     return instructions.SWAP, words | {"one": pair[0], "other": pair[1]}
 
 
-def _missing(rng: random.Random, scene: Scene, forms: Forms) -> Turn | None:
+def _missing(rng: random.Random, scene: Scene, context: Context) -> Turn | None:
+    forms = context.forms
     names = rng.choices(_SUBSETS, _MISSING_WEIGHTS)[0]
     for _ in range(6):
         near = rng.choice(scene.things) if scene.things and rng.random() < 0.7 else None
@@ -114,9 +122,8 @@ def _missing(rng: random.Random, scene: Scene, forms: Forms) -> Turn | None:
             kept = rng.choice(names)
             values[kept] = getattr(near, kept)
         what = Description(**{name: values[name] for name in names})  # type: ignore[arg-type]
-        if what.select(scene) or (what.shape, what.color) in HELD_OUT_PAIRS:
+        if what.select(scene) or (what.shape, what.color) in context.pairs:
             continue
-        context = Context(forms)
         if what.cell is None and rng.random() < 0.1:
             noun = " ".join(w for w in (what.size, what.color, PLURAL[what.shape] if what.shape else "shapes") if w)
             instruction, words = _sentence(rng, scene, what, all_things(rng, what, forms), context, several=True)
@@ -127,7 +134,8 @@ def _missing(rng: random.Random, scene: Scene, forms: Forms) -> Turn | None:
     return None
 
 
-def _ambiguous(rng: random.Random, scene: Scene, forms: Forms, pronoun: bool) -> Turn | None:
+def _ambiguous(rng: random.Random, scene: Scene, context: Context, pronoun: bool) -> Turn | None:
+    forms = context.forms
     for _ in range(6):
         if not scene.things:
             return None
@@ -138,18 +146,19 @@ def _ambiguous(rng: random.Random, scene: Scene, forms: Forms, pronoun: bool) ->
         phrase = the_thing(rng, what, forms)
         if phrase == "it" and not pronoun:
             phrase = "the shape"
-        instruction, words = _sentence(rng, scene, what, phrase, Context(forms), several=False)
+        instruction, words = _sentence(rng, scene, what, phrase, context, several=False)
         said = f"Which {name_of(what)} do you mean? There are {NUMBER[count]}."
         return _turn(rng, instruction, words, forms, said, "ambiguous", look(scene, what))
     return None
 
 
-def _taken(rng: random.Random, scene: Scene, forms: Forms) -> Turn | None:
+def _taken(rng: random.Random, scene: Scene, context: Context) -> Turn | None:
     """Something is to go where something else is already."""
+    forms = context.forms
     if not scene.things:
         return None
     taken = rng.choice(scene.things)
-    if taken.position == "bottom left":
+    if taken.position == context.withhold.attribute("move"):
         return None
     said = f"There is already a shape at the {taken.position}."
     words, there = place_words(rng, taken.cell), look(scene, Description(cell=taken.cell))
@@ -160,23 +169,25 @@ def _taken(rng: random.Random, scene: Scene, forms: Forms) -> Turn | None:
         return _turn(rng, instructions.MOVE, words, forms, said, "false_premise", look(scene, what), there)
     if len(scene.things) >= MAX_OBJECTS:
         return None
-    words |= common_words(rng) | {"new": _new(rng, forms)}
+    words |= common_words(rng) | {"new": _new(rng, context)}
     return _turn(rng, instructions.ADD_AT, words, forms, said, "false_premise", there)
 
 
-def _full(rng: random.Random, scene: Scene, forms: Forms) -> Turn | None:
+def _full(rng: random.Random, scene: Scene, context: Context) -> Turn | None:
     """A fifth object."""
+    forms = context.forms
     if len(scene.things) < MAX_OBJECTS:
         return None
-    words = common_words(rng) | {"new": _new(rng, forms)}
+    words = common_words(rng) | {"new": _new(rng, context)}
     if rng.random() < 0.5:
         return _turn(rng, instructions.ADD, words, forms, FULL, "false_premise")
     words |= place_words(rng, rng.choice(scene.free_cells))
     return _turn(rng, instructions.ADD_AT, words, forms, FULL, "false_premise")
 
 
-def _new(rng: random.Random, forms: Forms) -> str:
-    shape, color = rng.choice(Context(forms).choices("add", SHAPES)), rng.choice(COLORS)
-    if (shape, color) in HELD_OUT_PAIRS or rng.random() < 0.2:
+def _new(rng: random.Random, context: Context) -> str:
+    forms = context.forms
+    shape, color = rng.choice(context.choices("add", SHAPES)), rng.choice(COLORS)
+    if (shape, color) in context.pairs or rng.random() < 0.2:
         return a_thing(rng, Description(shape), forms)
     return a_thing(rng, Description(shape, color), forms)

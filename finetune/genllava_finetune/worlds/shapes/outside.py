@@ -74,7 +74,7 @@ def _pick(rng: random.Random, words: tuple[str, ...], forms: Forms) -> str:
 
 
 def _noun(rng: random.Random, forms: Forms) -> str:
-    if forms == "train" and rng.random() < PSEUDO_SHARE:
+    if forms != "held_out" and rng.random() < PSEUDO_SHARE:
         return foreign.pseudo_word(rng)
     return _pick(rng, foreign.NOUNS, forms)
 
@@ -100,7 +100,7 @@ def _things(rng: random.Random, forms: Forms) -> str:
     if draw < 0.7:
         return fill("a {words}", {"words": f"{_pick(rng, foreign.COLORS, forms)} {shape}"})
     if draw < 0.8:
-        strange = foreign.pseudo_word(rng) if forms == "train" and rng.random() < 0.2 else None
+        strange = foreign.pseudo_word(rng) if forms != "held_out" and rng.random() < 0.2 else None
         strange = strange or _pick(rng, foreign.SHAPES, forms)
         return fill("a {words}", {"words": f"{color} {strange}" if rng.random() < 0.5 else strange})
     if draw < 0.88:

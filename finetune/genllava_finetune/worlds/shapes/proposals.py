@@ -38,11 +38,9 @@ from genllava_finetune.worlds.shapes.scene import (
     Thing,
     place,
 )
-from genllava_finetune.worlds.shapes.splits import HELD_OUT_EDITS, HELD_OUT_PAIRS
+from genllava_finetune.worlds.shapes.splits import NOTHING, Withheld
 
 OPERATIONS: Final = ("add", "remove", "recolor", "resize", "move", "replace", "swap", "background")
-WITHHELD: Final = dict(sorted(HELD_OUT_EDITS))
-"""The attribute withheld from training, by operation."""
 
 _SUBSETS: Final = {
     ("shape",): 60,
@@ -69,20 +67,22 @@ class Context:
 
     Attributes:
         focus: what `it` means, from the turn before; None if nothing in particular.
-        withheld: propose what training never asks for, and only that.
+        withheld: propose what `withhold` withholds from training, and only that.
         pairs: pairs of shape and colour not to bring about.
         settled: leave nothing open, so that exactly one result is right.
+        withhold: what training never asks for.
     """
 
     forms: Forms
     focus: Description | None = None
     withheld: bool = False
-    pairs: frozenset[tuple[str, str]] = HELD_OUT_PAIRS
+    pairs: frozenset[tuple[str, str]] = frozenset()
     settled: bool = False
+    withhold: Withheld = NOTHING
 
     def choices(self, kind: str, options: Sequence[str]) -> list[str]:
         """`options` without, or where `withheld` only, the attribute withheld for operations of `kind`."""
-        special = WITHHELD.get(kind)
+        special = self.withhold.attribute(kind)
         if self.withheld and special is not None:
             return [special] if special in options else []
         return [option for option in options if option != special]
@@ -210,7 +210,7 @@ def replace_shape(rng: random.Random, scene: Scene, context: Context) -> Proposa
 def remove(rng: random.Random, scene: Scene, context: Context) -> Proposal | None:
     if len(scene.things) < 2:
         return None
-    special = WITHHELD["remove"]
+    special = context.withhold.attribute("remove")
     found = _some(rng, scene, context, lambda thing: (thing.color == special) == context.withheld)
     if found is None or len(found[0].what.select(scene)) == len(scene.things):
         return None

@@ -18,7 +18,7 @@ from genllava_finetune.worlds.shapes.mixture import GROUPS, MIXTURE, sample_trai
 from genllava_finetune.worlds.shapes.placement import centred, settled
 from genllava_finetune.worlds.shapes.render import render
 from genllava_finetune.worlds.shapes.scene import CANVAS, Scene
-from genllava_finetune.worlds.shapes.splits import Split
+from genllava_finetune.worlds.shapes.splits import SETTINGS, Split
 from genllava_finetune.worlds.shapes.tool_dialogues import KINDS, sample_tool_dialogue
 
 NAME: Final = "shapes"
@@ -30,6 +30,8 @@ class RowOptions(BaseModel):
 
     Attributes:
         split: scenes of which split the pictures show; the frozen suites are made of `dev` and `test`.
+        withhold: `nothing` but the scenes of the other splits, or `research`: what is never shown to measure whether a
+            model goes beyond it (`splits.RESEARCH`).
         size: side of the pictures in pixels; where tools are called, it is always 128 before what they do.
         understanding, generation, editing, conversations, outside, tools: shares of the kinds of dialogue, relative to
             each other: questions about a picture; one picture drawn; changes of one picture; several turns or requests
@@ -44,6 +46,7 @@ class RowOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     split: Split = "train"
+    withhold: Literal["nothing", "research"] = "nothing"
     size: int = Field(default=CANVAS, ge=32, le=CANVAS)
     understanding: float = Field(default=sum(MIXTURE[kind] for kind in GROUPS["understanding"]), ge=0)
     generation: float = Field(default=sum(MIXTURE[kind] for kind in GROUPS["generation"]), ge=0)
@@ -93,13 +96,16 @@ def rows(
 def make_row(seed: int, number: int, options: RowOptions) -> Row:
     """Row `number`: a function of the seed, the number and the options alone."""
     rng = random.Random(f"shapes rows {seed} {number}")
+    withhold = SETTINGS[options.withhold]
     identity = f"{NAME}-{options.split}:{seed}:{number}"
     group = rng.choices(list(options.shares), list(options.shares.values()))[0]
     if group == "tools":
-        return sample_tool_dialogue(rng, rng.choice(KINDS), options.split, "train", identity).row
+        return sample_tool_dialogue(
+            rng, rng.choice(KINDS), options.split, withhold.forms, identity, withhold=withhold
+        ).row
     kinds = GROUPS[group]
     kind = rng.choices(kinds, [MIXTURE[each] for each in kinds])[0]
-    dialogue = sample_training_dialogue(rng, kind, options.split)
+    dialogue = sample_training_dialogue(rng, kind, options.split, withhold)
     assert dialogue is not None
     return dialogue_row(rng, dialogue, identity, options)
 

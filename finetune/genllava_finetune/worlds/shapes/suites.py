@@ -28,6 +28,7 @@ from genllava_finetune.worlds.shapes.scene import Scene
 from genllava_finetune.worlds.shapes.splits import (
     HELD_OUT_PAIRS,
     HELD_OUT_RELATIONS,
+    RESEARCH,
     Split,
     has_held_out_count,
     has_held_out_pair,
@@ -110,9 +111,9 @@ def _names_pair(turn: Turn) -> bool:
 
 def _family(family: str) -> Sample:
     def sample(rng: random.Random, split: Split) -> Dialogue | None:
-        scene = sample_scene(rng, split)
+        scene = sample_scene(rng, split, withhold=RESEARCH)
         try:
-            return _about(sample_question(rng, scene, "train", family), scene)
+            return _about(sample_question(rng, scene, "train", family, withhold=RESEARCH), scene)
         except ValueError:
             return None  # this scene gives no such question
 
@@ -122,7 +123,7 @@ def _family(family: str) -> Sample:
 def _questions(want: Callable[[Scene], bool] = in_distribution, forms: Forms = "train") -> Sample:
     def sample(rng: random.Random, split: Split) -> Dialogue | None:
         scene = sample_scene(rng, split, want=want)
-        return _about(sample_question(rng, scene, forms), scene)
+        return _about(sample_question(rng, scene, forms, withhold=RESEARCH), scene)
 
     return sample
 
@@ -133,7 +134,7 @@ def _questions_about_pairs(rng: random.Random, split: Split) -> Dialogue | None:
     for _ in range(_TRIES):
         scene = sample_scene(rng, split, want=_only_pair)
         try:
-            turn = replace(sample_question(rng, scene, "train", family), images=(scene,))
+            turn = replace(sample_question(rng, scene, "train", family, withhold=RESEARCH), images=(scene,))
         except ValueError:
             continue
         if _names_pair(turn):
@@ -147,41 +148,41 @@ def _questions_about_relations(rng: random.Random, split: Split) -> Dialogue | N
     scene = sample_scene(rng, split, want=_withheld_colors)
     try:
         family = "relation" if wanted else "relation_what"
-        turn = sample_question(rng, scene, "train", family, heldout_relations=True)
+        turn = sample_question(rng, scene, "train", family, heldout_relations=True, withhold=RESEARCH)
     except ValueError:
         return None
     return _about(turn, scene) if not wanted or turn.steps[0].text in wanted else None
 
 
 def _generation(heldout: HeldOut | None = None, forms: Forms = "train") -> Sample:
-    return lambda rng, split: Dialogue((sample_generation(rng, split, forms, heldout),))
+    return lambda rng, split: Dialogue((sample_generation(rng, split, forms, heldout, withhold=RESEARCH),))
 
 
 def _editing(heldout: HeldOutEdit | None = None, forms: Forms = "train") -> Sample:
     def sample(rng: random.Random, split: Split) -> Dialogue | None:
         scene = sample_scene(rng, split, want=_only_pair if heldout == "attr_combo" else in_distribution)
-        return _about(sample_edit(rng, scene, 1, forms, split, heldout), scene)
+        return _about(sample_edit(rng, scene, 1, forms, split, heldout, withhold=RESEARCH), scene)
 
     return sample
 
 
 def _impossible(rng: random.Random, split: Split) -> Dialogue | None:
-    scene = sample_scene(rng, split)
-    return _about(sample_impossible_edit(rng, scene, 1, "train"), scene)
+    scene = sample_scene(rng, split, withhold=RESEARCH)
+    return _about(sample_impossible_edit(rng, scene, 1, "train", withhold=RESEARCH), scene)
 
 
 def _conversation(turns: tuple[int, ...], forms: Forms = "train") -> Sample:
-    return lambda rng, split: sample_dialogue(rng, split, forms, turns=rng.choice(turns))
+    return lambda rng, split: sample_dialogue(rng, split, forms, turns=rng.choice(turns), withhold=RESEARCH)
 
 
 def _tasks(forms: Forms) -> Sample:
-    return lambda rng, split: sample_task(rng, split, forms)
+    return lambda rng, split: sample_task(rng, split, forms, withhold=RESEARCH)
 
 
 def _outside(forms: Forms) -> Sample:
     def sample(rng: random.Random, split: Split) -> Dialogue | None:
         turn = sample_outside(rng, forms)
-        return _about(turn, sample_scene(rng, split)) if rng.random() < 0.5 else Dialogue((turn,))
+        return _about(turn, sample_scene(rng, split, withhold=RESEARCH)) if rng.random() < 0.5 else Dialogue((turn,))
 
     return sample
 

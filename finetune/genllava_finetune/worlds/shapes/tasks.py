@@ -41,9 +41,10 @@ from genllava_finetune.worlds.shapes.proposals import OPERATIONS, common_words
 from genllava_finetune.worlds.shapes.scene import CELLS, COLORS, SHAPES, SIZES, Scene
 from genllava_finetune.worlds.shapes.specification import Specification
 from genllava_finetune.worlds.shapes.splits import (
-    HELD_OUT_EDIT_PAIRS,
     MAX_TRAIN_TURNS,
+    NOTHING,
     Split,
+    Withheld,
     in_distribution,
     sample_scene,
     split_of,
@@ -103,10 +104,12 @@ class _State:
         unsettled: numbers of the pictures whose background was left open.
         focus: what `it` means in the latest picture.
         several: the latest pictures came in together, so that none of them is `the` picture.
+        withhold: what training never shows or asks for.
     """
 
     split: Split
     forms: Forms
+    withhold: Withheld
     scenes: list[Scene] = field(default_factory=list)
     unsettled: frozenset[int] = frozenset()
     focus: Description | None = None
@@ -143,7 +146,13 @@ class _State:
 
 
 def sample_task(
-    rng: random.Random, split: Split, forms: Forms, turns: int | None = None, alike: float = _ALIKE_SHARE
+    rng: random.Random,
+    split: Split,
+    forms: Forms,
+    turns: int | None = None,
+    alike: float = _ALIKE_SHARE,
+    *,
+    withhold: Withheld = NOTHING,
 ) -> Dialogue:
     """A short conversation whose last message asks for two to five steps.
 
@@ -151,10 +160,11 @@ def sample_task(
         forms: of the whole messages; the requests in a message of several are ordinary.
         turns: number of messages; random, up to three, if None.
         alike: share of messages whose requests are all of one kind, in training only.
+        withhold: what training never shows or asks for.
     """
     count = turns or rng.choices(*_TURNS)[0]
     while True:
-        state = _State(split, forms)
+        state = _State(split, forms, withhold)
         made: list[Turn] = []
         while len(made) < count:
             images = _incoming(rng, state, first=not made)
@@ -168,13 +178,13 @@ def sample_task(
             return Dialogue(tuple(made))
 
 
-def sample_borrowing(rng: random.Random, split: Split = "train") -> Dialogue:
+def sample_borrowing(rng: random.Random, split: Split = "train", withhold: Withheld = NOTHING) -> Dialogue:
     """Pictures that are given each other's backgrounds, for training: which of two is changed is easily mistaken."""
     while True:
-        state = _State(split, "train")
+        state = _State(split, withhold.forms, withhold)
         images: list[Scene] = []
         for _ in range(rng.randint(2, 4)):
-            images.append(_lending(rng, images, state, lambda: sample_scene(rng, split)))
+            images.append(_lending(rng, images, state, lambda: sample_scene(rng, split, withhold=withhold)))
         state.bring(images)
         turns: list[Turn] = []
         for _ in range(rng.randint(1, 3)):
@@ -188,11 +198,11 @@ def sample_borrowing(rng: random.Random, split: Split = "train") -> Dialogue:
             return Dialogue(tuple(turns))
 
 
-def sample_naming(rng: random.Random, split: Split = "train") -> Dialogue:
+def sample_naming(rng: random.Random, split: Split = "train", withhold: Withheld = NOTHING) -> Dialogue:
     """Many pictures, and requests that name one of them, for training: tasks rarely have more than three."""
     while True:
-        state = _State(split, "train")
-        images = tuple(sample_scene(rng, split) for _ in range(rng.randint(3, MAX_PICTURES - 1)))
+        state = _State(split, withhold.forms, withhold)
+        images = tuple(sample_scene(rng, split, withhold=withhold) for _ in range(rng.randint(3, MAX_PICTURES - 1)))
         state.bring(images)
         turns: list[Turn] = []
         for _ in range(MAX_TRAIN_TURNS):
@@ -210,8 +220,12 @@ def _incoming(rng: random.Random, state: _State, first: bool) -> tuple[Scene, ..
     """The pictures the user sends along."""
     count = rng.choices(*_BROUGHT)[0] if first else int(rng.random() < 0.1)
     scenes: list[Scene] = []
+
+    def draw() -> Scene:
+        return sample_scene(rng, state.split, withhold=state.withhold)
+
     for _ in range(count):
-        scenes.append(_lending(rng, [*state.scenes, *scenes], state, lambda: sample_scene(rng, state.split)))
+        scenes.append(_lending(rng, [*state.scenes, *scenes], state, draw))
     return tuple(scenes)
 
 
@@ -220,17 +234,18 @@ def _lending(rng: random.Random, scenes: Sequence[Scene], state: _State, draw: C
     scene = draw()
     if scenes and rng.random() < 0.4:
         for _ in range(_LENDING_TRIES):
-            if any(_lent(scene, source, state.split) or _lent(source, scene, state.split) for source in scenes):
+            if any(_lent(scene, source, state) or _lent(source, scene, state) for source in scenes):
                 break
             scene = draw()
     return scene
 
 
-def _lent(target: Scene, source: Scene, split: Split) -> Scene | None:
+def _lent(target: Scene, source: Scene, state: _State) -> Scene | None:
     """`target` on the background of `source`; None if that is nothing to ask for."""
     scene = replace(target, background=source.background)
-    fine = scene != target and split_of(scene) == split and in_distribution(scene)
-    return scene if fine and not is_held_out_edit(target, (Background(source.background),)) else None
+    fine = scene != target and split_of(scene) == state.split and in_distribution(scene, state.withhold)
+    held_out = fine and is_held_out_edit(target, (Background(source.background),), state.withhold)
+    return scene if fine and not held_out else None
 
 
 def _message(rng: random.Random, state: _State, count: int, alike: float) -> Turn | None:
@@ -245,7 +260,7 @@ def _message(rng: random.Random, state: _State, count: int, alike: float) -> Tur
             weights = weights | _DECLINED
         for _ in range(_TRIES):
             request = _request(rng, state, weights, alone=count == 1)
-            if request is not None and _follows(requests, request, one_picture=state.settled):
+            if request is not None and _follows(requests, request, state):
                 break
         else:
             return None
@@ -258,18 +273,18 @@ def _message(rng: random.Random, state: _State, count: int, alike: float) -> Tur
     return _string(rng, state.forms, requests)
 
 
-def _follows(before: Sequence[Turn], request: Turn, one_picture: bool) -> bool:
-    """Whether a request may come next in a message; `one_picture`: what follows on words has to be of the same."""
+def _follows(before: Sequence[Turn], request: Turn, state: _State) -> bool:
+    """Whether a request may come next in a message; where all is settled, what follows words is of the same picture."""
     if not before:
         return True
     last = before[-1]
     if any(request.user == other.user for other in before):
         return False
     asked = last.steps[0].target is None and None not in (last.about, request.about)
-    if one_picture and asked and last.about != request.about:
+    if state.settled and asked and last.about != request.about:
         return False
     kinds = [r.check.operations[0] for r in (*before, request) if isinstance(r.check, EditCheck)]
-    return not any({pair, pair[::-1]} & HELD_OUT_EDIT_PAIRS for pair in pairwise(kinds))
+    return not any({pair, pair[::-1]} & state.withhold.edit_pairs for pair in pairwise(kinds))
 
 
 def _request(rng: random.Random, state: _State, weights: dict[str, int], alone: bool) -> Turn | None:
@@ -304,7 +319,8 @@ def _draw(rng: random.Random, state: _State, alone: bool) -> Turn:
     def sample() -> Turn:
         kinds: tuple[Kind, ...] = ("full", "placed", "partial", "count", "relation")
         kind = rng.choices(kinds, (55, 45, 0, 0, 0) if state.settled else (42, 33, 15, 5, 5))[0]
-        return sample_generation(rng, state.split, _forms(state, alone), kind=kind, short=not alone)
+        forms = _forms(state, alone)
+        return sample_generation(rng, state.split, forms, kind=kind, short=not alone, withhold=state.withhold)
 
     made: dict[Scene, Turn] = {}
 
@@ -347,6 +363,7 @@ def _edit(rng: random.Random, state: _State, alone: bool, which: int | None = No
         focus=None if named else state.focus,
         short=not alone,
         settled=state.settled,
+        withhold=state.withhold,
     )
     if turn is None:
         return None
@@ -360,7 +377,7 @@ def _impossible(rng: random.Random, state: _State) -> Turn | None:
     """A change of the latest picture that cannot be made."""
     if state.several or state.unsettled:
         return None
-    turn = sample_impossible_edit(rng, state.scenes[-1], 1, inner(state.forms), pronoun=False)
+    turn = sample_impossible_edit(rng, state.scenes[-1], 1, inner(state.forms), pronoun=False, withhold=state.withhold)
     return None if turn is None else turn.of(len(state.scenes))
 
 
@@ -385,7 +402,7 @@ def _lendings(state: _State) -> list[tuple[int, int, Scene]]:
     found = []
     for number, target in enumerate(state.scenes, 1):
         for other, source in numbered:
-            scene = _lent(target, source, state.split)
+            scene = _lent(target, source, state)
             if scene is not None and other not in state.unsettled and (number <= _NAMED or number == len(state.scenes)):
                 found.append((number, other, scene))
     return found
@@ -422,7 +439,9 @@ def _ask(rng: random.Random, state: _State, alone: bool, which: int | None = Non
     if family == "what_is_at":
         return None if alone else _what_is_at(rng, state, number, named)
     try:
-        turn = sample_question(rng, scene, _forms(state, alone), family, number=number if named else None)
+        turn = sample_question(
+            rng, scene, _forms(state, alone), family, number=number if named else None, withhold=state.withhold
+        )
     except ValueError:  # this scene gives no such question
         return None
     return replace(turn.of(number), user=turn.user if alone else _answered(rng, state, turn.user))

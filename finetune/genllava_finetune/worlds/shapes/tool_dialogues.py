@@ -19,7 +19,7 @@ from genllava_finetune.worlds.shapes.parser import parse
 from genllava_finetune.worlds.shapes.plan import write_plan
 from genllava_finetune.worlds.shapes.render import render
 from genllava_finetune.worlds.shapes.scene import CELLS
-from genllava_finetune.worlds.shapes.splits import Split, sample_scene
+from genllava_finetune.worlds.shapes.splits import NOTHING, Split, Withheld, sample_scene
 from genllava_finetune.worlds.shapes.understanding import sample_question
 from genllava_tools.registry import find
 from genllava_tools.results import ToolResult
@@ -89,36 +89,51 @@ class Ask:
 
 
 def tool_dialogues(
-    seed: int, count: int, kind: Kind | None = None, split: Split = "train", forms: Forms = "train"
+    seed: int,
+    count: int,
+    kind: Kind | None = None,
+    split: Split = "train",
+    forms: Forms = "train",
+    *,
+    withhold: Withheld = NOTHING,
 ) -> Iterator[ToolDialogue]:
     """Dialogues, the same for the same seed; of one kind, or of all in turn."""
     for number in range(count):
         rng = random.Random(f"tool dialogues {seed} {number}")
         identity = f"shapes-tools:{seed}:{number}"
-        yield sample_tool_dialogue(rng, kind or KINDS[number % len(KINDS)], split, forms, identity)
+        yield sample_tool_dialogue(rng, kind or KINDS[number % len(KINDS)], split, forms, identity, withhold=withhold)
 
 
-def sample_tool_dialogue(rng: random.Random, kind: Kind, split: Split, forms: Forms, identity: str) -> ToolDialogue:
-    """One dialogue of a kind; `identity` is its row's id."""
+def sample_tool_dialogue(
+    rng: random.Random, kind: Kind, split: Split, forms: Forms, identity: str, *, withhold: Withheld = NOTHING
+) -> ToolDialogue:
+    """One dialogue of a kind; `identity` is its row's id, and `withhold` what is never shown or asked for."""
     if kind == "needless":
-        return _needless(rng, split, forms, identity)
+        return _needless(rng, split, forms, identity, withhold)
     ask = _ask(rng, unfamiliar=kind == "unfamiliar", refusable=False)
     if kind == "error":
         mended = rng.random() < _MENDED
         ask = _ask(rng, unfamiliar=False, refusable=mended)
-        return _Dialogue(rng, split, forms, kind, ask, identity).failed(mended)
-    return _Dialogue(rng, split, forms, kind, ask, identity).done()
+        return _Dialogue(rng, split, forms, kind, ask, identity, withhold).failed(mended)
+    return _Dialogue(rng, split, forms, kind, ask, identity, withhold).done()
 
 
 class _Dialogue:
     """A dialogue as it is written: pictures are numbered as they come in."""
 
     def __init__(
-        self, rng: random.Random, split: Split, forms: Forms, kind: Kind, ask: Ask, identity: str
+        self,
+        rng: random.Random,
+        split: Split,
+        forms: Forms,
+        kind: Kind,
+        ask: Ask,
+        identity: str,
+        withhold: Withheld,
     ) -> None:
         self.rng, self.forms, self.kind, self.ask, self.identity = rng, forms, kind, ask, identity
         count = 2 if ask.tool == "side_by_side" else 1
-        self.images = [render(sample_scene(rng, split)) for _ in range(count)]
+        self.images = [render(sample_scene(rng, split, withhold=withhold)) for _ in range(count)]
         self.messages: list[dict[str, Any]] = []
         self.calls = 0
         self.tools = _offered(rng, ask.tool, renamed=kind == "unfamiliar")
@@ -206,11 +221,13 @@ def run_call(tool: VisualTool, arguments: Mapping[str, Any], images: list[Image.
         return ToolResult(str(error)), True
 
 
-def _needless(rng: random.Random, split: Split, forms: Forms, identity: str) -> ToolDialogue:
+def _needless(
+    rng: random.Random, split: Split, forms: Forms, identity: str, withhold: Withheld
+) -> ToolDialogue:
     """What the model answers by itself, although there are tools."""
-    scene = sample_scene(rng, split)
+    scene = sample_scene(rng, split, withhold=withhold)
     about = rng.random() < 0.8
-    turn = sample_question(rng, scene, forms) if about else sample_outside(rng, forms)
+    turn = sample_question(rng, scene, forms, withhold=withhold) if about else sample_outside(rng, forms)
     shown = [{"type": "image"}] if about else []
     messages = [
         {"role": "user", "content": [*shown, {"type": "text", "text": turn.user}]},

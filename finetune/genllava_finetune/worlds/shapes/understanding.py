@@ -21,7 +21,7 @@ from genllava_finetune.worlds.shapes.language.noun_phrases import the_picture, t
 from genllava_finetune.worlds.shapes.language.words import NUMBER, PLURAL, say
 from genllava_finetune.worlds.shapes.notes import listed, look, side_by_side, values
 from genllava_finetune.worlds.shapes.scene import CELLS, COLORS, SHAPES, SIZES, Scene, Thing
-from genllava_finetune.worlds.shapes.splits import HELD_OUT_PAIRS, HELD_OUT_RELATIONS
+from genllava_finetune.worlds.shapes.splits import NOTHING, Withheld
 
 WEIGHTS: Final = {
     "count": 15, "exist": 8, "color_of": 8, "shape_of": 7, "size_of": 7, "where_is": 9, "relation": 8,
@@ -67,12 +67,14 @@ class Circumstances:
     Attributes:
         number: the picture's, if the question names it.
         heldout_relations: relations withheld from training, and only those.
+        withhold: what training never asks for.
     """
 
     scene: Scene
     forms: Forms
-    number: int | None
-    heldout_relations: bool
+    number: int | None = None
+    heldout_relations: bool = False
+    withhold: Withheld = NOTHING
 
 
 Builder = Callable[[random.Random, Circumstances], Asked | None]
@@ -85,6 +87,8 @@ def sample_question(
     family: str | None = None,
     heldout_relations: bool = False,
     number: int | None = None,
+    *,
+    withhold: Withheld = NOTHING,
 ) -> Turn:
     """A question about `scene`.
 
@@ -93,14 +97,15 @@ def sample_question(
         heldout_relations: ask for a relation withheld from training, and with a `family` for nothing else; without
             one, a scene that has no such relation is asked about as usual.
         number: the picture's, if the question is to name it.
+        withhold: what training never asks for.
 
     Raises:
         ValueError: the scene gives no question of this family.
     """
     if heldout_relations and family is None:
-        heldout_relations = bool(_withheld_pairs(scene))
+        heldout_relations = bool(_withheld_pairs(scene, withhold))
         family = "relation" if heldout_relations else None
-    about = Circumstances(scene, forms, number, heldout_relations)
+    about = Circumstances(scene, forms, number, heldout_relations, withhold)
     for _ in range(_TRIES):
         kind = family or rng.choices(FAMILIES, cum_weights=_FAMILY_WEIGHTS)[0]
         if not scene.things and kind not in ANYWHERE:
@@ -113,7 +118,9 @@ def sample_question(
     return _turn(rng, about, "caption_full", _caption_full(rng, about))
 
 
-def sample_lookups(rng: random.Random, scene: Scene, count: int, by_shape: bool = False) -> Turn:
+def sample_lookups(
+    rng: random.Random, scene: Scene, count: int, by_shape: bool = False, *, withhold: Withheld = NOTHING
+) -> Turn:
     """Objects to look for, one after the other; they are noted down, and nothing is said.
 
     Nobody talks like this. It is how the model learns to find what a request is about: many times in a sentence.
@@ -121,15 +128,16 @@ def sample_lookups(rng: random.Random, scene: Scene, count: int, by_shape: bool 
     Args:
         count: how many; with `by_shape` one for each shape.
         by_shape: name only shapes.
+        withhold: what training never asks for.
     """
     whats = [Description(shape=shape) for shape in rng.sample(SHAPES, len(SHAPES))] if by_shape else []
     while not by_shape and len(whats) < count:
         names = _subset(rng, _NAMED)
         there = scene.things and rng.random() < 0.7
-        what = _of(rng.choice(scene.things), names) if there else _absent(rng, scene, names)
+        what = _of(rng.choice(scene.things), names) if there else _absent(rng, scene, names, withhold.pairs)
         if what is not None and what not in whats:
             whats.append(what)
-    user = ", ".join(the_thing(rng, what, "train") for what in whats)
+    user = ", ".join(the_thing(rng, what, withhold.forms) for what in whats)
     notes = tuple(look(scene, what) for what in whats)
     return Turn(add_noise(rng, user), (), AnswerCheck(()), "lookups", "", images=(scene,), looks=(Look(1, notes),))
 
@@ -138,26 +146,28 @@ FOLLOWED: Final = {"color_of": "color", "shape_of": "shape", "size_of": "size", 
 """Families after which `and the star?` asks the same of something else, and the attribute they ask for."""
 
 
-def sample_follow_up(rng: random.Random, scene: Scene, forms: Forms, family: str) -> Turn | None:
+def sample_follow_up(
+    rng: random.Random, scene: Scene, forms: Forms, family: str, *, withhold: Withheld = NOTHING
+) -> Turn | None:
     """`and the star?`, after a question of one of the `FOLLOWED` families; None if nothing fitted."""
     name = FOLLOWED[family]
     if not scene.things:
         return None
     thing = rng.choice(scene.things) if rng.random() < 0.88 else None
     absent = _subset(rng, _NAMED, without=name) if thing is None else ()
-    what = _absent(rng, scene, absent) if thing is None else _unique(rng, scene, thing, without=name)
+    what = _absent(rng, scene, absent, withhold.pairs) if thing is None else _unique(rng, scene, thing, without=name)
     if what is None:
         return None
     said = answers.absence(what) if thing is None else answers.attribute(what, thing, name)
     asked = Asked(FOLLOW_UP, {"the": the_thing(rng, what, forms)}, said, (look(scene, what),))
-    return _turn(rng, Circumstances(scene, forms, None, heldout_relations=False), family, asked)
+    return _turn(rng, Circumstances(scene, forms), family, asked)
 
 
 def sample_question_about_it(rng: random.Random, scene: Scene, forms: Forms) -> Turn:
     """`what colour is it?` of a picture with something in it; where there is more than one thing, of each of them."""
     name, what, things = rng.choice(tuple(IT)), Description(), scene.things
     said = answers.several(what, things, name) if things[1:] else answers.attribute(what, things[0], name)
-    about = Circumstances(scene, forms, None, heldout_relations=False)
+    about = Circumstances(scene, forms)
     return _turn(rng, about, "it", Asked(IT[name], {}, said, (look(scene, what),)))
 
 
@@ -207,15 +217,17 @@ def _somewhere(rng: random.Random) -> Thing:
     return Thing(rng.randrange(len(CELLS)), shape=shape, color=color, size=rng.choice(SIZES))
 
 
-def _absent(rng: random.Random, scene: Scene, names: Sequence[str]) -> Description | None:
-    """A description of these attributes that fits nothing; often it nearly fits something."""
+def _absent(
+    rng: random.Random, scene: Scene, names: Sequence[str], pairs: frozenset[tuple[str, str]]
+) -> Description | None:
+    """A description of these attributes, without `pairs`, that fits nothing; often it nearly fits something."""
     for _ in range(_TRIES):
         thing = _somewhere(rng)
         if scene.things and len(names) > 1 and rng.random() < 0.7:
             near, kept = rng.choice(scene.things), rng.choice(names)
             thing = replace(thing, **{kept: getattr(near, kept)})
         what = _of(thing, names)
-        if not what.select(scene) and (what.shape, what.color) not in HELD_OUT_PAIRS:
+        if not what.select(scene) and (what.shape, what.color) not in pairs:
             return what
     return None
 
@@ -276,13 +288,13 @@ def holds(relation: str, one: Thing, other: Thing) -> bool:
     }[relation]
 
 
-def _withheld(relation: str, one: Thing, other: Thing) -> bool:
-    return (relation, one.color, other.color) in HELD_OUT_RELATIONS
+def _withheld(relation: str, one: Thing, other: Thing, withhold: Withheld) -> bool:
+    return (relation, one.color, other.color) in withhold.relations
 
 
-def _withheld_pairs(scene: Scene) -> list[tuple[str, Thing, Thing]]:
+def _withheld_pairs(scene: Scene, withhold: Withheld) -> list[tuple[str, Thing, Thing]]:
     pairs = itertools.permutations(scene.things, 2)
-    return [(name, one, other) for one, other in pairs for name in RELATIONS if _withheld(name, one, other)]
+    return [(name, one, other) for one, other in pairs for name in RELATIONS if _withheld(name, one, other, withhold)]
 
 
 # --- families ---
@@ -293,7 +305,7 @@ def _count(rng: random.Random, about: Circumstances) -> Asked | None:
     thing = rng.choice(scene.things) if scene.things else _somewhere(rng)
     what: Description | None = _of(thing, names)
     if not scene.things or (names and rng.random() < 0.14):
-        what = _absent(rng, scene, names) if names else Description()
+        what = _absent(rng, scene, names, about.withhold.pairs) if names else Description()
     elif rng.random() < 0.75:
         what = _of_several(rng, scene) or what
     if what is None:
@@ -327,7 +339,7 @@ def _exist(rng: random.Random, about: Circumstances) -> Asked | None:
     if about.scene.things and rng.random() < 0.5:
         what = _of(rng.choice(about.scene.things), names)
     else:
-        what = _absent(rng, about.scene, names)
+        what = _absent(rng, about.scene, names, about.withhold.pairs)
     if what is None:
         return None
     words = {"np": _noun(rng, what), "nps": _noun(rng, what, plural=True)}
@@ -358,7 +370,7 @@ def _attribute(name: str) -> Builder:
 
 def _relation(rng: random.Random, about: Circumstances) -> Asked | None:
     if about.heldout_relations:
-        options = _withheld_pairs(about.scene)
+        options = _withheld_pairs(about.scene, about.withhold)
         if not options:
             return None
         relation, one, other = rng.choice(options)
@@ -373,7 +385,7 @@ def _relation(rng: random.Random, about: Circumstances) -> Asked | None:
         truth = rng.random() < 0.5
         fitting = [name for name in RELATIONS if holds(name, one, other) == truth]
         relation = rng.choice(fitting)
-        if _withheld(relation, one, other):
+        if _withheld(relation, one, other, about.withhold):
             return None
     words = {"one": pair.phrases[0], "other": pair.phrases[1]}
     notes = *pair.notes, side_by_side(relation in ("left", "right"), one, other)
@@ -397,7 +409,7 @@ def _relation_what(rng: random.Random, about: Circumstances) -> Asked | None:
         return None
     relation = rng.choice(options)
     others = found[relation]
-    if others and _withheld(relation, others[0], thing):
+    if others and _withheld(relation, others[0], thing, about.withhold):
         return None
     return _what_stands(rng, about, what, relation, others)
 
@@ -415,7 +427,7 @@ def _withheld_beside(rng: random.Random, about: Circumstances) -> Asked | None:
     things = about.scene.things
     options = [
         (name, one, other)
-        for name, one, other in _withheld_pairs(about.scene)
+        for name, one, other in _withheld_pairs(about.scene, about.withhold)
         if [thing for thing in things if holds(name, thing, other)] == [one]
     ]
     if not options:
@@ -505,7 +517,9 @@ def _joined(rng: random.Random, about: Circumstances) -> Asked | None:
     found: list[Description] = []
     for there in present:
         names = _subset(rng, _SOUGHT)
-        what = _of(things.pop(), names) if there and things else _absent(rng, about.scene, names)
+        absent = not (there and things)
+        pairs = about.withhold.pairs
+        what = _absent(rng, about.scene, names, pairs) if absent else _of(things.pop(), names)
         if what is None or what in found:
             return None
         found.append(what)
@@ -524,7 +538,7 @@ def _other_than(rng: random.Random, about: Circumstances) -> Asked | None:
         what = Description(shape=thing.shape) if rng.random() < 0.8 else Description()
         color = thing.color if rng.random() < 0.7 else rng.choice(COLORS)
         truth = any(other.color != color for other in what.select(about.scene))
-        if truth == wanted and (thing.shape, color) not in HELD_OUT_PAIRS:
+        if truth == wanted and (thing.shape, color) not in about.withhold.pairs:
             words = {"np": _noun(rng, what), "nps": _noun(rng, what, plural=True), "color": color}
             return Asked(questions.OTHER_THAN, words, answers.yes_no(truth), (look(about.scene, what),))
     return None
@@ -539,7 +553,7 @@ def _all_are(rng: random.Random, about: Circumstances) -> Asked | None:
         what = _of(thing, (given,) if given else ())
         value = getattr(rng.choice((thing, _somewhere(rng))), asked)
         truth = all(getattr(other, asked) == value for other in what.select(about.scene))
-        if truth == wanted and (what.shape, value) not in HELD_OUT_PAIRS:
+        if truth == wanted and (what.shape, value) not in about.withhold.pairs:
             predicate = say(rng, value)
             words = {"np": _noun(rng, what), "nps": _noun(rng, what, plural=True), "predicate": predicate}
             return Asked(questions.ALL_ARE, words, answers.yes_no(truth), (look(about.scene, what),))
@@ -561,7 +575,7 @@ def _caption_full(rng: random.Random, about: Circumstances) -> Asked:
 def _false_premise(rng: random.Random, about: Circumstances) -> Asked | None:
     """Asks for an attribute of what is not there."""
     name = rng.choice(("color", "size", "cell", "shape"))
-    what = _absent(rng, about.scene, _subset(rng, _NAMED, without=name))
+    what = _absent(rng, about.scene, _subset(rng, _NAMED, without=name), about.withhold.pairs)
     if what is None:
         return None
     words = {"the": the_thing(rng, what, about.forms)}

@@ -29,6 +29,7 @@ from genllava_finetune.worlds.shapes.scene import Scene
 from genllava_finetune.worlds.shapes.specification import Specification
 from genllava_finetune.worlds.shapes.splits import (
     MAX_TRAIN_TURNS,
+    RESEARCH,
     has_held_out_count,
     has_held_out_pair,
     split_of,
@@ -39,8 +40,11 @@ REPOSITORY = Path(__file__).parents[3]
 DRAW_SOME = """
 import hashlib, random
 from genllava_finetune.worlds.shapes.conversation import sample_dialogue
+from genllava_finetune.worlds.shapes.splits import RESEARCH
 rng = random.Random(3)
-texts = [repr([(t.user, t.form, t.images, t.steps) for t in sample_dialogue(rng, s, "all", heldout=h).turns])
+def drawn(s, h):
+    return sample_dialogue(rng, s, "all", heldout=h, withhold=RESEARCH).turns
+texts = [repr([(t.user, t.form, t.images, t.steps) for t in drawn(s, h)])
          for s in ("train", "test") for h in (None, "edit_combo", "attr_combo", "relation") for _ in range(8)]
 print(hashlib.sha256("".join(texts).encode()).hexdigest())
 """
@@ -73,7 +77,7 @@ def replay(dialogue: Dialogue) -> list[Scene]:
 
 @given(seeds)
 def test_a_training_conversation_holds_together(rng: random.Random) -> None:
-    dialogue = sample_dialogue(rng, "train", "train")
+    dialogue = sample_dialogue(rng, "train", "train", withhold=RESEARCH)
     assert 1 <= len(dialogue.turns) <= MAX_TRAIN_TURNS
     assert len(replay(dialogue)) <= MAX_PICTURES
     for turn in dialogue.turns:
@@ -84,7 +88,7 @@ def test_a_training_conversation_holds_together(rng: random.Random) -> None:
 
 @given(seeds, st.sampled_from([3, 4, 5]))
 def test_a_test_conversation_has_its_length_and_split(rng: random.Random, turns: int) -> None:
-    dialogue = sample_dialogue(rng, "test", "train", turns)
+    dialogue = sample_dialogue(rng, "test", "train", turns, withhold=RESEARCH)
     assert len(dialogue.turns) == turns
     scenes = replay(dialogue)
     assert len(scenes) <= MAX_PICTURES
@@ -94,7 +98,7 @@ def test_a_test_conversation_has_its_length_and_split(rng: random.Random, turns:
 @given(seeds)
 def test_tests_ask_only_for_pictures_known_beforehand(rng: random.Random) -> None:
     """What comes later can be judged only if a right answer draws one scene and no other."""
-    for turn in sample_dialogue(rng, "test", "train", 3).turns:
+    for turn in sample_dialogue(rng, "test", "train", 3, withhold=RESEARCH).turns:
         for check in checks_of(turn):
             if isinstance(check, SceneCheck):
                 spec = getattr(check.holds, "__self__", None)
@@ -106,7 +110,7 @@ def test_tests_ask_only_for_pictures_known_beforehand(rng: random.Random) -> Non
 def test_held_out_conversations(heldout: HeldOutPart) -> None:
     rng = random.Random(11)
     for _ in range(12):
-        dialogue = sample_dialogue(rng, "test", "train", 3, heldout)
+        dialogue = sample_dialogue(rng, "test", "train", 3, heldout, withhold=RESEARCH)
         scenes = replay(dialogue)
         if heldout == "attr_combo":
             assert any(map(has_held_out_pair, scenes))
@@ -117,13 +121,13 @@ def test_held_out_conversations(heldout: HeldOutPart) -> None:
 def test_withheld_forms() -> None:
     rng = random.Random(12)
     for _ in range(20):
-        for turn in sample_dialogue(rng, "test", "held_out", 3).turns:
+        for turn in sample_dialogue(rng, "test", "held_out", 3, withhold=RESEARCH).turns:
             assert is_held_out_form(turn.form), turn
 
 
 def test_all_kinds_of_turn_occur_in_varied_words() -> None:
     rng = random.Random(13)
-    dialogues = [sample_dialogue(rng, "train", "train") for _ in range(1500)]
+    dialogues = [sample_dialogue(rng, "train", "train", withhold=RESEARCH) for _ in range(1500)]
     turns = [turn for dialogue in dialogues for turn in dialogue.turns]
     tasks = Counter(tuple(step.task for step in turn.steps) for turn in turns)
     for kind in [
@@ -159,11 +163,11 @@ def test_every_process_draws_the_same() -> None:
 
 def test_drawing_turns_is_fast() -> None:
     rng = random.Random(14)
-    sample_dialogue(rng, "train", "train")
+    sample_dialogue(rng, "train", "train", withhold=RESEARCH)
     for _ in range(3):
         start, turns = time.process_time(), 0
         while turns < 1000:
-            turns += len(sample_dialogue(rng, "train", "train").turns)
+            turns += len(sample_dialogue(rng, "train", "train", withhold=RESEARCH).turns)
         per_turn = (time.process_time() - start) / turns
         if per_turn < 300e-6:
             return

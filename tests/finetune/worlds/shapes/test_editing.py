@@ -35,7 +35,7 @@ from genllava_finetune.worlds.shapes.language import instructions, joining
 from genllava_finetune.worlds.shapes.plan import read_plan, write_plan
 from genllava_finetune.worlds.shapes.proposals import OPERATIONS
 from genllava_finetune.worlds.shapes.scene import BACKGROUNDS, COLORS, JITTER, Scene, Thing
-from genllava_finetune.worlds.shapes.splits import allowed, in_distribution, sample_scene, split_of
+from genllava_finetune.worlds.shapes.splits import RESEARCH, allowed, in_distribution, sample_scene, split_of
 
 seeds = st.integers(0, 2**32).map(random.Random)
 STAR = Thing(0, "star", "red", "small", 5, -5)
@@ -51,8 +51,8 @@ def exactly(scene: Scene) -> list[tuple[Thing, int, int]]:
 
 def drawn_edit(rng: random.Random, kind: str | None = None, *, settled: bool = False) -> tuple[Turn, Scene, Scene]:
     while True:
-        scene = sample_scene(rng, "train")
-        turn = sample_edit(rng, scene, 1, "train", "train", kinds=kind and [kind], settled=settled)
+        scene = sample_scene(rng, "train", withhold=RESEARCH)
+        turn = sample_edit(rng, scene, 1, "train", "train", kinds=kind and [kind], settled=settled, withhold=RESEARCH)
         if turn is not None:
             target = turn.steps[0].target
             assert target is not None
@@ -196,8 +196,8 @@ def test_change_and_preservation_are_told_apart() -> None:
 
 @given(seeds)
 def test_withheld_edits_are_drawn_when_asked_for_only(rng: random.Random) -> None:
-    scene = sample_scene(rng, "test")
-    turn = sample_edit(rng, scene, 3, "train", "test", "edit_combo", name_number=True)
+    scene = sample_scene(rng, "test", withhold=RESEARCH)
+    turn = sample_edit(rng, scene, 3, "train", "test", "edit_combo", name_number=True, withhold=RESEARCH)
     if turn is None:
         return
     assert isinstance(turn.check, EditCheck)
@@ -212,8 +212,8 @@ def test_withheld_edits_are_drawn_when_asked_for_only(rng: random.Random) -> Non
 
 @given(seeds)
 def test_impossible_edits_are_declined_truthfully(rng: random.Random) -> None:
-    scene = sample_scene(rng, "train")
-    turn = sample_impossible_edit(rng, scene, 1, "train")
+    scene = sample_scene(rng, "train", withhold=RESEARCH)
+    turn = sample_impossible_edit(rng, scene, 1, "train", withhold=RESEARCH)
     if turn is None:
         return
     assert isinstance(turn.check, DeclineCheck)
@@ -274,11 +274,11 @@ def test_checks_can_be_pickled() -> None:
 
 def test_drawing_an_edit_is_fast() -> None:
     rng = random.Random(2)
-    scenes = [sample_scene(rng, "train") for _ in range(1000)]
-    sample_edit(rng, scenes[0], 1, "train", "train")
+    scenes = [sample_scene(rng, "train", withhold=RESEARCH) for _ in range(1000)]
+    sample_edit(rng, scenes[0], 1, "train", "train", withhold=RESEARCH)
     start = time.process_time()
     for scene in scenes:
-        sample_edit(rng, scene, 1, "train", "train")
+        sample_edit(rng, scene, 1, "train", "train", withhold=RESEARCH)
     assert time.process_time() - start < 0.3
 
 

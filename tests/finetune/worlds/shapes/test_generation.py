@@ -21,6 +21,7 @@ from genllava_finetune.worlds.shapes.scene import BACKGROUNDS, COLORS, Scene, Th
 from genllava_finetune.worlds.shapes.specification import Ask, Relation, Specification
 from genllava_finetune.worlds.shapes.splits import (
     HELD_OUT_RELATIONS,
+    RESEARCH,
     allowed,
     has_held_out_count,
     has_held_out_pair,
@@ -42,7 +43,7 @@ def parts(turn: Turn) -> tuple[Specification, Scene]:
 
 @given(seeds)
 def test_the_target_is_an_ordinary_training_scene_that_keeps_to_the_request(rng: random.Random) -> None:
-    turn = sample_generation(rng, "train", "train")
+    turn = sample_generation(rng, "train", "train", withhold=RESEARCH)
     spec, target = parts(turn)
     assert allowed(target, "train")
     assert spec.holds(target)
@@ -55,7 +56,7 @@ def test_the_target_is_an_ordinary_training_scene_that_keeps_to_the_request(rng:
 
 @given(seeds)
 def test_objects_too_many_or_too_few_break_a_request(rng: random.Random) -> None:
-    spec, target = parts(sample_generation(rng, "train", "train"))
+    spec, target = parts(sample_generation(rng, "train", "train", withhold=RESEARCH))
     assert not spec.holds(target.without(target.things[:1]))
     extra = Thing(target.free_cells[0], "circle", "red", "small")
     assert not spec.holds(target.with_thing(extra))
@@ -63,7 +64,7 @@ def test_objects_too_many_or_too_few_break_a_request(rng: random.Random) -> None
 
 @given(seeds)
 def test_a_full_request_leaves_one_scene(rng: random.Random) -> None:
-    spec, target = parts(sample_generation(rng, "train", "train", kind="full"))
+    spec, target = parts(sample_generation(rng, "train", "train", kind="full", withhold=RESEARCH))
     assert spec.complete
     thing = rng.choice(target.things)
     other = replace(thing, color=next(color for color in COLORS if color != thing.color))
@@ -115,7 +116,7 @@ def test_objects_are_matched_to_the_request_in_any_order() -> None:
 def test_held_out_requests_hold_what_is_held_out(heldout: HeldOut) -> None:
     rng = random.Random(5)
     for _ in range(40):
-        spec, target = parts(sample_generation(rng, "test", "train", heldout))
+        spec, target = parts(sample_generation(rng, "test", "train", heldout, withhold=RESEARCH))
         assert spec.holds(target)
         assert split_of(target) == "test"
         assert has_held_out_pair(target) == (heldout == "attr_combo")
@@ -129,19 +130,19 @@ def test_held_out_requests_hold_what_is_held_out(heldout: HeldOut) -> None:
 def test_no_withheld_relation_is_asked_for_in_training() -> None:
     rng = random.Random(6)
     for _ in range(3000):
-        spec = sample_specification(rng, "relation")
+        spec = sample_specification(rng, "relation", withhold=RESEARCH)
         assert spec.relation is not None
         assert (spec.relation.name, *(ask.what.color for ask in spec.asks)) not in HELD_OUT_RELATIONS
 
 
 def test_withheld_forms_are_drawn_when_asked_for() -> None:
     rng = random.Random(7)
-    assert all(is_held_out_form(sample_generation(rng, "test", "held_out").form) for _ in range(30))
+    assert all(is_held_out_form(sample_generation(rng, "test", "held_out", withhold=RESEARCH).form) for _ in range(30))
 
 
 def test_all_kinds_of_request_occur() -> None:
     rng = random.Random(8)
-    turns = [sample_generation(rng, "train", "train") for _ in range(2000)]
+    turns = [sample_generation(rng, "train", "train", withhold=RESEARCH) for _ in range(2000)]
     tags = [tag for turn in turns if isinstance(turn.check, SceneCheck) for tag in turn.check.tags]
     for tag in (
         "single",
@@ -170,17 +171,17 @@ def test_there_are_many_forms() -> None:
 
 
 def test_checks_can_be_pickled() -> None:
-    turn = sample_generation(random.Random(9), "train", "train")
+    turn = sample_generation(random.Random(9), "train", "train", withhold=RESEARCH)
     spec, target = parts(pickle.loads(pickle.dumps(turn)))
     assert spec.holds(target)
 
 
 def test_drawing_a_request_is_fast() -> None:
     rng = random.Random(10)
-    sample_generation(rng, "train", "train")
+    sample_generation(rng, "train", "train", withhold=RESEARCH)
     start = time.process_time()
     for _ in range(1000):
-        sample_generation(rng, "train", "train")
+        sample_generation(rng, "train", "train", withhold=RESEARCH)
     assert time.process_time() - start < 0.3
 
 
@@ -188,7 +189,7 @@ def test_the_plan_names_objects_in_the_order_of_the_request() -> None:
     """A model then has nothing to sort."""
     rng, seen = random.Random(3), 0
     for _ in range(200):
-        turn = sample_generation(rng, "train", "train", kind="full")
+        turn = sample_generation(rng, "train", "train", kind="full", withhold=RESEARCH)
         request, plan = turn.user.lower(), turn.steps[0].text
         colors = [phrase.split()[-2] for phrase in plan.split(", ")[:-1]]
         places = [request.find(color) for color in colors]

@@ -17,7 +17,7 @@ from genllava_finetune.worlds.shapes.language.back_references import FOLLOW_UP, 
 from genllava_finetune.worlds.shapes.notes import caption, in_picture, look
 from genllava_finetune.worlds.shapes.plan import place_first, read_plan
 from genllava_finetune.worlds.shapes.scene import Scene, Thing
-from genllava_finetune.worlds.shapes.splits import sample_scene
+from genllava_finetune.worlds.shapes.splits import RESEARCH, sample_scene
 from genllava_finetune.worlds.shapes.understanding import (
     FAMILIES,
     sample_lookups,
@@ -48,9 +48,9 @@ def test_a_note_lists_what_fits() -> None:
 
 @given(seeds, st.sampled_from(FAMILIES))
 def test_notes_of_a_question_are_true_and_agree_with_its_answer(rng: random.Random, family: str) -> None:
-    scene = sample_scene(rng, "train")
+    scene = sample_scene(rng, "train", withhold=RESEARCH)
     try:
-        turn = sample_question(rng, scene, "train", family)
+        turn = sample_question(rng, scene, "train", family, withhold=RESEARCH)
     except ValueError:
         return
     known = {place_first(thing) for thing in scene.things}
@@ -86,8 +86,8 @@ def test_notes_of_a_question_are_true_and_agree_with_its_answer(rng: random.Rand
 
 @given(seeds)
 def test_an_edit_that_cannot_be_done_has_the_reason_in_its_notes(rng: random.Random) -> None:
-    scene = sample_scene(rng, "train")
-    turn = sample_impossible_edit(rng, scene, 1, "train")
+    scene = sample_scene(rng, "train", withhold=RESEARCH)
+    turn = sample_impossible_edit(rng, scene, 1, "train", withhold=RESEARCH)
     if turn is None or "no room" in turn.steps[0].text:
         return
     objects = [len(found(note)) for note in turn.looks[0].notes]
@@ -102,7 +102,7 @@ def test_an_edit_that_cannot_be_done_has_the_reason_in_its_notes(rng: random.Ran
 
 @given(seeds)
 def test_it_is_the_only_thing_there_is_or_all_of_them(rng: random.Random) -> None:
-    scene = sample_scene(rng, "train")
+    scene = sample_scene(rng, "train", withhold=RESEARCH)
     if not scene.things:
         return
     turn = sample_question_about_it(rng, scene, "train")
@@ -121,8 +121,8 @@ def test_it_is_the_only_thing_there_is_or_all_of_them(rng: random.Random) -> Non
 
 @given(seeds)
 def test_lookups_are_of_different_things_and_nothing_is_said(rng: random.Random) -> None:
-    scene = sample_scene(rng, "train")
-    turn = sample_lookups(rng, scene, 8)
+    scene = sample_scene(rng, "train", withhold=RESEARCH)
+    turn = sample_lookups(rng, scene, 8, withhold=RESEARCH)
     assert len(set(turn.looks[0].notes)) == 8
     assert not turn.steps
 
@@ -131,7 +131,7 @@ def test_going_back_and_asking_the_same_again() -> None:
     """`undo that` draws the picture before the change once more; `and the star?` is answered like what came before."""
     rng, undone, followed = random.Random(8), 0, 0
     while undone < 10 or followed < 10:
-        dialogue = sample_dialogue(rng, "train", "train", 3)
+        dialogue = sample_dialogue(rng, "train", "train", 3, withhold=RESEARCH)
         scenes: list[Scene] = []
         for before, turn in zip((None, *dialogue.turns), dialogue.turns, strict=False):
             scenes += turn.images

@@ -18,7 +18,7 @@ from genllava_finetune.worlds.shapes import understanding
 from genllava_finetune.worlds.shapes.dialogue import Turn
 from genllava_finetune.worlds.shapes.language import questions
 from genllava_finetune.worlds.shapes.scene import BACKGROUNDS, CELLS, COLORS, SHAPES, SIZES, Scene, Thing
-from genllava_finetune.worlds.shapes.splits import HELD_OUT_PAIRS, HELD_OUT_RELATIONS, sample_scene
+from genllava_finetune.worlds.shapes.splits import HELD_OUT_PAIRS, HELD_OUT_RELATIONS, RESEARCH, sample_scene
 from genllava_finetune.worlds.shapes.understanding import FAMILIES, sample_question
 
 VALUES = {word: word for word in (*SHAPES, *COLORS, *SIZES)}
@@ -238,9 +238,9 @@ def plainly(monkeypatch: pytest.MonkeyPatch) -> None:
 def ask(family: str, n: int, forms: str = "train", **options: object) -> list[tuple[Scene, Turn]]:
     rng, made = random.Random(f"{family}:{forms}"), []
     for _ in range(n):
-        scene = sample_scene(rng, "train")
+        scene = sample_scene(rng, "train", withhold=RESEARCH)
         try:
-            made.append((scene, sample_question(rng, scene, forms, family, **options)))  # type: ignore[arg-type]
+            made.append((scene, sample_question(rng, scene, forms, family, **options, withhold=RESEARCH)))  # type: ignore[arg-type]
         except ValueError:
             continue
     assert len(made) > n / 4
@@ -298,9 +298,9 @@ def test_withheld_relations_are_not_trained_on(family: str) -> None:
 def test_asking_for_withheld_relations_gives_only_those(family: str, least: int) -> None:
     rng, asked = random.Random(11), 0
     for _ in range(4000):
-        scene = sample_scene(rng, "train")
+        scene = sample_scene(rng, "train", withhold=RESEARCH)
         try:
-            turn = sample_question(rng, scene, "train", family, heldout_relations=True)
+            turn = sample_question(rng, scene, "train", family, heldout_relations=True, withhold=RESEARCH)
         except ValueError:
             continue
         met = relations(scene, turn)
@@ -314,11 +314,11 @@ def test_asking_for_withheld_relations_gives_only_those(family: str, least: int)
 def test_scenes_without_a_withheld_relation_are_asked_about_as_usual() -> None:
     rng = random.Random(12)
     scene = Scene("white", tuple(Thing(cell, "circle", "red", "small") for cell in (0, 4)))
-    asked = {sample_question(rng, scene, "train", heldout_relations=True).family for _ in range(300)}
+    asked = {sample_question(rng, scene, "train", heldout_relations=True, withhold=RESEARCH).family for _ in range(300)}
     assert len(asked) > 8
     for family in ("relation", "relation_what"):
         with pytest.raises(ValueError, match="no question"):
-            sample_question(rng, scene, "train", family, heldout_relations=True)
+            sample_question(rng, scene, "train", family, heldout_relations=True, withhold=RESEARCH)
 
 
 def test_every_form_has_a_slot_for_the_picture() -> None:

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from genllava_finetune.worlds.shapes.impossible import sample_impossible_edit
 from genllava_finetune.worlds.shapes.mixture import sample_changes, sample_outline, sample_training_dialogue
 from genllava_finetune.worlds.shapes.outside import KINDS, sample_outside
 from genllava_finetune.worlds.shapes.scene import Scene
-from genllava_finetune.worlds.shapes.splits import sample_scene
+from genllava_finetune.worlds.shapes.splits import RESEARCH, sample_scene
 from genllava_finetune.worlds.shapes.tasks import sample_borrowing, sample_naming, sample_task
 from genllava_finetune.worlds.shapes.tool_dialogues import tool_dialogues
 from genllava_finetune.worlds.shapes.understanding import (
@@ -46,7 +47,7 @@ def about(sample: Callable[[random.Random, Scene], Turn | None], split: str = "t
 
     def drawn(rng: random.Random) -> Turn | None:
         try:
-            return sample(rng, sample_scene(rng, split))
+            return sample(rng, sample_scene(rng, split, withhold=RESEARCH))
         except ValueError:
             return None
 
@@ -58,35 +59,54 @@ def samples() -> dict[str, Sample]:
     made: dict[str, Sample] = {}
     for forms in FORMS:
         for family in FAMILIES:
-            made[f"question {family} {forms}"] = about(lambda r, s, f=forms, k=family: sample_question(r, s, f, k))
-        made[f"question of a picture {forms}"] = about(lambda r, s, f=forms: sample_question(r, s, f, number=2))
+            made[f"question {family} {forms}"] = about(
+                lambda r, s, f=forms, k=family: sample_question(r, s, f, k, withhold=RESEARCH)
+            )
+        made[f"question of a picture {forms}"] = about(
+            lambda r, s, f=forms: sample_question(r, s, f, number=2, withhold=RESEARCH)
+        )
         for family in FOLLOWED:
-            made[f"follow up {family} {forms}"] = about(lambda r, s, f=forms, k=family: sample_follow_up(r, s, f, k))
+            made[f"follow up {family} {forms}"] = about(
+                lambda r, s, f=forms, k=family: sample_follow_up(r, s, f, k, withhold=RESEARCH)
+            )
         for kind in KINDS:
             made[f"outside {kind} {forms}"] = partial(sample_outside, forms=forms, kind=kind)
-        made[f"impossible {forms}"] = about(lambda r, s, f=forms: sample_impossible_edit(r, s, 1, f))
+        made[f"impossible {forms}"] = about(lambda r, s, f=forms: sample_impossible_edit(r, s, 1, f, withhold=RESEARCH))
         made[f"undo {forms}"] = about(lambda r, s, f=forms: sample_undo(r, s, 1, f))
-        made[f"edit {forms}"] = about(lambda r, s, f=forms: sample_edit(r, s, 1, f, "train"))
-        made[f"edit of a picture {forms}"] = about(lambda r, s, f=forms: sample_edit(r, s, 2, f, "train", None, True))
-        made[f"generation {forms}"] = partial(sample_generation, split="train", forms=forms)
-        made[f"task {forms}"] = partial(sample_task, split="train", forms=forms)
-        made[f"conversation {forms}"] = partial(sample_dialogue, split="train", forms=forms)
+        made[f"edit {forms}"] = about(lambda r, s, f=forms: sample_edit(r, s, 1, f, "train", withhold=RESEARCH))
+        made[f"edit of a picture {forms}"] = about(
+            lambda r, s, f=forms: sample_edit(r, s, 2, f, "train", None, True, withhold=RESEARCH)
+        )
+        made[f"generation {forms}"] = partial(sample_generation, withhold=RESEARCH, split="train", forms=forms)
+        made[f"task {forms}"] = partial(sample_task, withhold=RESEARCH, split="train", forms=forms)
+        made[f"conversation {forms}"] = partial(sample_dialogue, withhold=RESEARCH, split="train", forms=forms)
     for kind in ("full", "placed", "partial", "count", "relation", "negation"):
-        made[f"generation {kind}"] = partial(sample_generation, split="train", forms="train", kind=kind, short=True)
+        made[f"generation {kind}"] = partial(
+            sample_generation, withhold=RESEARCH, split="train", forms="train", kind=kind, short=True
+        )
     for heldout in ("attr_combo", "count", "relation"):
         made[f"generation, held out: {heldout}"] = partial(
-            sample_generation, split="test", forms="train", heldout=heldout
+            sample_generation, withhold=RESEARCH, split="test", forms="train", heldout=heldout
         )
     for heldout in ("attr_combo", "edit_combo"):
-        made[f"edit, held out: {heldout}"] = about(lambda r, s, h=heldout: sample_edit(r, s, 1, "train", "train", h))
-    made["question, held out: relation"] = about(lambda r, s: sample_question(r, s, "train", heldout_relations=True))
-    made["task of the test split"] = partial(sample_task, split="test", forms="train")
-    made["conversation of the test split"] = partial(sample_dialogue, split="test", forms="train")
+        made[f"edit, held out: {heldout}"] = about(
+            lambda r, s, h=heldout: sample_edit(r, s, 1, "train", "train", h, withhold=RESEARCH)
+        )
+    made["question, held out: relation"] = about(
+        lambda r, s: sample_question(r, s, "train", heldout_relations=True, withhold=RESEARCH)
+    )
+    made["task of the test split"] = partial(sample_task, withhold=RESEARCH, split="test", forms="train")
+    made["conversation of the test split"] = partial(sample_dialogue, withhold=RESEARCH, split="test", forms="train")
     made["it"] = about(lambda r, s: sample_question_about_it(r, s, "train") if s.things else None)
-    made["lookups"] = about(lambda r, s: sample_lookups(r, s, 8))
-    made["borrowing"], made["naming"] = sample_borrowing, sample_naming
-    made["changes"], made["outline"] = sample_changes, sample_outline
-    made["training"] = sample_training_dialogue
+    made["lookups"] = about(lambda r, s: sample_lookups(r, s, 8, withhold=RESEARCH))
+    research: dict[str, Any] = {
+        "borrowing": sample_borrowing,
+        "naming": sample_naming,
+        "changes": sample_changes,
+        "outline": sample_outline,
+        "training": sample_training_dialogue,
+    }
+    made |= {name: partial(sample, withhold=RESEARCH) for name, sample in research.items()}
     return made
 
 
@@ -111,7 +131,7 @@ def digest(said: Iterable[str]) -> str:
 
 
 def tool_texts() -> Iterable[str]:
-    for made in tool_dialogues(1, 24):
+    for made in tool_dialogues(1, 24, withhold=RESEARCH):
         yield repr((made.row.messages, made.names, made.row.tools))
 
 

@@ -29,6 +29,7 @@ from genllava_finetune.worlds.shapes.render import render_array
 from genllava_finetune.worlds.shapes.scene import BACKGROUNDS, Scene
 from genllava_finetune.worlds.shapes.splits import (
     HELD_OUT_EDIT_PAIRS,
+    RESEARCH,
     Split,
     allowed,
 )
@@ -85,7 +86,7 @@ def replay(dialogue: Dialogue) -> list[Scene]:
 @settings(deadline=None, max_examples=60)
 @given(seeds, splits)
 def test_every_step_is_right_of_the_pictures_before_it(rng: random.Random, split: Split) -> None:
-    dialogue = sample_task(rng, split, "train")
+    dialogue = sample_task(rng, split, "train", withhold=RESEARCH)
     scenes = replay(dialogue)
     assert len(scenes) <= MAX_PICTURES
     assert all(allowed(scene, split) for scene in scenes)
@@ -101,7 +102,7 @@ def test_every_step_is_right_of_the_pictures_before_it(rng: random.Random, split
 @given(seeds)
 def test_there_is_one_look_for_every_step(rng: random.Random) -> None:
     pictures = 0
-    for turn in sample_task(rng, "train", "train").turns:
+    for turn in sample_task(rng, "train", "train", withhold=RESEARCH).turns:
         pictures += len(turn.images)
         for step, check, look in zip(turn.steps, checks_of(turn), turn.looks, strict=True):
             about, notes = look.about, look.notes
@@ -119,7 +120,7 @@ def test_there_is_one_look_for_every_step(rng: random.Random) -> None:
 @given(seeds)
 def test_nothing_is_asked_of_a_background_that_was_left_open(rng: random.Random) -> None:
     """What comes later can be judged only if it follows from what was asked."""
-    for turn in sample_task(rng, "test", "train").turns:
+    for turn in sample_task(rng, "test", "train", withhold=RESEARCH).turns:
         for step, check in zip(turn.steps, checks_of(turn), strict=True):
             if isinstance(check, EditCheck) and isinstance(check.changed, AnyBackground):
                 assert step.target is not None
@@ -132,7 +133,7 @@ def test_nothing_is_asked_of_a_background_that_was_left_open(rng: random.Random)
 @settings(deadline=None, max_examples=60)
 @given(seeds, splits)
 def test_changes_are_pictures_of_their_own(rng: random.Random, split: Split) -> None:
-    for turn in sample_task(rng, split, "train").turns:
+    for turn in sample_task(rng, split, "train", withhold=RESEARCH).turns:
         kinds = [check.operations[0] for check in changes_of(turn)]
         assert all(len(check.operations) == 1 for check in changes_of(turn))
         assert not any({pair, pair[::-1]} & HELD_OUT_EDIT_PAIRS for pair in pairwise(kinds))
@@ -144,7 +145,7 @@ def test_only_training_declines_in_the_middle_of_a_task() -> None:
     rng = random.Random(3)
 
     def declined(split: Split) -> int:
-        turns = [turn for _ in range(120) for turn in sample_task(rng, split, "train").turns]
+        turns = [turn for _ in range(120) for turn in sample_task(rng, split, "train", withhold=RESEARCH).turns]
         return sum(isinstance(check, DeclineCheck) for turn in turns for check in checks_of(turn))
 
     assert declined("train") > 5
@@ -164,15 +165,17 @@ def test_forms_of_the_splits_have_nothing_in_common(count: int) -> None:
 def test_withheld_forms_are_used_only_where_asked_for() -> None:
     rng = random.Random(1)
     for _ in range(60):
-        assert not any(is_held_out_form(turn.form) for turn in sample_task(rng, "train", "train").turns)
+        assert not any(
+            is_held_out_form(turn.form) for turn in sample_task(rng, "train", "train", withhold=RESEARCH).turns
+        )
     for _ in range(20):
-        dialogue = sample_task(rng, "dev", "held_out")
+        dialogue = sample_task(rng, "dev", "held_out", withhold=RESEARCH)
         assert all(is_held_out_form(turn.form) for turn in dialogue.turns)
 
 
 def test_the_same_seed_gives_the_same_task() -> None:
     for split in ("train", "dev"):
-        one, other = (sample_task(random.Random(5), split, "train") for _ in range(2))
+        one, other = (sample_task(random.Random(5), split, "train", withhold=RESEARCH) for _ in range(2))
         assert [(turn.user, turn.images, turn.steps, turn.looks) for turn in one.turns] == [
             (turn.user, turn.images, turn.steps, turn.looks) for turn in other.turns
         ]
@@ -181,7 +184,9 @@ def test_the_same_seed_gives_the_same_task() -> None:
 def test_requests_are_copied_as_they_stand() -> None:
     """But for a slip of the pen, which a message may have."""
     rng = random.Random(4)
-    turns = [turn for _ in range(100) for turn in sample_task(rng, "train", "train").turns if turn.asked]
+    turns = [
+        turn for _ in range(100) for turn in sample_task(rng, "train", "train", withhold=RESEARCH).turns if turn.asked
+    ]
     copied = [text in turn.user.lower() for turn in turns for text in turn.asked]
     assert sum(copied) > 0.95 * len(copied)
 
@@ -189,7 +194,7 @@ def test_requests_are_copied_as_they_stand() -> None:
 @settings(deadline=None, max_examples=60)
 @given(seeds)
 def test_requests_that_name_pictures_name_the_one_that_they_are_about(rng: random.Random) -> None:
-    dialogue = sample_naming(rng)
+    dialogue = sample_naming(rng, withhold=RESEARCH)
     assert 3 <= len(dialogue.turns[0].images) < MAX_PICTURES
     assert len(replay(dialogue)) <= MAX_PICTURES
     for turn in dialogue.turns:
@@ -202,7 +207,7 @@ def test_requests_that_name_pictures_name_the_one_that_they_are_about(rng: rando
 
 def test_tasks_are_of_every_kind() -> None:
     rng = random.Random(2)
-    turns = [turn for _ in range(400) for turn in sample_task(rng, "train", "train").turns]
+    turns = [turn for _ in range(400) for turn in sample_task(rng, "train", "train", withhold=RESEARCH).turns]
     users = " ".join(turn.user.lower() for turn in turns)
     routes = {tuple(step.task for step in turn.steps) for turn in turns}
     assert {("T2I", "I2I", "I2T"), ("T2I", "T2I", "I2I"), ("I2I", "I2I", "I2T"), ("I2T", "I2T")} <= routes

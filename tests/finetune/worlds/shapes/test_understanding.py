@@ -14,7 +14,7 @@ from genllava_finetune.worlds.grammar import Intent, is_held_out_form
 from genllava_finetune.worlds.shapes.dialogue import AnswerCheck, Turn
 from genllava_finetune.worlds.shapes.language import questions
 from genllava_finetune.worlds.shapes.scene import BACKGROUNDS, CELLS, COLORS, SHAPES, SIZES, Scene, Thing
-from genllava_finetune.worlds.shapes.splits import HELD_OUT_PAIRS, HELD_OUT_RELATIONS, sample_scene
+from genllava_finetune.worlds.shapes.splits import HELD_OUT_PAIRS, HELD_OUT_RELATIONS, RESEARCH, sample_scene
 from genllava_finetune.worlds.shapes.understanding import FAMILIES, is_right, normalize_answer, sample_question
 
 NUMBERS = {"no": 0, "one": 1, "two": 2, "three": 3, "four": 4}
@@ -24,9 +24,9 @@ def ask(family: str, n: int, **options: object) -> list[tuple[Scene, Turn]]:
     rng = random.Random(family)
     found: list[tuple[Scene, Turn]] = []
     while len(found) < n:
-        scene = sample_scene(rng, "train")
+        scene = sample_scene(rng, "train", withhold=RESEARCH)
         try:
-            found.append((scene, sample_question(rng, scene, "train", family, **options)))  # type: ignore[arg-type]
+            found.append((scene, sample_question(rng, scene, "train", family, **options, withhold=RESEARCH)))  # type: ignore[arg-type]
         except ValueError:
             continue
     return found
@@ -221,8 +221,8 @@ def test_families_have_many_forms_and_some_are_withheld() -> None:
 def test_training_never_meets_what_is_withheld() -> None:
     rng = random.Random(4)
     for _ in range(4000):
-        scene = sample_scene(rng, "train")
-        turn = sample_question(rng, scene, "train")
+        scene = sample_scene(rng, "train", withhold=RESEARCH)
+        turn = sample_question(rng, scene, "train", withhold=RESEARCH)
         assert not is_held_out_form(turn.form)
         words = turn.user.lower()
         for shape, color in HELD_OUT_PAIRS:
@@ -237,7 +237,10 @@ def test_training_never_meets_what_is_withheld() -> None:
 
 def test_a_question_can_name_its_picture() -> None:
     rng = random.Random(5)
-    turns = [sample_question(rng, sample_scene(rng, "train"), "train", number=2) for _ in range(300)]
+    turns = [
+        sample_question(rng, sample_scene(rng, "train", withhold=RESEARCH), "train", number=2, withhold=RESEARCH)
+        for _ in range(300)
+    ]
     named = [turn for turn in turns if re.search(r"2|second|two", turn.user.lower())]
     assert len(named) > 290  # the others have a typo in the word
 
@@ -255,7 +258,7 @@ def test_every_family_can_be_asked_for_and_others_are_refused() -> None:
     asked = set()
     for family in FAMILIES:
         try:
-            asked.add(sample_question(rng, scene, "train", family).family)
+            asked.add(sample_question(rng, scene, "train", family, withhold=RESEARCH).family)
         except ValueError:
             asked.add(f"not {family}")
     assert "not ambiguous" in asked

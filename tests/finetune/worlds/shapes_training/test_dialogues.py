@@ -41,7 +41,7 @@ from genllava_finetune.worlds.shapes.placement import centred, settled
 from genllava_finetune.worlds.shapes.plan import read_plan
 from genllava_finetune.worlds.shapes.render import render_array
 from genllava_finetune.worlds.shapes.scene import JITTER, Scene, Thing
-from genllava_finetune.worlds.shapes.splits import allowed, in_distribution, sample_scene, split_of
+from genllava_finetune.worlds.shapes.splits import RESEARCH, allowed, in_distribution, sample_scene, split_of
 from genllava_finetune.worlds.shapes.tasks import sample_borrowing, sample_task
 from genllava_finetune.worlds.shapes.training.dialogues import IGNORE, Encoder, as_typed, pad
 from genllava_finetune.worlds.shapes.training.language_tokenizer import token_ids, train_tokenizer
@@ -89,7 +89,7 @@ def captions(t: PreTrainedTokenizerFast, dialogue: Dialogue) -> tuple[list[list[
 
 def test_a_drawing_is_laid_out_as_in_inference() -> None:
     rng = random.Random(0)
-    turn = sample_generation(rng, "train", "train")
+    turn = sample_generation(rng, "train", "train", withhold=RESEARCH)
     example = encoder().encode(rng, Dialogue((turn,)))
     (plan,) = example.plans
     t = tokenizer()
@@ -111,8 +111,8 @@ def test_a_drawing_is_laid_out_as_in_inference() -> None:
 
 def test_what_is_seen_is_written_before_it_is_talked_about() -> None:
     rng, t = random.Random(6), tokenizer()
-    scene = sample_scene(rng, "train")
-    first, second = (sample_question(rng, scene, "train") for _ in range(2))
+    scene = sample_scene(rng, "train", withhold=RESEARCH)
+    first, second = (sample_question(rng, scene, "train", withhold=RESEARCH) for _ in range(2))
     example = encoder().encode(rng, Dialogue((replace(first, images=(scene,)), second)))
     bos, eos = token_ids(t, BOS, EOS)
     assert example.ids == [
@@ -131,11 +131,11 @@ def test_what_is_seen_is_written_before_it_is_talked_about() -> None:
 
 def test_the_picture_that_is_asked_about_is_described_last() -> None:
     rng, t = random.Random(8), tokenizer()
-    scenes = [sample_scene(rng, "train") for _ in range(3)]
+    scenes = [sample_scene(rng, "train", withhold=RESEARCH) for _ in range(3)]
     captioned = [layout.text_ids(t, caption(number, scene)) for number, scene in enumerate(scenes, 1)]
     shown = [tuple(scenes[:2]), (), (scenes[2],), ()]
     turns = [
-        replace(sample_question(rng, scenes[about - 1], "train").of(about), images=images)
+        replace(sample_question(rng, scenes[about - 1], "train", withhold=RESEARCH).of(about), images=images)
         for about, images in zip((1, 1, 2, 3), shown, strict=True)
     ]
     example = encoder().encode(rng, Dialogue(tuple(turns)))
@@ -151,9 +151,9 @@ def test_the_picture_that_is_asked_about_is_described_last() -> None:
 def test_a_drawing_is_looked_at_before_the_turn_goes_on() -> None:
     rng, t = random.Random(0), tokenizer()
     (eos,) = token_ids(t, EOS)
-    turn = sample_generation(rng, "train", "train")
+    turn = sample_generation(rng, "train", "train", withhold=RESEARCH)
     while [step.target is None for step in turn.steps] != [False, True]:
-        (turn,) = sample_dialogue(rng, "train", "train", turns=1).turns
+        (turn,) = sample_dialogue(rng, "train", "train", turns=1, withhold=RESEARCH).turns
     (first, second), (_, look) = turn.steps, turn.looks
     assert first.target is not None
     shown = len(turn.images)
@@ -175,10 +175,10 @@ def test_of_two_changes_the_first_is_planned_and_the_second_goes_on_from_there()
     rng, t = random.Random(3), tokenizer()
     bos, end = token_ids(t, BOS, SEEN)
     for _ in range(20):
-        scene, turn = sample_scene(rng, "train"), None
+        scene, turn = sample_scene(rng, "train", withhold=RESEARCH), None
         while turn is None:
-            scene = sample_scene(rng, "train")
-            turn = sample_edit(rng, scene, 1, "train", "train", kinds=("recolor", "add"))
+            scene = sample_scene(rng, "train", withhold=RESEARCH)
+            turn = sample_edit(rng, scene, 1, "train", "train", kinds=("recolor", "add"), withhold=RESEARCH)
         one, other = as_typed(turn.user, turn.asked)
         (first, second), (step,) = turn.looks, turn.steps
         between = read_plan(first.planned)
@@ -206,7 +206,7 @@ def test_what_lends_its_background_is_noted_first_and_described_before_what_gets
     rng, t = random.Random(5), tokenizer()
     end, asked = token_ids(t, SEEN, USER_END)
     for _ in range(20):
-        dialogue = sample_borrowing(rng)
+        dialogue = sample_borrowing(rng, withhold=RESEARCH)
         told = encoder().tell(rng, dialogue).ids
         scenes = [*dialogue.turns[0].images, *(turn.steps[0].target for turn in dialogue.turns)]
         ends = [at for at, token in enumerate(told) if token == end]
@@ -231,7 +231,7 @@ def test_of_several_requests_each_is_taken_up_before_its_step() -> None:
     rng, t = random.Random(9), tokenizer()
     (eos,) = token_ids(t, EOS)
     for _ in range(60):
-        (turn,) = sample_task(rng, "train", "train", turns=1).turns
+        (turn,) = sample_task(rng, "train", "train", turns=1, withhold=RESEARCH).turns
         told = encoder().tell(rng, Dialogue((turn,)))
         copies = [layout.user_turn(t, text, [], 0) for text in as_typed(turn.user, turn.asked)]
         learnt = [label for label in told.labels if label != IGNORE]
@@ -250,7 +250,7 @@ def test_of_several_requests_each_is_taken_up_before_its_step() -> None:
 def test_an_outline_numbers_the_pictures_and_tells_nothing_of_them() -> None:
     rng, t = random.Random(14), tokenizer()
     for _ in range(20):
-        dialogue = sample_borrowing(rng)
+        dialogue = sample_borrowing(rng, withhold=RESEARCH)
         outline, written = encoder().outline(dialogue), ""
         count = 0
         for turn in dialogue.turns:
@@ -265,7 +265,7 @@ def test_an_outline_numbers_the_pictures_and_tells_nothing_of_them() -> None:
 
 def test_what_the_model_is_taught_is_read_as_it_is() -> None:
     rng = random.Random(0)
-    dialogues = [sample_training_dialogue(rng) for _ in range(2000)]
+    dialogues = [sample_training_dialogue(rng, withhold=RESEARCH) for _ in range(2000)]
     said = [" ".join(turn.user.split()) for dialogue in dialogues if dialogue for turn in dialogue.turns]
     assert len(said) > 2000
     assert [plain_sentences(text) for text in said] == said
@@ -277,7 +277,7 @@ def test_every_request_can_be_taken_up_in_the_words_of_its_message() -> None:
     misspelt = 0
     for _ in range(300):
         forms = rng.choice(("train", "held_out"))
-        for turn in sample_task(rng, "train", forms).turns:
+        for turn in sample_task(rng, "train", forms, withhold=RESEARCH).turns:
             ids = [begin, *layout.user_turn(t, turn.user, [1], 4)]
             typed = as_typed(turn.user, turn.asked)
             misspelt += sum(text not in asked.lower() for text, asked in zip(typed, turn.asked, strict=True))
@@ -303,7 +303,7 @@ def test_blanks_hide_only_what_the_assistant_says() -> None:
     rng, t = random.Random(10), tokenizer()
     hidden = 0
     for _ in range(30):
-        example = encoder().encode(rng, sample_task(rng, "train", "train"))
+        example = encoder().encode(rng, sample_task(rng, "train", "train", withhold=RESEARCH))
         blanked = encoder().blank(rng, example)
         assert blanked.labels == example.labels
         for before, after, label in zip(example.ids, blanked.ids, example.labels, strict=True):
@@ -318,7 +318,7 @@ def test_what_is_told_needs_no_eyes() -> None:
     t = tokenizer()
     eyes = set(token_ids(t, IMAGE, QUERY))
     for seed in range(50):
-        dialogue = sample_training_dialogue(random.Random(seed))
+        dialogue = sample_training_dialogue(random.Random(seed), withhold=RESEARCH)
         if dialogue is None:
             continue
         shown = encoder().encode(random.Random(seed), dialogue)
@@ -337,7 +337,7 @@ def test_only_what_the_assistant_says_is_learnt() -> None:
     never = set(token_ids(t, IMAGE, QUERY, EOI, BOS))
     (end,) = token_ids(t, SEEN)
     for _ in range(100):
-        dialogue = sample_training_dialogue(rng)
+        dialogue = sample_training_dialogue(rng, withhold=RESEARCH)
         if dialogue is None:
             continue
         example = encoder().encode(rng, dialogue)
@@ -367,7 +367,7 @@ def test_pictures_and_queries_have_their_places() -> None:
     rng, t = random.Random(2), tokenizer()
     image, query, soi = token_ids(t, IMAGE, QUERY, SOI)
     for _ in range(100):
-        dialogue = sample_training_dialogue(rng)
+        dialogue = sample_training_dialogue(rng, withhold=RESEARCH)
         example = encoder().null(rng) if dialogue is None else encoder().encode(rng, dialogue)
         assert example.ids.count(image) == TOKENS_PER_IMAGE * len(example.pictures)
         assert example.ids.count(query) == QUERIES * len(example.plans)
@@ -377,7 +377,7 @@ def test_pictures_and_queries_have_their_places() -> None:
 def test_no_training_dialogue_holds_what_is_withheld() -> None:
     rng = random.Random(3)
     for _ in range(3000):
-        dialogue = sample_training_dialogue(rng)
+        dialogue = sample_training_dialogue(rng, withhold=RESEARCH)
         for turn in dialogue.turns if dialogue else ():
             assert not is_held_out_form(turn.form)
             assert all(allowed(scene, "train") for scene in turn.images)
@@ -391,7 +391,7 @@ def test_what_we_drew_is_edited_where_we_drew_it() -> None:
     """The source of an edit and its target agree wherever nothing was asked: in the offsets within cells as well."""
     rng, checked = random.Random(4), 0
     while checked < 40:
-        dialogue = sample_training_dialogue(rng)
+        dialogue = sample_training_dialogue(rng, withhold=RESEARCH)
         if dialogue is None:
             continue
         example = encoder().encode(rng, dialogue)
@@ -440,6 +440,6 @@ def test_padding_is_to_multiples_of_eight() -> None:
 
 def test_questions_are_about_the_picture_that_comes_with_them() -> None:
     rng = random.Random(5)
-    scene = sample_scene(rng, "train")
-    turn = sample_question(rng, scene, "train", "caption_full")
+    scene = sample_scene(rng, "train", withhold=RESEARCH)
+    turn = sample_question(rng, scene, "train", "caption_full", withhold=RESEARCH)
     assert read_plan(turn.steps[0].text.lower().rstrip(".")) == scene
