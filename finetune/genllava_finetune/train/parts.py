@@ -57,10 +57,23 @@ def load_pipeline(model: Model) -> GenLlavaPipeline | None:
 
     Raises:
         CheckpointError: it cannot be read.
+        InvalidRequest: it has no network of which the recipe wants new weights.
     """
     if model.pipeline is None:
         return None
-    return GenLlavaPipeline.from_pretrained(None if model.pipeline == "shipped" else model.pipeline, device="cpu")
+    source = None if model.pipeline == "shipped" else model.pipeline
+    pipeline = GenLlavaPipeline.from_pretrained(source, device="cpu")
+    for name in model.new_weights:
+        holder_name, _, part = name.rpartition(".")
+        holder: Any = getattr(pipeline, holder_name, None) if holder_name else pipeline
+        network = getattr(holder, part, None)
+        if not isinstance(network, nn.Module):
+            raise InvalidRequest(f"model.new_weights: the pipeline has no network {name}, such as decoder.unet")
+        kind: Any = type(network)
+        config: Any = network.config
+        made = kind.from_config(config) if hasattr(kind, "from_config") else kind(config)
+        setattr(holder, part, made.eval())
+    return pipeline
 
 
 def build_parts(model: Model, *, seed: int = 0) -> Parts:

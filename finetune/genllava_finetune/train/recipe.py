@@ -17,6 +17,15 @@ FOLDER: Final = Path(__file__).parent.parent / "recipes"
 """The recipes that ship."""
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which only `true` and `false` are truth values: `on` is a key of ours."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        letter: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:bool" or letter in "tTfF"]
+        for letter, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, protected_namespaces=())
 
@@ -74,6 +83,7 @@ class Model(_Strict):
         generation_head: a new one, or the folder of a saved one.
         drawing_options: of every drawing of the trained pipeline and of samples, such as `num_inference_steps`.
         chat_template: Jinja source, in the place of the language model's own.
+        new_weights: networks of the pipeline that begin anew, such as `decoder.unet`, drawn from the recipe's seed.
         encoder: "package.module:function" that makes the encoder of rows for a protocol of its own, from the parts.
     """
 
@@ -84,6 +94,7 @@ class Model(_Strict):
     generation_head: Head | str | None = None
     chat_template: str | None = None
     drawing_options: dict[str, Any] = Field(default_factory=dict)
+    new_weights: tuple[str, ...] = ()
     encoder: str | None = None
 
     @field_validator("vlm", "decoder", "editor", mode="before")
@@ -97,6 +108,8 @@ class Model(_Strict):
             raise ValueError("give either pipeline (a saved GenLlavaPipeline) or vlm")
         if self.pipeline is not None and (self.decoder or self.editor or self.generation_head):
             raise ValueError("decoder, editor and generation_head come with the pipeline")
+        if self.pipeline is None and self.new_weights:
+            raise ValueError("new_weights is for networks of a pipeline, and none is given")
         return self
 
 
@@ -181,7 +194,8 @@ class Stage(_Strict):
         save_every, evaluate_every, log_every: steps; 0: never.
         gradient_norms_every: how many logs apart the gradient norm of each loss is measured; 0: never.
         samples: rows whose answers and pictures are kept at each evaluation.
-        cache: what frozen encoders make of pictures is kept on disk: `latents`, `vision`.
+        cache: what is computed by frozen networks is kept on disk: `latents` of pictures, states of the `vision`
+            tower, and the language model's `states` at the visual queries, where nothing but the head is trained.
         rejected_share: of rows that cannot be encoded, above which training stops.
         non_finite: losses or gradients in a row that are not finite, after which training stops.
         arguments: further `transformers.TrainingArguments`.
@@ -213,7 +227,7 @@ class Stage(_Strict):
     log_every: int = Field(default=10, ge=1)
     gradient_norms_every: int = Field(default=10, ge=0)
     samples: int = Field(default=8, ge=0)
-    cache: tuple[Literal["latents", "vision"], ...] = ()
+    cache: tuple[Literal["latents", "vision", "states"], ...] = ()
     rejected_share: float = Field(default=0.05, ge=0, le=1)
     non_finite: int = Field(default=10, ge=1)
     arguments: dict[str, Any] = Field(default_factory=dict)
@@ -278,7 +292,7 @@ def load_recipe(source: str | PathLike[str], settings: Sequence[str] = ()) -> Re
         raise InvalidRequest(f"there is no recipe {source}: give a YAML file, or one of {known}")
     try:
         text = path.read_text(encoding="utf-8")
-        value, root = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
+        value, root = yaml.load(text, Loader=_Loader), yaml.compose(text, Loader=_Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         where = getattr(error, "problem_mark", None)
         place = f"{path}:{where.line + 1}" if where else str(path)
@@ -308,7 +322,7 @@ def _with(value: Any, setting: str) -> Any:
     for part in path:
         place = _place(at, part, setting)
         at = at[place] if isinstance(at, list) or place in at else at.setdefault(place, {})
-    at[_place(at, last, setting)] = yaml.safe_load(text)
+    at[_place(at, last, setting)] = yaml.load(text, Loader=_Loader)
     return value
 
 

@@ -15,6 +15,7 @@ from transformers import set_seed
 from genllava import GenLlavaPipeline
 from genllava.errors import CheckpointError
 from genllava.protocols.parts import Parts
+from genllava_finetune.train.cache import Caches
 from genllava_finetune.train.callbacks import Average, Samples
 from genllava_finetune.train.encoding import RowEncoder
 from genllava_finetune.train.model import ConditionDropout, GenLlavaForTraining, LossWeights
@@ -74,6 +75,7 @@ class Run:
         return target
 
     def _new_parts(self) -> Parts:
+        torch.manual_seed(self.recipe.seed)
         self._saved = load_pipeline(self.recipe.model)
         if self._saved is not None:
             return self._saved.parts()
@@ -90,6 +92,8 @@ class Run:
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
             with trainer.averaged():
                 state = trainer.trained_state()
+            if trainer.caches is not None:
+                trainer.caches.remove()
             if trainer.args.should_save:
                 write_whole(done, lambda file: save_file(state, file))
             trainer.accelerator.wait_for_everyone()
@@ -149,6 +153,7 @@ class Run:
             model,
             stage,
             args,
+            Caches(model, stage, self.folder / "cache") if stage.cache else None,
             train_dataset=TrainingRows(sources, seed),
             eval_dataset=TrainingRows(held_out, seed, epochs=1) if held_out else None,
             data_collator=Batches(

@@ -27,7 +27,7 @@ from genllava_finetune.worlds.shapes.placement import centred, settled
 from genllava_finetune.worlds.shapes.plan import any_plan
 from genllava_finetune.worlds.shapes.render import render_array
 from genllava_finetune.worlds.shapes.scene import Scene
-from genllava_finetune.worlds.shapes.splits import sample_scene
+from genllava_finetune.worlds.shapes.splits import NOTHING, Split, Withheld, sample_scene
 from genllava_finetune.worlds.shapes.training.autoencoder import LATENT_CHANNELS
 from genllava_finetune.worlds.shapes.training.part import Batch, Part
 from genllava_finetune.worlds.shapes.training.pictures import contact_sheet, to_pixels, to_uint8
@@ -113,6 +113,23 @@ def denoising_error(
     return error / (sigma.square() + LEAST_NOISE)
 
 
+def sample_pair(rng: random.Random, split: Split = "train", withhold: Withheld = NOTHING) -> tuple[Scene | None, Scene]:
+    """What is edited (None: nothing is) and what is drawn.
+
+    Args:
+        split: of the scenes.
+        withhold: what is never shown.
+    """
+    if rng.random() < EDITS:
+        scene = sample_scene(rng, split, withhold=withhold)
+        if rng.random() < OWN:
+            scene = centred(scene)
+        edit = sample_edit(rng, scene, 1, withhold.forms, split, withhold=withhold)
+        if edit is not None and edit.steps[0].target is not None:
+            return scene, settled(scene, edit.steps[0].target)
+    return None, centred(sample_scene(rng, split, withhold=withhold))
+
+
 class DenoisingLoss(nn.Module):
     """Flow matching through the UNet, and the text encoder with it, on latents of the frozen autoencoder."""
 
@@ -151,24 +168,13 @@ class ImageDecoder(Part):
         self.tokenizer = PreTrainedTokenizerFast.from_pretrained(text / "tokenizer")
         return DenoisingLoss(vae, CLIPTextModel.from_pretrained(text / "text_encoder"))
 
-    def pair(self, rng: random.Random) -> tuple[Scene | None, Scene]:
-        """A source (None for generation) and a target, both of the training split."""
-        if rng.random() < EDITS:
-            scene = sample_scene(rng, "train")
-            if rng.random() < OWN:
-                scene = centred(scene)
-            edit = sample_edit(rng, scene, 1, "train", "train")
-            if edit is not None and edit.steps[0].target is not None:
-                return scene, settled(scene, edit.steps[0].target)
-        return None, centred(sample_scene(rng, "train"))
-
     def batch(self, step: int) -> Batch:
         rng = random.Random(f"{self.name}:{self.seed}:{step}")
         sources: list[NDArray[np.uint8]] = []
         targets: list[NDArray[np.uint8]] = []
         edited, plans = [], []
         for _ in range(self.recipe.batch_size):
-            source, target = self.pair(rng)
+            source, target = sample_pair(rng, withhold=self.withhold)
             targets.append(render_array(target))
             sources.append(targets[-1] if source is None else render_array(source))
             edited.append(source is not None)
@@ -191,7 +197,7 @@ class ImageDecoder(Part):
         """Three rows: sources (black for generation), what the plan asks for, what the decoder drew."""
         assert isinstance(module, DenoisingLoss)
         rng = random.Random("image decoder sample")
-        pairs = [self.pair(rng) for _ in range(12)]
+        pairs = [sample_pair(rng, withhold=self.withhold) for _ in range(12)]
         sources = [np.zeros((128, 128, 3), np.uint8) if s is None else render_array(s) for s, _ in pairs]
         targets = [render_array(t) for _, t in pairs]
         edited = torch.tensor([s is not None for s, _ in pairs])
