@@ -52,9 +52,11 @@ def test_the_losses_are_those_of_the_parts_own_trainer(
     pipeline: GenLlavaPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = pipeline.parts()
-    encoder, sight = ShapesEncoder(parts, null_share=0), sight_loss(parts)
+    encoder: Any = ShapesEncoder(parts, null_share=0)
+    sight = sight_loss(parts)
     batch = Collator(encoder, resolution=128, auxiliaries={"sight": sight})(rows_with(encoder, [True]))
     decoder: Any = pipeline.decoder
+    head: Any = pipeline.generation_head
     model = GenLlavaForTraining(
         parts.vision_language,
         parts.generation_head,
@@ -64,7 +66,7 @@ def test_the_losses_are_those_of_the_parts_own_trainer(
     )
     query_id, seen_id = token_ids(parts.vision_language.tokenizer, QUERY, SEEN)
     frozen = ImageDecoderParts(decoder.vae, decoder.unet)
-    own = JointLoss(pipeline.vlm, pipeline.generation_head, decoder.text_encoder, query_id, seen_id, frozen)
+    own = JointLoss(pipeline.vlm, head, decoder.text_encoder, query_id, seen_id, frozen)
     own.sight = sight.sight
     monkeypatch.setattr(joint, "segment_weight", lambda labels, _: torch.ones(int((labels != -100).sum())))
 
