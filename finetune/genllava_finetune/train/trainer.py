@@ -21,6 +21,7 @@ from transformers.trainer_utils import get_last_checkpoint, rotate_checkpoints
 
 from genllava.errors import CheckpointError, InvalidRequest, NonFiniteError
 from genllava_finetune.data.mixture import MixtureSource
+from genllava_finetune.train.cache import Caches
 from genllava_finetune.train.recipe import Stage
 from genllava_finetune.train.rows import steps_of
 from genllava_finetune.train.trainable import parameter_groups, trained_tensors
@@ -90,13 +91,16 @@ class GenLlavaTrainer(Trainer):
 
     Args:
         model: a `GenLlavaForTraining`; its weights that require gradients are trained.
+        caches: of what its frozen networks compute.
 
     Attributes:
         skipped: steps without an update, because the loss or a gradient was not finite.
     """
 
-    def __init__(self, model: nn.Module, stage: Stage, args: TrainingArguments, **options: Any) -> None:
-        self.stage, self.skipped, self._in_a_row = stage, 0, 0
+    def __init__(
+        self, model: nn.Module, stage: Stage, args: TrainingArguments, caches: Caches | None = None, **options: Any
+    ) -> None:
+        self.stage, self.caches, self.skipped, self._in_a_row = stage, caches, 0, 0
         self._terms = dict[str, Tensor]()
         self._term_norms = dict[str, float]()
         self._steps_logged = self._logs = 0
@@ -124,6 +128,8 @@ class GenLlavaTrainer(Trainer):
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         num_items = self._num_items if model.training else None
+        if self.caches is not None:
+            inputs = self.caches.add_states(inputs)
         outputs = model(**inputs, num_items=num_items)
         loss = outputs["loss"]
         if model.training:
@@ -257,8 +263,8 @@ class GenLlavaTrainer(Trainer):
             with suppress(OSError):
                 shutil.rmtree(self._staging)
             raise CheckpointError(
-                f"cannot write {folder / name}: {error}. The last good checkpoint is {self.last_checkpoint}: free space, "
-                "and go on with --resume"
+                f"cannot write {folder / name}: {error}. The last good checkpoint is {self.last_checkpoint}: free "
+                "space, and go on with --resume"
             ) from error
         finally:
             self._staging, self.args.save_total_limit = None, limit

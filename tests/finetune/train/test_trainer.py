@@ -145,6 +145,34 @@ def test_lora_and_new_tokens(tmp_path: Path) -> None:
     assert loaded == pytest.approx(before, rel=1e-4)
 
 
+def test_losses_with_and_without_a_cache(tmp_path: Path) -> None:
+    """Latents, states of the vision tower, and states at the queries; the second epoch computes none of them."""
+    stage = {"train": ["generation_head"], "steps": 4, "batch_size": 16, "save_every": 0}
+    drawn = [{"name": "drawn", "rows": "genllava_finetune.recipes.tiny_real:rows"}]
+    drawn[0]["options"] = {"side": 16, "kinds": ["drawn"]}  # type: ignore[assignment]
+    found = {}
+    for name, cache, data in (
+        ("plain", [], None),
+        ("kept", ["latents", "vision"], None),
+        ("plain states", [], drawn),
+        ("kept states", ["states", "latents"], drawn),
+    ):
+        made = recipe({**stage, "cache": cache}, **({"data": data} if data else {}))
+        trainer = trainer_of(made, tmp_path / name)
+        trainer.train()
+        entries = trainer.state.log_history
+        found[name] = [[entry.get(f"loss/{term}") for entry in entries[:-1]] for term in ("denoising", "alignment")]
+    files = list((tmp_path / "kept/cache").rglob("*.safetensors"))
+    assert len([file for file in files if "latents" in file.parts]) == 20 + 10
+    assert len([file for file in files if "vision" in file.parts]) == 12 + 10 + 10
+    assert len(list((tmp_path / "kept states/cache/states").rglob("*.safetensors"))) == 10
+    for one, other in (("plain", "kept"), ("plain states", "kept states")):
+        for term, same in zip(found[one], found[other], strict=True):
+            assert term == pytest.approx(same, rel=1e-4)
+    with pytest.raises(InvalidRequest, match="network that is trained"):
+        trainer_of(recipe({"cache": ["states"]}), tmp_path / "trained")
+
+
 def test_only_named_modules_are_trained(tmp_path: Path) -> None:
     """`vlm.new_tokens` trains the rows of the added tokens, and no others."""
     made = recipe({"train": ["vlm.new_tokens", "vlm.model.multi_modal_projector"], "weight_decay": 0.1, "steps": 2})
@@ -208,7 +236,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:
 
     trainer.add_callback(_After(3, full))
     try:
-        with pytest.raises(CheckpointError, match="checkpoint-4.*checkpoint-2"):
+        with pytest.raises(CheckpointError, match=r"checkpoint-4.*checkpoint-2"):
             trainer.train()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -265,7 +293,7 @@ def test_parts_that_do_not_fit(tmp_path: Path) -> None:
         Run(recipe({"train": ["decoder.unett"]}), tmp_path / "b").train()
     with pytest.raises(InvalidRequest, match="no linear layer named q_prj"):
         Run(recipe({"lora": {"on": "vlm", "targets": ["q_prj"]}}), tmp_path / "c").train()
-    with pytest.raises(InvalidRequest, match="learning_rate: decoder.unet is not trained"):
+    with pytest.raises(InvalidRequest, match=r"learning_rate: decoder\.unet is not trained"):
         trainer_of(recipe({"learning_rate": {"default": 0.1, "decoder.unet": 0.2}}), tmp_path / "d").train()
 
 
