@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from genllava import GenLlavaPipeline
 from genllava.errors import InvalidRequest
+from genllava_finetune.worlds.shapes.training.__main__ import main
 from genllava_finetune.worlds.shapes.training.command import PARTS, run
 from genllava_finetune.worlds.shapes.training.recipe import load_recipe
 
@@ -36,6 +38,36 @@ def test_a_bad_recipe_is_refused_with_what_is_wrong(tmp_path: Path, content: str
     path.write_text(content)
     with pytest.raises(InvalidRequest, match=said):
         load_recipe(str(path))
+
+
+def test_the_research_recipe_is_the_same_with_something_withheld() -> None:
+    for quick in ("", "-quick"):
+        shipped, research = load_recipe(f"shapes{quick}"), load_recipe(f"shapes-research{quick}")
+        assert (shipped.withhold, research.withhold) == ("nothing", "research")
+        assert (shipped.parts, shipped.seed) == (research.parts, research.seed)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["nothing"], "error: there is no recipe 'nothing'; use one of shapes, shapes-quick, shapes-research"),
+        (["shapes", "--part", "vision_tower"], "invalid choice"),
+        (["shapes", "--all", "--part", "controlnet"], "not allowed with"),
+        (["shapes", "--quick", "-o", "FILE"], "error: cannot write"),
+    ],
+)
+def test_its_command_says_what_is_wrong(
+    given: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    given = [str(tmp_path / "file" / "run") if each == "FILE" else each for each in given]
+    monkeypatch.setattr(sys, "argv", ["training", *given])
+    try:
+        code = main()
+    except SystemExit as stopped:  # argparse's own
+        code = int(str(stopped.code))
+    assert code == 2
+    assert said in capsys.readouterr().err
 
 
 def test_an_unknown_recipe_is_refused_with_those_there_are() -> None:
@@ -84,7 +116,8 @@ def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
     output = tmp_path / "run"
     (output / "text_encoder").mkdir(parents=True)
     settings = load_recipe(str(tiny_recipe(tmp_path)))
-    record = {"seed": 1, "parts": {name: part.model_dump() for name, part in settings.parts.items()}}
+    parts = {name: part.model_dump() for name, part in settings.parts.items()}
+    record = {"seed": 1, "withhold": "nothing", "parts": parts}
     (output / "run.json").write_text(json.dumps(record))
     for other, all_parts in ((tiny_recipe(tmp_path, seed=2), True), (tiny_recipe(tmp_path), False)):
         with pytest.raises(InvalidRequest, match="other settings"):

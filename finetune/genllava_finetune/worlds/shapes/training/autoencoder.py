@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from genllava.protocols.shapes.autoencoder_patch import AutoencoderPatch
 from genllava_finetune.worlds.shapes.augment import draw_varied
 from genllava_finetune.worlds.shapes.render import render_array
-from genllava_finetune.worlds.shapes.splits import sample_scene
+from genllava_finetune.worlds.shapes.splits import NOTHING, Withheld, sample_scene
 from genllava_finetune.worlds.shapes.training.pictures import to_pixels
 
 PATCH: Final = 16
@@ -29,7 +29,7 @@ BACKDROP_STD: Final = 2.0
 """Spread of the first component, the patch's mean colour, after scaling; the others get (their own) ** 0.5 around 1."""
 
 
-def fit_autoencoder(seed: int, pictures: int = 8000) -> AutoencoderPatch:
+def fit_autoencoder(seed: int, pictures: int = 8000, withhold: Withheld = NOTHING) -> AutoencoderPatch:
     """Principal components of the patches of `pictures` training pictures.
 
     The latents are half whitened: fine detail keeps a smaller spread than coarse form, so that denoising goes from
@@ -37,7 +37,7 @@ def fit_autoencoder(seed: int, pictures: int = 8000) -> AutoencoderPatch:
     """
     covariance = torch.zeros(3 * PATCH**2, 3 * PATCH**2, dtype=torch.float64)
     count = 0
-    for arrays in _chunks(random.Random(f"autoencoder:{seed}"), pictures):
+    for arrays in _chunks(random.Random(f"autoencoder:{seed}"), pictures, withhold):
         patches = unfold(to_pixels(arrays)).double()
         covariance += patches.T @ patches
         count += len(patches)
@@ -55,7 +55,7 @@ def unfold(pixels: Tensor) -> Tensor:
     return F.unfold(pixels, PATCH, stride=PATCH).transpose(1, 2).reshape(-1, 3 * PATCH**2)
 
 
-def _chunks(rng: random.Random, pictures: int) -> Iterator[list[NDArray[np.uint8]]]:
+def _chunks(rng: random.Random, pictures: int, withhold: Withheld) -> Iterator[list[NDArray[np.uint8]]]:
     for _ in range(0, pictures, CHUNK):
-        scenes = [sample_scene(rng, "train") for _ in range(CHUNK)]
+        scenes = [sample_scene(rng, "train", withhold=withhold) for _ in range(CHUNK)]
         yield [render_array(scene) if rng.random() < 0.5 else draw_varied(rng, scene) for scene in scenes]

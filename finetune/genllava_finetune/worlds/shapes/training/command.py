@@ -1,4 +1,4 @@
-"""`genllava finetune`: train the parts of a recipe in order, then put the pipeline together.
+"""Train the parts of a recipe in order, then put the pipeline together.
 
 Every part is a cached, resumable step in the output folder: what is finished is kept, what was cut off goes on from
 its last complete checkpoint.
@@ -19,6 +19,7 @@ from rich.console import Console
 
 from genllava.checkpoints import SHIPPED
 from genllava.errors import InvalidRequest
+from genllava_finetune.worlds.shapes.splits import SETTINGS
 from genllava_finetune.worlds.shapes.training.assembling import assemble_saved, save_half, unpack
 from genllava_finetune.worlds.shapes.training.autoencoder import fit_autoencoder
 from genllava_finetune.worlds.shapes.training.controlnet import ControlNet
@@ -82,13 +83,13 @@ def run(
     # PyTorch's flash attention for CPUs is half as fast as plain matrix products at these sizes.
     torch.backends.cuda.enable_flash_sdp(False)
     if all_parts:
-        _fit_autoencoder(plan.seed, workspace)
+        _fit_autoencoder(plan, workspace)
     else:
         unpack(model, workspace, trained)
     console = Console(stderr=True)
     for name in trained:
         console.print(f"[bold]{name}[/bold]")
-        train_part(PARTS[name](plan.parts[name], plan.seed, workspace))
+        train_part(PARTS[name](plan.parts[name], plan.seed, workspace, SETTINGS[plan.withhold]))
     folder = workspace / "model"
     staging = workspace / "model.staging"
     shutil.rmtree(staging, ignore_errors=True)
@@ -117,26 +118,29 @@ def _check_same_run(recipe: Recipe, trained: Sequence[str], workspace: Path) -> 
     now = _run_record(recipe, trained)
     finished = [part for part in trained if (workspace / part).is_dir()]
     same = all(earlier["parts"].get(part) == now["parts"][part] for part in finished)
+    same = same and earlier.get("withhold", "research") == now["withhold"]  # it always was, before it could be chosen
     if not same or (earlier["seed"], list(earlier["parts"])) != (now["seed"], list(now["parts"])):
         raise InvalidRequest(f"{workspace} holds a run with other settings: choose another --output")
 
 
 def _run_record(recipe: Recipe, trained: Sequence[str]) -> dict[str, Any]:
-    return {"seed": recipe.seed, "parts": {part: recipe.parts[part].model_dump() for part in trained}}
+    parts = {part: recipe.parts[part].model_dump() for part in trained}
+    return {"seed": recipe.seed, "withhold": recipe.withhold, "parts": parts}
 
 
 def _record(recipe: Recipe, trained: Sequence[str], workspace: Path) -> None:
     """Save the resolved recipe, what of it is trained, and what the training data consists of."""
     (workspace / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(), sort_keys=False))
     (workspace / "run.json").write_text(json.dumps(_run_record(recipe, trained), indent=2))
-    (workspace / "data.json").write_text(json.dumps(data_statistics(recipe.seed), indent=2))
+    counted = data_statistics(recipe.seed, withhold=SETTINGS[recipe.withhold])
+    (workspace / "data.json").write_text(json.dumps(counted, indent=2))
 
 
-def _fit_autoencoder(seed: int, workspace: Path) -> None:
+def _fit_autoencoder(recipe: Recipe, workspace: Path) -> None:
     folder = workspace / "autoencoder"
     if folder.is_dir():
         return
     staging = workspace / "autoencoder.staging"
     shutil.rmtree(staging, ignore_errors=True)
-    fit_autoencoder(seed).save_pretrained(staging)
+    fit_autoencoder(recipe.seed, withhold=SETTINGS[recipe.withhold]).save_pretrained(staging)
     staging.rename(folder)

@@ -217,9 +217,9 @@ class ControlNet(Part):
     def example(self, rng: random.Random) -> tuple[Scene, Scene, NDArray[np.uint8]]:
         """What is drawn, what its plan says, and the edges that correct the plan's places."""
         hard = rng.random() < HARD
-        scene = sample_scene(rng, "train")
+        scene = sample_scene(rng, "train", withhold=self.withhold)
         while is_held_out_layout(scene) or (hard and not is_hard(scene)):
-            scene = sample_scene(rng, "train")
+            scene = sample_scene(rng, "train", withhold=self.withhold)
         if rng.random() < LOOSE:
             scene = loosened(rng, scene)
         plan = misplaced(rng, scene, rng.random() < WRONG_SIZES) if rng.random() < WRONG_PLACES else scene

@@ -24,7 +24,7 @@ from genllava_finetune.worlds.shapes.notes import caption, in_picture, lending, 
 from genllava_finetune.worlds.shapes.placement import centred, settled
 from genllava_finetune.worlds.shapes.render import render_array
 from genllava_finetune.worlds.shapes.scene import COLORS, Scene
-from genllava_finetune.worlds.shapes.splits import sample_scene
+from genllava_finetune.worlds.shapes.splits import NOTHING, Withheld, sample_scene
 from genllava_finetune.worlds.shapes.training.language_tokenizer import token_ids
 
 IGNORE: Final = -100
@@ -118,10 +118,10 @@ class Encoder:
             self._add(example, [self.eos], learn=bool(turn.asked))
         return example
 
-    def null(self, rng: random.Random) -> Example:
+    def null(self, rng: random.Random, withhold: Withheld = NOTHING) -> Example:
         """A drawing without words: what the null conditioning is made of."""
         example = Example([self.bos], [IGNORE], plans=[""])
-        example.drawings.append((None, render_array(centred(sample_scene(rng, "train")))))
+        example.drawings.append((None, render_array(centred(sample_scene(rng, "train", withhold=withhold)))))
         self._add(example, layout.plan(self.tokenizer, T2I, ""), learn=False)
         self._add(example, layout.drawing(self.tokenizer, self.num_queries), learn=False)
         return example

@@ -301,9 +301,9 @@ class DialoguePart(Part):
         return self._window[1][place]
 
     def _draw(self, rng: random.Random, step: int) -> Example:
-        dialogue = sample_training_dialogue(rng)
+        dialogue = sample_training_dialogue(rng, withhold=self.withhold)
         if dialogue is None:
-            return self.encoder.null(rng)
+            return self.encoder.null(rng, self.withhold)
         return self.encoder.tell(rng, dialogue) if rng.random() < self.told else self.encoder.encode(rng, dialogue)
 
     def batch(self, step: int) -> Batch:
@@ -377,17 +377,18 @@ class LanguageModel(DialoguePart):
         lookups, changes = (min(steps, self.recipe.steps // 4) for steps in (LOOKUP_STEPS, CHANGE_STEPS))
         outlines = min(OUTLINE_STEPS, self.recipe.steps // 8)
         if step < lookups or (step >= lookups + changes + outlines and rng.random() < LOOKUP_SHARE):
-            turn = sample_lookups(rng, sample_scene(rng, "train"), LOOKUPS, by_shape=step < lookups // 2)
+            scene = sample_scene(rng, "train", withhold=self.withhold)
+            turn = sample_lookups(rng, scene, LOOKUPS, by_shape=step < lookups // 2, withhold=self.withhold)
             return self.encoder.tell(rng, Dialogue((turn,)))
         if step < lookups + changes:
-            return self.encoder.tell(rng, sample_changes(rng))
+            return self.encoder.tell(rng, sample_changes(rng, withhold=self.withhold))
         if step < lookups + changes + outlines:
-            return self.encoder.outline(sample_outline(rng))
+            return self.encoder.outline(sample_outline(rng, self.withhold))
         return super()._draw(rng, step)
 
     def build(self) -> nn.Module:
         vision = SiglipVisionModel.from_pretrained(self.needs("vision_tower"))
-        tokenizer = train_tokenizer(self.seed)
+        tokenizer = train_tokenizer(self.seed, withhold=self.withhold)
         llava = new_llava(vision, tokenizer)
         self.prepare(tokenizer, llava.config.image_seq_length)
         text_encoder = CLIPTextModel.from_pretrained(self.needs("image_decoder") / "text_encoder").eval()

@@ -12,20 +12,23 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from genllava.protocols.shapes import layout
 from genllava.protocols.shapes.tokens import BOS, EOS, PAD, SPECIAL_TOKENS
 from genllava_finetune.worlds.shapes.mixture import sample_training_dialogue
+from genllava_finetune.worlds.shapes.splits import NOTHING, Withheld
 
 VOCABULARY: Final = 1536
 MODEL_MAX_LENGTH: Final = 2048
 
 
-def _texts(rng: random.Random, count: int) -> Iterator[str]:
+def _texts(rng: random.Random, count: int, withhold: Withheld) -> Iterator[str]:
     for _ in range(count):
-        dialogue = sample_training_dialogue(rng)
+        dialogue = sample_training_dialogue(rng, withhold=withhold)
         for turn in dialogue.turns if dialogue else ():
             yield layout.normalize_user_text(turn.user)
             yield from (step.text for step in turn.steps)
 
 
-def train_tokenizer(seed: int, dialogues: int = 20_000) -> PreTrainedTokenizerFast:
+def train_tokenizer(
+    seed: int, dialogues: int = 20_000, withhold: Withheld = NOTHING
+) -> PreTrainedTokenizerFast:
     """Learn the merges from `dialogues` training dialogues; digits stay single so that numbers compose."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -39,7 +42,7 @@ def train_tokenizer(seed: int, dialogues: int = 20_000) -> PreTrainedTokenizerFa
         show_progress=False,
         min_frequency=20,
     )
-    tokenizer.train_from_iterator(_texts(random.Random(f"tokenizer:{seed}"), dialogues), trainer)
+    tokenizer.train_from_iterator(_texts(random.Random(f"tokenizer:{seed}"), dialogues, withhold), trainer)
     extra = [token for token in SPECIAL_TOKENS if token not in (BOS, EOS, PAD)]
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

@@ -20,6 +20,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from genllava.errors import NonFiniteError
+from genllava_finetune.worlds.shapes.splits import NOTHING, Withheld
 from genllava_finetune.worlds.shapes.training.recipe import PartRecipe
 
 Batch = dict[str, Any]
@@ -32,10 +33,11 @@ class Part(abc.ABC):
 
     name: str
 
-    def __init__(self, recipe: PartRecipe, seed: int, workspace: Path) -> None:
+    def __init__(self, recipe: PartRecipe, seed: int, workspace: Path, withhold: Withheld = NOTHING) -> None:
         self.recipe = recipe
         self.seed = seed
         self.workspace = workspace
+        self.withhold = withhold
 
     @abc.abstractmethod
     def build(self) -> nn.Module:

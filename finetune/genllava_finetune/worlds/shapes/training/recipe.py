@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -42,12 +43,20 @@ class PartRecipe(BaseModel):
 
 
 class Recipe(BaseModel):
-    """A whole training run: its parts in order."""
+    """A whole training run.
+
+    Attributes:
+        seed: of weights and data.
+        withhold: `nothing`, but the scenes of dev and test, or `research`: what is never shown either, to measure
+            whether a model goes beyond it (`splits.RESEARCH`).
+        parts: settings by part, in order.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     seed: int = 0
+    withhold: Literal["nothing", "research"] = "nothing"
     parts: dict[str, PartRecipe]
 
 

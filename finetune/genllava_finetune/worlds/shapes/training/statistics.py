@@ -7,11 +7,12 @@ from collections import Counter
 from typing import Any, Final
 
 from genllava_finetune.worlds.shapes.mixture import sample_training_dialogue
+from genllava_finetune.worlds.shapes.splits import NOTHING, Withheld
 
 SAMPLE: Final = 10_000
 
 
-def data_statistics(seed: int, dialogues: int = SAMPLE) -> dict[str, Any]:
+def data_statistics(seed: int, dialogues: int = SAMPLE, withhold: Withheld = NOTHING) -> dict[str, Any]:
     """Shares of the request families, steps and lengths in `dialogues` dialogues of the training mixture."""
     rng = random.Random(f"statistics:{seed}")
     families: Counter[str] = Counter()
@@ -21,7 +22,7 @@ def data_statistics(seed: int, dialogues: int = SAMPLE) -> dict[str, Any]:
     forms: set[str] = set()
     null = 0
     for _ in range(dialogues):
-        dialogue = sample_training_dialogue(rng)
+        dialogue = sample_training_dialogue(rng, withhold=withhold)
         if dialogue is None:
             null += 1
             continue

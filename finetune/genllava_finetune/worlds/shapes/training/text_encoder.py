@@ -109,7 +109,7 @@ class TextEncoder(Part):
 
     def batch(self, step: int) -> Batch:
         rng = random.Random(f"{self.name}:{self.seed}:{step}")
-        scenes = [sample_scene(rng, "train") for _ in range(self.recipe.batch_size)]
+        scenes = [sample_scene(rng, "train", withhold=self.withhold) for _ in range(self.recipe.batch_size)]
         ids = tokenize_plans(self.tokenizer, [any_plan(rng, scene) for scene in scenes])
         return {"input_ids": ids, "labels": cell_labels(scenes)}
 

@@ -68,7 +68,7 @@ class VisionTower(Part):
 
     def batch(self, step: int) -> Batch:
         rng = random.Random(f"{self.name}:{self.seed}:{step}")
-        scenes = [sample_scene(rng, "train") for _ in range(self.recipe.batch_size)]
+        scenes = [sample_scene(rng, "train", withhold=self.withhold) for _ in range(self.recipe.batch_size)]
         arrays = [render_array(s) if rng.random() < 0.4 else draw_varied(rng, s) for s in scenes]
         return {"pixel_values": to_pixel_values(arrays), "labels": cell_labels(scenes)}
 
