@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections import Counter
 
 import pytest
@@ -10,8 +11,14 @@ import pytest
 from genllava.errors import InvalidRequest
 from genllava_finetune.data.rows import Draw, Edit, Row, Text, read_row, row_dict
 from genllava_finetune.worlds.base import known_worlds, load_world
+from genllava_finetune.worlds.grammar import is_held_out_form
+from genllava_finetune.worlds.shapes.dialogue import EditCheck
+from genllava_finetune.worlds.shapes.editing import is_held_out_edit
+from genllava_finetune.worlds.shapes.edits import Changed
+from genllava_finetune.worlds.shapes.mixture import sample_training_dialogue
 from genllava_finetune.worlds.shapes.parser import parse
 from genllava_finetune.worlds.shapes.plan import read_plan
+from genllava_finetune.worlds.shapes.splits import SETTINGS, has_held_out_count, has_held_out_pair, split_of
 
 SHARES = ("understanding", "generation", "editing", "conversations", "outside", "tools")
 NONE = dict.fromkeys(SHARES, 0.0)
@@ -84,12 +91,41 @@ def test_shares_choose_what_is_learnt(kind: str) -> None:
         assert {image.size for row in rows for image in row.images} == {(48, 48)}
 
 
+@pytest.mark.parametrize("setting", ["nothing", "research"])
+def test_what_is_withheld_is_a_setting(setting: str) -> None:
+    """By default everything is shown that the frozen suites of the research setting withhold."""
+    pairs, counts = Counter[bool](), Counter[bool]()
+    options = {**NONE, "generation": 1, "conversations": 1, "withhold": setting}
+    for row in load_world("shapes").rows(2, count=250, options=options):
+        for block in made(row):
+            scene = read_plan(block.prompt if isinstance(block, Draw) else block.instruction)
+            assert scene is not None
+            assert split_of(scene) == "train", "test scenes are withheld in any setting"
+            pairs[has_held_out_pair(scene)] += 1
+            counts[has_held_out_count(scene)] += 1
+    assert (pairs[True] > 20, counts[True] > 1) == (setting == "nothing",) * 2
+    assert pairs[False] > 100
+
+
+def test_research_draws_no_withheld_form_and_the_default_does() -> None:
+    for setting, some in SETTINGS.items():
+        rng = random.Random(4)
+        drawn = [sample_training_dialogue(rng, "questions", withhold=some) for _ in range(60)]
+        forms = [turn.form for dialogue in drawn if dialogue is not None for turn in dialogue.turns]
+        assert any(map(is_held_out_form, forms)) == (setting == "nothing")
+        edits = [sample_training_dialogue(rng, "edit", withhold=some) for _ in range(300)]
+        checks = [turn.check for dialogue in edits if dialogue is not None for turn in dialogue.turns]
+        asked = [each.changed for each in checks if isinstance(each, EditCheck) and isinstance(each.changed, Changed)]
+        held_out = [is_held_out_edit(each.source, each.operations) for each in asked]
+        assert any(held_out) == (setting == "nothing")
+
+
 def test_what_is_wrong_is_named() -> None:
     assert known_worlds() == ["shapes"]
     with pytest.raises(InvalidRequest, match="there is no world 'shape': shapes"):
         load_world("shape")
     world = load_world("shapes")
-    with pytest.raises(InvalidRequest, match=r"world shapes: sizes: .*options: split, size"):
+    with pytest.raises(InvalidRequest, match=r"world shapes: sizes: .*options: split, withhold, size"):
         world.rows(0, options={"sizes": 64})
     with pytest.raises(InvalidRequest, match="size: Input should be greater than or equal to 32"):
         world.rows(0, options={"size": 16})
