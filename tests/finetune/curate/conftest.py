@@ -49,13 +49,7 @@ class ChatServer:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                with server.lock:
-                    server.active += 1
-                    server.peak = max(server.peak, server.active)
-                try:
-                    server.serve(self, body)
-                finally:
-                    server.active -= 1
+                server.serve(self, body)
 
             def log_message(self, *words: Any) -> None: ...
 
@@ -71,8 +65,11 @@ class ChatServer:
             self.asked[number] += 1
             self.times.append(time.monotonic())
             self.bodies.append(body)
-        if self.delay:
-            time.sleep(self.delay)
+            self.active += 1
+            self.peak = max(self.peak, self.active)
+        time.sleep(self.delay)
+        with self.lock:
+            self.active -= 1  # before the answer is sent, after which the next request may come at once
         if body["model"] != "small":
             return self.send(handler, 404, {"error": {"message": "no such model", "code": "model_not_found"}})
         if handler.headers["authorization"] == "Bearer wrong":

@@ -182,7 +182,7 @@ def test_a_server_that_asks_to_wait_is_left_alone(chat_server: Any, scene_files:
     chat_server.faults = lambda messages, number, before: "limited" if chat_server.asked.total() == 1 else None
     run(chat_server, scene_files, "gvit", tmp_path / "out", limits={"concurrency": 1})
     first, second, *_ = chat_server.times
-    assert 1.0 <= second - first < 2.0
+    assert 1.0 <= second - first < 4.0
     chat_server.retry_after = "86400"
     chat_server.faults = lambda messages, number, before: "limited"
     with pytest.raises(Stopped, match="the server asks to wait 86400 seconds"):
@@ -193,7 +193,7 @@ def test_what_gets_no_answer_is_asked_again_the_next_time(chat_server: Any, scen
     slow = lambda messages, number, before: "slow" if says(messages, "a blue wall") else None  # noqa: E731
     chat_server.faults = slow
     with pytest.raises(Stopped, match="1 requests got no answer, the first: TimeoutError"):
-        run(chat_server, scene_files, "gvit", tmp_path / "out", limits={"timeout": 0.3, "retries": 1})
+        run(chat_server, scene_files, "gvit", tmp_path / "out", limits={"timeout": 0.8, "retries": 1})
     assert sorted(chat_server.asked.values()) == [1, 1, 1, 2]
     assert Counter(entry["status"] for entry in ledger(tmp_path / "out")) == {"ok": 3, "error": 1}
     assert not (tmp_path / "out" / "rows").exists()
