@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from genllava.protocols.shapes.replies import VOCABULARY
 from genllava_finetune.worlds.base import Produced, Score
+from genllava_finetune.worlds.shapes.answers import is_right, normalize_answer
 from genllava_finetune.worlds.shapes.dialogue import (
     AnswerCheck,
     Check,
@@ -21,7 +22,6 @@ from genllava_finetune.worlds.shapes.dialogue import (
 from genllava_finetune.worlds.shapes.parser import parse
 from genllava_finetune.worlds.shapes.plan import read_plan
 from genllava_finetune.worlds.shapes.scene import Scene
-from genllava_finetune.worlds.shapes.understanding import is_right, normalize_answer
 
 
 def score_turn(turn: Turn, produced: Sequence[Produced]) -> Score:

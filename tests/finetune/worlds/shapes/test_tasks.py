@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genllava_finetune.worlds.grammar import is_held_out_form
+from genllava_finetune.worlds.shapes.answers import is_right
 from genllava_finetune.worlds.shapes.dialogue import (
     AnswerCheck,
     DeclineCheck,
@@ -34,7 +35,6 @@ from genllava_finetune.worlds.shapes.splits import (
     allowed,
 )
 from genllava_finetune.worlds.shapes.tasks import MAX_PICTURES, AnyBackground, sample_naming, sample_task
-from genllava_finetune.worlds.shapes.understanding import is_right
 
 seeds = st.integers(0, 2**32).map(random.Random)
 splits = st.sampled_from(["train", "dev", "test"])

@@ -11,11 +11,12 @@ from collections import Counter, defaultdict
 import pytest
 
 from genllava_finetune.worlds.grammar import Intent, is_held_out_form
+from genllava_finetune.worlds.shapes.answers import is_right, normalize_answer
 from genllava_finetune.worlds.shapes.dialogue import AnswerCheck, Turn
 from genllava_finetune.worlds.shapes.language import questions
 from genllava_finetune.worlds.shapes.scene import BACKGROUNDS, CELLS, COLORS, SHAPES, SIZES, Scene, Thing
 from genllava_finetune.worlds.shapes.splits import HELD_OUT_PAIRS, HELD_OUT_RELATIONS, RESEARCH, sample_scene
-from genllava_finetune.worlds.shapes.understanding import FAMILIES, is_right, normalize_answer, sample_question
+from genllava_finetune.worlds.shapes.understanding import FAMILIES, sample_question
 
 NUMBERS = {"no": 0, "one": 1, "two": 2, "three": 3, "four": 4}
 
