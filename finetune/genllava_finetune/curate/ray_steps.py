@@ -11,6 +11,7 @@ The folder must be on a disk that all workers see, and API keys in the environme
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import pickle
 import socket
@@ -94,7 +95,7 @@ class RayAsking(Asking):
             raise self.budget_used()
         shares = [None if number is None else number // workers for number in left]
         if not ray.is_initialized():
-            ray.init(log_to_driver=False, logging_level="ERROR")
+            ray.init(log_to_driver=False, logging_level=logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False
         size = max(1, -(-len(items) // (workers * _BATCHES)))
         rows = [{"item": pickle.dumps(item)} for item in items]
