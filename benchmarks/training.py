@@ -23,7 +23,8 @@ from transformers import MistralForCausalLM
 from genllava.checkpoints import SHIPPED
 from genllava_finetune.worlds.shapes.training.assembling import unpack
 from genllava_finetune.worlds.shapes.training.dialogues import IGNORE
-from genllava_finetune.worlds.shapes.training.joint import SORT_WINDOW, Joint, JointLoss, segment_weight
+from genllava_finetune.worlds.shapes.training.joint import SORT_WINDOW, Joint
+from genllava_finetune.worlds.shapes.training.joint_loss import JointLoss, segment_weight
 from genllava_finetune.worlds.shapes.training.recipe import PartRecipe
 
 BATCH = 16

@@ -34,7 +34,8 @@ from genllava_finetune.worlds.shapes.splits import (
     Split,
     allowed,
 )
-from genllava_finetune.worlds.shapes.tasks import MAX_PICTURES, AnyBackground, sample_naming, sample_task
+from genllava_finetune.worlds.shapes.task_requests import MAX_PICTURES, AnyBackground
+from genllava_finetune.worlds.shapes.tasks import sample_naming, sample_task
 
 seeds = st.integers(0, 2**32).map(random.Random)
 splits = st.sampled_from(["train", "dev", "test"])

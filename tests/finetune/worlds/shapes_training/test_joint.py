@@ -11,7 +11,8 @@ from genllava.checkpoints import SHIPPED
 from genllava.protocols.shapes.tokens import I2I, I2T, T2I
 from genllava_finetune.worlds.shapes.training.assembling import unpack
 from genllava_finetune.worlds.shapes.training.dialogues import IGNORE
-from genllava_finetune.worlds.shapes.training.joint import LOOKUPS, SORT_WINDOW, Joint, LanguageModel, segment_weight
+from genllava_finetune.worlds.shapes.training.joint import LOOKUPS, SORT_WINDOW, Joint, LanguageModel
+from genllava_finetune.worlds.shapes.training.joint_loss import segment_weight
 from genllava_finetune.worlds.shapes.training.language_tokenizer import token_ids, train_tokenizer
 from genllava_finetune.worlds.shapes.training.recipe import PartRecipe
 
