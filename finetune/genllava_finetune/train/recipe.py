@@ -303,7 +303,9 @@ def load_recipe(source: str | PathLike[str], settings: Sequence[str] = ()) -> Re
     try:
         return Recipe.model_validate(value)
     except ValidationError as error:
-        problems = [_problem(path, root, each) for each in error.errors(include_url=False)]
+        errors = error.errors(include_url=False)
+        inner = [each for each in errors if each["type"] != "too_short"]  # a list is empty where its entries are wrong
+        problems = [_problem(path, root, each) for each in inner or errors]
         raise InvalidRequest("; ".join(dict.fromkeys(problems))) from None
 
 
