@@ -18,11 +18,11 @@ from genllava_finetune.train.model import ConditionDropout, GenLlavaForTraining
 from genllava_finetune.train.objectives import draw_noise
 from genllava_finetune.train.recipe import load_recipe
 from genllava_finetune.train.run import Run
-from genllava_finetune.worlds.shapes.training import image_decoder, joint
+from genllava_finetune.worlds.shapes.training import image_decoder, joint_loss
 from genllava_finetune.worlds.shapes.training.decoder_rows import DrawingEncoder, decoder_rows
 from genllava_finetune.worlds.shapes.training.dialogue_rows import DialogueRows, dialogue_of
 from genllava_finetune.worlds.shapes.training.image_decoder import denoising_error
-from genllava_finetune.worlds.shapes.training.joint import ImageDecoderParts, JointLoss
+from genllava_finetune.worlds.shapes.training.joint_loss import ImageDecoderParts, JointLoss
 from genllava_finetune.worlds.shapes.training.language_tokenizer import token_ids
 from genllava_finetune.worlds.shapes.training.row_encoder import ShapesEncoder
 from genllava_finetune.worlds.shapes.training.sight import sight_loss
@@ -68,7 +68,7 @@ def test_the_losses_are_those_of_the_parts_own_trainer(
     frozen = ImageDecoderParts(decoder.vae, decoder.unet)
     own = JointLoss(pipeline.vlm, head, decoder.text_encoder, query_id, seen_id, frozen)
     own.sight = sight.sight
-    monkeypatch.setattr(joint, "segment_weight", lambda labels, _: torch.ones(int((labels != -100).sum())))
+    monkeypatch.setattr(joint_loss, "segment_weight", lambda labels, _: torch.ones(int((labels != -100).sum())))
 
     def same_noise(
         unet: Any, latents: torch.Tensor, source: torch.Tensor, states: torch.Tensor, _: torch.Tensor
