@@ -82,7 +82,7 @@ def test_the_losses_are_those_of_the_parts_own_trainer(
             error = denoising_error(unet, latents, source, states, even, sigma)
         return error * (sigma.square() + image_decoder.LEAST_NOISE)
 
-    monkeypatch.setattr(joint, "denoising_error", same_noise)
+    monkeypatch.setattr(joint_loss, "denoising_error", same_noise)
     with torch.no_grad():
         found = model(**batch)
         expected = own(
