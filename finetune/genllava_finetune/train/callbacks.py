@@ -99,7 +99,7 @@ def turns(row: Row) -> Iterator[tuple[str, list[Image.Image], Text | Draw | Edit
         shown += [load_image(row.images[len(shown)]) for block in message.content if block.type == "image"]
 
 
-def _drawn(pipeline: GenLlavaPipeline, row: Row, asked: str, said: Draw | Edit) -> list[Image.Image]:
+def _drawn(pipeline: Any, row: Row, asked: str, said: Draw | Edit) -> list[Image.Image]:
     target = load_image(row.images[said.image or 0])
     if isinstance(said, Draw):
         made = pipeline.generate(asked, plan=said.prompt, seed=0, height=target.height, width=target.width)

@@ -144,7 +144,7 @@ def _activations(skeleton: Skeleton, stage: Stage, pictures: int) -> tuple[int, 
     """Bytes that a denoiser keeps for the backward pass, and operations of its forward pass, run on no device."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    network = next((skeleton.decoder[n] for n in ("unet", "transformer") if n in skeleton.decoder), None)
+    network: Any = next((skeleton.decoder[n] for n in ("unet", "transformer") if n in skeleton.decoder), None)
     if network is None:
         return 0, 0.0
     config, side = network.config, int(network.config["sample_size"])
@@ -241,10 +241,11 @@ def _networks(part: Part | None, name: str) -> nn.ModuleDict:
         if kind is None:
             continue
         made: Any = getattr(diffusers, kind, None) or getattr(transformers, kind, None)
+        network: Any = made
         if not (inspect.isclass(made) and issubclass(made, nn.Module)):
             raise InvalidRequest(f"model.{name}.config.{component}: there is no network {kind}")
-        from_transformers = hasattr(made, "config_class") and made.config_class is not None
-        found[component] = made(made.config_class(**values)) if from_transformers else made.from_config(values)
+        from_transformers = getattr(network, "config_class", None) is not None
+        found[component] = network(network.config_class(**values)) if from_transformers else network.from_config(values)
     return found
 
 

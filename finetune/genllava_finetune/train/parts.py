@@ -35,7 +35,7 @@ def named_function(name: str, what: str) -> Callable[..., Any]:
         raise InvalidRequest(f"{what}: there is no function {name}: {error}") from error
     if not callable(found):
         raise InvalidRequest(f"{what}: {name!r} is no function: write package.module:function")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def called(name: str, what: str, *arguments: Any, **options: Any) -> Any:

@@ -17,7 +17,7 @@ FOLDER: Final = Path(__file__).parent.parent / "recipes"
 """The recipes that ship."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml is not typed
     """Safe YAML in which only `true` and `false` are truth values: `on` is a key of ours."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012
@@ -311,7 +311,7 @@ def load_recipe(source: str | PathLike[str], settings: Sequence[str] = ()) -> Re
 
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe as YAML, with every setting."""
-    return yaml.safe_dump(recipe.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+    return str(yaml.safe_dump(recipe.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True))
 
 
 def _with(value: Any, setting: str) -> Any:
@@ -343,7 +343,8 @@ def _place(at: Any, part: str, setting: str) -> Any:
 
 def _problem(path: Path, root: Any, error: Any) -> str:
     """One of pydantic's errors in words, with line and key."""
-    node, kind, line, keys = root, Recipe, 1, list[str]()
+    kind: type[BaseModel] = Recipe
+    node, line, keys = root, 1, list[str]()
     for part in error["loc"]:
         found = None
         if isinstance(node, yaml.MappingNode):

@@ -180,6 +180,7 @@ def checkpoint_gradients(model: GenLlavaForTraining) -> None:
     """Have the large networks compute their activations anew in the backward pass, which saves memory for time."""
     model.vlm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     for modules in (model.decoder, model.editor):
+        module: Any
         for module in modules.values():
             if hasattr(module, "enable_gradient_checkpointing") and any(p.requires_grad for p in module.parameters()):
                 module.enable_gradient_checkpointing()

@@ -74,7 +74,7 @@ def set_trainable(
         module = _module(model, root, f"stage {stage.name}: lora")
         kept = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
         tokens = _token_rows(model, new_tokens) if wanted and root == "vlm" else {}
-        adapters.by_module[root] = get_peft_model(module, _config(model, root, several, tokens, stage))  # type: ignore[arg-type]
+        adapters.by_module[root] = get_peft_model(module, _config(model, root, several, tokens, stage))
         for name in kept:  # peft freezes what it wraps
             module.get_parameter(name).requires_grad_(True)
     for parameter in model.parameters():
@@ -83,7 +83,7 @@ def set_trainable(
     return adapters
 
 
-def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
+def trained_tensors(model: nn.Module) -> dict[str, nn.Parameter]:
     """The weights that are trained, by name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 

@@ -142,18 +142,18 @@ class GenLlavaTrainer(Trainer):
             loss = loss * self.accelerator.num_processes  # their gradients are averaged
         return (loss, outputs) if return_outputs else loss
 
-    def train(self, resume_from_checkpoint: Any = None, **options: Any) -> Any:
+    def train(self, resume_from_checkpoint: Any = None, *given: Any, **options: Any) -> Any:
         """As `Trainer`'s; rows go on behind those that the checkpoint has seen."""
         if resume_from_checkpoint is not None:
             done = int(Path(resume_from_checkpoint).name.rpartition("-")[2]) * self.args.gradient_accumulation_steps
             rows: Any = self.train_dataset
             rows.skip_batches(done * self.args.world_size, self.args.per_device_train_batch_size)
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **options)
+        return super().train(resume_from_checkpoint, *given, **options)
 
     @property
     def last_checkpoint(self) -> Path | None:
         """Of this stage; None where there is none."""
-        folder = Path(self.args.output_dir)
+        folder = Path(str(self.args.output_dir))
         found = get_last_checkpoint(str(folder)) if folder.is_dir() else None
         return None if found is None else Path(found)
 
@@ -198,8 +198,9 @@ class GenLlavaTrainer(Trainer):
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
-            kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
-            self.optimizer = kind(parameter_groups(self.model if model is None else model, self.stage), **options)
+            trained: Any = self.model if model is None else model
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
+            self.optimizer = kind(parameter_groups(trained, self.stage), **options)
         return self.optimizer
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
@@ -209,7 +210,8 @@ class GenLlavaTrainer(Trainer):
         self._in_a_row = 0 if finite else self._in_a_row + 1
         if not finite:
             self.skipped += 1
-            self.optimizer.zero_grad(set_to_none=True)  # weights without a gradient are left as they are
+            optimizer: Any = self.optimizer
+            optimizer.zero_grad(set_to_none=True)  # weights without a gradient are left as they are
             if self._in_a_row >= self.stage.non_finite:
                 raise NonFiniteError(
                     f"stage {self.stage.name}, step {self.state.global_step + 1}: {self._in_a_row} losses or gradients "
@@ -243,7 +245,7 @@ class GenLlavaTrainer(Trainer):
         return super()._get_output_dir(trial) if self._staging is None else str(self._staging)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        folder, name = Path(self.args.output_dir), f"checkpoint-{self.state.global_step}"
+        folder, name = Path(str(self.args.output_dir)), f"checkpoint-{self.state.global_step}"
         self._staging = folder / ".writing"
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         try:
@@ -274,7 +276,7 @@ class GenLlavaTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """The trained weights alone: the others are those that the recipe names."""
         if self.args.should_save:
-            folder = Path(output_dir or self.args.output_dir)
+            folder = Path(output_dir or str(self.args.output_dir))
             folder.mkdir(parents=True, exist_ok=True)
             save_file(self.trained_state(state_dict), folder / WEIGHTS, metadata={"format": "pt"})
             if self.ema is not None:
