@@ -189,7 +189,7 @@ def test_readme_links_lead_somewhere() -> None:
 def test_readme_commands_do_what_they_say(tmp_path: Path) -> None:
     """All that is `genllava` in the README but what takes hours or talks, and what came of it, with what ships."""
     lines = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
-    commands = [shlex.split(line) for line in lines if re.match(r"genllava (?!chat|evaluate|finetune)", line)]
+    commands = [shlex.split(line) for line in lines if re.match(r"genllava (?!chat|evaluate|finetune|data)", line)]
     said = {}
     roots = [str(ROOT), *(str(ROOT / source) for source in ("agent", "finetune", "tools"))]
     for command in commands:
