@@ -69,7 +69,7 @@ def write_samples(pipeline: GenLlavaPipeline, rows: Sequence[Row], path: Path) -
     for row in rows:
         for asked, shown, said in turns(row):
             if isinstance(said, Text):
-                given = pipeline.understand(shown, asked, max_new_tokens=64).text if asked else ""
+                given = pipeline.understand(shown, asked, max_new_tokens=64).text.strip() if asked else ""
                 answer = {"id": row.id, "question": asked, "expected": said.text, "answer": given}
                 answers.append(json.dumps(answer, ensure_ascii=False))
             else:

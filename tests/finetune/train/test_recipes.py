@@ -96,9 +96,9 @@ def test_a_dry_run_counts_from_configs_alone() -> None:
     [
         (
             "genllava-7b",
-            {"vlm": "llava_siglip_mistral", "decoder": "stable_diffusion_15", "editor": "instruct_pix2pix"},
+            {"vlm": "llava_siglip_mistral", "decoder": "sd15", "editor": "instruct_pix2pix"},
         ),
-        ("qwen3vl-sd35-lora", {"vlm": "qwen3_vl", "decoder": "stable_diffusion_35"}),
+        ("qwen3vl-sd35-lora", {"vlm": "qwen3_vl", "decoder": "sd35"}),
     ],
 )
 def test_large_recipes_with_small_parts(name: str, parts: dict[str, str], tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def learnt(pipeline: Any, rows: list[dict[str, Any]]) -> dict[str, int]:
     for number, row in enumerate(rows):
         asked, said = row["messages"][0]["content"], row["messages"][1]["content"][0]
         if said["type"] == "text":
-            answer = pipeline.understand(row["images"][0], asked[-1]["text"], max_new_tokens=60).text
+            answer = pipeline.understand(row["images"][0], asked[-1]["text"], max_new_tokens=60).text.strip()
             right["shown"] += answer == said["text"]
             continue
         if said["type"] == "draw":
