@@ -72,6 +72,7 @@ def training_arguments(
         "label_names": [],
         "dataloader_pin_memory": torch.cuda.is_available(),
         "seed": seed,
+        "use_cpu": not torch.accelerator.is_available(),  # bfloat16 is not taken on a CPU otherwise
         "ignore_data_skip": True,  # the mixture goes on by itself where it was
         "accelerator_config": {"dispatch_batches": False},
         "average_tokens_across_devices": False,  # we count what each loss is a mean of, and not tokens alone
