@@ -133,7 +133,7 @@ def vision_language(
     import transformers as hf
 
     words = _tokenizer(["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>"], "<|im_end|>", image_token="<image>")
-    sizes = {"hidden_size": hidden_size, "intermediate_size": 4 * hidden_size, "num_attention_heads": heads}
+    sizes: dict[str, Any] = {"hidden_size": hidden_size, "intermediate_size": 4 * hidden_size, "num_attention_heads": heads}
     vision = hf.SiglipVisionConfig(
         **sizes, num_hidden_layers=2, image_size=side, patch_size=patch, vision_use_head=False
     )
@@ -205,7 +205,7 @@ def stable_diffusion(
             pad_token_id=words.pad_token_id,
         )
     )
-    unet = df.UNet2DConditionModel(
+    unet: Any = df.UNet2DConditionModel(
         sample_size=side,
         in_channels=6 if edits else 3,
         out_channels=3,
@@ -241,7 +241,7 @@ def _pixels() -> Any:
     """An `AutoencoderTiny` whose latents are pixels from -1 to 1."""
     import diffusers as df
 
-    made = df.AutoencoderTiny(
+    made: Any = df.AutoencoderTiny(
         encoder_block_out_channels=(3,),
         decoder_block_out_channels=(3,),
         num_encoder_blocks=(0,),
