@@ -74,7 +74,9 @@ def report(recipe: Recipe) -> str:
         InvalidRequest: a stage trains what is not there.
     """
     lines = [f"recipe {recipe.name}", ""]
-    for stage in recipe.stages:
+    for planned in recipe.stages:
+        own = tuple(name for name in planned.train if not name.startswith("auxiliaries."))  # small, and made of parts
+        stage = planned.model_copy(update={"train": own})
         skeleton = Skeleton(recipe)
         total = {name: _count(module.parameters()) for name, module in _parts(skeleton)}
         with torch.device("meta"):
