@@ -1,9 +1,13 @@
-"""Run every benchmark and print what it found: `python -m benchmarks [NAME ...] [--json FILE]`."""
+"""Run every benchmark and print what it found: `python -m benchmarks [NAME ...] [--json FILE]`.
+
+`python -m benchmarks ablations` takes options of its own: see its `--help`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +30,11 @@ BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["ablations"]:
+        from benchmarks.ablations.command import main as compare
+
+        compare(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], help="which to run; all if none is named")
     parser.add_argument("--json", type=Path, help="write the results to this file as well")
