@@ -133,7 +133,8 @@ def vision_language(
     import transformers as hf
 
     words = _tokenizer(["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>"], "<|im_end|>", image_token="<image>")
-    sizes: dict[str, Any] = {"hidden_size": hidden_size, "intermediate_size": 4 * hidden_size, "num_attention_heads": heads}
+    sizes: dict[str, Any] = {"hidden_size": hidden_size, "num_attention_heads": heads}
+    sizes["intermediate_size"] = 4 * hidden_size
     vision = hf.SiglipVisionConfig(
         **sizes, num_hidden_layers=2, image_size=side, patch_size=patch, vision_use_head=False
     )
