@@ -1,8 +1,4 @@
-"""The parts that every run begins with: small, trained once beforehand, as large ones are.
-
-A vision tower that tells what is in each quarter of a picture, a language model that has read texts about the world
-and has never seen a picture, and an image decoder that draws and edits by captions. `train_parts` makes them.
-"""
+"""The networks that are trained: a LLaVA in small, and an image decoder that draws and edits by captions."""
 
 from __future__ import annotations
 
@@ -16,14 +12,11 @@ import torch
 import transformers as hf
 from diffusers import DPMSolverMultistepScheduler, UNet2DConditionModel
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.ablations.small_world import COLORS, CORNERS, SHAPES, SIDE, TASKS, caption, picture, sample_case, words
+from benchmarks.ablations.small_world import SIDE, picture, sample_scene, words
 from genllava.protocols.shapes.autoencoder_patch import AutoencoderPatch
 from genllava.protocols.shapes.decoder_pipeline import ShapesDecoderPipeline
-from genllava_finetune.train.collator import to_pixels
-from genllava_finetune.worlds.shapes.scene import Scene
 
 _TEMPLATE: Final = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
@@ -48,7 +41,6 @@ _PROTOCOL: Final = (
 VLM_PARTS: Final = ("vision_tower", "multi_modal_projector", "language_model")
 """What of a LLaVA is trained and saved by itself, beside `lm_head`."""
 _PATCH: Final = 16
-_SIZES: Final = (len(SHAPES) + 1, len(COLORS) + 1)
 _SQUARE: Final = 4
 _LATENTS: Final = 24
 """Side of the squares that the autoencoder makes latents of, and how many of them."""
@@ -186,99 +178,11 @@ def decoder(folder: str | None = None, channels: int = 32, width: int = 64) -> S
     return SmallDecoderPipeline(unet.eval(), vae, scheduler, text_encoder.eval(), spoken, resolution=SIDE)
 
 
-def train_tower(model: Any, steps: int, seed: int = 0) -> float:
-    """Train a LLaVA's vision tower to tell what is in each quarter of a picture.
-
-    Returns:
-        The share of quarters in which it tells shape and colour of what is never trained on.
-    """
-    torch.manual_seed(seed)
-    tower, rng = model.model.vision_tower, random.Random(f"tower {seed}")
-    readout = nn.Linear(model.config.vision_config.hidden_size, sum(_SIZES))
-    weights = [*tower.parameters(), *readout.parameters()]
-    for parameter in tower.parameters():
-        parameter.requires_grad_(True)
-    optimizer = torch.optim.AdamW(weights, lr=2e-3)
-    for step in range(steps):
-        logits, labels = _told(tower, readout, [_shown(rng) for _ in range(32)])
-        loss = sum(
-            F.cross_entropy(each.flatten(0, 1), wanted.flatten()) for each, wanted in zip(logits, labels, strict=True)
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * min(1.0, 2 * (1 - step / steps))
-        optimizer.zero_grad()
-        torch.as_tensor(loss).backward()
-        optimizer.step()
-    with torch.no_grad():
-        logits, labels = _told(tower, readout, [_shown(rng, held_out=True) for _ in range(200)])
-    right = torch.stack([each.argmax(-1) == wanted for each, wanted in zip(logits, labels, strict=True)]).all(0)
-    return float(right.float().mean())
-
-
-def train_text_encoder(drawer: Any, steps: int, seed: int = 0) -> float:
-    """Train a decoder's text encoder: what is in each quarter can be asked of its states by attention.
-
-    Returns:
-        The share of quarters of which shape and colour are told from captions that are never trained on.
-    """
-    torch.manual_seed(seed)
-    encoder, rng = drawer.text_encoder, random.Random(f"text {seed}")
-    width = encoder.config.hidden_size
-    asking = nn.MultiheadAttention(width, 4, batch_first=True)
-    questions = nn.Parameter(torch.randn(len(CORNERS), width) * 0.5)
-    readout = nn.Linear(width, sum(_SIZES))
-
-    def told(scenes: list[Scene]) -> list[tuple[Tensor, Tensor]]:
-        states = drawer.encode_prompt([caption(scene) for scene in scenes])
-        logits = readout(asking(questions.expand(len(scenes), -1, -1), states, states, need_weights=False)[0])
-        return list(zip(logits.split(_SIZES, -1), _labels(scenes), strict=True))
-
-    encoder.requires_grad_(True)
-    weights = [*encoder.parameters(), *asking.parameters(), questions, *readout.parameters()]
-    optimizer = torch.optim.AdamW(weights, lr=2e-3)
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * min(1.0, 2 * (1 - step / steps))
-        losses = [
-            F.cross_entropy(each.flatten(0, 1), wanted.flatten())
-            for each, wanted in told([_shown(rng) for _ in range(64)])
-        ]
-        optimizer.zero_grad()
-        torch.stack(losses).sum().backward()
-        optimizer.step()
-    with torch.no_grad():
-        right = [each.argmax(-1) == wanted for each, wanted in told([_shown(rng, held_out=True) for _ in range(200)])]
-    return float(torch.stack(right).all(0).float().mean())
-
-
-def _labels(scenes: list[Scene]) -> tuple[Tensor, Tensor]:
-    """The shape and the colour [B, 4] in each quarter; the last number is nothing."""
-    shapes, colors = [], []
-    for scene in scenes:
-        there = {thing.cell: thing for thing in scene.things}
-        shapes.append([SHAPES.index(there[cell].shape) if cell in there else len(SHAPES) for cell in CORNERS])
-        colors.append([COLORS.index(there[cell].color) if cell in there else len(COLORS) for cell in CORNERS])
-    return torch.tensor(shapes), torch.tensor(colors)
-
-
-def _told(tower: Any, readout: nn.Module, scenes: list[Scene]) -> tuple[tuple[Tensor, ...], tuple[Tensor, Tensor]]:
-    """Logits of shape and colour [B, 4, .] of each quarter, and what they are [B, 4]."""
-    states = tower(pixel_values=to_pixels([picture(scene) for scene in scenes], SIDE)).last_hidden_state
-    return readout(states).split(_SIZES, -1), _labels(scenes)
-
-
-def _shown(rng: random.Random, held_out: bool = False) -> Scene:
-    case = sample_case(rng, rng.choice(TASKS), held_out=held_out)
-    scene = case.target or case.shown
-    assert scene is not None
-    return scene
-
-
 @functools.cache
 def _autoencoder() -> AutoencoderPatch:
     """The principal components of squares of `_SQUARE` pixels, half whitened."""
     rng = random.Random("autoencoder")
-    pixels = np.stack([np.asarray(picture(_shown(rng)), np.float32) / 127.5 - 1 for _ in range(300)])
+    pixels = np.stack([np.asarray(picture(sample_scene(rng)), np.float32) / 127.5 - 1 for _ in range(300)])
     squares = F.unfold(torch.from_numpy(pixels).permute(0, 3, 1, 2), _SQUARE, stride=_SQUARE)
     squares = squares.transpose(1, 2).reshape(-1, 3 * _SQUARE**2).double()
     power, components = torch.linalg.eigh(squares.T @ squares / len(squares))

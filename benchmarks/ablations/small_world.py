@@ -86,6 +86,14 @@ def read(image: Image.Image) -> Scene | None:
     return parse(image.resize((CANVAS, CANVAS), Image.Resampling.BICUBIC)).scene
 
 
+def sample_scene(rng: random.Random, *, held_out: bool = False) -> Scene:
+    """What a picture of a random case shows."""
+    case = sample_case(rng, rng.choice(TASKS), held_out=held_out)
+    scene = case.target or case.shown
+    assert scene is not None
+    return scene
+
+
 def sample_case(rng: random.Random, task: str, *, held_out: bool = False) -> Case:
     """A random case.
 
