@@ -16,7 +16,8 @@ from genllava_finetune.data.rows import row_dict
 from genllava_finetune.train.collator import Collator
 from genllava_finetune.train.model import ConditionDropout, GenLlavaForTraining
 from genllava_finetune.train.objectives import draw_noise
-from genllava_finetune.train.recipe import load_recipe
+from genllava_finetune.train.parts import load_pipeline
+from genllava_finetune.train.recipe import Model, Part, load_recipe
 from genllava_finetune.train.run import Run
 from genllava_finetune.worlds.shapes.training import image_decoder, joint_loss
 from genllava_finetune.worlds.shapes.training.decoder_rows import DrawingEncoder, decoder_rows
@@ -140,6 +141,27 @@ def test_the_decoder_learns_the_pictures_and_plans_of_its_rows(pipeline: GenLlav
         assert drawing.target.tobytes() == row["images"][-1].tobytes()
         assert (drawing.source is not None) == (said["type"] == "edit")
     assert {example.drawings[0].source is None for example in examples} == {True, False}
+
+
+def test_new_weights_are_of_networks_that_are_there() -> None:
+    with pytest.raises(InvalidRequest, match=r"no network decoder\.transformer"):
+        load_pipeline(Model(pipeline="shipped", new_weights=("decoder.transformer",)))
+    with pytest.raises(ValueError, match="new_weights is for networks of a pipeline"):
+        Model(vlm=Part(make="a:b"), new_weights=("decoder.unet",))
+
+
+@pytest.mark.slow
+def test_new_weights_grow_from_the_seed(pipeline: GenLlavaPipeline) -> None:
+    made: list[Any] = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        made.append(load_pipeline(load_recipe("shapes-decoder").model))
+    decoder: Any = pipeline.decoder
+    weights = [each.decoder.unet.conv_in.weight for each in made]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert not torch.equal(weights[0], decoder.unet.conv_in.weight)
+    assert torch.equal(made[0].decoder.vae.encoder.weight, decoder.vae.encoder.weight)
 
 
 @pytest.mark.slow
