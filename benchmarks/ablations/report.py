@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.ablations.small_world import EDITING, GENERATION, TASKS, UNDERSTANDING
-from benchmarks.ablations.variants import ABLATIONS, Ablation
+from benchmarks.ablations.variants import ABLATIONS, VARIANTS, Ablation
 from genllava_finetune.evaluate.intervals import Z95, Share
 
 _T95: Final = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}
@@ -110,10 +110,13 @@ def loss_table(runs: dict[str, Any], ablation: Ablation) -> str:
     for label, variant in ablation.variants.items():
         cells = []
         for task, loss in columns:
+            told = (
+                VARIANTS[variant].plans or task == UNDERSTANDING or loss == "denoising"
+            )  # else there is one plan only
             values = [
                 run["losses"][task][loss]
                 for name, run in runs.items()
-                if name.rpartition(":")[0] == variant and loss in run["losses"].get(task, {})
+                if told and name.rpartition(":")[0] == variant and loss in run["losses"].get(task, {})
             ]
             mean = sum(values) / len(values) if values else 0.0
             cells.append(f"{mean:.2f} ({min(values):.2f} to {max(values):.2f})" if values else "")
@@ -158,15 +161,39 @@ def plot(runs: dict[str, Any], ablation: Ablation, file: Path) -> None:
     file.write_bytes(buffer.getvalue())
 
 
+_PARTS: Final = {
+    "tower": "vision tower: quarters whose shape and colour can be read from it",
+    "language": "language model: texts answered word for word",
+    "captions": "language model: pictures captioned word for word",
+    "text_encoder": "the decoder's text encoder: quarters of which shape and colour can be read from it",
+    "decoder_drawing": "decoder: pictures drawn right by their caption",
+    "decoder_editing": "decoder: edits drawn right by their caption",
+}
+
+
+def parts_table(parts: dict[str, float]) -> str:
+    """How good the parts are that runs begin with, in Markdown."""
+    lines = [f"| {words} | {100 * parts[name]:.0f} % |" for name, words in _PARTS.items() if name in parts]
+    return "\n".join(["| | right |", "|---|---|", *lines])
+
+
 def write_report(results: dict[str, Any], docs: Path, names: Sequence[str] = tuple(ABLATIONS)) -> None:
-    """Put plots into `docs/images`, and tables between the marks of `docs/ablations.md`, `<!-- NAME -->`."""
+    """Put plots into `docs/images`, and tables into `docs/ablations.md` between `<!-- NAME -->` and its end.
+
+    Args:
+        results: as `load_results` has them.
+        docs: the folder of the page.
+        names: of the ablations that are written.
+    """
     page = docs / "ablations.md"
     text = page.read_text(encoding="utf-8")
+    made = {"parts": parts_table(results.get("parts", {}))}
     for name in names:
         ablation = ABLATIONS[name]
         plot(results["runs"], ablation, docs / "images" / f"ablations_{name}.png")
-        made = f"{table(results['runs'], ablation)}\n\n{loss_table(results['runs'], ablation)}"
+        made[name] = f"{table(results['runs'], ablation)}\n\n{loss_table(results['runs'], ablation)}"
+    for name, lines in made.items():
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        before, _, rest = text.partition(begin)
-        text = f"{before}{begin}\n{made}\n{end}{rest.partition(end)[2]}"
+        before, found, rest = text.partition(begin)
+        text = f"{before}{begin}\n{lines}\n{end}{rest.partition(end)[2]}" if found else text
     page.write_text(text, encoding="utf-8")
