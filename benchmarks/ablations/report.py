@@ -153,7 +153,7 @@ def plot(runs: dict[str, Any], ablation: Ablation, file: Path) -> None:
     axes.set_ylim(0, 1.02)
     axes.set_ylabel("share of test cases")
     axes.set_title(ablation.question, fontsize=10)
-    axes.legend(fontsize=7, ncols=2)
+    axes.legend(fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False)
     figure.tight_layout()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")

@@ -62,9 +62,11 @@ VARIANTS: Final[dict[str, Variant]] = {
     "queries_32": replace(BASE, queries=32),
     "caption": replace(BASE, bridge="caption", alignment=0.0),
     "understanding_20": _with_share(0.2),
+    "understanding_50": _with_share(0.5),
     "understanding_80": _with_share(0.8),
     "head_no_plan": replace(BASE, plans=False, denoising=1.0, alignment=0.0),
     "both_losses": replace(BASE, denoising=1.0),
+    "denoising_only": replace(BASE, denoising=1.0, alignment=0.0),
 }
 
 
@@ -96,13 +98,14 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         {
             "caption": "caption",
             "queries without a plan, denoising": "head_no_plan",
+            "plan and queries, denoising": "denoising_only",
             "plan and queries, alignment": "base",
             "plan and queries, both losses": "both_losses",
         },
     ),
     "shares": Ablation(
         "Share of understanding data",
-        {"20 %": "understanding_20", "33 %": "base", "80 %": "understanding_80"},
+        {"20 %": "understanding_20", "33 %": "base", "50 %": "understanding_50", "80 %": "understanding_80"},
     ),
 }
 
