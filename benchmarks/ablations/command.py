@@ -20,7 +20,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=STEPS, help="of a run")
     parser.add_argument("--tests", type=int, default=100, help="cases of each task")
-    parser.add_argument("--parts", type=Path, default=Path("ablation-parts"), help="folder; made if it is empty")
+    parser.add_argument(
+        "--parts", type=Path, default=Path("outputs/ablation-parts"), help="folder; made if it is empty"
+    )
     parser.add_argument("--json", type=Path, default=_DOCS / "ablations.json", help="results; what is there is kept")
     parser.add_argument("--docs", type=Path, default=_DOCS, help="folder of ablations.md, with the tables")
     parser.add_argument("--report", action="store_true", help="train nothing: only write the tables and plots")
@@ -32,5 +34,8 @@ def main(arguments: Sequence[str]) -> None:
         print(train_parts(options.parts), flush=True)
         wanted = {variant for name in names for variant in ABLATIONS[name].variants.values()}
         variants = [variant for variant in VARIANTS if variant in wanted]
-        run_all(variants, options.seeds, options.parts, options.json, steps=options.steps, tests=options.tests)
+        try:
+            run_all(variants, options.seeds, options.parts, options.json, steps=options.steps, tests=options.tests)
+        except ValueError as error:
+            parser.error(str(error))
     write_report(load_results(options.json), options.docs, names)

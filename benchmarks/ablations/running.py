@@ -48,18 +48,22 @@ def run_all(names: Sequence[str], seeds: Sequence[int], parts: Path, file: Path,
         tests: cases of each task.
 
     Raises:
-        ValueError: the file has runs of another length.
+        ValueError: the file has runs of another length, or with other parts.
     """
     results = load_results(file)
     settings = {"steps": steps, "batch": BATCH, "tests": tests}
     if any(results.get(name, value) != value for name, value in settings.items()):
         raise ValueError(f"{file} has runs with other settings than {settings}: give another file with --json")
-    results |= settings | {"parts": json.loads((parts / "parts.json").read_text(encoding="utf-8"))}
-    for seed in seeds:
-        for name in names:
-            if f"{name}:{seed}" not in results["runs"]:
-                results["runs"][f"{name}:{seed}"] = run_one(name, seed, parts, steps=steps, tests=tests)
-                save_results(file, results)
+    waiting = [(name, seed) for seed in seeds for name in names if f"{name}:{seed}" not in results["runs"]]
+    trained = json.loads((parts / "parts.json").read_text(encoding="utf-8"))
+    if waiting and results.get("parts", trained) != trained:
+        raise ValueError(
+            f"the runs in {file} began with other parts than those in {parts}: give another file with --json"
+        )
+    results = {**settings, "parts": trained} | results
+    for name, seed in waiting:
+        results["runs"][f"{name}:{seed}"] = run_one(name, seed, parts, steps=steps, tests=tests)
+        save_results(file, results)
     return results
 
 
