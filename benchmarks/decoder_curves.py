@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from genllava import GenLlavaPipeline
 from genllava.checkpoints import SHIPPED
-from genllava_finetune.train.collator import to_pixels
-from genllava_finetune.train.parts import load_pipeline
-from genllava_finetune.train.recipe import load_recipe
+from genllava_finetune.modeling.collator import to_pixels
+from genllava_finetune.recipes.parts import load_pipeline
+from genllava_finetune.recipes.recipe import load_recipe
 from genllava_finetune.train.run import Run
 from genllava_finetune.worlds.shapes.training.assembling import unpack
 from genllava_finetune.worlds.shapes.training.decoder_rows import decoder_rows

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.ablations.small_world import COLORS, CORNERS, SHAPES, SIDE, caption, picture, sample_scene
-from genllava_finetune.train.collator import to_pixels
+from genllava_finetune.modeling.collator import to_pixels
 from genllava_finetune.worlds.shapes.scene import Scene
 
 _SIZES: Final = (len(SHAPES) + 1, len(COLORS) + 1)

@@ -24,9 +24,9 @@ from genllava.protocols.parts import Message, Parts, named_blocks
 from genllava.protocols.task_tokens import I2I, I2T, SOI, T2I
 from genllava.vision_language.reading import Prompt
 from genllava_finetune.data.rows import row_dict
-from genllava_finetune.train.collator import Collator
-from genllava_finetune.train.encoding import RowEncoder
-from genllava_finetune.train.model import GenLlavaForTraining, LossWeights
+from genllava_finetune.modeling.collator import Collator
+from genllava_finetune.modeling.encoding import RowEncoder
+from genllava_finetune.modeling.model import GenLlavaForTraining, LossWeights
 from genllava_finetune.worlds.shapes.scene import Scene
 
 TOKEN_OF: Final = {UNDERSTANDING: I2T, GENERATION: T2I, EDITING: I2I}

@@ -32,9 +32,9 @@ from genllava.image_decoder import ImageDecoder
 from genllava.protocols.parts import named_blocks
 from genllava.vision_language import VisionLanguage
 from genllava_finetune.data.rows import Row, Text, row_dict
-from genllava_finetune.train.collator import Collator
-from genllava_finetune.train.encoding import RowEncoder
-from genllava_finetune.train.model import GenLlavaForTraining, LossWeights
+from genllava_finetune.modeling.collator import Collator
+from genllava_finetune.modeling.encoding import RowEncoder
+from genllava_finetune.modeling.model import GenLlavaForTraining, LossWeights
 
 TOWER_STEPS: Final = 200
 TEXT_STEPS: Final = 1200

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from benchmarks.ablations.small_world import EDITING, GENERATION, TASKS, UNDERSTANDING
-from genllava_finetune.train.recipe import Recipe
+from genllava_finetune.recipes.recipe import Recipe
 
 STEPS: Final = 400
 """Optimizer steps of a run."""

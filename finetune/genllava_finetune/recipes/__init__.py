@@ -1,1 +1,1 @@
-"""Recipes that ship, and what `tiny-real` and its like are made of."""
+"""Recipes: their format, the parts that they name, what a run would take, and those that ship."""

@@ -1,1 +1,1 @@
-"""Training: recipes, the model with its losses, and the run."""
+"""Training: the run of a recipe, stage by stage, on the Trainer of transformers."""

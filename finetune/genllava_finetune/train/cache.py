@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from genllava.errors import CheckpointError, InvalidRequest
-from genllava_finetune.train.recipe import Stage
+from genllava_finetune.recipes.recipe import Stage
 
 
 class Store:

@@ -31,11 +31,11 @@ def run(
     """
     if output is not None and output.exists() and not output.is_dir():
         raise InvalidRequest(f"cannot write {output}: it is not a folder")
-    from genllava_finetune.train.recipe import load_recipe
+    from genllava_finetune.recipes.recipe import load_recipe
 
     checked = load_recipe(recipe, settings)
     if dry_run:
-        from genllava_finetune.train.estimate import report
+        from genllava_finetune.recipes.estimate import report
 
         print(report(checked))
         return

@@ -15,9 +15,9 @@ from genllava_finetune.data.errors import DataError, RowError
 from genllava_finetune.data.mixture import Mixture, MixtureSource
 from genllava_finetune.data.mixture_sources import parts as parts_of
 from genllava_finetune.data.rows import Row, read_row, row_dict
-from genllava_finetune.train.collator import Collator
-from genllava_finetune.train.parts import called
-from genllava_finetune.train.recipe import Data
+from genllava_finetune.modeling.collator import Collator
+from genllava_finetune.recipes.parts import called
+from genllava_finetune.recipes.recipe import Data
 
 _LEAST_SEEN = 100
 """Rows after which the share of rejected ones is looked at."""

@@ -15,12 +15,12 @@ from transformers import set_seed
 from genllava import GenLlavaPipeline
 from genllava.errors import CheckpointError
 from genllava.protocols.parts import Parts
+from genllava_finetune.modeling.encoding import RowEncoder
+from genllava_finetune.modeling.model import ConditionDropout, GenLlavaForTraining, LossWeights
+from genllava_finetune.recipes.parts import build_parts, called, load_pipeline
+from genllava_finetune.recipes.recipe import Recipe, Stage, dump_recipe
 from genllava_finetune.train.cache import Caches
 from genllava_finetune.train.callbacks import Average, Samples
-from genllava_finetune.train.encoding import RowEncoder
-from genllava_finetune.train.model import ConditionDropout, GenLlavaForTraining, LossWeights
-from genllava_finetune.train.parts import build_parts, called, load_pipeline
-from genllava_finetune.train.recipe import Recipe, Stage, dump_recipe
 from genllava_finetune.train.rows import Batches, TrainingRows, sources_of
 from genllava_finetune.train.trainable import Adapters, set_trainable
 from genllava_finetune.train.trainer import GenLlavaTrainer, load_trained, training_arguments

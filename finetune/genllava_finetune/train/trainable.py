@@ -12,7 +12,7 @@ from peft import LoraConfig, PeftModel, TrainableTokensConfig, get_peft_model
 from torch import Tensor, nn
 
 from genllava.errors import InvalidRequest
-from genllava_finetune.train.recipe import Lora, Stage
+from genllava_finetune.recipes.recipe import Lora, Stage
 
 NEW_TOKENS: Final = "vlm.new_tokens"
 """The name, in a recipe, of the rows of the tokens that were added to the language model."""

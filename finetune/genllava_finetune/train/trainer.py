@@ -21,8 +21,8 @@ from transformers.trainer_utils import get_last_checkpoint, rotate_checkpoints
 
 from genllava.errors import CheckpointError, InvalidRequest, NonFiniteError
 from genllava_finetune.data.mixture import MixtureSource
+from genllava_finetune.recipes.recipe import Stage
 from genllava_finetune.train.cache import Caches
-from genllava_finetune.train.recipe import Stage
 from genllava_finetune.train.rows import steps_of
 from genllava_finetune.train.trainable import parameter_groups, trained_tensors
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from genllava_finetune.train.recipe import Recipe
+from genllava_finetune.recipes.recipe import Recipe
 from genllava_finetune.train.run import Run
 from genllava_finetune.train.trainer import GenLlavaTrainer
 

@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from genllava import GenLlavaPipeline, ImageDecoder, VisionLanguage
 from genllava.errors import CheckpointError
 from genllava.image_decoder import load_diffusion
-from genllava_finetune.train.collator import to_pixels
-from genllava_finetune.train.model import ConditionDropout, GenLlavaForTraining, LossWeights
-from genllava_finetune.train.networks import denoiser_for
-from genllava_finetune.train.objectives import NoiseSchedule, draw_noise, image_latents
+from genllava_finetune.modeling.collator import to_pixels
+from genllava_finetune.modeling.model import ConditionDropout, GenLlavaForTraining, LossWeights
+from genllava_finetune.modeling.networks import denoiser_for
+from genllava_finetune.modeling.objectives import NoiseSchedule, draw_noise, image_latents
 from tests.genllava.forced import Layouts, picture
 
 SIDE = 32

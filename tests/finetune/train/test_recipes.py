@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from genllava.errors import CheckpointError, InvalidRequest
-from genllava_finetune.train.recipe import FOLDER, dump_recipe, load_recipe
+from genllava_finetune.recipes.recipe import FOLDER, dump_recipe, load_recipe
 
 ROOT = Path(__file__).parents[3]
 OURS = ("genllava-7b", "genllava-7b-lora", "qwen3vl-sd35-lora", "smolvlm-sd15", "head-only", "two-stage", "tiny-real")
@@ -79,7 +79,7 @@ def test_recipes_that_ship(name: str) -> None:
 @pytest.mark.slow
 def test_a_dry_run_counts_from_configs_alone() -> None:
     """The sizes that the published models have."""
-    from genllava_finetune.train.estimate import report
+    from genllava_finetune.recipes.estimate import report
 
     said = report(load_recipe("head-only"))
     assert " 7,676,223,344 " in said  # Mistral 7B with SigLIP so400m and LLaVA's projector

@@ -15,9 +15,9 @@ from genllava.image_decoder import load_diffusion
 from genllava.protocols.parts import user_message
 from genllava.protocols.task_tokens import EOI, I2I, I2T, SOI, T2I, TOOL
 from genllava_finetune.data.errors import RowError
-from genllava_finetune.train.collator import Collator
-from genllava_finetune.train.encoding import IGNORE, Example, RowEncoder
-from genllava_finetune.train.model import AuxiliaryLoss, GenLlavaForTraining, LossWeights
+from genllava_finetune.modeling.collator import Collator
+from genllava_finetune.modeling.encoding import IGNORE, Example, RowEncoder
+from genllava_finetune.modeling.model import AuxiliaryLoss, GenLlavaForTraining, LossWeights
 from tests.genllava.forced import Layouts, force, picture, same, some
 
 QUERIES = "<query_0><query_1><query_2><query_3>"
@@ -326,7 +326,7 @@ def test_processes_without_drawings_run_the_same_networks(layouts: Layouts, monk
     ran: list[str] = []
     for name in ("decoder", "editor"):
         getattr(model, name)["unet"].register_forward_hook(lambda *given, name=name: ran.append(name))
-    monkeypatch.setattr("genllava_finetune.train.drawings._in_many_processes", lambda: True)
+    monkeypatch.setattr("genllava_finetune.modeling.drawings._in_many_processes", lambda: True)
     outputs = model(**batch)
     outputs["loss"].backward()
     assert ran == ["decoder", "editor"]

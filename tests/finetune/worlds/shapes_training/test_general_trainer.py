@@ -13,11 +13,11 @@ from genllava.errors import InvalidRequest
 from genllava.protocols.shapes.tokens import QUERY, SEEN
 from genllava_finetune.data.errors import RowError
 from genllava_finetune.data.rows import row_dict
-from genllava_finetune.train.collator import Collator
-from genllava_finetune.train.model import ConditionDropout, GenLlavaForTraining
-from genllava_finetune.train.objectives import draw_noise
-from genllava_finetune.train.parts import load_pipeline
-from genllava_finetune.train.recipe import Model, Part, load_recipe
+from genllava_finetune.modeling.collator import Collator
+from genllava_finetune.modeling.model import ConditionDropout, GenLlavaForTraining
+from genllava_finetune.modeling.objectives import draw_noise
+from genllava_finetune.recipes.parts import load_pipeline
+from genllava_finetune.recipes.recipe import Model, Part, load_recipe
 from genllava_finetune.train.run import Run
 from genllava_finetune.worlds.shapes.training import image_decoder, joint_loss
 from genllava_finetune.worlds.shapes.training.decoder_rows import DrawingEncoder, decoder_rows

@@ -9,7 +9,7 @@ from typing import Any
 from genllava.images import load_image
 from genllava.protocols.parts import Parts
 from genllava_finetune.data.rows import Draw, Edit, read_row
-from genllava_finetune.train.encoding import IGNORE, Drawing, Example
+from genllava_finetune.modeling.encoding import IGNORE, Drawing, Example
 from genllava_finetune.worlds.shapes.plan import any_plan
 from genllava_finetune.worlds.shapes.render import render
 from genllava_finetune.worlds.shapes.rows import LICENSE, NAME

@@ -12,7 +12,7 @@ from PIL import Image
 from genllava.errors import CheckpointError
 from genllava.protocols.parts import Parts
 from genllava.protocols.shapes.tokens import QUERY
-from genllava_finetune.train.encoding import Drawing, Example
+from genllava_finetune.modeling.encoding import Drawing, Example
 from genllava_finetune.worlds.shapes.mixture import MIXTURE
 from genllava_finetune.worlds.shapes.scene import Scene
 from genllava_finetune.worlds.shapes.training import dialogues

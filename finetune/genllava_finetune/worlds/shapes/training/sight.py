@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genllava.protocols.parts import Parts
-from genllava_finetune.train.encoding import Example
-from genllava_finetune.train.model import AuxiliaryLoss
+from genllava_finetune.modeling.encoding import Example
+from genllava_finetune.modeling.model import AuxiliaryLoss
 from genllava_finetune.worlds.shapes.training.labels import CellReadout, cell_labels
 from genllava_finetune.worlds.shapes.training.row_encoder import ShapesExample
 

@@ -26,8 +26,8 @@ from genllava.errors import CheckpointError
 from genllava.generation_head import GenerationHead
 from genllava.image_decoder import ImageDecoder
 from genllava.vision_language import VisionLanguage
-from genllava_finetune.train.drawings import ALIGNMENT, DENOISING, ConditionDropout, DrawingLosses
-from genllava_finetune.train.encoding import IGNORE, Example
+from genllava_finetune.modeling.drawings import ALIGNMENT, DENOISING, ConditionDropout, DrawingLosses
+from genllava_finetune.modeling.encoding import IGNORE, Example
 
 __all__ = ["AuxiliaryLoss", "ConditionDropout", "GenLlavaForTraining", "LossWeights"]
 

@@ -16,8 +16,8 @@ from genllava.generation_head import GenerationHead
 from genllava.image_decoder import ImageDecoder
 from genllava.image_decoder.conditioning import denoiser_of, read_spec
 from genllava.image_decoder.siblings import drawer_of
-from genllava_finetune.train.networks import denoiser_for
-from genllava_finetune.train.objectives import (
+from genllava_finetune.modeling.networks import denoiser_for
+from genllava_finetune.modeling.objectives import (
     Canvas,
     Conditioning,
     Denoiser,

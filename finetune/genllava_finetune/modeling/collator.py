@@ -17,10 +17,10 @@ from genllava.errors import ImageRejected, InvalidRequest
 from genllava.protocols.task_tokens import EOI
 from genllava.vision_language.reading import Prompt
 from genllava_finetune.data.errors import RowError
-from genllava_finetune.train.encoding import IGNORE, Drawing, Example, RowEncoder
+from genllava_finetune.modeling.encoding import IGNORE, Drawing, Example, RowEncoder
 
 if TYPE_CHECKING:
-    from genllava_finetune.train.model import AuxiliaryLoss
+    from genllava_finetune.modeling.model import AuxiliaryLoss
 
 _LOG: Final = logging.getLogger(__name__)
 _EDGE: Final = 2

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from genllava.errors import InvalidRequest
 
-FOLDER: Final = Path(__file__).parent.parent / "recipes"
+FOLDER: Final = Path(__file__).parent
 """The recipes that ship."""
 
 

@@ -19,7 +19,7 @@ from genllava.part_loading import load_head
 from genllava.protocols.parts import Parts
 from genllava.protocols.visual_queries import fit_head
 from genllava.vision_language import VisionLanguage
-from genllava_finetune.train.recipe import Head, Model, Part
+from genllava_finetune.recipes.recipe import Head, Model, Part
 
 
 def named_function(name: str, what: str) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from genllava.errors import CheckpointError
 from genllava.image_decoder.conditioning import denoiser_of
-from genllava_finetune.train.objectives import Canvas, Conditioning, Denoiser
+from genllava_finetune.modeling.objectives import Canvas, Conditioning, Denoiser
 
 
 class UNetDenoiser(Denoiser):

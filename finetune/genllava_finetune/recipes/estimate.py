@@ -17,8 +17,8 @@ from genllava.checkpoints import resolve
 from genllava.errors import CheckpointError, GenLlavaError, InvalidRequest
 from genllava.generation_head import GenerationHead
 from genllava_finetune.data.storing import count_rows, find_shards
-from genllava_finetune.train.parts import build_parts
-from genllava_finetune.train.recipe import Head, Part, Recipe, Stage
+from genllava_finetune.recipes.parts import build_parts
+from genllava_finetune.recipes.recipe import Head, Part, Recipe, Stage
 from genllava_finetune.train.trainable import set_trainable, trained_tensors
 
 _TEXT_TOKENS: Final = 256
