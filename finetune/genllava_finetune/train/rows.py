@@ -68,7 +68,9 @@ class TrainingRows(IterableDataset[dict[str, Any]]):
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         worker = get_worker_info()
-        number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        workers = 1 if worker is None else worker.num_workers
+        # The mixture goes on with the worker whose turn it is, so that shares move on by the batches that are skipped.
+        number = 0 if worker is None else (worker.id + self._first) % workers
         seen = len(range(number, self._first, workers)) * self._size
         for index, row in enumerate(self.mixture, seen):
             yield {**row_dict(row), "seed": hash((self._seed, number, index)) % 2**40}

@@ -187,7 +187,7 @@ class GenLlavaTrainer(Trainer):
             means = {name: float(value) / steps for name, value in totals.items()}
             logs["loss"] = whole = means.pop("loss", math.nan)
             for name, value in means.items():
-                logs[f"loss/{name}"] = value
+                logs[f"loss/{name}" if weights[name] else name] = value
                 if weights[name]:
                     logs[f"share/{name}"] = weights[name] * value / whole if whole else 0.0
             logs |= {f"gradient_norm/{name}": norm for name, norm in self._term_norms.items()}
