@@ -113,6 +113,13 @@ class GenLlavaForTraining(nn.Module):
         self.term_weights |= {ALIGNMENT: self.weights.alignment}
         self.term_weights |= {name: float(each.weight) for name, each in (auxiliaries or {}).items()}
 
+    @property
+    def _no_split_modules(self) -> list[str]:
+        """Classes of the layers that FSDP shards one by one: those that the networks name, as far as they are there."""
+        networks = [self.vlm, *self.decoder.values(), *self.editor.values()]
+        named = {name for each in networks for name in getattr(each, "_no_split_modules", None) or ()}
+        return sorted(named & {type(module).__name__ for module in self.modules()})
+
     def _take_decoder(self, image_decoder: ImageDecoder) -> None:
         """Register the networks of the pipelines, each once."""
         known = {id(self.vlm)}
