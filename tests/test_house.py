@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import graphlib
-import os
 import re
 import shlex
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from genllava_agent.cli import main
 from genllava_finetune.worlds.shapes.parser import parse
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -186,23 +186,20 @@ def test_readme_links_lead_somewhere() -> None:
 
 
 @needs_weights
-def test_readme_commands_do_what_they_say(tmp_path: Path) -> None:
+def test_readme_commands_do_what_they_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """All that is `genllava` in the README but what takes hours or talks, and what came of it, with what ships."""
     lines = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
     commands = [shlex.split(line) for line in lines if re.match(r"genllava (?!chat|evaluate|finetune|data)", line)]
     said = {}
-    roots = [str(ROOT), *(str(ROOT / source) for source in ("agent", "finetune", "tools"))]
-    for command in commands:
-        done = subprocess.run(
-            [sys.executable, "-m", "genllava_agent.cli", *command[1:]],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(roots)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, (command, done.stderr)
-        said[command[1]] = done.stdout
+    monkeypatch.chdir(tmp_path)
+    for command in commands:  # in this process: the libraries are loaded once
+        with pytest.raises(SystemExit) as left:
+            main(command[1:])
+        written = capsys.readouterr()
+        assert left.value.code == 0, (command, written.err)
+        said[command[1]] = written.out
     assert set(said) == {"demo", "generate", "understand", "edit", "info", "tool"}
     assert "red" in said["understand"]
     assert "There are three shapes." in said["demo"]

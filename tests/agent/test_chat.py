@@ -450,6 +450,7 @@ def plain(text: str) -> str:
     return re.sub(r"\x1b\[[\d;?]*[A-Za-z]|\x1b[78]|\r", "", text)
 
 
+@pytest.mark.slow
 def test_a_conversation_in_a_terminal(terminal: Callable[..., Terminal], tmp_path: Path) -> None:
     person = terminal("--seed", "1", "--approve", "edit", "--thread", "first", COLORTERM="truecolor")
     assert "Thread first, new." in plain(person.prompt())

@@ -110,6 +110,8 @@ class GenLlavaTrainer(Trainer):
         super().__init__(model=model, args=args, **options)
         self.loss_is_scaled_for_ga = True
         self.ema: EMAModel | None = None
+        if stage.ema is not None and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            raise InvalidRequest(f"stage {stage.name}: there is no ema of sharded weights: set it to null")
         if stage.ema is not None:
             self.ema = EMAModel(trained_tensors(model).values(), decay=stage.ema)
 
@@ -286,10 +288,10 @@ class GenLlavaTrainer(Trainer):
                 save_file({name: each.contiguous() for name, each in shadow.items()}, folder / _EMA)
 
     def trained_state(self, state_dict: dict[str, Any] | None = None) -> dict[str, Tensor]:
-        """The trained weights on the CPU, by name."""
+        """The trained weights on the CPU, by name; where they are spread over processes, all of these must call."""
         trained = trained_tensors(self._unwrapped)
         source = trained if state_dict is None else state_dict
-        return {name: source[name].detach().cpu().contiguous() for name in trained}
+        return {name: _whole(source[name].detach()).cpu().contiguous() for name in trained}
 
     def _own_state(self) -> dict[str, Any]:
         steps = None if self.ema is None else self.ema.optimization_step
@@ -309,6 +311,12 @@ class GenLlavaTrainer(Trainer):
             self.ema.optimization_step = state["ema_step"]
             self.ema.to(self.args.device)
         self._steps_logged = int(folder.name.rpartition("-")[2])
+
+
+def _whole(tensor: Any) -> Tensor:
+    """A tensor that may be spread over processes, put together."""
+    whole: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return whole
 
 
 def load_trained(model: nn.Module, file: Path) -> None:

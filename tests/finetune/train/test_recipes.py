@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -115,34 +112,6 @@ def test_large_recipes_with_small_parts(name: str, parts: dict[str, str], tmp_pa
     settings += ["stages.0.gradient_accumulation_steps=2", "stages.0.evaluate_every=0", "model.chat_template=null"]
     Run(load_recipe(name, settings), tmp_path / "run").train()
     assert (tmp_path / "run/model/model_index.json").is_file()
-
-
-@pytest.mark.slow
-def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
-    import json
-
-    found = []
-    for processes in (1, 2):
-        folder = tmp_path / str(processes)
-        command = [sys.executable, "-W", "ignore", "-m"]
-        command += ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m"]
-        command += ["genllava_finetune.train", "tiny-real", "-o", str(folder)]
-        for stage in ("decoder", "joint"):
-            for setting in (
-                f"batch_size={4 // processes}",
-                "steps=3",
-                "log_every=1",
-                "save_every=3",
-                "evaluate_every=0",
-            ):
-                command += ["--set", f"stages.{stage}.{setting}"]
-        paths = os.pathsep.join(str(ROOT / each) for each in ("", "agent", "finetune", "tools"))
-        environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-        subprocess.run(command, check=True, env=environment, capture_output=True)
-        logs = [json.loads(file.read_text())["log_history"] for file in sorted(folder.rglob("trainer_state.json"))]
-        found.append([entry["loss"] for log in logs for entry in log])
-    assert len(found[0]) == 6
-    assert found[0] == pytest.approx(found[1], rel=1e-4)
 
 
 @pytest.mark.slow

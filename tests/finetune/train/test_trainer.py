@@ -9,16 +9,19 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from genllava import GenLlavaPipeline
 from genllava.errors import CheckpointError, InvalidRequest, NonFiniteError
 from genllava_finetune.data.errors import DataError
+from genllava_finetune.train.rows import TrainingRows, sources_of
 from genllava_finetune.train.run import Run
 from tests.finetune.train.small_runs import losses, recipe, trainer_of, weights
 
@@ -56,11 +59,11 @@ def test_a_run_from_start_to_end(tmp_path: Path) -> None:
 
 
 def test_going_on_gives_the_losses_of_a_run_that_was_not_stopped(tmp_path: Path) -> None:
-    made = recipe({"ema": 0.9, "steps": 6, "save_every": 2, "task_token_dropout": 0.3})
+    made = recipe({"ema": 0.9, "steps": 4, "save_every": 2, "task_token_dropout": 0.3})
     whole = trainer_of(made, tmp_path / "whole")
     whole.train()
     cut = trainer_of(made, tmp_path / "cut")
-    cut.args.max_steps = 4
+    cut.args.max_steps = 2
     cut.train()
     torch.manual_seed(123)
     resumed = trainer_of(made, tmp_path / "cut")
@@ -69,9 +72,24 @@ def test_going_on_gives_the_losses_of_a_run_that_was_not_stopped(tmp_path: Path)
     assert torch.equal(weights(resumed), weights(whole))
     assert whole.ema is not None
     assert resumed.ema is not None
-    assert resumed.ema.optimization_step == whole.ema.optimization_step == 6
+    assert resumed.ema.optimization_step == whole.ema.optimization_step == 4
     for one, other in zip(resumed.ema.shadow_params, whole.ema.shadow_params, strict=True):
         assert torch.equal(one, other)
+
+
+def test_rows_and_noise_of_two_workers_go_on_behind_an_odd_number_of_batches() -> None:
+    """A loader asks its first worker first, which then reads what the second one would have read."""
+    sources = sources_of(recipe().data)
+
+    def batches(skipped: int, count: int) -> list[list[tuple[str, int]]]:
+        rows = TrainingRows(sources, seed=3)
+        rows.skip_batches(skipped, 2)
+        loader = DataLoader(rows, batch_size=2, num_workers=2, collate_fn=list)
+        return [[(row["id"], row["seed"]) for row in batch] for batch in islice(loader, count)]
+
+    whole = batches(0, 7)
+    assert len({seed for batch in whole for _, seed in batch}) == 14
+    assert batches(3, 4) == whole[3:]
 
 
 def test_micro_batches_give_the_gradient_of_one_batch(tmp_path: Path) -> None:
@@ -145,6 +163,7 @@ def test_lora_and_new_tokens(tmp_path: Path) -> None:
     assert loaded == pytest.approx(before, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_losses_with_and_without_a_cache(tmp_path: Path) -> None:
     """Latents, states of the vision tower, and states at the queries; the second epoch computes none of them."""
     stage = {"train": ["generation_head"], "steps": 4, "batch_size": 16, "save_every": 0}
