@@ -19,7 +19,7 @@ from PIL import Image
 from scipy import ndimage
 
 from genllava import Drawing, GenLlavaPipeline
-from genllava_finetune.evaluate.intervals import Share
+from genllava_finetune.intervals import Share
 from genllava_finetune.worlds.shapes.lab import distances, lab_of, to_lab
 from genllava_finetune.worlds.shapes.layouts import is_held_out_layout, recoloured
 from genllava_finetune.worlds.shapes.render import BACKDROP, PALETTE, coverage, paint, render

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genllava import Drawing, GenLlavaPipeline
-from genllava_finetune.evaluate.intervals import Share
+from genllava_finetune.intervals import Share
 from genllava_finetune.worlds.shapes.parser import parse
 from genllava_finetune.worlds.shapes.suites import Case, build_suite
 

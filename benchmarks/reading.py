@@ -17,7 +17,7 @@ from PIL import Image
 from benchmarks.outside_pictures import outside_pictures
 from genllava import GenLlavaPipeline
 from genllava.protocols.shapes.reading import UNREADABLE
-from genllava_finetune.evaluate.intervals import Share
+from genllava_finetune.intervals import Share
 from genllava_finetune.worlds.shapes.elsewhere import draw_elsewhere
 from genllava_finetune.worlds.shapes.render import render
 from genllava_finetune.worlds.shapes.scene import Scene

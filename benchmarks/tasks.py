@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from genllava import GenLlavaPipeline
 from genllava_agent import Reply, VisualAgent
-from genllava_finetune.evaluate.intervals import Share
+from genllava_finetune.intervals import Share
 from genllava_finetune.worlds.base import Produced
 from genllava_finetune.worlds.shapes.grading import score_turn
 from genllava_finetune.worlds.shapes.splits import Split

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from benchmarks.ablations.small_world import EDITING, GENERATION, TASKS, UNDERSTANDING
 from benchmarks.ablations.variants import ABLATIONS, VARIANTS, Ablation
-from genllava_finetune.evaluate.intervals import Z95, Share
+from genllava_finetune.intervals import Z95, Share
 
 _T95: Final = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}
 """Student's t for 95 % by degrees of freedom."""

@@ -115,12 +115,8 @@ class Mixture(IterableDataset[Row]):
     def __iter__(self) -> Iterator[Row]:
         """The rows, from where a state or skipped batches left off."""
         state, self._state = self._state, None
-        skip, self._skip = self._skip, None
-        info = get_worker_info()
-        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
-        if skip is not None:  # a loader asks its worker 0 first, whichever had its turn in the earlier run
-            worker = (worker + skip.batches) % workers
-        left = 0 if skip is None else skip.rows(worker, workers)
+        (worker, workers), left = self.worker_share()
+        self._skip = None
         epoch = self.epoch if state is None else int(state["epoch"])
         while self._epochs is None or epoch < self.epoch + self._epochs:
             nothing = state is None
@@ -168,6 +164,16 @@ class Mixture(IterableDataset[Row]):
     def skip_batches(self, batches: int, batch_size: int) -> None:
         """Have the next iteration begin behind so many batches of a `DataLoader`, counted over all of its workers."""
         self._skip = _Skip(batches, batch_size)
+
+    def worker_share(self) -> tuple[tuple[int, int], int]:
+        """What the next iteration reads in this process: the number of its share and how many shares there are, one
+        for each worker of a `DataLoader`; and how many rows of that share it skips."""
+        info = get_worker_info()
+        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
+        if self._skip is None:
+            return (worker, workers), 0
+        worker = (worker + self._skip.batches) % workers  # a loader asks its worker 0 first
+        return (worker, workers), self._skip.rows(worker, workers)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the iteration in this process is; plain numbers, texts, lists and dictionaries."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from genllava_finetune.evaluate.intervals import Share
+from genllava_finetune.intervals import Share
 from genllava_finetune.worlds.base import Case, Score, World
 
 Shares = dict[str, Share]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from PIL import Image
 
 from genllava import GenLlavaPipeline
-from genllava_finetune.evaluate.intervals import Share
 from genllava_finetune.evaluate.running import run_single
+from genllava_finetune.intervals import Share
 from genllava_finetune.worlds.base import Case, Score, World
 
 

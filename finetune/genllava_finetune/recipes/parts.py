@@ -15,6 +15,7 @@ from genllava.checkpoints import reading, resolve
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.generation_head import GenerationHead
 from genllava.image_decoder import ImageDecoder, load_diffusion
+from genllava.image_decoder.conditioning import ConditioningSpec
 from genllava.part_loading import load_head
 from genllava.protocols.parts import Parts
 from genllava.protocols.visual_queries import fit_head
@@ -179,13 +180,22 @@ def _head(wanted: Head | str | None, vision_language: VisionLanguage, decoder: I
         raise CheckpointError("model.generation_head needs an image decoder: give model.decoder")
     if isinstance(wanted, str):
         return load_head(resolve(wanted, {}), torch.float32, None)
-    spec = decoder.spec
+    return new_head(wanted, vision_language.hidden_size, decoder.spec).eval()
+
+
+def new_head(wanted: Head, hidden_size: int, spec: ConditioningSpec) -> GenerationHead:
+    """A new head; sizes that the recipe leaves out are those of what it stands between.
+
+    Args:
+        hidden_size: of the language model.
+        spec: of the decoder's conditioning.
+    """
     fitting = {
-        "input_dim": vision_language.hidden_size * len(wanted.layers),
+        "input_dim": hidden_size * len(wanted.layers),
         "output_length": wanted.num_queries if wanted.kind == "linear" else spec.length,
         "output_dim": spec.dim,
         "pooled_dim": spec.pooled_dim,
     }
     given = wanted.model_dump()
     sizes = {name: given[name] if given[name] is not None else value for name, value in fitting.items()}
-    return GenerationHead(**{**given, **sizes}, query_tokens=True).eval()
+    return GenerationHead(**{**given, **sizes}, query_tokens=True)

@@ -130,10 +130,7 @@ def _cached_encode(vae: Any, store: Store) -> Callable[..., Any]:
     plain = vae.encode
 
     def encode(pixels: Tensor, *_: Any, **__: Any) -> Any:
-        kind: Any = None
-
         def compute(missing: list[int]) -> dict[str, Tensor]:
-            nonlocal kind
             made = plain(pixels[missing])
             if hasattr(made, "latent_dist"):
                 return {"parameters": made.latent_dist.parameters}
@@ -164,10 +161,7 @@ def _cached_tower(tower: Any, config: Any, store: Store) -> Callable[..., Any]:
     layers = [layers] if isinstance(layers, int) else list(layers)
 
     def forward(pixel_values: Tensor, **options: Any) -> Any:
-        depth = 0
-
         def compute(missing: list[int]) -> dict[str, Tensor]:
-            nonlocal depth
             made = plain(pixel_values[missing], **{**options, "output_hidden_states": True})
             depth = len(made.hidden_states)
             kept = {f"layer_{layer % depth}": made.hidden_states[layer] for layer in layers}

@@ -35,7 +35,7 @@ def run(
 
     checked = load_recipe(recipe, settings)
     if dry_run:
-        from genllava_finetune.recipes.estimate import report
+        from genllava_finetune.train.estimate import report
 
         print(report(checked))
         return

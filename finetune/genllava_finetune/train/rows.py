@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset
 
 from genllava_finetune.data.errors import DataError, RowError
 from genllava_finetune.data.mixture import Mixture, MixtureSource
@@ -53,11 +53,10 @@ class TrainingRows(IterableDataset[dict[str, Any]]):
 
     def __init__(self, sources: Sequence[MixtureSource], seed: int, epochs: int | None = None) -> None:
         self.mixture = Mixture(sources, seed, epochs=epochs, shuffle=epochs is None)
-        self._seed, self._first, self._size = seed, 0, 1
+        self._seed = seed
 
     def skip_batches(self, batches: int, size: int) -> None:
         """Have the next iteration begin behind so many batches of `size` rows."""
-        self._first, self._size = batches, size
         self.mixture.skip_batches(batches, size)
 
     def spread(self, count: int) -> list[Row]:
@@ -67,13 +66,9 @@ class TrainingRows(IterableDataset[dict[str, Any]]):
         return [rows[index * len(rows) // count] for index in range(count)]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        worker = get_worker_info()
-        workers = 1 if worker is None else worker.num_workers
-        # The mixture goes on with the worker whose turn it is, so that shares move on by the batches that are skipped.
-        number = 0 if worker is None else (worker.id + self._first) % workers
-        seen = len(range(number, self._first, workers)) * self._size
-        for index, row in enumerate(self.mixture, seen):
-            yield {**row_dict(row), "seed": hash((self._seed, number, index)) % 2**40}
+        (share, _), skipped = self.mixture.worker_share()
+        for index, row in enumerate(self.mixture, skipped):
+            yield {**row_dict(row), "seed": hash((self._seed, share, index)) % 2**40}
 
 
 class Batches:

@@ -15,6 +15,7 @@ from transformers import set_seed
 from genllava import GenLlavaPipeline
 from genllava.errors import CheckpointError
 from genllava.protocols.parts import Parts
+from genllava_finetune.data.durable_files import whole_file
 from genllava_finetune.modeling.encoding import RowEncoder
 from genllava_finetune.modeling.model import ConditionDropout, GenLlavaForTraining, LossWeights
 from genllava_finetune.recipes.parts import build_parts, called, load_pipeline
@@ -49,9 +50,8 @@ class Run:
         elif folder.exists() and any(folder.iterdir()):
             raise CheckpointError(f"{folder} is not empty and has no recipe.yaml: give another folder with -o")
         folder.mkdir(parents=True, exist_ok=True)
-        writing = kept.with_suffix(".writing")
-        writing.write_text(text, encoding="utf-8")
-        writing.replace(kept)
+        with whole_file(kept) as file:
+            file.write(text.encode())
 
     def train(self) -> Path:
         """Train what is not trained yet.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -27,11 +26,6 @@ class Adapters:
 
     def __init__(self, by_module: Mapping[str, PeftModel]) -> None:
         self.by_module = dict(by_module)
-
-    def save(self, folder: Path) -> None:
-        """Write them as peft does, each into a folder of its own; `PeftModel.from_pretrained` reads them."""
-        for name, adapted in self.by_module.items():
-            adapted.save_pretrained(str(folder / name))
 
     def merge(self) -> None:
         """Write what they learnt into the weights, and take them out of the model."""

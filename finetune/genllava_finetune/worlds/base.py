@@ -18,7 +18,7 @@ from PIL import Image
 
 from genllava.errors import InvalidRequest
 from genllava_finetune.data.rows import Row
-from genllava_finetune.evaluate.intervals import Share
+from genllava_finetune.intervals import Share
 
 if TYPE_CHECKING:
     from genllava import GenLlavaPipeline

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from genllava_finetune.evaluate.intervals import Share
 from genllava_finetune.evaluate.report import Report, total
+from genllava_finetune.intervals import Share
 from genllava_finetune.worlds.base import Produced, Score
 from genllava_finetune.worlds.shapes.dialogue import Turn
 from genllava_finetune.worlds.shapes.grading import score_turn

@@ -76,7 +76,7 @@ def test_recipes_that_ship(name: str) -> None:
 @pytest.mark.slow
 def test_a_dry_run_counts_from_configs_alone() -> None:
     """The sizes that the published models have."""
-    from genllava_finetune.recipes.estimate import report
+    from genllava_finetune.train.estimate import report
 
     said = report(load_recipe("head-only"))
     assert " 7,676,223,344 " in said  # Mistral 7B with SigLIP so400m and LLaVA's projector

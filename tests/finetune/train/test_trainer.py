@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
-import signal
-import subprocess
 import sys
-import time
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -314,30 +310,3 @@ def test_parts_that_do_not_fit(tmp_path: Path) -> None:
         Run(recipe({"lora": {"on": "vlm", "targets": ["q_prj"]}}), tmp_path / "c").train()
     with pytest.raises(InvalidRequest, match=r"learning_rate: decoder\.unet is not trained"):
         trainer_of(recipe({"learning_rate": {"default": 0.1, "decoder.unet": 0.2}}), tmp_path / "d").train()
-
-
-@pytest.mark.slow
-def test_a_killed_run_goes_on(tmp_path: Path) -> None:
-    """SIGKILL in the middle of the second stage; what comes after is as if nothing had happened."""
-    settings = [f"stages.{n}.{k}" for n in ("decoder", "joint") for k in ("steps=12", "save_every=4", "log_every=1")]
-    settings += [f"stages.{n}.{k}" for n in ("decoder", "joint") for k in ("batch_size=2", "evaluate_every=0")]
-    command = [sys.executable, "-W", "ignore", "-m", "genllava_finetune.train", "tiny-real"]
-    command += [word for setting in settings for word in ("--set", setting)]
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    subprocess.run([*command, "-o", str(whole)], check=True, env=_environment(), capture_output=True)
-    process = subprocess.Popen([*command, "-o", str(cut)], env=_environment(), stdout=subprocess.DEVNULL)
-    while not (cut / "checkpoints/joint/checkpoint-8").exists():
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (cut / "model").exists()
-    subprocess.run([*command, "-o", str(cut), "--resume"], check=True, env=_environment(), capture_output=True)
-    for name in ("0-decoder", "1-joint"):
-        one, other = ((folder / f"stages/{name}.safetensors").read_bytes() for folder in (whole, cut))
-        assert one == other
-
-
-def _environment() -> dict[str, str]:
-    paths = os.pathsep.join(str(ROOT / folder) for folder in ("", "agent", "finetune", "tools"))
-    return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}

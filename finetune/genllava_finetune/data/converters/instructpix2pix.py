@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from genllava_finetune.data.converters.edit_tables import edit_records
 from genllava_finetune.data.converters.edit_turns import pair_row, picture_file, words
-from genllava_finetune.data.converters.hub_tables import table_rows
 from genllava_finetune.data.converters.json_records import json_objects, json_values
 from genllava_finetune.data.errors import RowError
 from genllava_finetune.data.picture_paths import picture_path
@@ -31,20 +31,7 @@ def _read(source: Source) -> Iterator[Record]:
         location = location.parent
     if (location / "seeds.json").is_file() or next(location.glob("*/prompt.json"), None):
         return _folder(location)
-    return _table(source)
-
-
-def _table(source: Source) -> Iterator[Record]:
-    for origin, values in table_rows(source, _COLUMNS):
-        if isinstance(values, Rejected):
-            yield Record(origin, (values,))
-            continue
-        try:
-            row = pair_row(*(values[column] for column in _COLUMNS), source=_NAME, license=_LICENSE)
-        except RowError as error:
-            yield Record(origin, (Rejected(str(error)),))
-        else:
-            yield Record(origin, (row,))
+    return edit_records(source, _COLUMNS, name=_NAME, license=_LICENSE)
 
 
 def _folder(root: Path) -> Iterator[Record]:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from genllava import GenLlavaPipeline
 from genllava.protocols.shapes.latents import decode, encode
-from genllava_finetune.evaluate.intervals import Share
+from genllava_finetune.intervals import Share
 from genllava_finetune.worlds.base import Produced, Score
 from genllava_finetune.worlds.shapes.augment import draw_varied
 from genllava_finetune.worlds.shapes.grading import score_turn

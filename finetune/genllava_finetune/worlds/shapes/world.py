@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from genllava_finetune.data.rows import Row
-from genllava_finetune.evaluate.intervals import Share
+from genllava_finetune.intervals import Share
 from genllava_finetune.worlds.base import Case, Frozen, Produced, Score, Split, Turn
 from genllava_finetune.worlds.shapes import dialogue, freezing, grading, rows, suites
 from genllava_finetune.worlds.shapes.scene import CANVAS

@@ -16,8 +16,9 @@ from torch import nn
 from genllava.checkpoints import resolve
 from genllava.errors import CheckpointError, GenLlavaError, InvalidRequest
 from genllava.generation_head import GenerationHead
+from genllava.image_decoder.conditioning import ConditioningSpec
 from genllava_finetune.data.storing import count_rows, find_shards
-from genllava_finetune.recipes.parts import build_parts
+from genllava_finetune.recipes.parts import build_parts, new_head
 from genllava_finetune.recipes.recipe import Head, Part, Recipe, Stage
 from genllava_finetune.train.trainable import set_trainable, trained_tensors
 
@@ -255,9 +256,4 @@ def _head(wanted: Head, vlm: Any, decoder: nn.ModuleDict) -> GenerationHead:
     network = next((decoder[name] for name in ("unet", "transformer") if name in decoder), None)
     if network is None:
         raise CheckpointError("model.generation_head needs an image decoder: give model.decoder")
-    length, dim, pooled = _conditioning(network)
-    given = wanted.model_dump()
-    sizes = {"input_dim": vlm.config.get_text_config().hidden_size * len(wanted.layers), "pooled_dim": pooled}
-    sizes |= {"output_length": wanted.num_queries if wanted.kind == "linear" else length, "output_dim": dim}
-    chosen = {name: given[name] if given[name] is not None else value for name, value in sizes.items()}
-    return GenerationHead(**{**given, **chosen}, query_tokens=True)
+    return new_head(wanted, vlm.config.get_text_config().hidden_size, ConditioningSpec(*_conditioning(network)))

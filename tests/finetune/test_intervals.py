@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from genllava_finetune.evaluate.intervals import Share
+from genllava_finetune.intervals import Share
 
 
 @pytest.mark.parametrize(
