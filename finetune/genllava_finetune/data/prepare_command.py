@@ -16,7 +16,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--list", action="store_true", dest="list_kinds", help="name the kinds and leave")
     add("--from", dest="location", metavar="LOCATION", help="file or folder, or owner/name of a data set on the hub")
     add("--images", type=Path, metavar="FOLDER", help="that the paths of pictures are relative to")
-    add("-o", "--output", type=Path, metavar="FOLDER", help="where the rows are written")
+    add("-o", "--output", type=Path, metavar="FOLDER", help="where the rows are written; not needed for things")
     says = "of the files. Default: parquet, which datasets and TRL read"
     add("--format", choices=("parquet", "webdataset"), default="parquet", help=says)
     add("--limit", type=int, metavar="N", help="rows at most")
@@ -35,17 +35,33 @@ def run(options: Namespace) -> int:
         DataError: the source cannot be read, or the output not written.
     """
     from genllava_finetune.data.kinds import converters
+    from genllava_finetune.worlds.things import preparing as things
 
     if options.list_kinds:
-        known = converters()
-        names, licenses = (max(map(len, column)) for column in (known, [each.license for each in known.values()]))
-        for name, converter in known.items():
-            print(f"{name:{names}}  {converter.license:{licenses}}  {converter.summary}")
+        rows = [(name, each.license, each.summary) for name, each in converters().items()]
+        rows.append((things.NAME, things.LICENSES, things.SUMMARY))
+        names, licenses = (max(len(row[column]) for row in rows) for column in (0, 1))
+        for name, license, summary in rows:
+            print(f"{name:{names}}  {license:{licenses}}  {summary}")
         return 0
+    if options.kind == things.NAME:
+        return _prepare_things(options)
     for name, value in (("KIND", options.kind), ("--from LOCATION", options.location), ("-o FOLDER", options.output)):
         if not value:
             raise InvalidRequest(f"{name} is missing: genllava data prepare KIND --from LOCATION -o FOLDER")
     return _prepare(options)
+
+
+def _prepare_things(options: Namespace) -> int:
+    """The drawings of the world of things: no rows, but what its pictures are put together from."""
+    from genllava_finetune.worlds.things.preparing import prepare_art
+
+    given = [name for name in ("images", "limit", "license") if getattr(options, name) is not None]
+    if given:
+        raise InvalidRequest(f"--{given[0]} is not for things: genllava data prepare things [--from FOLDER] [-o OUT]")
+    source = None if options.location is None else Path(options.location)
+    print(prepare_art(source, options.output))
+    return 0
 
 
 def _prepare(options: Namespace) -> int:
