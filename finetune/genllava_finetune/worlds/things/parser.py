@@ -1,14 +1,15 @@
 """The oracle: which scene a picture shows, read from its pixels alone.
 
-The background is the one that most pixels are of. Then, cell by cell, what stands out from it is compared with every
-drawing of every thing and shape, in all sizes and at all places of the cell: first small, by products of matrices, then
-the best ones again in full size. Pixels that no item explains make a picture unreadable.
+The background is the one that most pixels are near to. Then, cell by cell, what stands out from it is compared with
+every drawing of every thing and shape, in all sizes and at all places where it may lie: on a picture of 48 pixels by
+products of matrices, the best ones again on one of 120 pixels, and the few that remain in full size. An item counts if it
+explains most of what is there. What no item explains makes a picture unclear.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -18,26 +19,33 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from genllava_finetune.worlds.things.backgrounds import background
-from genllava_finetune.worlds.things.knowledge import things
+from genllava_finetune.worlds.things.looks import FACTORS, coarse_bank, looks, middle_rows, padded_pixels
 from genllava_finetune.worlds.things.render import CANVAS, pixels_of, sprite
-from genllava_finetune.worlds.things.scene import BACKGROUNDS, COLOURS, PLACES, SHAPES, SIZES, STYLES, Item, Scene
+from genllava_finetune.worlds.things.scene import BACKGROUNDS, PLACES, SIZES, Item, Scene
 
 Pixels = NDArray[np.float32]
 
-_COARSE: Final = 48
-"""Side of the picture in which items are looked for first."""
-_REACH: Final = 0.115
+_REACH: Final = {"small": 0.104, "medium": 0.063, "large": 0.021}
 """How far from the middle of its cell an item is looked for, as a share of the picture's side."""
-_KEPT: Final = 14
-"""How many candidates of a cell are compared in full size."""
+_KEPT: Final = 28
+"""How many drawings of a cell are compared on the middle picture."""
+_OTHERS: Final = 4
+"""How many names beside those are, each with its best drawing."""
+_LAST: Final = 5
+"""How many drawings of a cell are compared in full size at most."""
+_CLOSE: Final = 0.12
+"""Only those are whose gain on the middle picture is less than this share below the best."""
 _STANDS_OUT: Final = 30.0
 """A pixel whose largest difference to the background is more than this is not of it."""
-_LEAST: Final = 0.0012
-"""A cell of which less than this share of the picture stands out is empty."""
-_EXPLAINED: Final = 0.62
+_FAINT: Final = 9.0
+"""The same for the mean of five by five pixels, to look at a cell more closely."""
+_LEAST_BLOCKS: Final = 2
+"""A cell with fewer such means that stand out is empty."""
+_EXPLAINED: Final = 0.5
 """An item is there if it explains at least this share of what it would put on the background."""
 _LEFT_OVER: Final = 0.006
 """Share of the picture that may stand out unexplained."""
+_MIDDLE: Final = FACTORS[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,58 +56,44 @@ class Reading:
         scene: what it shows, with the items that could be read.
         unexplained: the share of its pixels that are neither of the background nor of an item.
         clear: whether nothing of note is unexplained, and no cell holds what cannot be read.
+        margin: by how much the best drawing of another name explains less than the one that was read, as a share of
+            what that one puts there; the least of all items, 1 without any.
     """
 
     scene: Scene
     unexplained: float
     clear: bool
+    margin: float = 1.0
 
 
-class _Look(NamedTuple):
-    """A drawing: a name with a style or a colour or both."""
+class _Candidate(NamedTuple):
+    """A drawing at a place: its gain, its row in `looks()`, the size, and the left and top of its padded square."""
 
-    name: str
-    style: str | None
-    colour: str | None
-
-
-class _Bank(NamedTuple):
-    """All drawings at one size in pixels, as rows of matrices: colours times coverage, the same times coverage, coverage
-    squared; and the sum of the squares of the first."""
-
-    premultiplied: Pixels
-    twice: Pixels
-    cover: Pixels
-    energy: Pixels
+    gain: float
+    look: int
+    size: str
+    left: int
+    top: int
 
 
 class _Found(NamedTuple):
     gain: float
     share: float
+    margin: float
     item: Item
 
 
-@functools.lru_cache(maxsize=1)
-def _looks() -> tuple[_Look, ...]:
-    """Every drawing there is."""
-    looks = [_Look(name, None, colour) for name in SHAPES for colour in COLOURS]
-    for each in things():
-        looks += [_Look(each.name, style, None) for style in STYLES]
-        if each.recolour:
-            looks += [
-                _Look(each.name, style, colour) for style in STYLES for colour in COLOURS if colour != each.colour_in(style)
-            ]
-    return tuple(looks)
+class _View(NamedTuple):
+    """A picture made smaller by a factor, as what the banks are multiplied with.
 
+    Attributes:
+        features: [H + 2 pad, W + 2 pad, 9]; zero beyond the edges.
+        pad: in its own pixels.
+    """
 
-@functools.lru_cache(maxsize=len(SIZES))
-def _bank(pixels: int) -> _Bank:
-    stacked = np.stack([sprite(*look, pixels) for look in _looks()])
-    colours, cover = stacked[..., :3], stacked[..., 3:]
-    rows = len(stacked)
-    flat = np.ascontiguousarray(colours.reshape(rows, -1))
-    twice = np.ascontiguousarray((colours * cover).reshape(rows, -1))
-    return _Bank(flat, twice, np.ascontiguousarray(cover.reshape(rows, -1)), (flat**2).sum(1))
+    factor: int
+    features: Pixels
+    pad: int
 
 
 def parse(image: Image.Image) -> Reading:
@@ -108,139 +102,164 @@ def parse(image: Image.Image) -> Reading:
     return parse_array(picture)
 
 
-def parse_array(picture: Pixels) -> Reading:
+def parse_array(picture: Pixels | NDArray[np.uint8]) -> Reading:
     """Read a picture [CANVAS, CANVAS, 3], 0 to 255."""
+    picture = np.asarray(picture, np.float32)
     name = _background_of(picture)
     behind = background(name, CANVAS)
     stands_out = np.abs(picture - behind).max(-1) > _STANDS_OUT
-    small, small_behind = _shrunk(picture), background(name, _COARSE)
-    found: list[Item] = []
-    unread = False
-    for place in _busy(stands_out):
-        candidates = _candidates(small, small_behind, place)
-        best = _best(picture, behind, candidates)
+    coarse, middle = (_view(picture, behind, factor) for factor in FACTORS)
+    found: list[_Found] = []
+    for place in _busy(picture, behind):
+        best = _best(picture, behind, _refined(middle, _candidates(coarse, place)), place)
         if best is not None and best.share >= _EXPLAINED:
-            found.append(best.item)
+            found.append(best)
     explained = np.zeros_like(stands_out)
-    for item in found:
-        left, top, right, bottom = (round(edge * CANVAS) for edge in item.box)
+    for each in found:
+        left, top, right, bottom = (round(edge * CANVAS) for edge in each.item.box)
         explained[max(top - 3, 0) : bottom + 3, max(left - 3, 0) : right + 3] = True
     rest = float((stands_out & ~explained).mean())
-    unread = rest > _LEFT_OVER
-    return Reading(Scene(name, tuple(found)), rest, not unread)
+    margin = min((each.margin for each in found), default=1.0)
+    return Reading(Scene(name, tuple(each.item for each in found)), rest, rest <= _LEFT_OVER, margin)
 
 
 def _background_of(picture: Pixels) -> str:
-    def close(name: str) -> float:
-        return float((np.abs(picture - background(name, CANVAS)).max(-1) < _STANDS_OUT).mean())
+    seen = picture[1::3, 1::3]
 
-    return max(BACKGROUNDS, key=close)
+    def far(name: str) -> float:
+        return float(np.abs(seen - background(name, CANVAS)[1::3, 1::3]).max(-1).clip(0, 2 * _STANDS_OUT).mean())
 
-
-def _shrunk(picture: Pixels) -> Pixels:
-    factor = CANVAS // _COARSE
-    return picture.reshape(_COARSE, factor, _COARSE, factor, 3).mean((1, 3))
+    return min(BACKGROUNDS, key=far)
 
 
-def _busy(stands_out: NDArray[np.bool_]) -> list[str]:
+def _shrunk(picture: Pixels, factor: int) -> Pixels:
+    side = CANVAS // factor
+    rows = picture.reshape(side, factor, CANVAS * 3).sum(1)
+    return rows.reshape(side, side, factor, 3).sum(2) / factor**2
+
+
+def _view(picture: Pixels, behind: Pixels, factor: int) -> _View:
+    """With D the picture less the background B: 2 D, 2 B, -2 D.B, -B.B and -1, for each pixel."""
+    under = _shrunk(behind, factor)
+    difference = _shrunk(picture, factor) - under
+    parts = [
+        2 * difference,
+        2 * under,
+        -2 * (difference * under).sum(-1, keepdims=True),
+        -(under**2).sum(-1, keepdims=True),
+        np.full((*under.shape[:2], 1), -1, np.float32),
+    ]
+    pad = 40 // factor
+    return _View(factor, np.pad(np.concatenate(parts, -1), ((pad, pad), (pad, pad), (0, 0))), pad)
+
+
+def _busy(picture: Pixels, behind: Pixels) -> list[str]:
     """The places in which something stands out."""
-    side = CANVAS // 3
-    shares = stands_out.reshape(3, side, 3, side).mean((1, 3)) / 9
-    return [place for place, share in zip(PLACES, shares.flat, strict=True) if share > _LEAST]
+    blocks = np.abs(_shrunk(picture - behind, 5)).max(-1) > _FAINT
+    counts = blocks.reshape(3, 16, 3, 16).sum((1, 3))
+    return [place for place, count in zip(PLACES, counts.flat, strict=True) if count >= _LEAST_BLOCKS]
 
 
-def _middle(place: str) -> tuple[float, float]:
+def _middle_of(place: str) -> tuple[int, int]:
+    """In pixels of the full picture."""
     row, column = divmod(PLACES.index(place), 3)
-    return (column + 0.5) / 3, (row + 0.5) / 3
+    return (2 * column + 1) * CANVAS // 6, (2 * row + 1) * CANVAS // 6
 
 
-def _candidates(picture: Pixels, behind: Pixels, place: str) -> list[Item]:
-    """The likeliest items of a cell, found in the small picture."""
-    x, y = _middle(place)
-    best: list[tuple[float, Item]] = []
+def _windows(view: _View, lefts: Iterable[int], tops: Iterable[int], side: int) -> Pixels:
+    """[tops * lefts, side * side * 9], row by row; places in the view's pixels, consecutive."""
+    lefts, tops = list(lefts), list(tops)
+    part = view.features[
+        tops[0] + view.pad : tops[-1] + view.pad + side, lefts[0] + view.pad : lefts[-1] + view.pad + side
+    ]
+    views = sliding_window_view(part, (side, side), axis=(0, 1)).transpose(0, 1, 3, 4, 2)
+    return np.ascontiguousarray(views).reshape(len(tops) * len(lefts), -1)
+
+
+def _candidates(view: _View, place: str) -> list[_Candidate]:
+    """The likeliest drawings of a cell, found in the small picture."""
+    x, y = _middle_of(place)
+    gains, places = [], []
     for size in SIZES:
-        pixels = pixels_of(size, _COARSE)
-        bank = _bank(pixels)
-        pad = pixels
-        padded = np.pad(picture - behind, ((pad, pad), (pad, pad), (0, 0)))
-        padded_behind = np.pad(behind, ((pad, pad), (pad, pad), (0, 0)))
-        starts = [
-            range(
-                round((middle - _REACH) * _COARSE - pixels / 2) + pad, round((middle + _REACH) * _COARSE - pixels / 2) + pad + 1
-            )
-            for middle in (x, y)
-        ]
-        difference = _windows(padded, starts, pixels)
-        under = _windows(padded_behind, starts, pixels)
-        gains = _gains(difference, under, bank, pixels)
-        columns = len(starts[0])
-        looks = _looks()
-        at = gains.argmax(0)
-        top = gains[at, np.arange(len(looks))]
-        for look in np.argsort(-top)[:_KEPT]:
-            row, column = divmod(int(at[look]), columns)
-            shift = (
-                (starts[0][column] - pad + pixels / 2) / _COARSE - x,
-                (starts[1][row] - pad + pixels / 2) / _COARSE - y,
-            )
-            name, style, colour = looks[look]
-            best.append((float(top[look]), Item(name, size, place, style, colour, shift)))
-    best.sort(key=lambda pair: -pair[0])
-    return [item for _, item in best[:_KEPT]]
+        half = padded_pixels(size) // 2
+        reach = round(_REACH[size] * CANVAS / view.factor)
+        lefts, tops = ((m - half) // view.factor + np.arange(-reach, reach + 1) for m in (x, y))
+        windows = _windows(view, lefts.tolist(), tops.tolist(), 2 * half // view.factor)
+        every = windows @ coarse_bank(size)
+        at = every.argmax(0)
+        gains.append(every[at, np.arange(every.shape[1])])
+        places.append(np.stack([lefts[at % len(lefts)], tops[at // len(lefts)]], -1) * view.factor)
+    every_gain, every_place = np.concatenate(gains), np.concatenate(places)
+    count = len(looks())
+    kept: list[_Candidate] = []
+    names = set[tuple[str, bool]]()
+    others = 0
+    for index in np.argsort(-every_gain)[: 40 * _KEPT].tolist():
+        look = index % count
+        kind = looks()[look].kind
+        if len(kept) >= _KEPT:
+            if kind in names:
+                continue
+            others += 1
+        names.add(kind)
+        left, top = every_place[index].tolist()
+        kept.append(_Candidate(float(every_gain[index]), look, SIZES[index // count], left, top))
+        if others >= _OTHERS:
+            break
+    return kept
 
 
-def _windows(picture: Pixels, starts: Sequence[range], pixels: int) -> Pixels:
-    """[positions, pixels * pixels * 3], row by row."""
-    columns, rows = starts
-    part = picture[rows.start : rows.stop - 1 + pixels, columns.start : columns.stop - 1 + pixels]
-    views = sliding_window_view(part, (pixels, pixels), axis=(0, 1)).transpose(0, 1, 3, 4, 2)
-    return np.ascontiguousarray(views.reshape(len(rows) * len(columns), -1))
+def _refined(view: _View, candidates: Sequence[_Candidate]) -> list[_Candidate]:
+    """The same where they fit best on the middle picture, the best first."""
+    groups: dict[tuple[str, int, int], list[_Candidate]] = defaultdict(list)
+    for each in candidates:
+        groups[each.size, each.left, each.top].append(each)
+    found = []
+    for (size, left, top), members in groups.items():
+        lefts, tops = (range(round(start / view.factor) - 2, round(start / view.factor) + 3) for start in (left, top))
+        windows = _windows(view, lefts, tops, padded_pixels(size) // view.factor)
+        gains = windows @ middle_rows(size, [each.look for each in members]).T
+        for each, at, gain in zip(members, gains.argmax(0).tolist(), gains.max(0).tolist(), strict=True):
+            row, column = divmod(at, len(lefts))
+            found.append(_Candidate(gain, each.look, size, lefts[column] * view.factor, tops[row] * view.factor))
+    return sorted(found, reverse=True)
 
 
-def _gains(difference: Pixels, under: Pixels, bank: _Bank, pixels: int) -> Pixels:
-    """By how much each drawing at each position lessens the squared error, [positions, drawings].
-
-    With D the picture less the background B, and a drawing that puts P - aB there (P its colours times coverage a), that
-    is 2 D.(P - aB) - |P - aB|^2.
-    """
-
-    def by_pixel(array: Pixels) -> Pixels:
-        return array.reshape(len(array), pixels * pixels, 3).sum(-1)
-
-    gains = 2 * (difference @ bank.premultiplied.T) - bank.energy
-    gains += 2 * (under @ bank.twice.T)
-    gains -= 2 * (by_pixel(difference * under) @ bank.cover.T)
-    gains -= by_pixel(under**2) @ (bank.cover**2).T
-    return gains
-
-
-def _best(picture: Pixels, behind: Pixels, candidates: Sequence[Item]) -> _Found | None:
+def _best(picture: Pixels, behind: Pixels, candidates: Sequence[_Candidate], place: str) -> _Found | None:
     """The candidate that explains most, in full size and moved by a few pixels."""
-    found = [_placed(picture, behind, item) for item in candidates]
-    return max(found, key=lambda each: each.gain, default=None)
+    least = candidates[0].gain * (1 - _CLOSE)
+    close = [each for each in candidates[:_LAST] if each.gain >= least]
+    placed = [(each, _placed(picture, behind, each, place)) for each in close]
+    (first, best) = max(placed, key=lambda pair: pair[1].gain)
+    kind = looks()[first.look].kind
+    exact = [found.gain for each, found in placed if looks()[each.look].kind != kind]
+    rough = [each.gain * _MIDDLE**2 for each in candidates[len(close) :] if looks()[each.look].kind != kind]
+    second = max(exact + rough[:1], default=0.0)
+    energy = best.gain / best.share if best.share else 1.0
+    return best._replace(margin=(best.gain - second) / max(energy, 1.0))
 
 
-def _placed(picture: Pixels, behind: Pixels, item: Item) -> _Found:
+def _placed(picture: Pixels, behind: Pixels, candidate: _Candidate, place: str) -> _Found:
     """An item where it fits best."""
-    pixels = pixels_of(item.size, CANVAS)
-    art = sprite(item.name, item.style, item.colour, pixels)
-    middle = _middle(item.place)
+    look, size = looks()[candidate.look], candidate.size
+    pixels = pixels_of(size, CANVAS)
+    art = sprite(*look, pixels)
+    beside = (padded_pixels(size) - pixels) // 2
     best: tuple[float, float, int, int] | None = None
-    left, top = (round((m + s) * CANVAS) - pixels // 2 for m, s in zip(middle, item.shift, strict=True))
-    for step in (2, 1):
-        for x, y in _around(left, top, 3 if step == 2 else 1, step):
-            gain, energy = _gain(picture, behind, art, x, y)
-            if best is None or gain > best[0]:
-                best = (gain, energy, x, y)
-        assert best is not None
-        left, top = best[2:]
+    for left, top in _around(candidate.left + beside, candidate.top + beside, 1):
+        gain, energy = _gain(picture, behind, art, left, top)
+        if best is None or gain > best[0]:
+            best = (gain, energy, left, top)
+    assert best is not None
     gain, energy, left, top = best
-    shift = ((left + pixels // 2) / CANVAS - middle[0], (top + pixels // 2) / CANVAS - middle[1])
-    return _Found(gain, gain / max(energy, 1.0), Item(item.name, item.size, item.place, item.style, item.colour, shift))
+    x, y = _middle_of(place)
+    shift = ((left + pixels // 2 - x) / CANVAS, (top + pixels // 2 - y) / CANVAS)
+    item = Item(look.name, size, place, look.style, look.colour, shift)
+    return _Found(gain, gain / max(energy, 1.0), 0.0, item)
 
 
-def _around(left: int, top: int, reach: int, step: int) -> Iterator[tuple[int, int]]:
-    steps = range(-reach * step, reach * step + 1, step)
+def _around(left: int, top: int, reach: int) -> Iterator[tuple[int, int]]:
+    steps = range(-reach, reach + 1)
     return ((left + x, top + y) for y in steps for x in steps)
 
 
@@ -252,5 +271,5 @@ def _gain(picture: Pixels, behind: Pixels, art: Pixels, left: int, top: int) -> 
     under = behind[y0:y1, x0:x1]
     puts = part[..., :3] - part[..., 3:] * under
     error = picture[y0:y1, x0:x1] - under
-    energy = float(np.einsum("ijk,ijk", puts, puts))
-    return 2 * float(np.einsum("ijk,ijk", puts, error)) - energy, energy
+    energy = float(np.vdot(puts, puts))
+    return 2 * float(np.vdot(puts, error)) - energy, energy
