@@ -71,8 +71,8 @@ def rows_of(small: NDArray[np.float16]) -> Pixels:
     """What is multiplied with a picture, from drawings [N, S, S, 4].
 
     Returns:
-        [N, S * S * 9]. For each pixel: its colours P times coverage a (3), the same times coverage (3), a, the square of
-        a, and P.P.
+        [N, S * S * 9]. For each pixel: its colours P times coverage a (3), the same times coverage (3), a, the square
+        of a, and P.P.
     """
     premultiplied = small.astype(np.float32)
     colours, cover = premultiplied[..., :3], premultiplied[..., 3:]

@@ -2,8 +2,8 @@
 
 The background is the one that most pixels are near to. Then, cell by cell, what stands out from it is compared with
 every drawing of every thing and shape, in all sizes and at all places where it may lie: on a picture of 48 pixels by
-products of matrices, the best ones again on one of 120 pixels, and the few that remain in full size. An item counts if it
-explains most of what is there. What no item explains makes a picture unclear.
+products of matrices, the best ones again on one of 120 pixels, and the few that remain in full size. An item counts if
+it explains most of what is there. What no item explains makes a picture unclear.
 """
 
 from __future__ import annotations
@@ -135,7 +135,8 @@ def _background_of(picture: Pixels) -> str:
 def _shrunk(picture: Pixels, factor: int) -> Pixels:
     side = CANVAS // factor
     rows = picture.reshape(side, factor, CANVAS * 3).sum(1)
-    return rows.reshape(side, side, factor, 3).sum(2) / factor**2
+    means: Pixels = rows.reshape(side, side, factor, 3).sum(2) / np.float32(factor**2)
+    return means
 
 
 def _view(picture: Pixels, behind: Pixels, factor: int) -> _View:
@@ -227,6 +228,8 @@ def _refined(view: _View, candidates: Sequence[_Candidate]) -> list[_Candidate]:
 
 def _best(picture: Pixels, behind: Pixels, candidates: Sequence[_Candidate], place: str) -> _Found | None:
     """The candidate that explains most, in full size and moved by a few pixels."""
+    if candidates[0].gain <= 0:
+        return None
     least = candidates[0].gain * (1 - _CLOSE)
     close = [each for each in candidates[:_LAST] if each.gain >= least]
     placed = [(each, _placed(picture, behind, each, place)) for each in close]
