@@ -1,7 +1,7 @@
 """What a person's own picture of this kind has gone through: other shades, files, sizes, borders, a soft screen.
 
-The picture keeps its scene: shades move less than names of colours are apart, and what a border takes away in size is less
-than half of the step from one size to the next. A picture of 240 pixels takes two to four thousandths of a second.
+The picture keeps its scene: shades move less than names of colours are apart, and what a border takes away in size is
+less than half of the step from one size to the next. A picture of 240 pixels takes two to four thousandths of a second.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ it explains most of what is there. What no item explains makes a picture unclear
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from genllava_finetune.worlds.things.backgrounds import background
+from genllava_finetune.worlds.things.framing import cut, fitted, without_bars
 from genllava_finetune.worlds.things.looks import FACTORS, coarse_bank, looks, middle_rows, padded_pixels
 from genllava_finetune.worlds.things.render import CANVAS, pixels_of, sprite
 from genllava_finetune.worlds.things.scene import BACKGROUNDS, PLACES, SIZES, Item, Scene
@@ -43,6 +45,14 @@ _LEAST_BLOCKS: Final = 2
 """A cell with fewer such means that stand out is empty."""
 _EXPLAINED: Final = 0.5
 """An item is there if it explains at least this share of what it would put on the background."""
+_LEAST_GAIN: Final = 120_000.0
+"""An item lessens the squared error by at least this much: the faintest, a small cloud on snow, does so by 290,000."""
+_EXPLAINS: Final = 0.4
+"""An item is there if it explains at least this share of what stands out in its square."""
+_MOST: Final = 0.75
+"""Share of the picture that five items may cover at most; where more stands out, there is no scene."""
+_LEAST_SEEN: Final = 0.2
+"""Share of the picture that must be of the background to see whether all shades are off."""
 _LEFT_OVER: Final = 0.006
 """Share of the picture that may stand out unexplained."""
 _MIDDLE: Final = FACTORS[1]
@@ -97,9 +107,21 @@ class _View(NamedTuple):
 
 
 def parse(image: Image.Image) -> Reading:
-    """Read a picture of any size; it is taken for square."""
-    picture = np.asarray(image.convert("RGB").resize((CANVAS, CANVAS), Image.Resampling.BICUBIC), np.float32)
-    return parse_array(picture)
+    """Read a picture of any size; it is taken for square.
+
+    Where that is not clear, it is read again without what may surround the scene, and in the frame in which its
+    background fits.
+    """
+    image = image.convert("RGB").resize((CANVAS, CANVAS), Image.Resampling.BICUBIC)
+    picture = np.asarray(image, np.float32)
+    whole = parse_array(picture)
+    if whole.clear:
+        return whole
+    box = without_bars(picture)
+    part = cut(image, box, CANVAS)
+    frame = fitted(image, _background_of(np.asarray(part, np.float32)), box)
+    again = parse_array(np.asarray(cut(image, frame, CANVAS), np.float32))
+    return again if again.clear or again.unexplained < whole.unexplained else whole
 
 
 def parse_array(picture: Pixels | NDArray[np.uint8]) -> Reading:
@@ -107,20 +129,59 @@ def parse_array(picture: Pixels | NDArray[np.uint8]) -> Reading:
     picture = np.asarray(picture, np.float32)
     name = _background_of(picture)
     behind = background(name, CANVAS)
-    stands_out = np.abs(picture - behind).max(-1) > _STANDS_OUT
-    coarse, middle = (_view(picture, behind, factor) for factor in FACTORS)
+    picture = _levelled(picture, behind)
+    difference = picture - behind
+    stands_out = np.abs(difference).max(-1) > _STANDS_OUT
+    noise = float((difference[~stands_out] ** 2).mean()) if not stands_out.all() else 0.0
+    busy = _busy(difference)
     found: list[_Found] = []
-    for place in _busy(picture, behind):
-        best = _best(picture, behind, _refined(middle, _candidates(coarse, place)), place)
-        if best is not None and best.share >= _EXPLAINED:
-            found.append(best)
-    explained = np.zeros_like(stands_out)
+    if busy and stands_out.mean() < _MOST:
+        coarse, middle = (_view(picture, behind, factor) for factor in FACTORS)
+        for place in busy:
+            best = _best(picture, behind, _refined(middle, _candidates(coarse, place)), place)
+            if best is not None and _is_there(best, difference, noise):
+                found.append(best)
+    explained = _unjudged(name).copy()
     for each in found:
-        left, top, right, bottom = (round(edge * CANVAS) for edge in each.item.box)
-        explained[max(top - 3, 0) : bottom + 3, max(left - 3, 0) : right + 3] = True
+        explained[_square(each.item, 3)] = True
     rest = float((stands_out & ~explained).mean())
     margin = min((each.margin for each in found), default=1.0)
     return Reading(Scene(name, tuple(each.item for each in found)), rest, rest <= _LEFT_OVER, margin)
+
+
+def _levelled(picture: Pixels, behind: Pixels) -> Pixels:
+    """The picture without what its shades are off at the background."""
+    seen = (picture[1::3, 1::3] - behind[1::3, 1::3]).reshape(-1, 3)
+    near = seen[np.abs(seen).max(-1) < _STANDS_OUT]
+    if len(near) < _LEAST_SEEN * len(seen):
+        return picture
+    off = np.median(near, 0)
+    return picture if np.abs(off).max() < 1 else picture - off
+
+
+@functools.lru_cache(maxsize=len(BACKGROUNDS))
+def _unjudged(name: str) -> NDArray[np.bool_]:
+    """Pixels that stand out as soon as a picture is a pixel off: at its edges, and at those of a drawn background."""
+    behind = background(name, CANVAS)
+    windows = sliding_window_view(np.pad(behind, ((2, 2), (2, 2), (0, 0)), "edge"), (5, 5), axis=(0, 1))
+    beside = np.ones((CANVAS, CANVAS), np.bool_)
+    beside[4:-4, 4:-4] = False
+    found: NDArray[np.bool_] = beside | ((windows.max((-1, -2)) - windows.min((-1, -2))).max(-1) > _STANDS_OUT)
+    return found
+
+
+def _square(item: Item, beside: int) -> tuple[slice, slice]:
+    """Rows and columns of an item's square and some pixels beside it."""
+    left, top, right, bottom = (round(edge * CANVAS) for edge in item.box)
+    return slice(max(top - beside, 0), bottom + beside), slice(max(left - beside, 0), right + beside)
+
+
+def _is_there(found: _Found, difference: Pixels, noise: float) -> bool:
+    """Whether an item explains most of what it would put there, and most of what is there."""
+    if found.gain < _LEAST_GAIN or found.share < _EXPLAINED:
+        return False
+    part = difference[_square(found.item, 0)]
+    return found.gain > _EXPLAINS * (float(np.vdot(part, part)) - noise * part.size)
 
 
 def _background_of(picture: Pixels) -> str:
@@ -154,9 +215,9 @@ def _view(picture: Pixels, behind: Pixels, factor: int) -> _View:
     return _View(factor, np.pad(np.concatenate(parts, -1), ((pad, pad), (pad, pad), (0, 0))), pad)
 
 
-def _busy(picture: Pixels, behind: Pixels) -> list[str]:
+def _busy(difference: Pixels) -> list[str]:
     """The places in which something stands out."""
-    blocks = np.abs(_shrunk(picture - behind, 5)).max(-1) > _FAINT
+    blocks = np.abs(_shrunk(difference, 5)).max(-1) > _FAINT
     counts = blocks.reshape(3, 16, 3, 16).sum((1, 3))
     return [place for place, count in zip(PLACES, counts.flat, strict=True) if count >= _LEAST_BLOCKS]
 
