@@ -1,6 +1,6 @@
 """Plans: the words in which the model says what a picture will show, and back.
 
-    meadow: large 3d cat left, small red circle top right
+    meadow: large 3d cat at left, small red circle at top right
 
 The background, then every item in the order of places: size, colour (of a shape, or of a thing that is not in its own),
 style (of a thing), name, place. `star` without a style is the shape.
@@ -20,7 +20,12 @@ def write_plan(scene: Scene) -> str:
 
 def item_words(item: Item) -> str:
     """One item of a plan."""
-    return " ".join(filter(None, (item.size, item.colour, item.style, item.name, item.place)))
+    return f"{looks_words(item)} at {item.place}"
+
+
+def looks_words(item: Item) -> str:
+    """An item without its place: "large 3d cat"."""
+    return " ".join(filter(None, (item.size, item.colour, item.style, item.name)))
 
 
 def read_plan(text: str) -> Scene | None:
@@ -28,7 +33,7 @@ def read_plan(text: str) -> Scene | None:
     background, colon, rest = text.strip().partition(":")
     if not colon or background not in BACKGROUNDS:
         return None
-    items = [_item(words.split()) for words in rest.split(",") if words.strip()]
+    items = [_item(*words.strip().partition(" at ")[::2]) for words in rest.split(",") if words.strip()]
     if None in items:
         return None
     try:
@@ -37,17 +42,15 @@ def read_plan(text: str) -> Scene | None:
         return None
 
 
-def _item(words: list[str]) -> Item | None:
-    if not words or words[0] not in SIZES:
+def _item(looks: str, place: str) -> Item | None:
+    words = looks.split()
+    if not words or words[0] not in SIZES or place not in PLACES:
         return None
     size, *words = words
     colour = words.pop(0) if words and words[0] in COLOURS else None
     style = words.pop(0) if words and words[0] in STYLES else None
-    for length in (2, 1):
-        place, name = " ".join(words[-length:]), " ".join(words[:-length])
-        if place in PLACES and _is_name(name, style):
-            return Item(name, size, place, style, colour) if style or colour else None
-    return None
+    name = " ".join(words)
+    return Item(name, size, place, style, colour) if (style or colour) and _is_name(name, style) else None
 
 
 def _is_name(name: str, style: str | None) -> bool:
