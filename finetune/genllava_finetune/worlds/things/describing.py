@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -27,14 +27,20 @@ def the(source: random.Random, item: Item, scene: Scene, *, focus: Item | None =
     if focus is not None and focus == item and source.random() < 0.5:
         return _FOCUS[int(source.random() * len(_FOCUS))]
     others = [other for other in scene.items if other.place != item.place]
-    how = source.random()
-    noun, called = _general(source, item) if how < _GENERAL else _named(source, item)
+    if item.kind == ("star", True) and source.random() < 0.4:
+        star = _by_colour(source, item, "star", [other for other in others if answers_to(other, "star")])
+        if star:
+            return star  # "the red star": with its colour it can only be the shape
+    noun, called = _general(source, item) if source.random() < _GENERAL else _named(source, item)
     alike = [other for other in others if called(other)]
-    if not alike and source.random() < 0.85:
+    if not alike and noun != "one" and source.random() < (0.6 if item.style is None else 0.87):
         return f"the {noun}"
-    told = [tell(source, item, noun, alike) for tell in source.sample(_WAYS, len(_WAYS))]
-    found = next((each for each in told if each), None)
-    return found or f"the {noun} {_exactly(source, item.place)}"
+    ways = list(_WAYS)
+    while ways:
+        told = ways.pop(int(source.random() * len(ways)))(source, item, noun, alike)
+        if told:
+            return told
+    return f"the {noun} {_exactly(source, item.place)}"
 
 
 def colour_of(item: Item) -> str | None:
@@ -62,6 +68,8 @@ def _general(source: random.Random, item: Item) -> tuple[str, Callable[[Item], b
     """A general word for an item, and whether another could be called the same."""
     names = _general_names(item.name, item.style is None)
     name = names[int(source.random() * len(names))]
+    if name == "thing" and source.random() < 0.4:
+        return "one", lambda other: True
     pairs = general_words(name)
     return pairs[int(source.random() * len(pairs))][0], lambda other: _could_be(other.kind, name)
 
@@ -122,12 +130,7 @@ def _by_colour(source: random.Random, item: Item, noun: str, alike: list[Item]) 
         return None
     if any(colour_of(other) in (None, colour) for other in alike):
         return None
-    noun = noun.replace("star shape", "star") if source.random() < 0.5 and not _star(alike) else noun
     return f"the {pick(source, 'colours', colour)} {noun}"
-
-
-def _star(items: Iterable[Item]) -> bool:
-    return any(item.kind == ("star", False) for item in items)
 
 
 def _by_style(source: random.Random, item: Item, noun: str, alike: list[Item]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -195,9 +195,18 @@ def plural(source: random.Random, wanted: Wanted) -> str:
     return _placed(source, " ".join([*before, _one_of(source, found.any)]) + after, wanted.place)
 
 
+def _in_list(source: random.Random, wanted: Wanted) -> str:
+    if wanted.place is None or source.random() >= 0.12:
+        return new(source, wanted)
+    placeless = new(source, replace(wanted, place=None))
+    if source.random() < 0.5:
+        return f"{pick(source, 'places', wanted.place)} {placeless}"
+    return f"{placeless} ({pick(source, 'bare_places', wanted.place)})"
+
+
 def new_list(source: random.Random, wanteds: Sequence[Wanted]) -> str:
     """Several new things, joined as people do: "a cat, a dog and two red circles"."""
-    listed = [new(source, each) for each in wanteds]
+    listed = [_in_list(source, each) for each in wanteds]
     if len(listed) < 2:
         return "".join(listed)
     how = source.random()

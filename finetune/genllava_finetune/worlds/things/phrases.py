@@ -14,9 +14,10 @@ from genllava_finetune.worlds.things.nouns import Wanted, bare, new, new_list, p
 from genllava_finetune.worlds.things.wording import pick, pool, read_phrases, with_article
 
 __all__ = [
-    "ASKED_FACTS", "KINDS", "Wanted", "answers_to", "background", "bare", "bare_place", "category", "colour",
-    "colour_of", "direction", "does", "fact_question", "fact_thing", "new", "new_list", "number", "on", "picture",
-    "place", "plural", "relation", "size", "style", "style_phrase", "the", "wanted_of", "with_article",
+    "ASKED_FACTS", "KINDS", "Wanted", "answers_to", "attribute", "background", "bare", "bare_place", "category",
+    "colour", "colour_of", "direction", "does", "extreme", "fact_question", "fact_thing", "kinds", "new", "new_list",
+    "number", "on", "picture", "place", "plural", "relation", "size", "style", "style_phrase", "the", "wanted_of",
+    "with_article",
 ]  # fmt: skip
 
 ASKED_FACTS: Final = tuple(read_phrases()["facts"])
@@ -97,6 +98,27 @@ def picture(source: random.Random, number: int, count: int) -> str:
 def category(source: random.Random, name: str) -> str:
     """A category or kind with its article: "an animal"."""
     return new(source, Wanted(name))
+
+
+def kinds(source: random.Random, name: str, count: int | None = None) -> str:
+    """Things of a category or a kind, which ones being left open: "two animals", "a fruit", "some vehicles".
+
+    Args:
+        count: how many; None is left open too, and is more than one.
+    """
+    if count is not None:
+        return new(source, Wanted(name, count=count))
+    return f"{pick(source, 'some')} {plural(source, Wanted(name))}"
+
+
+def attribute(source: random.Random, value: str) -> str:
+    """`style`, `size` or `colour`: the word for it."""
+    return pick(source, "attributes", value)
+
+
+def extreme(source: random.Random, value: str) -> str:
+    """What lies furthest to the `left`, `right`, `up` or `down`: "leftmost"."""
+    return pick(source, "extremes", value)
 
 
 def fact_thing(source: random.Random, fact: str) -> str:

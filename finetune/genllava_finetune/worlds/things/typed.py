@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -70,13 +71,12 @@ def _with_end(source: random.Random, text: str, kept: str) -> str:
     return text + _FINAL[int(source.random() * len(_FINAL))]
 
 
-def _outside(text: str, kept: str, change: object) -> str:
-    assert callable(change)
+def _outside(text: str, kept: str, change: Callable[[str], str]) -> str:
     if not any(quote in text for quote in _QUOTES) and not kept:
-        return str(change(text))
+        return change(text)
     pieces, at = list[str](), 0
     for start, end in [*_kept_spans(text, kept), (len(text), len(text))]:
-        pieces += [str(change(text[at:start])), text[start:end]]
+        pieces += [change(text[at:start]), text[start:end]]
         at = end
     return "".join(pieces)
 
