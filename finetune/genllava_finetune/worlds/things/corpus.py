@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from genllava.errors import InvalidRequest
 from genllava_finetune.worlds.stable_hash import stable_hash
+from genllava_finetune.worlds.things.agreement import agreeing
 from genllava_finetune.worlds.things.typed import as_typed, cleaned
 
 __all__ = ["Frame", "as_typed", "frames", "intents", "reply", "say", "unknown_things", "withheld_frames"]
@@ -96,10 +97,11 @@ def say(
     choice = choice or frames(intent, withhold)
     frame = choice[int(source.random() * len(choice))]
     try:
-        text = cleaned(frame.text.format_map(slots))
+        text = cleaned(agreeing(frame.text, slots).format_map(slots))
     except KeyError as missing:
         raise InvalidRequest(f"the slot {missing} of {frame.text!r} is not given") from missing
-    return as_typed(source, text, kept=slots.get("text", ""), slips=frame.register != "typo")
+    kept, slips = slots.get("text", ""), frame.register != "typo"
+    return as_typed(source, text, kept=kept, slips=slips, loud=is_loud(frame.text))
 
 
 @lru_cache(maxsize=1)
@@ -130,6 +132,14 @@ def _replies(key: str, slots: frozenset[str]) -> tuple[str, ...]:
 def slots_of(text: str) -> frozenset[str]:
     """The names of the slots of a frame."""
     return frozenset(part.partition("}")[0] for part in text.split("{")[1:])
+
+
+@lru_cache(maxsize=16384)
+def is_loud(text: str) -> bool:
+    """Whether a frame is written in capitals."""
+    return sum(letter.isupper() for letter in text) > 6 and not any(
+        part.rpartition("}")[2].upper() != part.rpartition("}")[2] for part in text.split("{")
+    )
 
 
 def _folder() -> Path:

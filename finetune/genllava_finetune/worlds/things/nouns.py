@@ -131,15 +131,15 @@ def _cased(source: random.Random, word: str) -> str:
     return written if written and source.random() < _WRITTEN else word
 
 
-def _attributes(source: random.Random, wanted: Wanted) -> tuple[list[str], str]:
-    """The words before the name, and those after it."""
+def _attributes(source: random.Random, wanted: Wanted, last: float = 0.3) -> tuple[list[str], str]:
+    """The words before the name, and those after it; `last` is how often the style is said last."""
     before, after = list[str](), ""
     if wanted.size:
         before.append(pick(source, "sizes", wanted.size))
     if wanted.colour:
         before.append(pick(source, "colours", wanted.colour))
     if wanted.style:
-        if source.random() < 0.3:
+        if source.random() < last:
             after = f" {pick(source, 'style_phrases', wanted.style)}"
         else:
             before.append(pick(source, "style_adjectives", wanted.style))
@@ -191,7 +191,7 @@ def bare(source: random.Random, wanted: Wanted) -> str:
 
 def plural(source: random.Random, wanted: Wanted) -> str:
     """All of a kind, without article: "cats", "red things", "3D animals"."""
-    found, (before, after) = _found(wanted), _attributes(source, wanted)
+    found, (before, after) = _found(wanted), _attributes(source, wanted, last=0.12)
     return _placed(source, " ".join([*before, _one_of(source, found.any)]) + after, wanted.place)
 
 

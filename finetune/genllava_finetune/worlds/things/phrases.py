@@ -9,14 +9,15 @@ import random
 from typing import Final
 
 from genllava.errors import InvalidRequest
+from genllava_finetune.worlds.things.agreement import is_plural
 from genllava_finetune.worlds.things.describing import answers_to, colour_of, the
 from genllava_finetune.worlds.things.nouns import Wanted, bare, new, new_list, plural, wanted_of
 from genllava_finetune.worlds.things.wording import pick, pool, read_phrases, with_article
 
 __all__ = [
     "ASKED_FACTS", "KINDS", "Wanted", "answers_to", "attribute", "background", "bare", "bare_place", "category",
-    "colour", "colour_of", "direction", "does", "extreme", "fact_question", "fact_thing", "kinds", "new", "new_list",
-    "number", "on", "picture", "place", "plural", "relation", "size", "style", "style_phrase", "the", "wanted_of",
+    "colour", "colour_of", "direction", "does", "extreme", "fact_question", "fact_thing", "is_plural", "kinds", "new",
+    "new_list", "number", "on", "picture", "place", "plural", "relation", "size", "style", "style_phrase", "the", "wanted_of",
     "with_article",
 ]  # fmt: skip
 
@@ -139,16 +140,17 @@ def does(source: random.Random, fact: str) -> str:
     return _fact(source, fact, "does")
 
 
-def fact_question(source: random.Random, fact: str, the: str, *, many: bool = False) -> str:
+def fact_question(source: random.Random, fact: str, the: str, *, many: bool | None = None) -> str:
     """Whether a fact is true of a thing, as a question without its mark: "can the bird fly".
 
     Args:
         the: the words for the thing.
-        many: whether they are a plural: "are the glasses ...".
+        many: whether they are a plural, "are the glasses ..."; None if the words are to tell.
 
     Raises:
         InvalidRequest: there are no words for the fact.
     """
+    many = is_plural(the) if many is None else many
     words = {"be": "are", "do": "do", "have": "have"} if many else {"be": "is", "do": "does", "have": "has"}
     return _fact(source, fact, "question").format(the=the, **words)
 

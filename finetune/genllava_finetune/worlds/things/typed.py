@@ -18,17 +18,20 @@ _DOUBLE: Final = tuple(f" {first} {second} " for first in ARTICLES for second in
 _FINAL: Final = (".", ".", ".", "!", "!", "!!", "...", " :)")
 
 
-def as_typed(source: random.Random, text: str, *, kept: str = "", slips: bool = True) -> str:
+def as_typed(source: random.Random, text: str, *, kept: str = "", slips: bool = True, loud: bool = False) -> str:
     """A sentence as somebody might type it.
 
     Args:
         kept: a part of the text that stays as it is, letter by letter; what stands in quotes does so too.
         slips: whether the keyboard may slip.
+        loud: whether its sentence is written in capitals: most people then write all of it so.
     """
     if not text.isascii():
         return text  # other scripts have habits of their own
     how = source.random()
-    if how < 0.20:
+    if loud:
+        text = _outside(text, kept, str.upper) if how < 0.7 else text
+    elif how < 0.20:
         text = _outside(text, kept, str.lower)
     elif how < 0.28:
         text = text[:1].upper() + text[1:] if not kept or not text.startswith(kept) else text

@@ -14,6 +14,7 @@ import pytest
 
 from genllava.errors import InvalidRequest
 from genllava_finetune.worlds.things import answers, corpus, phrases
+from genllava_finetune.worlds.things.agreement import agreeing, is_plural
 from genllava_finetune.worlds.things.knowledge import categories, facts, thing, things
 from genllava_finetune.worlds.things.nouns import forms, general_words
 from genllava_finetune.worlds.things.phrases import Wanted
@@ -438,6 +439,27 @@ def test_facts_have_words_that_agree_with_the_thing() -> None:
             assert not many.startswith(("is ", "does ", "has "))
     with pytest.raises(InvalidRequest, match="no words"):
         phrases.does(source, "sings")
+
+
+def test_verbs_agree_with_what_stands_beside_them() -> None:
+    frame = "where is {the}? Is there {a}, {the} has {a2}, isn't {the2} big"
+    one = {"the": "the cat", "a": "a pair of glasses", "a2": "a dog", "the2": "the wine glass"}
+    assert agreeing(frame, one) == frame
+    many = {"the": "the small glasses", "a": "two cats", "a2": "a dog", "the2": "the fries"}
+    assert agreeing(frame, many) == "where are {the}? Are there {a}, {the} have {a2}, aren't {the2} big"
+    assert phrases.fact_question(random.Random(0), "insect", "the jeans on the left").startswith(("are", "do", "would"))
+    assert is_plural("some scissors")
+    assert not is_plural("some bread")
+    assert not is_plural("the stack of books")
+
+
+def test_who_shouts_shouts_all_of_it() -> None:
+    loud = [frame for frame in corpus.frames("recolour") if corpus.is_loud(frame.text)]
+    assert 0 < len(loud) < 0.1 * len(corpus.frames("recolour"))
+    frame = loud[0]
+    text = frame.text.format_map({"the": "the cat", "colour": "red"})
+    typed = [as_typed(random.Random(seed), text, slips=False, loud=True) for seed in range(400)]
+    assert 0.6 < sum("CAT" in each for each in typed) / 400 < 0.8
 
 
 # Answers
