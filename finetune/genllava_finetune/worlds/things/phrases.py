@@ -16,9 +16,9 @@ from genllava_finetune.worlds.things.wording import pick, pool, read_phrases, wi
 
 __all__ = [
     "ASKED_FACTS", "KINDS", "Wanted", "answers_to", "attribute", "background", "bare", "bare_place", "category",
-    "colour", "colour_of", "direction", "does", "extreme", "fact_question", "fact_thing", "is_plural", "kinds", "new",
-    "new_list", "number", "on", "picture", "place", "plural", "relation", "size", "style", "style_phrase", "the", "wanted_of",
-    "with_article",
+    "colour", "colour_of", "direction", "does", "extreme", "fact_question", "fact_thing", "is_plural", "kinds",
+    "new", "new_list", "number", "on", "picture", "place", "plural", "relation", "size", "style", "style_phrase",
+    "the", "wanted_of", "with_article",
 ]  # fmt: skip
 
 ASKED_FACTS: Final = tuple(read_phrases()["facts"])
