@@ -51,6 +51,8 @@ _EXPLAINS: Final = 0.4
 """An item is there if it explains at least this share of what stands out in its square."""
 _MOST: Final = 0.75
 """Share of the picture that five items may cover at most; where more stands out, there is no scene."""
+_NO_SCENE: Final = 0.5
+"""With more than this share unexplained, a picture is not tried in other frames."""
 _LEAST_SEEN: Final = 0.2
 """Share of the picture that must be of the background to see whether all shades are off."""
 _LEFT_OVER: Final = 0.006
@@ -115,7 +117,7 @@ def parse(image: Image.Image) -> Reading:
     image = image.convert("RGB").resize((CANVAS, CANVAS), Image.Resampling.BICUBIC)
     picture = np.asarray(image, np.float32)
     whole = parse_array(picture)
-    if whole.clear:
+    if whole.clear or whole.unexplained > _NO_SCENE:
         return whole
     box = without_bars(picture)
     part = cut(image, box, CANVAS)

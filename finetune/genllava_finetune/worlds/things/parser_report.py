@@ -42,7 +42,8 @@ class Projection:
     def __init__(self, pictures: NDArray[np.uint8], components: int = COMPONENTS) -> None:
         """Fit them to pictures [N, CANVAS, CANVAS, 3] by iterating on a subspace."""
         parts = np.array_split(pictures, max(1, len(pictures) // 50))
-        self.mean = np.mean([_patches(part).mean(0) for part in parts], 0, dtype=np.float32)
+        means = np.stack([_patches(part).mean(0) for part in parts])
+        self.mean: NDArray[np.float32] = means.mean(0)
         count = min(components + _SPARE, len(self.mean))
         start = np.random.default_rng(0).standard_normal((len(self.mean), count)).astype(np.float32)
         directions: NDArray[np.float32] = np.linalg.qr(start)[0]
@@ -66,7 +67,8 @@ class Projection:
         back = (centred @ self.components) @ self.components.T + self.mean
         side = CANVAS // PATCH
         whole = back.reshape(side, side, PATCH, PATCH, 3).transpose(0, 2, 1, 3, 4).reshape(picture.shape)
-        return np.rint(whole.clip(0, 255)).astype(np.uint8)
+        found: NDArray[np.uint8] = np.rint(whole.clip(0, 255)).astype(np.uint8)
+        return found
 
 
 def _patches(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
