@@ -21,7 +21,7 @@ from genllava_finetune.worlds.things.wording import joined, read_phrases
 
 DENIALS: Final = ("no", "not", "none", "nothing", "isn't", "aren't", "don't")
 """One of these words is in every answer to a question about what is not there."""
-FALSE_PREMISE: Final = 0.06
+FALSE_PREMISE: Final = 0.052
 """So many tries at a question that names a thing name one that is not there: some 8% of what comes of them."""
 
 

@@ -63,18 +63,18 @@ _INTENTS: Final[Mapping[str, _Intent]] = MappingProxyType(
         "ask_biggest": _Intent("compare", 2, questions_related.biggest),
         "ask_smallest": _Intent("compare", 2, questions_related.smallest),
         "ask_more": _Intent("compare", 5, questions_counted.more),
-        "ask_same": _Intent("compare", 4, questions_related.same),
+        "ask_same": _Intent("compare", 6, questions_related.same),
         "ask_and": _Intent("logic", 4, questions_counted.both),
         "ask_or": _Intent("logic", 3, questions_counted.either),
         "ask_all_style": _Intent("style", 3, questions_counted.all_style),
         "ask_which_style": _Intent("style", 3, questions_counted.which_style),
         "ask_which_size": _Intent("style", 3, questions_counted.which_size),
-        "ask_which_colour": _Intent("style", 6, questions_counted.which_colour),
+        "ask_which_colour": _Intent("style", 15, questions_counted.which_colour),
     }
 )
 FAMILIES: Final[Mapping[str, str]] = MappingProxyType({name: intent.family for name, intent in _INTENTS.items()})
 """The intents, each with the family in which reports count it."""
-_TRIES: Final = 40
+_TRIES: Final = 300
 
 
 def ask(
@@ -107,7 +107,7 @@ def ask(
         return None
     asking = Asking(source, scene, things() if known is None else known)
     names, weights = _choices(only_withheld)
-    for _ in range(_TRIES):
+    for _ in range(_TRIES if intent is None else _TRIES // 10):
         chosen = intent or source.choices(names, cum_weights=weights)[0]
         draft = _INTENTS[chosen].make(asking)
         if draft is not None:

@@ -110,6 +110,8 @@ def which_size(asking: Asking) -> Draft | None:
 
 def which_colour(asking: Asking) -> Draft | None:
     """What is red in it?"""
+    if not asking.scene.items and asking.chance(0.9):
+        return None
     item = asking.item() if asking.chance(0.7) else None
     colour = (item and phrases.colour_of(item)) or asking.source.choice(COLOURS)
     if colour not in COLOURS:
@@ -126,7 +128,7 @@ def all_style(asking: Asking) -> Draft | None:
     mixed = len(set(styles)) > 1
     if not styles or (mixed and asking.chance(0.6)):
         return None
-    style = styles[0] if asking.chance(0.62) else asking.source.choice(STYLES)
+    style = styles[0] if asking.chance(0.55) else asking.source.choice(STYLES)
     others = tuple(item for item in items if item.style not in (None, style))
     if not others and len(styles) < len(items):
         return None

@@ -20,7 +20,7 @@ from genllava_finetune.worlds.things.question_parts import (
     refer,
 )
 from genllava_finetune.worlds.things.scene import Item
-from genllava_finetune.worlds.things.wording import joined
+from genllava_finetune.worlds.things.wording import joined, pick
 
 _BESIDE: Final = MappingProxyType(
     {
@@ -30,7 +30,7 @@ _BESIDE: Final = MappingProxyType(
         "right": ("top right", "bottom right"),
     }
 )
-"""Places that people may also mean by the name of a side."""
+"""Places that people may also mean by the name of a side: where one of them is taken, the side is said exactly."""
 
 
 def what_all(asking: Asking) -> Draft:
@@ -60,10 +60,10 @@ def what_at(asking: Asking) -> Draft | None:
     scene = asking.scene
     item = asking.item() if asking.chance(0.85) else None
     place = item.place if item is not None else asking.source.choice(scene.free)
-    if item is None and any(scene.at(other) for other in _BESIDE.get(place, ())):
-        return None
+    crowded = any(scene.at(other) for other in _BESIDE.get(place, ()))
+    said = pick(asking.source, "exact", place) if crowded else phrases.place(asking.source, place)
     items = (item,) if item is not None else ()
-    return Draft({"place": phrases.place(asking.source, place)}, answers.sentence(listed(items)), names(items), item)
+    return Draft({"place": said}, answers.sentence(listed(items)), names(items), item)
 
 
 def background(asking: Asking) -> Draft:
