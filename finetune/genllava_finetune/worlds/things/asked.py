@@ -133,7 +133,12 @@ def selection(item: Item) -> dict[str, object]:
 
 def is_a(item: Item, what: str) -> bool | None:
     """Whether a category or a fact is true of an item; None where people would argue."""
-    return False if item.style is None else thing(item.name).holds(what)
+    return False if item.style is None else _holds(item.name, what)
+
+
+@lru_cache(maxsize=65536)
+def _holds(name: str, what: str) -> bool | None:
+    return thing(name).holds(what)
 
 
 def single(what: str) -> str | None:

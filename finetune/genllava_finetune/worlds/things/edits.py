@@ -93,9 +93,10 @@ def settled(item: Item) -> Item:
 
 
 def usual_style(scene: Scene) -> str:
-    """The style of most things of a scene; of two that are as frequent, and without things, 3d first."""
-    styles = [item.style for item in scene.items if item.style]
-    return max((STYLE, *STYLES), key=styles.count)
+    """The style of most things of a scene; 3d where no style has most, or there are no things."""
+    counts = {style: sum(item.style == style for item in scene.items) for style in STYLES}
+    most = [style for style in STYLES if counts[style] == max(counts.values())]
+    return most[0] if len(most) == 1 else STYLE
 
 
 def colour_of(item: Item) -> str | None:
