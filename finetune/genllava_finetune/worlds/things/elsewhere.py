@@ -27,6 +27,8 @@ from genllava_finetune.worlds.things.backgrounds import background
 from genllava_finetune.worlds.things.knowledge import Thing, things
 from genllava_finetune.worlds.things.render import CANVAS, paste, sprite
 from genllava_finetune.worlds.things.scene import SIDES, Item, Scene
+from genllava_finetune.worlds.things.unreadable import KINDS
+from genllava_finetune.worlds.things.unreadable import unreadable as unreadable
 
 OTHER: Final = Package(
     "@twemoji/svg",
@@ -210,9 +212,9 @@ def _outline(item: Item, pixels: int, ink: _Rgb, width: int) -> NDArray[np.float
     """The edges of an item as a sprite: of its shape, and strong ones within."""
     art = sprite(item.name, item.style, item.colour, 3 * pixels)
     over_gray = art[..., :3] + (1 - art[..., 3:]) * 128
-    edges = _slope(255 * art[..., 3]) * 0.6
+    edges = _slope(255 * art[..., 3], 0) * 0.6
     for channel in range(3):
-        edges = np.maximum(edges, _slope(over_gray[..., channel]))
+        edges = np.maximum(edges, _slope(over_gray[..., channel], 128))
     lines = Image.fromarray((255 * (edges > 90)).astype(np.uint8))
     if width > 1:
         lines = lines.filter(ImageFilter.MaxFilter(3))
@@ -221,9 +223,9 @@ def _outline(item: Item, pixels: int, ink: _Rgb, width: int) -> NDArray[np.float
     return np.concatenate([cover * np.asarray(ink, np.float32), cover], -1)
 
 
-def _slope(channel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How steep a channel [H, W] is at each pixel."""
-    padded = np.pad(channel, 1)
+def _slope(channel: NDArray[np.float32], beyond: float) -> NDArray[np.float32]:
+    """How steep a channel [H, W] is at each pixel, with what lies beyond its edges."""
+    padded = np.pad(channel, 1, constant_values=beyond)
     across, down = padded[1:-1, 2:] - padded[1:-1, :-2], padded[2:, 1:-1] - padded[:-2, 1:-1]
     steep: NDArray[np.float32] = np.hypot(across, down)
     return steep
@@ -266,10 +268,16 @@ def _silhouette(item: Item, pixels: int, rgb: _Rgb) -> NDArray[np.float32]:
     return np.concatenate([cover * np.asarray(rgb, np.float32), cover], -1)
 
 
+def of_nothing(random: Random, kind: str | None = None) -> Elsewhere:
+    """An unreadable picture, of one of `unreadable.KINDS`, of any if None."""
+    kind = kind or random.choice(tuple(KINDS))
+    return Elsewhere(unreadable(random, kind), kind)
+
+
 READABLE: Final[dict[str, Callable[[Scene, Random], Elsewhere]]] = {
     "another hand": by_another_hand,
     "outlines": as_outlines,
     "another canvas": on_another_canvas,
     "silhouettes": as_silhouettes,
 }
-"""Each takes a scene; `unreadable.py` has the pictures without one."""
+"""Each takes a scene; `of_nothing` makes the pictures without one."""

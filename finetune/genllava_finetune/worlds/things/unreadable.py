@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from genllava_finetune.worlds.things.backgrounds import PLAIN_COLOURS
-from genllava_finetune.worlds.things.elsewhere import Elsewhere
 
 PHOTOGRAPHS: Final = ("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "moon", "rocket")
 """In scikit-image; those that it would have to fetch are passed over."""
@@ -24,10 +23,9 @@ _WORDS: Final = (
 )  # fmt: skip
 
 
-def unreadable(random: Random, kind: str | None = None) -> Elsewhere:
-    """A picture of one of `KINDS`, of any if None."""
-    kind = kind or random.choice(tuple(KINDS))
-    return Elsewhere(KINDS[kind](random).convert("RGB"), kind)
+def unreadable(random: Random, kind: str | None = None) -> Image.Image:
+    """A picture of one of `KINDS`, of any if None: RGB, of any size."""
+    return KINDS[kind or random.choice(tuple(KINDS))](random).convert("RGB")
 
 
 @lru_cache(maxsize=1)
