@@ -107,7 +107,7 @@ class Asking:
         style = source.choice(STYLES) if not plain and self.chance(0.18) else None
         colour = None
         if found.recolour and found.name != "star" and not plain and self.chance(0.4):  # "a red star" is the shape
-            colour = source.choice(COLOURS)
+            colour = source.choice([each for each in COLOURS if each != found.name])  # no "orange orange"
         return Wanted(found.name, style=style, size=size, colour=colour)
 
     def place(self, free: Sequence[str] = PLACES) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 from genllava_finetune.worlds.things import answers, corpus, phrases
 from genllava_finetune.worlds.things.asked import Asking, Request, confusable
 from genllava_finetune.worlds.things.editing_requests import EDITING
-from genllava_finetune.worlds.things.edits import Change, colour_of, made, recolourable
+from genllava_finetune.worlds.things.edits import Change, apply, colour_of, made, recolourable
 from genllava_finetune.worlds.things.phrases import Wanted
 from genllava_finetune.worlds.things.relating import DIRECTIONS, places_towards
 from genllava_finetune.worlds.things.scene import COLOURS, MOST, SHAPES, STYLES, Item, Scene
@@ -70,6 +70,9 @@ def _ambiguous(asking: Asking, scene: Scene) -> Request | None:
     request = EDITING[asking.source.choice(_ABOUT_ONE)](replace(asking, focus=item, called=called), scene)
     if request is None or request.change is None or request.change.items != (item,):
         return None
+    afters = [apply(scene, replace(request.change, items=(other,))) for other in alike]
+    if any(after is None or after.key == scene.key for after in afters):
+        return None  # then it is clear which is meant: the one that can be so changed
     ones = [f"the one {answers.say_place(other.place)}" for other in alike]
     which = f"{', '.join(ones[:-1])} or {ones[-1]}"
     name = item.name if item.style is None or answers.is_many(item) else answers.one_name(item)

@@ -28,7 +28,9 @@ __all__ = [
     "impossible", "scene_for",
 ]  # fmt: skip
 
-_TRIES: Final = 12
+_TRIES: Final = 40
+_TRIES_OF_ONE: Final = 12
+"""Of one intent: where it does not come about so often, the scene does not lend itself to it."""
 _DRAWING: Final = {
     "draw": 33, "draw_on": 24, "draw_fragment": 8, "draw_fragment_on": 7, "draw_styled": 10, "draw_kinds": 7,
     "draw_kinds_on": 4, "draw_without": 4, "draw_background": 2, "draw_if": 3,
@@ -67,7 +69,7 @@ def draw(
         InvalidRequest: there is no such intent.
     """
     asking = Asking(source, known, scene, withhold=withhold, only_withheld=only_withheld)
-    for _ in range(_TRIES):
+    for _ in range(_TRIES if intent is None else _TRIES_OF_ONE):
         chosen = intent or _any(source, "draw", only_withheld)
         if chosen not in DRAWING:
             raise InvalidRequest(f"there is no request {chosen!r}: choose from {', '.join(DRAWING)}")
@@ -100,7 +102,7 @@ def edit(
         InvalidRequest: there is no such intent.
     """
     asking = Asking(source, known, scene, focus, withhold=withhold, only_withheld=only_withheld)
-    for _ in range(_TRIES):
+    for _ in range(_TRIES if intent is None else _TRIES_OF_ONE):
         chosen = intent or _any(source, "edit", only_withheld)
         if chosen not in EDITING:
             raise InvalidRequest(f"there is no request {chosen!r}: choose from {', '.join(EDITING)}")
@@ -133,7 +135,7 @@ def impossible(
         InvalidRequest: there is no such reason.
     """
     asking = Asking(source, known, scene, focus, withhold=withhold, only_withheld=only_withheld)
-    for _ in range(_TRIES):
+    for _ in range(_TRIES if why is None else _TRIES_OF_ONE):
         chosen = why or ("unknown" if scene is None else _any(source, "impossible", False))
         if chosen not in IMPOSSIBLE:
             raise InvalidRequest(f"there is no reason {chosen!r}: choose from {', '.join(IMPOSSIBLE)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -162,16 +163,12 @@ def test_what_is_impossible_is_answered_in_words(why: str) -> None:
             items = request.change.items
             assert len(items) >= 2
             assert len({item.kind for item in items}) == 1
-            assert any(apply(scene, Change(request.change.op, (item,), *_more(request.change))) for item in items)
+            assert all(apply(scene, replace(request.change, items=(item,))) not in (None, scene) for item in items)
         else:
             assert request.change is None
         done += 1
         if done == 40:
             return
-
-
-def _more(change: Change) -> tuple[str, tuple[Wanted, ...], str, tuple[Item, ...]]:
-    return change.to, change.wanted, change.relation, change.others
 
 
 def test_what_is_not_there_is_not_there() -> None:
@@ -189,7 +186,7 @@ def test_unknown_things_get_an_offer_of_their_kind() -> None:
 
     listed = {word for _, words in _near() for word in words}
     assert {name for things, _ in _near() for name in things} <= {t.name for t in KNOWN} | {"circle", "square"}
-    assert len(listed) > 250
+    assert all(any(f" {word} " in f" {each.lower()} " for word in listed) for each in corpus.unknown_things())
     assert _nearest("a submarine", [t.name for t in KNOWN], 0.5).name == "ship"
     assert _nearest("a hexagon", [t.name for t in KNOWN], 0.5).kind == ("circle", True)
     source = random.Random(1)
