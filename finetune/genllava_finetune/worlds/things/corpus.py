@@ -9,7 +9,7 @@ it has never read; these are the withheld families, the same in every process.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -168,6 +168,10 @@ def _by_intent() -> Mapping[str, tuple[Frame, ...]]:
 
 @lru_cache(maxsize=512)
 def _withheld_families(intent: str) -> frozenset[str]:
-    families = sorted({frame.family for frame in frames(intent)}, key=stable_hash)
-    chosen = [family for family in families if stable_hash(family) % 100 < _WITHHELD]
+    return choose_withheld({frame.family for frame in frames(intent)})
+
+
+def choose_withheld(families: Collection[str]) -> frozenset[str]:
+    """Which of the families of an intent are withheld: by their names alone, and never all of them."""
+    chosen = [family for family in sorted(families, key=stable_hash) if stable_hash(family) % 100 < _WITHHELD]
     return frozenset(chosen if len(chosen) < len(families) else chosen[1:])
