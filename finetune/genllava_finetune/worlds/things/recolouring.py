@@ -14,8 +14,23 @@ from genllava_finetune.worlds.shapes.render import PALETTE
 _HUES: Final = {name: colorsys.rgb_to_hsv(*(c / 255 for c in rgb)) for name, rgb in PALETTE.items()}
 _WIDTH: Final = 45 / 360
 """How far a pixel's hue may be from the main one and still be of it, in turns."""
+_NEAR: Final = 60 / 360
+"""How far a drawing's own hue may be from that of its colour's name, in turns."""
 _PALE: Final = 0.18
 """A pixel of less saturation has no hue."""
+
+
+def _away(hue: NDArray[np.float32], middle: float) -> NDArray[np.float32]:
+    """How far hues are from one, in turns, -0.5 to 0.5."""
+    return (hue - np.float32(middle) + np.float32(0.5)) % 1.0 - np.float32(0.5)
+
+
+def _own_hue(hsv: NDArray[np.float32], cover: NDArray[np.uint8], named: float) -> float:
+    """The mean hue of a drawing among those near the named one: its green may be a lime."""
+    away = _away(hsv[..., 0], named)
+    weight = hsv[..., 1] * hsv[..., 2] * cover * ((np.abs(away) < _NEAR) & (hsv[..., 1] > _PALE))
+    total = float(weight.sum())
+    return named if total == 0 else named + float((away * weight).sum()) / total
 
 
 def recoloured(art: NDArray[np.uint8], main: str, colour: str) -> NDArray[np.uint8]:
@@ -25,8 +40,8 @@ def recoloured(art: NDArray[np.uint8], main: str, colour: str) -> NDArray[np.uin
         main, colour: names in `COLOURS`.
     """
     hsv = np.asarray(Image.fromarray(np.ascontiguousarray(art[..., :3])).convert("HSV"), np.float32) / 255
-    from_hue, to = _HUES[main][0], _HUES[colour]
-    away = (hsv[..., 0] - from_hue + 0.5) % 1.0 - 0.5
+    to = _HUES[colour]
+    away = _away(hsv[..., 0], _own_hue(hsv, art[..., 3], _HUES[main][0]))
     some = (np.abs(away) < _WIDTH) & (hsv[..., 1] > _PALE)
     turned = hsv.copy()
     turned[..., 0] = np.where(some, (to[0] + away * 0.35) % 1.0, hsv[..., 0])

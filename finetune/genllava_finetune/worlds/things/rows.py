@@ -1,0 +1,264 @@
+"""Conversations of the things world as training rows (`data/rows.py`), and pictures by their plans alone."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from genllava.errors import InvalidRequest
+from genllava_finetune.data.rows import Draw, Edit, Message, Row, ShownImage, Text, ToolCall, ToolResult, read_row
+from genllava_finetune.worlds.things.augment import augment
+from genllava_finetune.worlds.things.dialogue import KINDS, Called, Drawn, Said, Shown, Turn, make_dialogue
+from genllava_finetune.worlds.things.unreadable import unreadable
+from genllava_finetune.worlds.things.knowledge import Thing
+from genllava_finetune.worlds.things.plan import write_plan
+from genllava_finetune.worlds.things.render import render
+from genllava_finetune.worlds.things.requests import edit
+from genllava_finetune.worlds.things.sampling import sample_scene, things_of
+from genllava_finetune.worlds.things.scene import Scene
+from genllava_finetune.worlds.things.tool_requests import Call
+
+NAME: Final = "things"
+LICENSE: Final = "MIT AND Apache-2.0"
+_HERE: Final = "Here it is."
+"""What the assistant says when a tool has made a picture."""
+
+
+class RowOptions(BaseModel):
+    """What the rows are.
+
+    Attributes:
+        split: random numbers of which split the rows grow from; the frozen suites grow from those of `dev` and `test`.
+        things: the first so many things of `order.yaml` occur.
+        withhold: `research` leaves out some families of sentences, to measure on them.
+        what: whole `dialogues`; `pictures`: one picture by its plan, new or edited, with no words before it; or `seen`: a
+            picture that a person brings, and its plan as what the assistant says of it.
+        kinds: how often each kind of turn comes, in the place of `dialogue.KINDS`.
+        turns: how many messages of the person; random if None.
+        augmented: share of the pictures that people bring that were scaled, saved badly or photographed.
+        edited: of `pictures`, the share that are edits.
+        most: of `pictures`, how many items at most.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    split: Literal["train", "dev", "test"] = "train"
+    things: int = Field(default=286, ge=1, le=286)
+    withhold: Literal["nothing", "research"] = "nothing"
+    what: Literal["dialogues", "pictures", "seen"] = "dialogues"
+    kinds: dict[str, float] | None = None
+    turns: int | None = Field(default=None, ge=1)
+    augmented: float = Field(default=0.5, ge=0, le=1)
+    edited: float = Field(default=0.4, ge=0, le=1)
+    most: int = Field(default=5, ge=1, le=5)
+
+
+def row_options(options: Mapping[str, Any] | None) -> RowOptions:
+    """The options as a recipe has them.
+
+    Raises:
+        InvalidRequest: one is unknown, or has a value that does not fit.
+    """
+    try:
+        chosen = RowOptions.model_validate(dict(options or {}))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(map(str, first["loc"])) or "options"
+        known = ", ".join(RowOptions.model_fields)
+        raise InvalidRequest(f"world {NAME}: {name}: {first['msg']} (options: {known})") from None
+    if unknown := set(chosen.kinds or {}) - set(KINDS):
+        raise InvalidRequest(f"world {NAME}: kinds: there is no {unknown.pop()!r}: {', '.join(KINDS)}")
+    return chosen
+
+
+def rows(
+    seed: int, *, start: int = 0, count: int | None = None, options: Mapping[str, Any] | None = None
+) -> Iterator[Row]:
+    """Rows from number `start` on; see `worlds.base.World.rows`, and `RowOptions` for the options."""
+    chosen = row_options(options)
+    numbers = itertools.count(start) if count is None else range(start, start + count)
+    return (make_row(seed, number, chosen) for number in numbers)
+
+
+class WorldRows(Sequence[Row]):
+    """So many rows that are made when they are asked for, for recipes.
+
+    Args:
+        count: how many; the same ones in every epoch.
+        **options: of `RowOptions`.
+    """
+
+    def __init__(self, count: int, seed: int = 0, **options: Any) -> None:
+        self._count, self._seed, self._options = count, seed, row_options(options)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        return make_row(self._seed, int(index), self._options)
+
+
+def make_row(seed: int, number: int, options: RowOptions) -> Row:
+    """Row `number`: a function of the seed, the number and the options alone."""
+    source = random.Random(f"things rows {options.split} {seed} {number}")
+    known = things_of(options.things)
+    identity = f"{NAME}-{options.split}:{seed}:{number}"
+    if options.what == "pictures":
+        return _picture_row(source, known, identity, options)
+    if options.what == "seen":
+        return _seen_row(source, known, identity, options)
+    talk = make_dialogue(
+        source, known, withhold=options.withhold == "research", turns=options.turns, kinds=options.kinds
+    )
+    return dialogue_row(source, talk.turns, identity, augmented=options.augmented)
+
+
+def _picture_row(source: random.Random, known: Sequence[Thing], identity: str, options: RowOptions) -> Row:
+    """A picture by its plan."""
+    if source.random() >= options.edited:
+        scene = sample_scene(source, known, most=options.most)
+        return _row([render(scene)], [_asked("Draw."), _said([Draw(prompt=write_plan(scene), image=0)])], identity)
+    found = None
+    while found is None:
+        scene = sample_scene(source, known, most=options.most, free=source.random() < 0.6)
+        found = edit(source, scene, known)
+    user = Message(role="user", content=(ShownImage(), Text(text="Edit.")))
+    change = Edit(instruction=write_plan(found.scene), source=0, image=1)
+    return _row([render(scene), render(found.scene)], [user, _said([change])], identity)
+
+
+def _seen_row(source: random.Random, known: Sequence[Thing], identity: str, options: RowOptions) -> Row:
+    """A picture and its plan."""
+    scene = sample_scene(source, known, most=options.most, free=source.random() < 0.7)
+    user = Message(role="user", content=(ShownImage(), Text(text="Plan.")))
+    image = brought(source, Shown(scene), options.augmented)
+    return _row([image], [user, _said([Text(text=write_plan(scene))])], identity)
+
+
+@dataclass(slots=True)
+class _Pictures:
+    """The pictures of a row, with what they show."""
+
+    images: list[Image.Image] = field(default_factory=list)
+    scenes: list[Scene | None] = field(default_factory=list)
+
+    def add(self, image: Image.Image, scene: Scene | None) -> None:
+        self.images.append(image)
+        self.scenes.append(scene)
+
+
+def dialogue_row(source: random.Random, turns: Sequence[Turn], identity: str, *, augmented: float) -> Row:
+    """A conversation as a row.
+
+    Args:
+        source: how the pictures that people bring are drawn.
+        augmented: share of these that come as other programs save them.
+    """
+    pictures, messages = _Pictures(), list[Message]()
+    for turn in turns:
+        for shown in turn.brought:
+            pictures.add(brought(source, shown, augmented), shown.scene)
+        blocks = [ShownImage() for _ in turn.brought]
+        messages.append(Message(role="user", content=(*blocks, Text(text=turn.text))))
+        messages += _answered(turn, pictures, turn is turns[-1])
+    return _row(pictures.images, messages, identity)
+
+
+def brought(source: random.Random, shown: Shown, augmented: float) -> Image.Image:
+    """A picture as a person brings it."""
+    if shown.scene is None:
+        return unreadable(source)
+    image = render(shown.scene)
+    return augment(image, source) if source.random() < augmented else image
+
+
+def _answered(turn: Turn, pictures: _Pictures, last: bool) -> Iterator[Message]:
+    """The messages of the assistant and its tools."""
+    said: list[Text | Draw | Edit | ToolCall] = []
+    for outcome in turn.outcomes:
+        if isinstance(outcome, Said):
+            said.append(Text(text=outcome.text))
+        elif isinstance(outcome, Drawn):
+            plan, number = write_plan(outcome.scene), len(pictures.images)
+            new = not outcome.source
+            said.append(
+                Draw(prompt=plan, image=number)
+                if new
+                else Edit(instruction=plan, source=outcome.source - 1, image=number)
+            )
+            pictures.add(render(outcome.scene), outcome.scene)
+        else:
+            yield from _called(outcome, said, pictures, last and outcome is turn.outcomes[-1], turn.learn)
+            said = [Text(text=outcome.result if outcome.result and not outcome.picture else _HERE)]
+            if not outcome.result:
+                said = []
+    if said:
+        yield _said(said, turn.learn)
+
+
+def _called(
+    outcome: Called, said: list[Text | Draw | Edit | ToolCall], pictures: _Pictures, last: bool, learn: bool
+) -> Iterator[Message]:
+    """A call of a tool with what is said before it, and its result."""
+    key = f"call_{len(pictures.images)}_{outcome.call.name}"
+    said.append(ToolCall(id=key, name=outcome.call.name, arguments=dict(outcome.call.arguments)))
+    yield _said(said, learn)
+    if not outcome.result and last:
+        return
+    content: list[Any] = [ToolResult(id=key, name=outcome.call.name, text=outcome.result or "Done.")]
+    if outcome.picture:
+        pictures.add(processed(pictures.images[_number(outcome.call) - 1], outcome.call), None)
+        content.append(ShownImage())
+    yield Message(role="tool", content=tuple(content))
+
+
+def _number(call: Call) -> int:
+    return int(str(call.arguments["image"]).partition("_")[2])
+
+
+def processed(image: Image.Image, call: Call) -> Image.Image:
+    """About what a tool makes of a picture: enough to see that it is another one."""
+    if "box" in call.arguments and call.name in ("crop", "zoom_in", "remove_background"):
+        left, top, right, bottom = call.arguments["box"]
+        width, height = image.size
+        return image.crop((int(left * width), int(top * height), int(right * width) + 1, int(bottom * height) + 1))
+    if call.name == "grayscale":
+        return ImageOps.grayscale(image).convert("RGB")
+    if call.name == "rotate":
+        return image.rotate(-float(call.arguments["angle"]), expand=True, fillcolor="white")
+    if call.name == "flip":
+        return ImageOps.mirror(image) if call.arguments["direction"] == "horizontal" else ImageOps.flip(image)
+    if call.name == "adjust":
+        return ImageEnhance.Brightness(image).enhance(float(call.arguments.get("brightness", 1.0)))
+    if call.name == "resize":
+        return image.resize((int(call.arguments["width"]), int(call.arguments["height"])))
+    if call.name == "blur":
+        return image.filter(ImageFilter.GaussianBlur(5))
+    if call.name == "pixelate":
+        return image.resize((20, 20)).resize(image.size, Image.Resampling.NEAREST)
+    if call.name in ("edge_map", "depth_map"):
+        return ImageOps.grayscale(image).filter(ImageFilter.FIND_EDGES).convert("RGB")
+    return image
+
+
+def _asked(text: str) -> Message:
+    return Message(role="user", content=(Text(text=text),))
+
+
+def _said(content: Sequence[Any], learn: bool = True) -> Message:
+    return Message(role="assistant", content=tuple(content), learn=learn)
+
+
+def _row(images: list[Image.Image], messages: list[Message], identity: str) -> Row:
+    value = {"images": images, "messages": messages, "source": NAME, "license": LICENSE, "id": identity}
+    return read_row(value)
+
+
