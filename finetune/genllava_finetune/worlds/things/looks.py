@@ -71,12 +71,12 @@ def rows_of(small: NDArray[np.float16]) -> Pixels:
     """What is multiplied with a picture, from drawings [N, S, S, 4].
 
     Returns:
-        [N, S * S * 9]. For each pixel: its colours P times coverage a (3), the same times coverage (3), a, the square
-        of a, and P.P.
+        [N, S * S * 9]. For each pixel: its colours P times coverage a (3), a, the first times a (3), the square of a,
+        and P.P.
     """
     premultiplied = small.astype(np.float32)
     colours, cover = premultiplied[..., :3], premultiplied[..., 3:]
-    parts = [colours, colours * cover, cover, cover**2, (colours**2).sum(-1, keepdims=True)]
+    parts = [colours, cover, colours * cover, cover**2, (colours**2).sum(-1, keepdims=True)]
     return np.concatenate(parts, -1).reshape(len(small), -1)
 
 

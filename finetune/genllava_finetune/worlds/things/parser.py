@@ -33,9 +33,9 @@ _KEPT: Final = 28
 """How many drawings of a cell are compared on the middle picture."""
 _OTHERS: Final = 4
 """How many names beside those are, each with its best drawing."""
-_LAST: Final = 5
+_LAST: Final = 8
 """How many drawings of a cell are compared in full size at most."""
-_CLOSE: Final = 0.12
+_CLOSE: Final = 0.2
 """Only those are whose gain on the middle picture is less than this share below the best."""
 _STANDS_OUT: Final = 30.0
 """A pixel whose largest difference to the background is more than this is not of it."""
@@ -43,11 +43,14 @@ _FAINT: Final = 9.0
 """The same for the mean of five by five pixels, to look at a cell more closely."""
 _LEAST_BLOCKS: Final = 2
 """A cell with fewer such means that stand out is empty."""
-_EXPLAINED: Final = 0.5
-"""An item is there if it explains at least this share of what it would put on the background."""
+_PALEST: Final = 0.5
+"""How pale a drawing may be at most, as a share of what it is."""
+_EXPLAINED: Final = 0.25
+"""An item is there if it explains at least this share of what it would put on the background: as one that is half as
+strong does."""
 _LEAST_GAIN: Final = 120_000.0
 """An item lessens the squared error by at least this much: the faintest, a small cloud on snow, does so by 290,000."""
-_EXPLAINS: Final = 0.4
+_EXPLAINS: Final = 0.5
 """An item is there if it explains at least this share of what stands out in its square."""
 _MOST: Final = 0.75
 """Share of the picture that five items may cover at most; where more stands out, there is no scene."""
@@ -58,6 +61,8 @@ _LEAST_SEEN: Final = 0.2
 _LEFT_OVER: Final = 0.006
 """Share of the picture that may stand out unexplained."""
 _MIDDLE: Final = FACTORS[1]
+_WEIGHTS: Final = tuple(np.float32(each / 9) for each in (1, 2, 3, 2, 1))
+_SOFT: Final = len(_WEIGHTS) // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +94,20 @@ class _Candidate(NamedTuple):
 
 
 class _Found(NamedTuple):
+    """An item at its best place; all but `gain` in the picture made soft.
+
+    Attributes:
+        gain: by how much it lessens the squared error.
+        soft: the same.
+        energy: what it puts there in all.
+        there: what there is in its square.
+        margin: as of a `Reading`.
+    """
+
     gain: float
-    share: float
+    soft: float
+    energy: float
+    there: float
     margin: float
     item: Item
 
@@ -134,14 +151,13 @@ def parse_array(picture: Pixels | NDArray[np.uint8]) -> Reading:
     picture = _levelled(picture, behind)
     difference = picture - behind
     stands_out = np.abs(difference).max(-1) > _STANDS_OUT
-    noise = float((difference[~stands_out] ** 2).mean()) if not stands_out.all() else 0.0
     busy = _busy(difference)
     found: list[_Found] = []
     if busy and stands_out.mean() < _MOST:
         coarse, middle = (_view(picture, behind, factor) for factor in FACTORS)
         for place in busy:
             best = _best(picture, behind, _refined(middle, _candidates(coarse, place)), place)
-            if best is not None and _is_there(best, difference, noise):
+            if best is not None and _is_there(best):
                 found.append(best)
     explained = _unjudged(name).copy()
     for each in found:
@@ -178,12 +194,11 @@ def _square(item: Item, beside: int) -> tuple[slice, slice]:
     return slice(max(top - beside, 0), bottom + beside), slice(max(left - beside, 0), right + beside)
 
 
-def _is_there(found: _Found, difference: Pixels, noise: float) -> bool:
+def _is_there(found: _Found) -> bool:
     """Whether an item explains most of what it would put there, and most of what is there."""
-    if found.gain < _LEAST_GAIN or found.share < _EXPLAINED:
+    if found.gain < _LEAST_GAIN:
         return False
-    part = difference[_square(found.item, 0)]
-    return found.gain > _EXPLAINS * (float(np.vdot(part, part)) - noise * part.size)
+    return found.soft > _EXPLAINED * found.energy and found.soft > _EXPLAINS * found.there
 
 
 def _background_of(picture: Pixels) -> str:
@@ -203,13 +218,13 @@ def _shrunk(picture: Pixels, factor: int) -> Pixels:
 
 
 def _view(picture: Pixels, behind: Pixels, factor: int) -> _View:
-    """With D the picture less the background B: 2 D, 2 B, -2 D.B, -B.B and -1, for each pixel."""
+    """With D the picture less the background B: 2 D, -2 D.B, 2 B, -B.B and -1, for each pixel."""
     under = _shrunk(behind, factor)
     difference = _shrunk(picture, factor) - under
     parts = [
         2 * difference,
-        2 * under,
         -2 * (difference * under).sum(-1, keepdims=True),
+        2 * under,
         -(under**2).sum(-1, keepdims=True),
         np.full((*under.shape[:2], 1), -1, np.float32),
     ]
@@ -282,27 +297,49 @@ def _refined(view: _View, candidates: Sequence[_Candidate]) -> list[_Candidate]:
     for (size, left, top), members in groups.items():
         lefts, tops = (range(round(start / view.factor) - 2, round(start / view.factor) + 3) for start in (left, top))
         windows = _windows(view, lefts, tops, padded_pixels(size) // view.factor)
-        gains = windows @ middle_rows(size, [each.look for each in members]).T
+        rows = middle_rows(size, [each.look for each in members])
+        gains = _paler(_product(windows, rows, slice(0, 4)) * np.float32(0.5), -_product(windows, rows, slice(4, 9)))
         for each, at, gain in zip(members, gains.argmax(0).tolist(), gains.max(0).tolist(), strict=True):
-            row, column = divmod(at, len(lefts))
-            found.append(_Candidate(gain, each.look, size, lefts[column] * view.factor, tops[row] * view.factor))
+            down, right = divmod(at, len(lefts))
+            found.append(_Candidate(gain, each.look, size, lefts[right] * view.factor, tops[down] * view.factor))
     return sorted(found, reverse=True)
+
+
+def _product(windows: Pixels, rows: Pixels, part: slice) -> Pixels:
+    """Of some of the nine numbers of each pixel, [windows, rows]."""
+    first, second = (each.reshape(len(each), -1, 9)[..., part].reshape(len(each), -1) for each in (windows, rows))
+    return first @ second.T
+
+
+def _paler(along: Pixels, energy: Pixels) -> Pixels:
+    """By how much drawings lessen the squared error, each as much paler as fits best.
+
+    A drawing that puts V there, of energy V.V, where the picture differs by D, lessens it by 2 p V.D - p p V.V: thin
+    lines come out paler where a picture is soft, down to `_PALEST`.
+
+    Args:
+        along: V.D, of any shape.
+    """
+    pale = (along / np.maximum(energy, 1)).clip(_PALEST, 1)
+    gains: Pixels = 2 * pale * along - pale**2 * energy
+    return gains
 
 
 def _best(picture: Pixels, behind: Pixels, candidates: Sequence[_Candidate], place: str) -> _Found | None:
     """The candidate that explains most, in full size and moved by a few pixels."""
-    if candidates[0].gain <= 0:
+    if candidates[0].gain * _MIDDLE**2 < _LEAST_GAIN / 2:
         return None
     least = candidates[0].gain * (1 - _CLOSE)
     close = [each for each in candidates[:_LAST] if each.gain >= least]
     placed = [(each, _placed(picture, behind, each, place)) for each in close]
-    (first, best) = max(placed, key=lambda pair: pair[1].gain)
+    first, best = max(placed, key=lambda pair: pair[1].soft)
     kind = looks()[first.look].kind
-    exact = [found.gain for each, found in placed if looks()[each.look].kind != kind]
-    rough = [each.gain * _MIDDLE**2 for each in candidates[len(close) :] if looks()[each.look].kind != kind]
-    second = max(exact + rough[:1], default=0.0)
-    energy = best.gain / best.share if best.share else 1.0
-    return best._replace(margin=(best.gain - second) / max(energy, 1.0))
+    exact = [found.soft for each, found in placed if looks()[each.look].kind != kind]
+    rough = [each.gain for each in candidates[len(close) :] if looks()[each.look].kind != kind]
+    margins = [(best.soft - max(exact, default=0.0)) / best.energy]
+    if rough:
+        margins.append((first.gain - rough[0]) / max(first.gain, 1.0))
+    return best._replace(margin=min(margins))
 
 
 def _placed(picture: Pixels, behind: Pixels, candidate: _Candidate, place: str) -> _Found:
@@ -311,17 +348,15 @@ def _placed(picture: Pixels, behind: Pixels, candidate: _Candidate, place: str) 
     pixels = pixels_of(size, CANVAS)
     art = sprite(*look, pixels)
     beside = (padded_pixels(size) - pixels) // 2
-    best: tuple[float, float, int, int] | None = None
-    for left, top in _around(candidate.left + beside, candidate.top + beside, 1):
-        gain, energy = _gain(picture, behind, art, left, top)
-        if best is None or gain > best[0]:
-            best = (gain, energy, left, top)
-    assert best is not None
-    gain, energy, left, top = best
+    places = _around(candidate.left + beside, candidate.top + beside, 1)
+    gain, left, top = max((_gain(*_seen(picture, behind, art, *corner))[0], *corner) for corner in places)
+    puts, error = _seen(picture, behind, art, left, top)
+    puts, error = _softened(puts), _softened(error)
+    soft, energy = _gain(puts, error)
     x, y = _middle_of(place)
     shift = ((left + pixels // 2 - x) / CANVAS, (top + pixels // 2 - y) / CANVAS)
     item = Item(look.name, size, place, look.style, look.colour, shift)
-    return _Found(gain, gain / max(energy, 1.0), 0.0, item)
+    return _Found(gain, soft, max(energy, 1.0), float(np.vdot(error, error)), 0.0, item)
 
 
 def _around(left: int, top: int, reach: int) -> Iterator[tuple[int, int]]:
@@ -329,13 +364,28 @@ def _around(left: int, top: int, reach: int) -> Iterator[tuple[int, int]]:
     return ((left + x, top + y) for y in steps for x in steps)
 
 
-def _gain(picture: Pixels, behind: Pixels, art: Pixels, left: int, top: int) -> tuple[float, float]:
-    """By how much a drawing lessens the squared error, and how much it puts there in all."""
+def _seen(picture: Pixels, behind: Pixels, art: Pixels, left: int, top: int) -> tuple[Pixels, Pixels]:
+    """What a drawing [S, S, 4] puts on the background at a place, and how the picture differs from the background."""
     x0, y0 = max(left, 0), max(top, 0)
     x1, y1 = min(left + art.shape[1], picture.shape[1]), min(top + art.shape[0], picture.shape[0])
     part = art[y0 - top : y1 - top, x0 - left : x1 - left]
     under = behind[y0:y1, x0:x1]
-    puts = part[..., :3] - part[..., 3:] * under
-    error = picture[y0:y1, x0:x1] - under
-    energy = float(np.vdot(puts, puts))
-    return 2 * float(np.vdot(puts, error)) - energy, energy
+    return part[..., :3] - part[..., 3:] * under, picture[y0:y1, x0:x1] - under
+
+
+def _gain(puts: Pixels, error: Pixels) -> tuple[float, float]:
+    """By how much a drawing lessens the squared error, and what it puts there in all."""
+    energy, along = float(np.vdot(puts, puts)), float(np.vdot(puts, error))
+    pale = min(max(along / max(energy, 1.0), _PALEST), 1.0)
+    return 2 * pale * along - pale**2 * energy, energy
+
+
+def _softened(array: Pixels) -> Pixels:
+    """[H, W, 3], each pixel the weighted mean of those around it, so that fine lines, edges and noise count less."""
+    for _ in range(2):
+        padded = np.pad(array, ((_SOFT, _SOFT), (0, 0), (0, 0)))
+        mean = np.zeros_like(array)
+        for index, weight in enumerate(_WEIGHTS):
+            mean += weight * padded[index : index + len(array)]
+        array = mean.transpose(1, 0, 2)
+    return array
