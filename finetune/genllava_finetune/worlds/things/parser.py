@@ -52,6 +52,10 @@ _LEAST_GAIN: Final = 120_000.0
 """An item lessens the squared error by at least this much: the faintest, a small cloud on snow, does so by 290,000."""
 _EXPLAINS: Final = 0.5
 """An item is there if it explains at least this share of what stands out in its square."""
+_SURELY: Final = 0.8
+"""One that explains less than this share must be nearer than any other name,"""
+_APART: Final = 0.05
+"""by this margin."""
 _MOST: Final = 0.75
 """Share of the picture that five items may cover at most; where more stands out, there is no scene."""
 _NO_SCENE: Final = 0.5
@@ -61,7 +65,7 @@ _LEAST_SEEN: Final = 0.2
 _LEFT_OVER: Final = 0.006
 """Share of the picture that may stand out unexplained."""
 _MIDDLE: Final = FACTORS[1]
-_WEIGHTS: Final = tuple(np.float32(each / 9) for each in (1, 2, 3, 2, 1))
+_WEIGHTS: Final[tuple[np.float32, ...]] = tuple(np.float32(each / 9) for each in (1, 2, 3, 2, 1))
 _SOFT: Final = len(_WEIGHTS) // 2
 
 
@@ -198,7 +202,9 @@ def _is_there(found: _Found) -> bool:
     """Whether an item explains most of what it would put there, and most of what is there."""
     if found.gain < _LEAST_GAIN:
         return False
-    return found.soft > _EXPLAINED * found.energy and found.soft > _EXPLAINS * found.there
+    if found.soft < _EXPLAINED * found.energy or found.soft < _EXPLAINS * found.there:
+        return False
+    return found.soft > _SURELY * found.there or found.margin > _APART
 
 
 def _background_of(picture: Pixels) -> str:
@@ -320,8 +326,8 @@ def _paler(along: Pixels, energy: Pixels) -> Pixels:
     Args:
         along: V.D, of any shape.
     """
-    pale = (along / np.maximum(energy, 1)).clip(_PALEST, 1)
-    gains: Pixels = 2 * pale * along - pale**2 * energy
+    pale: Pixels = (along / np.maximum(energy, 1)).clip(_PALEST, 1)
+    gains: Pixels = pale * (along + along - pale * energy)
     return gains
 
 
