@@ -19,7 +19,9 @@ from genllava.memory import check_fits, precision_name
 from genllava.model_info import model_info
 from genllava.weights import check_weights, saved_dtype, weight_files
 
-_MOVED: Final = {"genllava.autoencoder_patch": "genllava.protocols.shapes.autoencoder_patch"}
+_MOVED: Final = dict.fromkeys(
+    ("genllava.autoencoder_patch", "genllava.protocols.shapes.autoencoder_patch"), "genllava.layout_decoder.autoencoder_patch"
+)
 """Modules of version 0.1 whose classes checkpoints name."""
 _DTYPES: Final = ("float32", "bfloat16", "float16")
 

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.nn import functional as F
 
 from benchmarks.ablations.small_world import SIDE, picture, sample_scene, words
-from genllava.protocols.shapes.autoencoder_patch import AutoencoderPatch
+from genllava.layout_decoder.autoencoder_patch import AutoencoderPatch
 from genllava.protocols.shapes.decoder_pipeline import ShapesDecoderPipeline
 
 _TEMPLATE: Final = (

@@ -48,6 +48,7 @@ class Collator:
         resolution: side of the pictures that the decoder draws, in pixels; None: their pixels are not needed.
         max_length: tokens of a conversation, pictures included; None: what the model reads at most.
         auxiliaries: by their names; their entries are `name.entry`.
+        reads: whether the language model reads; if not, a batch has the drawings alone.
         on_rejected: told of each row that is left out, and why; None: such a row is an error.
     """
 
@@ -58,12 +59,14 @@ class Collator:
         resolution: int | None = None,
         max_length: int | None = None,
         auxiliaries: Mapping[str, AuxiliaryLoss] | None = None,
+        reads: bool = True,
         on_rejected: Callable[[Mapping[str, Any], RowError], None] | None = None,
     ) -> None:
         self.encoder, self.resolution, self.on_rejected = encoder, resolution, on_rejected
         self.vision_language = encoder.vision_language
         self.max_length = max_length or self.vision_language.max_length
         self.auxiliaries = dict(auxiliaries or {})
+        self.reads = reads
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """A batch of B rows with D drawings, E of them edits; what there is none of is left out.
@@ -86,6 +89,8 @@ class Collator:
                 kept.append((row, self.encoder.encode(row)))
             except RowError as error:
                 self._reject(row, error)
+        if not self.reads:
+            return self._drawings([example for _, example in kept], None, 0)
         tensors, read = self._tokens(kept)
         while any(each is None for each in read):
             kept = [pair for pair, each in zip(kept, read, strict=True) if each is not None]
@@ -197,10 +202,13 @@ class Collator:
             raise RowError(f"{example.row_id}: there is a picture in what the assistant says")
         return moved
 
-    def _drawings(self, examples: Sequence[Example], queries: Sequence[list[int]], length: int) -> dict[str, Any]:
-        count = len(self.encoder.queries)
+    def _drawings(
+        self, examples: Sequence[Example], queries: Sequence[list[int]] | None, length: int
+    ) -> dict[str, Any]:
+        """What is to be drawn; `queries`: places of the visual queries in each example, None if they are not read."""
+        count = len(self.encoder.queries) if queries is not None else 0
         chosen, places, seeds = list[Drawing](), list[list[int]](), list[int]()
-        for row, (example, found) in enumerate(zip(examples, queries, strict=True)):
+        for row, (example, found) in enumerate(zip(examples, queries or [[]] * len(examples), strict=True)):
             for number, drawing in enumerate(example.drawings):
                 if drawing.learnt:
                     chosen.append(drawing)

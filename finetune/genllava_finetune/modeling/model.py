@@ -142,7 +142,7 @@ class GenLlavaForTraining(nn.Module):
         return self
 
     @property
-    def _reads(self) -> bool:
+    def reads(self) -> bool:
         """Whether the language model is needed."""
         return bool(self.weights.cross_entropy or self.bridge == "head" or len(self.auxiliaries))
 
@@ -169,7 +169,7 @@ class GenLlavaForTraining(nn.Module):
         terms: dict[str, Tensor] = {}
         read: dict[str, Any] = {}
         query_states = batch.get("query_states")
-        if self._reads and "input_ids" in batch and query_states is None:
+        if self.reads and "input_ids" in batch and query_states is None:
             read = self._read(batch)
             terms |= self._words(read, batch, counts)
             if self.bridge == "head" and "query_positions" in batch:

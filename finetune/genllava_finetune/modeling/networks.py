@@ -114,6 +114,21 @@ class FluxDenoiser(Denoiser):
         return squares.permute(0, 3, 1, 4, 2, 5).reshape(count, channels, height, width)
 
 
+class LayoutDenoiser(Denoiser):
+    """The small decoder of layouts, whose network reads a source beside the noise."""
+
+    network = ("LayoutTransformer2DModel",)
+    edits = True
+
+    def predict(
+        self, network: nn.Module, noisy: Tensor, times: Tensor, given: Conditioning, source: Tensor | None,
+        seen: Tensor, canvas: Canvas,
+    ) -> Tensor:  # fmt: skip
+        beside = torch.zeros_like(noisy) if source is None else source * seen[:, None, None, None].to(source)
+        made: Tensor = network(torch.cat([noisy, beside], 1), times, given.embeds, return_dict=False)[0]
+        return made
+
+
 def _packed(latents: Tensor) -> Tensor:
     """[D, h/2 * w/2, 4c]: squares of two by two latents."""
     count, channels, height, width = latents.shape
@@ -128,7 +143,7 @@ def _places(latents: Tensor, picture: int) -> Tensor:
     return torch.cat([torch.full_like(grid[:, :1], picture), grid], 1).to(latents.dtype)
 
 
-DENOISERS: Final[tuple[type[Denoiser], ...]] = (UNetDenoiser, SD3Denoiser, FluxDenoiser)
+DENOISERS: Final[tuple[type[Denoiser], ...]] = (UNetDenoiser, SD3Denoiser, FluxDenoiser, LayoutDenoiser)
 """The kinds of networks that are trained."""
 
 

@@ -162,6 +162,7 @@ class Run:
                 stage.rejected_share,
                 resolution=resolution,
                 auxiliaries=model.auxiliaries,
+                reads=model.reads,
             ),
             callbacks=callbacks,
         )

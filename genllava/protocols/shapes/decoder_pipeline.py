@@ -12,7 +12,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline, ImagePipelineO
 from torch import Tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
-import genllava.protocols.shapes.autoencoder_patch  # noqa: F401  (diffusers loads classes from imported modules only)
+import genllava.layout_decoder.autoencoder_patch  # noqa: F401  (diffusers loads classes from imported modules only)
 from genllava.errors import InvalidRequest
 from genllava.images import letterbox, load_image
 from genllava.options import StepCallback

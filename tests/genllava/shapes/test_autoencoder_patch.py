@@ -13,7 +13,7 @@ from PIL import Image
 
 from genllava.pipeline_genllava import GenLlavaPipeline
 from genllava.protocols.shapes import latents as autoencoding
-from genllava.protocols.shapes.autoencoder_patch import AutoencoderPatch
+from genllava.layout_decoder.autoencoder_patch import AutoencoderPatch
 
 
 def orthonormal(patch: int, channels: int) -> AutoencoderPatch:

@@ -14,7 +14,7 @@ from transformers import CLIPTextModel, LlavaForConditionalGeneration, PreTraine
 
 from genllava.generation_head import GenerationHead
 from genllava.pipeline_genllava import GenLlavaPipeline
-from genllava.protocols.shapes.autoencoder_patch import AutoencoderPatch
+from genllava.layout_decoder.autoencoder_patch import AutoencoderPatch
 from genllava.protocols.shapes.decoder_pipeline import ShapesDecoderPipeline
 from genllava.protocols.shapes.processing import build_processor
 from genllava_finetune.worlds.shapes.training.image_decoder import new_scheduler

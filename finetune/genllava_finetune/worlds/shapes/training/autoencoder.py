@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from genllava.protocols.shapes.autoencoder_patch import AutoencoderPatch
+from genllava.layout_decoder.autoencoder_patch import AutoencoderPatch
 from genllava_finetune.worlds.shapes.augment import draw_varied
 from genllava_finetune.worlds.shapes.render import render_array
 from genllava_finetune.worlds.shapes.splits import NOTHING, Withheld, sample_scene

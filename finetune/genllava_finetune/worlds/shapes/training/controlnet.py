@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPTextModel, PreTrainedTokenizerFast
 
-from genllava.protocols.shapes.autoencoder_patch import AutoencoderPatch
+from genllava.layout_decoder.autoencoder_patch import AutoencoderPatch
 from genllava_finetune.worlds.shapes.layouts import is_held_out_layout, loosened, misplaced, recoloured
 from genllava_finetune.worlds.shapes.plan import any_plan
 from genllava_finetune.worlds.shapes.render import render_array

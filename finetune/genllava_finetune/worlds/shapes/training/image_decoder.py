@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPTextModel, PreTrainedTokenizerFast
 
-from genllava.protocols.shapes.autoencoder_patch import AutoencoderPatch
+from genllava.layout_decoder.autoencoder_patch import AutoencoderPatch
 from genllava_finetune.worlds.shapes.editing import sample_edit
 from genllava_finetune.worlds.shapes.placement import centred, settled
 from genllava_finetune.worlds.shapes.plan import any_plan

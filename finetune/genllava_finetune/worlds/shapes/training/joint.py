@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from genllava.generation_head import GenerationHead
-from genllava.protocols.shapes.autoencoder_patch import AutoencoderPatch
+from genllava.layout_decoder.autoencoder_patch import AutoencoderPatch
 from genllava.protocols.shapes.tokens import BOS, EOS, IMAGE, PAD, QUERY, SEEN
 from genllava_finetune.worlds.shapes.dialogue import Dialogue
 from genllava_finetune.worlds.shapes.mixture import sample_changes, sample_outline, sample_training_dialogue

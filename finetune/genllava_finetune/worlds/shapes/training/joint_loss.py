@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from genllava.generation_head import GenerationHead
-from genllava.protocols.shapes.autoencoder_patch import AutoencoderPatch
+from genllava.layout_decoder.autoencoder_patch import AutoencoderPatch
 from genllava_finetune.worlds.shapes.training.dialogues import IGNORE
 from genllava_finetune.worlds.shapes.training.image_decoder import denoising_error, region_weight
 from genllava_finetune.worlds.shapes.training.sight import SIGHT_WEIGHT, Sight

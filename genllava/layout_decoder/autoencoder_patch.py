@@ -19,29 +19,39 @@ class AutoencoderPatch(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffus
     Args:
         patch_size: side of a patch in pixels; the latents are that much smaller than the picture.
         latent_channels: latents per patch.
+        bias: the maps have constants, so that latents can have a mean of zero.
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
-    def __init__(self, patch_size: int = 16, latent_channels: int = 96, scaling_factor: float = 1.0) -> None:
+    def __init__(self, patch_size: int = 16, latent_channels: int = 96, scaling_factor: float = 1.0, bias: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.patch_size = patch_size
-        self.encoder = nn.Conv2d(3, latent_channels, patch_size, stride=patch_size, bias=False)
+        self.encoder = nn.Conv2d(3, latent_channels, patch_size, stride=patch_size, bias=bias)
         self.decoder = nn.ConvTranspose2d(latent_channels, 3, patch_size, stride=patch_size, bias=False)
+        self.mean = nn.Parameter(torch.zeros(3, patch_size, patch_size), requires_grad=False) if bias else None
 
     @classmethod
-    def from_components(cls, components: Tensor, scale: Tensor, patch_size: int) -> AutoencoderPatch:
-        """An autoencoder whose latents are `patch @ components / scale`.
+    def from_components(
+        cls, components: Tensor, scale: Tensor, patch_size: int, mean: Tensor | None = None
+    ) -> AutoencoderPatch:
+        """An autoencoder whose latents are `(patch - mean) @ components / scale`.
 
         Args:
             components: [3 * P * P, C], orthonormal columns; a patch is ordered as by
                 `torch.nn.functional.unfold`.
             scale: [C].
+            mean: [3 * P * P]; None for zero.
         """
-        model: AutoencoderPatch = cls(patch_size=patch_size, latent_channels=components.shape[1])
+        model: AutoencoderPatch = cls(
+            patch_size=patch_size, latent_channels=components.shape[1], bias=mean is not None
+        )
         shape = (-1, 3, patch_size, patch_size)
         with torch.no_grad():
             model.encoder.weight.copy_((components / scale).T.reshape(shape))
             model.decoder.weight.copy_((components * scale).T.reshape(shape))
+            if mean is not None and model.encoder.bias is not None and model.mean is not None:
+                model.encoder.bias.copy_(-(mean @ components) / scale)
+                model.mean.copy_(mean.view(shape[1:]))
         return model
 
     def encode(self, pixels: Tensor) -> AutoencoderTinyOutput:
@@ -56,5 +66,8 @@ class AutoencoderPatch(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffus
 
     def decode(self, latents: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
         """`latents` [B, C, h, w] to `sample` [B, 3, h*P, w*P], clamped to -1..1; a tuple without `return_dict`."""
-        sample = self.decoder(latents).clamp(-1, 1)
+        sample = self.decoder(latents)
+        if self.mean is not None:
+            sample = sample + self.mean.repeat(1, *latents.shape[-2:])
+        sample = sample.clamp(-1, 1)
         return DecoderOutput(sample=sample) if return_dict else (sample,)
