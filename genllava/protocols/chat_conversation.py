@@ -60,7 +60,15 @@ class Speaker(Protocol):
         """Those of a turn's options that one of the verbs takes."""
 
     def draw(
-        self, requests: Sequence[Request], prompts: Sequence[str], seed: Seed, options: DrawingOptions, *, edits: bool
+        self,
+        requests: Sequence[Request],
+        prompts: Sequence[str],
+        seed: Seed,
+        options: DrawingOptions,
+        *,
+        edits: bool,
+        said: Sequence[Message] | None = None,
+        cache: PrefixCache | None = None,
     ) -> list[Drawing]:
         """Draw prompts, or edit the picture of each request."""
 
@@ -157,12 +165,12 @@ class ChatConversation:
                 corrected = True
                 self._refuse(reply, complaint)
                 continue
-            corrected, stopped, made = False, done >= max_steps, list[Image.Image]()
+            corrected, stopped, made, said = False, done >= max_steps, list[Image.Image](), list(self.messages)
             for call in reply.tool_calls:
                 if done >= max_steps:
                     self._add_result(call, f"Not done: at most {max_steps} calls of a turn are carried out.")
                     continue
-                drawings = self._carry_out(call, seed, options)
+                drawings = self._carry_out(call, said, seed, options)
                 results += drawings
                 made += [drawing.image for drawing in drawings if drawing.image is not None]
                 done += 1
@@ -183,8 +191,12 @@ class ChatConversation:
                 return complaint
         return ""
 
-    def _carry_out(self, call: ToolCall, seed: Seed, options: DrawingOptions) -> list[Drawing]:
-        """Draw what a call asks for; the pictures join the conversation."""
+    def _carry_out(self, call: ToolCall, said: Sequence[Message], seed: Seed, options: DrawingOptions) -> list[Drawing]:
+        """Draw what a call asks for; the pictures join the conversation.
+
+        Args:
+            said: the conversation up to the message with the call.
+        """
         edits = call.name == EDIT
         chosen, source = self._protocol.turn_options(options, edits=edits), None
         if edits:
@@ -194,7 +206,7 @@ class ChatConversation:
         else:
             prompt = str(call.arguments["prompt"])
             request = Request(prompt)
-        drawings = self._protocol.draw([request], [prompt], seed, chosen, edits=edits)
+        drawings = self._protocol.draw([request], [prompt], seed, chosen, edits=edits, said=said, cache=self._cache)
         images = [drawing.image for drawing in drawings if drawing.image is not None]
         if not images:
             raise InvalidRequest("the image decoder made no picture")

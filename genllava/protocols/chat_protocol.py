@@ -156,6 +156,17 @@ class ChatProtocol(Protocol):
         """
         return ""
 
+    def in_context(self, said: Sequence[Message]) -> tuple[list[Message], str] | None:
+        """A conversation as visual queries are read in it: the messages, and the assistant's words before the queries.
+
+        Args:
+            said: its last message is the assistant's, and calls for the picture.
+
+        Returns:
+            None where a model reads them behind the request alone: those that have not learnt to in a conversation.
+        """
+        return None
+
     def draw(
         self,
         requests: Sequence[Request],
@@ -164,11 +175,15 @@ class ChatProtocol(Protocol):
         options: DrawingOptions,
         *,
         edits: bool,
+        said: Sequence[Message] | None = None,
+        cache: PrefixCache | None = None,
     ) -> list[Drawing]:
         """Draw prompts, or edit the one picture of each request.
 
         Args:
             prompts: of the decoder, one per request.
+            said: the conversation in which a single one is drawn, up to the assistant's message that calls for it.
+            cache: of that conversation.
         """
         decoder, clock = self.parts.require_decoder(), Stopwatch()
         given = {name: value for name, value in options.items() if value is not None}
@@ -181,7 +196,7 @@ class ChatProtocol(Protocol):
         words: list[str] | None = list(prompts)
         embeds = None
         if bridge == "head":
-            words, embeds = None, self.prompt_embeds(requests, prompts, edits, chosen)
+            words, embeds = None, self.prompt_embeds(requests, prompts, edits, chosen, said, cache)
         elif bridge != "caption":
             raise InvalidRequest(f"unknown bridge {bridge!r}: head or caption")
         before = decoder.counters.unet_rows
@@ -200,12 +215,19 @@ class ChatProtocol(Protocol):
 
     @torch.no_grad()
     def prompt_embeds(
-        self, requests: Sequence[Request], prompts: Sequence[str], edits: bool, options: dict[str, Any]
+        self,
+        requests: Sequence[Request],
+        prompts: Sequence[str],
+        edits: bool,
+        options: dict[str, Any],
+        said: Sequence[Message] | None = None,
+        cache: PrefixCache | None = None,
     ) -> PromptEmbeds:
         """What the generation head makes of requests, with guidance's unconditional branch.
 
         Args:
             options: of the drawing; `negative_prompt` is taken out of them, and read by the language model as well.
+            said, cache: as for `draw`.
 
         Raises:
             InvalidRequest: there is no generation head.
@@ -213,11 +235,15 @@ class ChatProtocol(Protocol):
         task = "[I2I]" if edits else "[T2I]"
         asked = [[self.asked(request)] for request in requests]
         prefixes = [self.query_prefix(task, prompt) for prompt in prompts]
+        context = None if said is None else self.in_context(said)
+        if context is not None:
+            asked, prefixes = [context[0]], [context[1]]
         negative = options.pop("negative_prompt", None)
         if negative is not None and not isinstance(negative, str):
             raise InvalidRequest("with bridge='head' there is one negative_prompt for all pictures: give a string")
         refused = None if negative is None else ([user_message(negative)], self.query_prefix(task, negative))
-        return head_embeds(self.parts.vision_language, self.parts.generation_head, asked, prefixes, refused)
+        kept = None if context is None else cache
+        return head_embeds(self.parts.vision_language, self.parts.generation_head, asked, prefixes, refused, kept)
 
     @staticmethod
     def _prompts(requests: Sequence[Request], plan: str | Sequence[str] | None) -> list[str]:

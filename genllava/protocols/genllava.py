@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from genllava.errors import Cancelled, InvalidRequest
@@ -25,6 +25,7 @@ from genllava.protocols.chat_protocol import ChatProtocol
 from genllava.protocols.parts import Message, Parts, named_blocks
 from genllava.protocols.spoken import TOKENS, as_spoken
 from genllava.protocols.task_tokens import I2I, I2T, SOI, T2I, TOOL
+from genllava.protocols.turns import texts_of
 from genllava.protocols.verbs import EDIT, GENERATE, RESULTS, ToolSpec, image_name
 from genllava.requests import Request
 from genllava.vision_language import InvalidCall, PrefixCache, Reply, ToolCall, VisionLanguage
@@ -61,14 +62,15 @@ class _Writer:
         return allowed[best]
 
     def write(self, on_text: Callable[[str], None] | None = None) -> str:
-        """Go on with text, up to the next of our tokens or the end of the message."""
+        """Go on with text, up to the next of our tokens or the end of the message; without the space before it."""
+        told = None if on_text is None else _without_ends(on_text)
         written = self.vision_language.chat(
-            self.asked, prefix=self.prefix, stop=TOKENS, on_text=on_text, cache=self.cache, **self.limits
+            self.asked, prefix=self.prefix, stop=TOKENS, on_text=told, cache=self.cache, **self.limits
         )
         reply = cast(Reply, written)
         self.reply.prompt_tokens = self.reply.prompt_tokens or reply.prompt_tokens
         self.reply.new_tokens += reply.new_tokens
-        text = reply.text.strip()
+        text = str(self.vision_language.template.neutral(reply.text.strip()))
         self.prefix += f" {text}"
         return text
 
@@ -85,7 +87,8 @@ class GenLlavaProtocol(ChatProtocol):
     def understand(
         self, requests: Sequence[Request], cancel: CancelCheck | None, sampling: dict[str, Any]
     ) -> list[Understanding]:
-        return super().understand(requests, cancel, {"prefix": self._gap + I2T, "stop": TOKENS, **sampling})
+        answers = super().understand(requests, cancel, {"prefix": self._gap + I2T, "stop": TOKENS, **sampling})
+        return [replace(answer, text=answer.text.strip()) for answer in answers]
 
     def generate(
         self, requests: Sequence[Request], plan: str | Sequence[str] | None, seed: Seed, options: DrawingOptions
@@ -101,7 +104,15 @@ class GenLlavaProtocol(ChatProtocol):
         return {"role": "user", "content": [*named_blocks(request.images), {"type": "text", "text": request.text}]}
 
     def query_prefix(self, task: str, prompt: str) -> str:
-        return f"{self._gap}{_begin(task)} {prompt}{SOI}"
+        return f"{self._gap}{_begin(task)} {self.parts.vision_language.template.neutral(prompt)}{SOI}"
+
+    def in_context(self, said: Sequence[Message]) -> tuple[list[Message], str] | None:
+        """As the queries stand in training: behind all that was said, and the words of the message up to `[SOI]`."""
+        *before, last = as_spoken(said, self._queries)
+        words = "".join(texts_of(last["content"])) if last["role"] == "assistant" else ""
+        if SOI not in words:
+            return None
+        return before, self._gap + words[: words.rindex(SOI) + len(SOI)]
 
     def reply(
         self,
@@ -116,9 +127,9 @@ class GenLlavaProtocol(ChatProtocol):
         offered = {tool["function"]["name"]: tool["function"] for tool in tools}
         tasks = [*([T2I] if GENERATE in offered else []), *([I2I] if EDIT in offered else [])]
         tasks += [TOOL] if set(offered) - {GENERATE, EDIT} else []
-        end, head = self.parts.vision_language.end_token, self.parts.generation_head
+        end = self.parts.vision_language.end_token
         begun = messages[-1]["role"] == "tool" or RESULTS in messages[-1]
-        writer = self._writer(as_spoken(messages, head.query_names if head else ()), cancel, cache, sampling)
+        writer = self._writer(as_spoken(messages, self._queries), cancel, cache, sampling)
         task = writer.choose([I2T, *tasks, *([end] if begun else [])])
         if task == I2T:
             writer.reply.text = writer.write(on_text)
@@ -126,6 +137,12 @@ class GenLlavaProtocol(ChatProtocol):
         if task != end:
             self._call(task, writer, offered)
         return writer.reply
+
+    @property
+    def _queries(self) -> Sequence[str]:
+        """Names of the visual queries that stand in the place of a picture that was made."""
+        head = self.parts.generation_head
+        return () if head is None else head.query_names
 
     @property
     def _gap(self) -> str:
@@ -151,7 +168,7 @@ class GenLlavaProtocol(ChatProtocol):
             try:
                 read = json.loads(written)
                 call = ToolCall(str(read["name"]), dict(read["arguments"]))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 reason = 'a call must be JSON like {"name": ..., "arguments": {...}}.'
                 writer.reply.invalid.append(InvalidCall(written, reason))
                 return
@@ -173,6 +190,16 @@ class GenLlavaProtocol(ChatProtocol):
             if not plans[-1]:
                 raise InvalidRequest(f"the language model planned nothing for {request.text!r}: give plan=")
         return self.draw(requests, plans, seed, options, edits=task == I2I)
+
+
+def _without_ends(on_text: Callable[[str], None]) -> Callable[[str], None]:
+    """Hears words without the white space around them, once there are some."""
+
+    def tell(text: str) -> None:
+        if text.strip():
+            on_text(text.strip())
+
+    return tell
 
 
 def _begin(task: str) -> str:

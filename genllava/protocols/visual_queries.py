@@ -10,7 +10,7 @@ import torch
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.generation_head import GenerationHead
 from genllava.image_decoder import ImageDecoder, PromptEmbeds
-from genllava.vision_language import VisionLanguage
+from genllava.vision_language import PrefixCache, VisionLanguage
 
 Conversation = Sequence[dict[str, Any]]
 """Messages as chat templates take them."""
@@ -56,6 +56,7 @@ def head_embeds(
     conversations: Sequence[Conversation],
     prefixes: Sequence[str],
     negative: tuple[Conversation, str] | None = None,
+    cache: PrefixCache | None = None,
 ) -> PromptEmbeds:
     """Prompt embeddings of B conversations.
 
@@ -63,6 +64,7 @@ def head_embeds(
         prefixes: the assistant's words before the queries, one per conversation.
         negative: what a picture should not show, as a conversation with its prefix; by default an empty prompt is
             guidance's unconditional branch.
+        cache: of the conversation, if it is a single one.
 
     Raises:
         InvalidRequest: there is no generation head.
@@ -71,7 +73,7 @@ def head_embeds(
         raise InvalidRequest("this pipeline has no generation head, which bridge='head' needs: use bridge='caption'")
     layers, names = tuple(head.config["layers"]), head.query_names
     rows = [
-        vision_language.query_states(list(messages), prefix, names, layers=layers)
+        vision_language.query_states(list(messages), prefix, names, layers=layers, cache=cache)
         for messages, prefix in zip(conversations, prefixes, strict=True)
     ]
     made = [head.condition(states.to(head.device, head.dtype)) for states in rows]

@@ -83,8 +83,9 @@ def test_it_answers_draws_and_edits_in_one_turn(built: Any, vlm: str, bridge: st
     assert model.script == []
     assert [answer.text, last.text] == ["A cat.", "It is blue now."]
     assert (drawing.plan, edited.plan, edited.source) == ("a woodcut of 'NO PARKING', x**2", "make it blue", 2)
-    assert same(drawing, pipe.generate(drawing.plan, plan=drawing.plan, seed=3, height=64, width=64))
-    assert same(edited, pipe.edit(drawing.image, "make it blue", plan="make it blue", seed=3))
+    if bridge == "caption":  # the head reads its queries in the conversation: see test_genllava_context
+        assert same(drawing, pipe.generate(drawing.plan, plan=drawing.plan, seed=3, height=64, width=64))
+        assert same(edited, pipe.edit(drawing.image, "make it blue", plan="make it blue", seed=3))
     model.script = ["Yes."]
     conversation.ask("sure?")
     said = model.read[-1]
