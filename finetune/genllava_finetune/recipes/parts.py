@@ -39,7 +39,7 @@ def named_function(name: str, what: str) -> Callable[..., Any]:
     return found
 
 
-def called(name: str, what: str, *arguments: Any, **options: Any) -> Any:
+def called(name: str, what: str, /, *arguments: Any, **options: Any) -> Any:
     """What a named function of a recipe returns.
 
     Raises:

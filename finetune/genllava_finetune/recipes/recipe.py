@@ -194,6 +194,7 @@ class Stage(_Strict):
         save_every, evaluate_every, log_every: steps; 0: never.
         gradient_norms_every: how many logs apart the gradient norm of each loss is measured; 0: never.
         samples: rows whose answers and pictures are kept at each evaluation.
+        group_by_length: rows of a batch are of similar length, so that little of it is padding.
         cache: what is computed by frozen networks is kept on disk: `latents` of pictures, states of the `vision`
             tower, and the language model's `states` at the visual queries, where nothing but the head is trained.
         rejected_share: of rows that cannot be encoded, above which training stops.
@@ -227,6 +228,7 @@ class Stage(_Strict):
     log_every: int = Field(default=10, ge=1)
     gradient_norms_every: int = Field(default=10, ge=0)
     samples: int = Field(default=8, ge=0)
+    group_by_length: bool = False
     cache: tuple[Literal["latents", "vision", "states"], ...] = ()
     rejected_share: float = Field(default=0.05, ge=0, le=1)
     non_finite: int = Field(default=10, ge=1)

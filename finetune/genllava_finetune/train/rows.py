@@ -49,10 +49,21 @@ def steps_of(sources: Sequence[MixtureSource], epochs: float, rows_per_step: int
 
 
 class TrainingRows(IterableDataset[dict[str, Any]]):
-    """The rows of a mixture without end, each with the seed of its noise; the same in every run."""
+    """The rows of a mixture without end, each with the seed of its noise; the same in every run.
 
-    def __init__(self, sources: Sequence[MixtureSource], seed: int, epochs: int | None = None) -> None:
-        self.mixture = Mixture(sources, seed, epochs=epochs, shuffle=epochs is None)
+    Args:
+        group_by_length: rows in a batch, which are to be of similar length; None: in any order.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[MixtureSource],
+        seed: int,
+        epochs: int | None = None,
+        *,
+        group_by_length: int | None = None,
+    ) -> None:
+        self.mixture = Mixture(sources, seed, epochs=epochs, shuffle=epochs is None, group_by_length=group_by_length)
         self._seed = seed
 
     def skip_batches(self, batches: int, size: int) -> None:

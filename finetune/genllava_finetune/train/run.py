@@ -154,7 +154,9 @@ class Run:
             stage,
             args,
             Caches(model, stage, self.folder / "cache") if stage.cache else None,
-            train_dataset=TrainingRows(sources, seed),
+            train_dataset=TrainingRows(
+                sources, seed, group_by_length=stage.batch_size if stage.group_by_length else None
+            ),
             eval_dataset=TrainingRows(held_out, seed, epochs=1) if held_out else None,
             data_collator=Batches(
                 encoder,

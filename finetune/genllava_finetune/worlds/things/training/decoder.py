@@ -22,9 +22,10 @@ from genllava.layout_decoder.pipeline import LayoutDecoderPipeline
 from genllava.layout_decoder.transformer import LayoutTransformer2DModel
 from genllava_finetune.worlds.things.knowledge import Thing, things
 from genllava_finetune.worlds.things.plan import looks_words
-from genllava_finetune.worlds.things.render import CANVAS, render_array
+from genllava_finetune.worlds.things.backgrounds import background
+from genllava_finetune.worlds.things.render import CANVAS, paste, pixels_of, render_array, sprite
 from genllava_finetune.worlds.things.sampling import sample_scene
-from genllava_finetune.worlds.things.scene import BACKGROUNDS, COLOURS, SHAPES, SIZES, STYLES, Item, Scene
+from genllava_finetune.worlds.things.scene import BACKGROUNDS, COLOURS, SHAPES, SIZES, STYLES, Item
 
 PATCH: Final = CANVAS // 6
 _PICTURES: Final = 1500
@@ -135,13 +136,14 @@ def text(vae: AutoencoderPatch, width: int, known: Sequence[Thing]) -> tuple[Any
 def appearances(vae: AutoencoderPatch, items: Sequence[Item], width: int) -> Tensor:
     """[items, width]: principal components of the latents of each item on gray, the larger ones damped."""
     third = CANVAS // 3
-    empty = render_array(Scene("gray"))
+    behind = background("gray", CANVAS)[:third, :third]
     found = []
     with torch.no_grad():
         for item in items:
-            cell = render_array(Scene("gray", (item,)))[third : 2 * third, third : 2 * third]
+            cell, art = behind.copy(), sprite(item.name, item.style, item.colour, pixels_of(item.size, CANVAS))
+            paste(cell, art, (third - len(art)) // 2, (third - len(art)) // 2)
             found.append(_latents(vae, cell))
-        rows = torch.stack(found) - _latents(vae, empty[third : 2 * third, third : 2 * third])
+        rows = torch.stack(found) - _latents(vae, behind)
     rows = rows - rows.mean(0)
     _, _, components = torch.svd_lowrank(rows, q=width, niter=3)
     codes = rows @ components
@@ -149,8 +151,8 @@ def appearances(vae: AutoencoderPatch, items: Sequence[Item], width: int) -> Ten
     return codes / codes.std()
 
 
-def _latents(vae: AutoencoderPatch, cell: NDArray[np.uint8]) -> Tensor:
+def _latents(vae: AutoencoderPatch, cell: NDArray[np.float32]) -> Tensor:
     """Latents of a cell of a picture, in one row."""
-    pixels = torch.from_numpy(cell.astype(np.float32) / np.float32(127.5) - 1).permute(2, 0, 1)[None]
+    pixels = torch.from_numpy(cell / np.float32(127.5) - 1).permute(2, 0, 1)[None]
     made: Tensor = vae.encode(pixels).latents
     return made.flatten()

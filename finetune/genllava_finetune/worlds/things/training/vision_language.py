@@ -71,6 +71,7 @@ def vision_language(
         tie_word_embeddings=True,
     )
     model: Any = hf.Idefics3ForConditionalGeneration(config)
+    begin_patches(model.model.vision_model.embeddings.patch_embedding)
     model.generation_config = hf.GenerationConfig(
         bos_token_id=None, eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id
     )
@@ -79,3 +80,19 @@ def vision_language(
     processor = hf.Idefics3Processor(images, words, image_seq_len=TOKENS, chat_template=CHAT_TEMPLATE)
     return model.eval(), processor
 
+
+
+def begin_patches(layer: Any, seed: int = 0) -> None:
+    """Have a tower begin with the principal components of patches, each of about unit spread, and no random projection.
+
+    Args:
+        layer: the convolution [D, 3, P, P] that reads patches.
+    """
+    import torch
+
+    from genllava_finetune.worlds.things.training.decoder import autoencoder
+
+    found: Any = autoencoder(layer.out_channels, seed).encoder
+    with torch.no_grad():
+        layer.weight.copy_(found.weight)
+        layer.bias.copy_(found.bias)
