@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from genllava.errors import InvalidRequest
 from genllava_agent.settings import TurnSettings, checked
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from genllava_agent.engine import Engine
     from genllava_agent.nodes.base import AgentParts
     from genllava_agent.stores.base import Artifacts, Store
+
+_CALL_TOOLS: Final = ("tool_calls", "genllava")
+"""Protocols of models that call tools."""
 
 
 def create_genllava_agent(
@@ -124,7 +127,7 @@ class DeciderOf:
             return self.given  # type: ignore[no-any-return]
         pipeline, tools = self.engine.pipeline, self._tools
         if isinstance(tools, VisualTools):
-            if tools.asked or self.given is not None or pipeline.protocol.name == "tool_calls":
+            if tools.asked or self.given is not None or pipeline.protocol.name in _CALL_TOOLS:
                 tools.make(pipeline)
             else:
                 tools = {}
@@ -136,6 +139,10 @@ class DeciderOf:
             from genllava_agent.deciders.task_tokens import TaskTokens
 
             return TaskTokens(tools)
+        if pipeline.protocol.name == "genllava":
+            from genllava_agent.deciders.finetuned import Finetuned
+
+            return Finetuned(pipeline, tools)
         from genllava_agent.deciders.tool_calls import ToolCalls
 
         return ToolCalls(pipeline, tools)

@@ -17,6 +17,8 @@ from genllava_agent.workers import Worker
 
 TOLD: Final = "told"
 """Key of `response_metadata`: what was told of a message that is not the last one of its turn."""
+WORDS: Final = "words"
+"""Key of `response_metadata` of the last message of a turn: what the model itself said in it."""
 TellText = Callable[[str], object]
 """Hears what is added to the reply, as it is written."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
@@ -60,6 +60,8 @@ class ChatModel:
     speaks = True
     sees = False
     """Whether it answers about pictures itself, so that there is nothing to ask our model."""
+    silent = False
+    """Whether it may end a turn without a word."""
     unable: frozenset[str] = frozenset()
     """Verbs that the model cannot carry out."""
 
@@ -95,7 +97,7 @@ class ChatModel:
             able = Possible(kinds, possible.finish)
             if only_bound:
                 return []
-            made = offers(tools, images, able, self.sees, asked, session.settings.offered)
+            made = offers(tools, images, able, self.sees, asked, self._at_once(session))
             others = {*called} & tools.keys() - {spec["function"]["name"] for spec in made}
             return made + [tool_spec(tools[name], images) for name in others]
 
@@ -104,9 +106,12 @@ class ChatModel:
             said = _with_ids(self._ask(session, told, offered(list(state["images"])), tell))
             session.calls += [call for call in said.tool_calls if call["name"] in bound]
             ours = [call for call in said.tool_calls if call["name"] not in bound]
-            wrong = _wrong(state, said, ours, offered)
+            wrong = _wrong(state, said, ours, offered, self.silent)
             if not wrong:
                 break
+            if words := self._refusal(said, wrong):
+                said = said.model_copy(update={"tool_calls": [], "invalid_tool_calls": []})
+                return [self._last(state, said, [words], tell)]
             if corrected:
                 raise PlannerFailed(f"the chat model that decides went wrong twice: {next(iter(wrong.values()))}")
             corrected = [said, *_corrections(said, wrong)]
@@ -124,6 +129,14 @@ class ChatModel:
     def other_words(self, session: Session, state: AgentState, instruction: str) -> dict[str, Any]:
         """The chat model reads it in the call, which has the new words, and in its result."""
         return {}
+
+    def _at_once(self, session: Session) -> int:
+        """How many tools it is offered at once."""
+        return session.settings.offered
+
+    def _refusal(self, said: AIMessage, wrong: Mapping[str, str]) -> str:
+        """What the user is told of calls that cannot be carried out; empty where whoever made them is told, once."""
+        return ""
 
     def _last(self, state: AgentState, said: AIMessage, notes: Sequence[str], tell: TellText) -> AIMessage:
         """The last words of the turn, with what has to be said of them."""
@@ -202,7 +215,7 @@ def _with_ids(said: AIMessage) -> AIMessage:
 
 def _wrong(
     state: AgentState, said: AIMessage, calls: Sequence[Any],
-    offered: Callable[[Sequence[str], Iterable[str]], Sequence[ToolSpec]],
+    offered: Callable[[Sequence[str], Iterable[str]], Sequence[ToolSpec]], silent: bool = False,
 ) -> dict[str, str]:  # fmt: skip
     """What is wrong with a reply: complaints by the id of the call; empty where nothing is.
 
@@ -210,6 +223,7 @@ def _wrong(
 
     Args:
         offered: what may be called where there are these pictures, of the tools of these names.
+        silent: a message without words and calls is none that is wrong.
     """
     wrong = {str(c["id"]): f"the arguments are not valid JSON: {c['args']}" for c in said.invalid_tool_calls}
     images, names = list(state["images"]), {call["name"] for call in calls}
@@ -218,7 +232,7 @@ def _wrong(
             wrong[str(call["id"])] = complaint
         if call["name"] != "understand" and call["name"] not in IN_THREAD:
             images.append(next_image(state, len(images) - len(state["images"])))
-    if not wrong and not said.tool_calls and not text_of(said):
+    if not wrong and not said.tool_calls and not text_of(said) and not silent:
         wrong[""] = "an empty message: call a tool, or reply in words"
     return wrong
 

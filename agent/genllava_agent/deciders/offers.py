@@ -20,7 +20,7 @@ UNDERSTAND: Final = ("Ask the small model about a picture.", "The question, in s
 GENERATE: Final = ("Draw a new picture.", "All that the picture should show.")
 EDIT: Final = ("Make a changed copy of a picture; the picture stays as it is.", "What to change, and into what.")
 THREAD_VERBS: Final = {
-    "undo": "Take back the user's last request and all that came of it.",
+    "undo": "Take back the user's last request, or the last few, and all that came of it.",
     "redo": "Bring back what undo took last.",
     "retry": "Do the user's last request once more, with another result in the place of the last.",
     "show_image": "Show a picture of this conversation to the user again.",
@@ -28,6 +28,7 @@ THREAD_VERBS: Final = {
 """What is done to the thread itself."""
 IN_THREAD: Final = frozenset({*THREAD_VERBS, MORE_TOOLS})
 """Calls that are no tools of the agent's: they are carried out in the thread itself."""
+_TURNS: Final = {"type": "integer", "minimum": 1, "description": "How many requests; 1 where it is left out."}
 _IMAGES: Final = "images"
 """Key of a tool's metadata: names of its arguments that are pictures."""
 
@@ -57,7 +58,8 @@ def offers(
         return made
     for name, meaning in THREAD_VERBS.items():
         if name != "show_image" or images:
-            made.append(_spec(name, meaning, {"image": _named(images)} if name == "show_image" else {}))
+            arguments = {"show_image": {"image": _named(images)}, "undo": {"turns": _TURNS}}.get(name, {})
+            made.append(_spec(name, meaning, arguments, optional=("turns",)))
     usable = {name: tool for name, tool in tools.items() if images or not any(_required(tool))}
     offer = choose({name: tool.description for name, tool in usable.items()}, asked, at_most)
     made += [tool_spec(usable[name], images) for name in offer.names]
@@ -160,8 +162,9 @@ def _chosen(argument: PictureArgument, images: Sequence[str], given: Mapping[str
     return {"type": "array", "items": _named(images), "description": "Which pictures.", **bounds, **said}
 
 
-def _spec(name: str, description: str, properties: dict[str, Any]) -> ToolSpec:
-    parameters = {"type": "object", "properties": properties, "required": list(properties)}
+def _spec(name: str, description: str, properties: dict[str, Any], optional: Sequence[str] = ()) -> ToolSpec:
+    required = [each for each in properties if each not in optional]
+    parameters = {"type": "object", "properties": properties, "required": required}
     return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
 
 

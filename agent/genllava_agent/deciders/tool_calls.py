@@ -130,19 +130,29 @@ class _Words:
 
 
 class PipelineChatModel(BaseChatModel):
-    """A pipeline's language model as a LangChain chat model with tool calling, whatever its protocol."""
+    """A pipeline's language model as a LangChain chat model with tool calling, whatever its protocol.
+
+    Args:
+        silent: what it says where it has nothing to say.
+    """
 
     _protocol: Any = PrivateAttr()
     _cache: Any = PrivateAttr()
+    _silent: str = PrivateAttr()
 
-    def __init__(self, pipeline: GenLlavaPipeline) -> None:
+    def __init__(self, pipeline: GenLlavaPipeline, silent: str = SILENT) -> None:
         super().__init__(cache=False)  # what it says hangs on more than its messages
+        self._silent = silent
         self._protocol = pipeline.protocol
         self._cache = pipeline.vision_language.new_cache()
 
     @property
     def _llm_type(self) -> str:
         return "genllava-pipeline"
+
+    def kept(self) -> Any:
+        """What was read of the latest conversation."""
+        return self._cache
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
         """Offer tools, as OpenAI has them."""
@@ -156,6 +166,7 @@ class PipelineChatModel(BaseChatModel):
         *,
         tools: Sequence[dict[str, Any]] = (),
         on_text: Callable[[str], object] | None = None,
+        spoken: Callable[[], list[dict[str, Any]]] | None = None,
         **options: Any,
     ) -> ChatResult:
         choice = options.pop("tool_choice", None)
@@ -174,7 +185,7 @@ class PipelineChatModel(BaseChatModel):
             if new and on_text is not None:
                 on_text(new)
 
-        asked = as_template_messages(messages)
+        asked = as_template_messages(messages) if spoken is None else spoken()
         reply = self._protocol.reply(asked, offered, on_text=tell, cache=self._cache, **sampling)
         if reply.text.startswith(told):
             tell(reply.text)
@@ -190,7 +201,7 @@ class PipelineChatModel(BaseChatModel):
             total_tokens=reply.prompt_tokens + reply.new_tokens,
         )
         message = AIMessage(
-            SILENT if silent else reply.text,
+            self._silent if silent else reply.text,
             id=key,
             tool_calls=calls,
             invalid_tool_calls=broken,

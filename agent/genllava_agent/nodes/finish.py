@@ -11,7 +11,7 @@ from langgraph.runtime import Runtime
 
 from genllava.protocols.shapes import layout
 from genllava_agent.answers import compose
-from genllava_agent.deciders.base import told_before
+from genllava_agent.deciders.base import WORDS, told_before
 from genllava_agent.deciders.offers import THREAD_VERBS
 from genllava_agent.history import is_reply, reply_message
 from genllava_agent.messages import image_block, records_in, reference, text_of, with_images
@@ -38,7 +38,9 @@ def finish(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
         decider.worker.end(session, state, text if any(step.outcome == "ok" for step in steps) else "")
     same = is_reply(last) and words == text  # what was streamed is the reply; other words come as another message
     empty = [RemoveMessage(id=str(last.id))] if is_reply(last) and not same else []
-    stream = session.stream()
+    stream, own = session.stream(), last.response_metadata.get(WORDS) if is_reply(last) else None
+    if decider.speaks and own is None and not same:
+        own = ""  # other words than the model's
     ended = Turn(
         id=str(last.id) if same else _streamed(state, text) or uuid.uuid4().hex,
         parent=session.history[-1].id if session.history else None,
@@ -59,7 +61,9 @@ def finish(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSettings])
     reply = reply_message(
         ended, images, _links(parts, shown), tool_calls=session.calls,
         usage_metadata=_usage(session, state, stream.ids),
-        response_metadata={"finish_reason": "length" if ended.stopped else "stop"},
+        response_metadata={
+            "finish_reason": "length" if ended.stopped else "stop", **({} if own is None else {WORDS: own}),
+        },
     )  # fmt: skip
     if not session.inline:
         session.remember(ended.id, str(thread_id()))

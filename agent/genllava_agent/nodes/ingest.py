@@ -15,6 +15,7 @@ from genllava.errors import InvalidRequest
 from genllava.options import DESCRIBE
 from genllava_agent.admission import adopt
 from genllava_agent.answers import compose
+from genllava_agent.deciders.base import WORDS
 from genllava_agent.history import check_types, exchanges, is_reply, number_of, reply_message
 from genllava_agent.messages import check_count, check_request, records_in, reference, text_of, with_images
 from genllava_agent.nodes.base import AgentParts, settings_of, thread_id
@@ -150,7 +151,8 @@ def _closed(parts: AgentParts, state: AgentState) -> list[AnyMessage]:
         stream=(state.get("stream") or Stream()).ids,
     )  # fmt: skip
     parts.sessions.pop(turn.id, None)
-    return [*results, reply_message(ended, [reference(record) for record in made])]
+    about = {WORDS: ""} if parts.decider().speaks else {}
+    return [*results, reply_message(ended, [reference(record) for record in made], response_metadata=about)]
 
 
 _MADE = ("generate", "edit", "tool")

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
 from genllava_agent import events
+from genllava_agent.deciders.offers import THREAD_VERBS
 from genllava_agent.errors import NothingToUndo, UnknownImage
 from genllava_agent.messages import blocks, reference, text_of, with_images
 from genllava_agent.nodes.base import AgentParts
 from genllava_agent.records import Step
 from genllava_agent.settings import TurnSettings
 from genllava_agent.state import AgentState, begun, next_action, result
-from genllava_agent.thread_verbs import AGAIN, bring_back, finished_turns, take_back, without
+from genllava_agent.thread_verbs import AGAIN, bring_back, finished_turns, without
 from genllava_tools.offers import MORE_TOOLS, asked_for, first_sentence
 
 
@@ -46,8 +47,8 @@ def thread_verb(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSetti
         said = [f"{name}: {first_sentence(tools[name])}" for name in asked_for(action.arguments, tools)]
         step = step.model_copy(update={"text": "Can be called now: " + " ".join(said)})
     elif action.tool == "undo":
-        update = take_back(state)
-        step = step.model_copy(update={"text": f"I took back: {_words(finished_turns(state)[-1])!r}."})
+        update, gone = take_back_requests(state, action.arguments.get("turns"))
+        step = step.model_copy(update={"text": f"I took back: {', '.join(repr(_words(turn)) for turn in gone)}."})
     else:
         update = bring_back(state)
         step = step.model_copy(update={"text": f"I brought back: {_words((state.get('undone') or [[]])[-1])!r}."})
@@ -55,6 +56,32 @@ def thread_verb(parts: AgentParts, state: AgentState, runtime: Runtime[TurnSetti
     update["messages"] = [*update.get("messages", []), message]
     parts.sessions.pop(begun(state).id, None)  # it knows the turns that were
     return {**update, "steps": [*state["steps"], step]}
+
+
+def take_back_requests(state: AgentState, turns: int | None = None) -> tuple[dict[str, Any], list[list[AnyMessage]]]:
+    """An update without the last turns in which something was asked, and these turns. Those between and after them in
+    which turns were taken back or shown again go with them, and are not brought back.
+
+    Args:
+        turns: how many; None for one.
+
+    Raises:
+        NothingToUndo: there are not as many.
+    """
+    wanted, ended = 1 if turns is None else turns, finished_turns(state)
+    asked = [place for place, turn in enumerate(ended) if not _is_about_thread(turn)]
+    if not isinstance(wanted, int) or not 1 <= wanted <= len(asked):
+        raise NothingToUndo(f"cannot take back {wanted} requests: there are {len(asked)}")
+    first = asked[-wanted]
+    gone = [ended[place] for place in asked[-wanted:]]
+    undone = [*(state.get("undone") or []), *reversed(gone)]
+    return {**without(state, ended[first:]), "undone": undone}, gone
+
+
+def _is_about_thread(messages: Sequence[AnyMessage]) -> bool:
+    """Whether nothing was done in a turn but to the thread itself."""
+    called = [call["name"] for message in messages if isinstance(message, AIMessage) for call in message.tool_calls]
+    return bool(called) and set(called) <= THREAD_VERBS.keys()
 
 
 def _again(parts: AgentParts, state: AgentState) -> dict[str, Any]:
