@@ -14,6 +14,7 @@ from genllava.generation_head import GenerationHead
 from genllava.image_decoder import load_diffusion, vision_language_of
 from genllava.image_decoder.controlnets import controlnet_folders, load_controlnets
 from genllava.image_decoder.loading import pipeline_folder
+from genllava.own_classes import own_pipeline
 from genllava.part_loading import Loaded, beside, check_room, load_head, own_variant, take_how
 from genllava.vision_language.loading import load_model, load_processor
 
@@ -62,7 +63,7 @@ def load_parts(
     how = take_how(options)
     hub: dict[str, Any] = {name: options.pop(name) for name in checkpoints.DOWNLOAD_OPTIONS if name in options}
     own: dict[str, Any] = {name: options.pop(name) for name in _OF_THE_MODEL if name in options}
-    dtype = how.dtype(protocol)
+    dtype = how.dtype(protocol == "shapes")
     whole = checkpoints.find_index(vlm, hub) is not None
     sources = {"vlm": vlm, "decoder": decoder, "editor": editor}
     folders = dict[str, Path]()
@@ -75,14 +76,18 @@ def load_parts(
     nets = controlnet_folders(controlnets or {}, how.variant, hub)
     what = " with ".join(str(source) for source in (*sources.values(), *nets) if source)
     check_room(what, {**folders, **{f"ControlNet {n}": f for n, f in nets.items() if isinstance(f, Path)}}, how, dtype)
-    place = {"torch_dtype": dtype, "device_map": how.pipeline_map, "variant": how.variant}
-    draws, edits = (
-        load_diffusion(folders[name], part=name, **place) if name in folders else None for name in ("decoder", "editor")
-    )
+    place = {"device_map": how.pipeline_map, "variant": how.variant}
+    made: dict[str, Any] = {}
+    for name in ("decoder", "editor"):
+        if name in folders:
+            precision = how.dtype(protocol == "shapes" or own_pipeline(folders[name]) is not None)
+            made[name] = load_diffusion(folders[name], part=name, torch_dtype=precision, **place)
+    draws, edits = made.get("decoder"), made.get("editor")
     if whole:
         if own:
             raise InvalidRequest(f"a vision-language model out of a pipeline takes no {', '.join(own)}")
-        carrier = load_diffusion(folders["vlm"], part="vlm", quantization_config=how.quantization_config, **place)
+        how_carrier = {"torch_dtype": dtype, "quantization_config": how.quantization_config}
+        carrier = load_diffusion(folders["vlm"], part="vlm", **how_carrier, **place)
         model, reader = _from_pipeline(carrier, vlm)
         draws = draws or carrier
     else:

@@ -30,7 +30,7 @@ def as_parts(folder: Path, index: dict[str, Any], options: dict[str, Any]) -> tu
     for name in ("torch_dtype", "dtype", "device_map", "quantization_config", "variant"):
         options.pop(name, None)
     assembled = bool(index.get("native_prompts"))
-    dtype = how.dtype(None if assembled else "shapes")
+    dtype = how.dtype(small=not assembled)
     inside = (*_OF_THE_DECODER, "edit_unet")
     given: dict[str, Any] = {name: options.pop(name) for name in (*inside, "llava") if name in options}
     inner = load_components(folder, index, inside, dtype, given)

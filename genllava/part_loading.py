@@ -12,17 +12,14 @@ from typing import Any, Final
 
 import torch
 
-from genllava.checkpoints import check_files, is_part, reading
+from genllava.checkpoints import check_files, is_part, read_index, reading
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.generation_head import GenerationHead
 from genllava.memory import check_fits, precision_name
 from genllava.model_info import model_info
+from genllava.own_classes import own_component
 from genllava.weights import check_weights, saved_dtype, weight_files
 
-_MOVED: Final = dict.fromkeys(
-    ("genllava.autoencoder_patch", "genllava.protocols.shapes.autoencoder_patch"), "genllava.layout_decoder.autoencoder_patch"
-)
-"""Modules of version 0.1 whose classes checkpoints name."""
 _DTYPES: Final = ("float32", "bfloat16", "float16")
 
 
@@ -41,11 +38,16 @@ class How:
     quantization_config: Any = None
     variant: str | None = None
 
-    def dtype(self, protocol: str | None) -> Any:
-        """The dtype of the weights: float32 for the shapes model, else as they were saved, unless said otherwise."""
+    def dtype(self, small: bool) -> Any:
+        """The dtype of the weights, unless said otherwise: as they were saved.
+
+        Args:
+            small: it is the shapes model or a pipeline of this package. They are saved in half precision to be small
+                files, and computed in float32: on CPUs that is faster as well.
+        """
         if self.torch_dtype is not None:
             return self.torch_dtype
-        return torch.float32 if protocol == "shapes" else "auto"
+        return torch.float32 if small else "auto"
 
     @property
     def pipeline_map(self) -> str | None:
@@ -156,8 +158,38 @@ def load_head(folder: Path, dtype: Any, variant: str | None) -> GenerationHead:
     return head.eval()
 
 
+def load_own_pipeline(kind: Any, folder: Path, dtype: Any, variant: str | None, given: Mapping[str, Any]) -> Any:
+    """A pipeline of this package, which diffusers does not know.
+
+    Args:
+        kind: its class, see `own_pipeline`.
+        dtype: of the weights; "auto": as they were saved.
+        given: components that are not loaded, and settings in the place of the saved ones.
+
+    Raises:
+        CheckpointError: a component is not there, cannot be read or lacks tensors.
+        InvalidRequest: it has no component or setting that is given.
+    """
+    index, wanted = read_index(folder), inspect.signature(kind).parameters
+    if unknown := sorted(given.keys() - wanted):
+        raise InvalidRequest(f"{kind.__name__} has no {', '.join(unknown)}: {', '.join(wanted)}")
+    settings = {name: index[name] for name in wanted if name in index and not isinstance(index[name], list)}
+    names = [name for name in wanted if isinstance(index.get(name), list) or name in given]
+    made = settings | load_components(folder, index, names, dtype, given, variant)
+    for name, parameter in wanted.items():
+        if parameter.default is parameter.empty and made.get(name) is None:
+            raise CheckpointError(f"{folder}: its index names no {name}; download or save it again")
+    with reading(folder):
+        return kind(**made)
+
+
 def load_components(
-    folder: Path, index: Mapping[str, Any], names: Sequence[str], dtype: Any, given: Mapping[str, Any]
+    folder: Path,
+    index: Mapping[str, Any],
+    names: Sequence[str],
+    dtype: Any,
+    given: Mapping[str, Any],
+    variant: str | None = None,
 ) -> dict[str, Any]:
     """Components of a diffusers pipeline, each from its own folder; None for those that the index has not.
 
@@ -165,24 +197,30 @@ def load_components(
         index: library and class of each, by name.
         dtype: of the weights; "auto": as they were saved.
         given: components that are not loaded.
+        variant: of the files, such as "fp16", where there are files of it.
 
     Raises:
         CheckpointError: one cannot be read, or tensors are missing.
     """
-    return {name: given[name] if name in given else _load(folder / name, index.get(name), dtype) for name in names}
+    loaded = {name: _load(folder / name, index.get(name), dtype, variant) for name in names if name not in given}
+    return {name: given[name] if name in given else loaded[name] for name in names}
 
 
-def _load(folder: Path, entry: Any, dtype: Any) -> Any:
+def _load(folder: Path, entry: Any, dtype: Any, variant: str | None) -> Any:
     if not is_part(entry):
         return None
     library, class_name = entry
     with reading(folder):
-        made = getattr(import_module(_MOVED.get(library, library)), class_name)
+        own = str(library).split(".")[0] == "genllava"
+        made = own_component(class_name) if own else getattr(import_module(library), class_name)
+        if made is None:
+            raise CheckpointError(f"this version of genllava has no {class_name} that {folder.name} could be")
         if not issubclass(made, torch.nn.Module):
             return made.from_pretrained(folder)
-        asked = saved_dtype(weight_files(folder, None)) if dtype == "auto" else dtype
-        part = made.from_pretrained(folder, use_safetensors=True, torch_dtype=asked)
-    check_weights(folder.name, part, folder)
+        variant = own_variant(folder, variant)
+        asked = saved_dtype(weight_files(folder, variant)) if dtype == "auto" else dtype
+        part = made.from_pretrained(folder, use_safetensors=True, torch_dtype=asked, variant=variant)
+    check_weights(folder.name, part, folder, variant=variant)
     return part.eval()
 
 

@@ -30,7 +30,8 @@ from genllava.image_decoder.controlnets import (
     controlnet_folders,
     load_controlnets,
 )
-from genllava.part_loading import Loaded, beside, check_room, load_components, load_head, own_variant, take_how
+from genllava.own_classes import own_pipeline
+from genllava.part_loading import Loaded, beside, check_room, load_head, own_variant, take_how
 from genllava.vision_language.loading import load_model, load_processor
 
 PARTS: Final = ("vlm", "processor", "decoder", "editor", "generation_head")
@@ -66,16 +67,17 @@ def load_saved(folder: Path, options: dict[str, Any]) -> Loaded:
             f"the saved decoder ({', '.join(inside) or 'none'}), settings ({', '.join(SETTINGS)}), torch_dtype, "
             "device, device_map, quantization_config, variant, and those of downloads"
         )
-    dtype = how.dtype(settings.get("protocol"))
+    small = settings.get("protocol") == "shapes"
+    dtype = how.dtype(small)
     read = [name for name in PARTS if name not in given and is_part(index.get(name))]
-    later = steers is None and settings.get("protocol") == "shapes"  # it is there at once, and seldom needs them
+    later = steers is None and small  # it is there at once, and seldom needs them
     if steers is None:
         steers = {name: folder / CONTROLNETS / name for name in saved_controlnets(folder, index)}
     nets = controlnet_folders(steers, how.variant, options)
     weighed = {part: folder / part for part in read if part != "processor"}
     weighed |= {f"{CONTROLNETS}/{name}": path for name, path in nets.items() if isinstance(path, Path)}
     check_room(what, weighed, how, dtype)
-    place: dict[str, Any] = {"torch_dtype": dtype, "device_map": how.pipeline_map, "variant": how.variant}
+    place: dict[str, Any] = {"device_map": how.pipeline_map, "variant": how.variant}
     parts = dict.fromkeys(PARTS) | given
     for name in read:
         mine = inner if name == "decoder" else {}
@@ -87,10 +89,9 @@ def load_saved(folder: Path, options: dict[str, Any]) -> Loaded:
             parts[name] = _processor(folder / name, settings.get("protocol"))
         elif name == "generation_head":
             parts[name] = load_head(folder / name, dtype, how.variant)
-        elif settings.get("protocol") == "shapes":
-            parts[name] = _shapes_decoder(folder / name, dtype, mine)
         else:
-            parts[name] = load_diffusion(folder / name, part=name, **place, **mine)
+            precision = how.dtype(small or own_pipeline(folder / name) is not None)
+            parts[name] = load_diffusion(folder / name, part=name, torch_dtype=precision, **place, **mine)
     carried = None if parts["decoder"] is None else vision_language_of(parts["decoder"])
     if carried is not None and parts["vlm"] is None:  # it was saved in the decoder alone
         parts["vlm"], parts["processor"] = carried[0], parts["processor"] or carried[1]
@@ -172,12 +173,3 @@ def _parts_of(folder: Path) -> list[str]:
     if not (folder / INDEX).is_file():
         return []
     return [name for name, value in read_index(folder).items() if not name.startswith("_") and isinstance(value, list)]
-
-
-def _shapes_decoder(folder: Path, dtype: Any, given: dict[str, Any]) -> Any:
-    from genllava.protocols.shapes.decoder_pipeline import PARTS as NAMES
-    from genllava.protocols.shapes.decoder_pipeline import ShapesDecoderPipeline
-
-    index = read_index(folder)
-    components = load_components(folder, index, NAMES, dtype, given)
-    return ShapesDecoderPipeline(**components, resolution=int(index["resolution"]))

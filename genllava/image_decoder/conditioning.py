@@ -148,7 +148,7 @@ def embeds_arguments(pipeline: Any, given: PromptEmbeds, spec: ConditioningSpec)
             arguments[sign + mask_name] = mask.to(device, torch.long)
     if unknown := arguments.keys() - parameters.keys():
         raise InvalidRequest(f"{name} takes no {', '.join(sorted(unknown))}")
-    if given.negative_embeds is not None:
+    if given.negative_embeds is not None and "negative_prompt" in parameters:
         arguments["negative_prompt"] = None  # PixArt's default "" would stand against them
     if "enable_prompt_rewrite" in parameters:
         arguments["enable_prompt_rewrite"] = False  # LongCat-Image: there is no prompt to rewrite

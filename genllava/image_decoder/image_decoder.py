@@ -36,6 +36,8 @@ _INSTEAD: Final = {
     "controlnet_conditioning_scale": "give control_scale",
 }
 """Arguments of diffusers' ControlNet pipelines that `control` and `control_scale` stand for."""
+_PER_PROMPT: Final = ("negative_prompt", "source_prompt")
+"""Texts that go with a prompt."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -306,14 +308,17 @@ def _batch_size(prompts: Sequence[str] | None, embeds: PromptEmbeds | None, seed
 
 
 def _rows_of(arguments: Mapping[str, Any], rows: slice, size: int) -> dict[str, Any]:
-    """`arguments` for some prompts of a batch of `size`: a negative prompt may be one for all or one for each."""
-    negative, some = arguments.get("negative_prompt"), len(range(size)[rows])
-    if negative is None:
-        return dict(arguments)
-    if not isinstance(negative, str) and len(negative) != size:
-        raise InvalidRequest(f"give one negative_prompt for all, or one for each of the {size} prompts")
-    texts = [negative] * some if isinstance(negative, str) else list(negative[rows])
-    return {**arguments, "negative_prompt": texts[0] if some == 1 else texts}
+    """`arguments` for some prompts of a batch of `size`: texts of `_PER_PROMPT` may be one for all or one for each."""
+    own, some = dict(arguments), len(range(size)[rows])
+    for name in _PER_PROMPT:
+        given = arguments.get(name)
+        if given is None:
+            continue
+        if not isinstance(given, str) and len(given) != size:
+            raise InvalidRequest(f"give one {name} for all, or one for each of the {size} prompts")
+        texts = [given] * some if isinstance(given, str) else list(given[rows])
+        own[name] = texts[0] if some == 1 else texts
+    return own
 
 
 def _takes_lists(pipeline: Any) -> bool:

@@ -14,9 +14,20 @@ from diffusers.pipelines import pipeline_utils
 from transformers import ProcessorMixin
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
-from genllava.checkpoints import DOWNLOAD_OPTIONS, INDEX, PICKLES, is_part, reading, refuse_remote_code
-from genllava.errors import CheckpointError
+from genllava.checkpoints import (
+    DOWNLOAD_OPTIONS,
+    INDEX,
+    PICKLES,
+    find_index,
+    is_part,
+    reading,
+    refuse_remote_code,
+    resolve,
+)
+from genllava.errors import CheckpointError, InvalidRequest
 from genllava.image_decoder.siblings import check_pipeline
+from genllava.own_classes import own_pipeline
+from genllava.part_loading import load_own_pipeline
 from genllava.weights import check_weights, saved_dtype, weight_files
 
 _DTYPE: Final = "dtype" if hasattr(pipeline_utils, "_resolve_dtype") else "torch_dtype"
@@ -33,7 +44,7 @@ def load_diffusion(
     part: str = "decoder",
     **hub: Any,
 ) -> Any:
-    """A diffusers pipeline from a folder or the hub.
+    """A pipeline of diffusers or of this package, from a folder or the hub.
 
     Args:
         torch_dtype: of all its weights; "auto" is the one that its denoiser was saved in.
@@ -52,6 +63,14 @@ def load_diffusion(
     refuse_remote_code(hub)
     with reading(f"{part} {source}"):
         folder = pipeline_folder(part, source, variant, {k: hub.pop(k) for k in DOWNLOAD_OPTIONS if k in hub})
+        own = own_pipeline(folder)
+        if own is not None:
+            if quantization_config is not None:
+                raise InvalidRequest(
+                    f"{part}: a {own.__name__} is small and not quantised: leave out quantization_config"
+                )
+            pipeline = load_own_pipeline(own, folder, torch_dtype or torch.float32, variant, hub)
+            return pipeline if device_map is None else pipeline.to(_device(device_map))
         index = _index(part, folder)
         for name, entry in index.items():
             if is_part(entry) and name not in hub and name != "safety_checker":
@@ -93,6 +112,9 @@ def pipeline_folder(part: str, source: str | PathLike[str], variant: str | None,
         return Path(source)
     if Path(source).is_absolute() or len(Path(source).parts) != 2:
         raise CheckpointError(f"{part}: there is no folder {source}, and it is no model id of the form owner/name")
+    index = find_index(source, options)
+    if index is not None and own_pipeline(index.parent) is not None:
+        return resolve(source, options)
     return Path(diffusers.DiffusionPipeline.download(str(source), use_safetensors=True, variant=variant, **options))
 
 
@@ -119,6 +141,14 @@ def _check_component(part: str, folder: Path, library: str, kind: str, *, varian
     made = getattr(import_module(library), kind, None) if library in ("transformers", "diffusers") else None
     if isinstance(made, type) and issubclass(made, torch.nn.Module):
         check_weights(f"{part}: {folder.name}", made, folder, variant=variant)
+
+
+def _device(device_map: str) -> Any:
+    """Where a device map puts a pipeline that is too small to be spread."""
+    if device_map not in ("auto", "balanced"):
+        return device_map
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return found or "cpu"
 
 
 def _saved_dtype(folder: Path, variant: str | None) -> torch.dtype:

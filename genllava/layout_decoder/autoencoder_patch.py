@@ -7,6 +7,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTinyOutput
 from diffusers.models.autoencoders.vae import DecoderOutput
 from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 
 
@@ -23,7 +24,9 @@ class AutoencoderPatch(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffus
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
-    def __init__(self, patch_size: int = 16, latent_channels: int = 96, scaling_factor: float = 1.0, bias: bool = False) -> None:
+    def __init__(
+        self, patch_size: int = 16, latent_channels: int = 96, scaling_factor: float = 1.0, bias: bool = False
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.patch_size = patch_size
         self.encoder = nn.Conv2d(3, latent_channels, patch_size, stride=patch_size, bias=bias)
@@ -42,9 +45,7 @@ class AutoencoderPatch(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffus
             scale: [C].
             mean: [3 * P * P]; None for zero.
         """
-        model: AutoencoderPatch = cls(
-            patch_size=patch_size, latent_channels=components.shape[1], bias=mean is not None
-        )
+        model: AutoencoderPatch = cls(patch_size=patch_size, latent_channels=components.shape[1], bias=mean is not None)
         shape = (-1, 3, patch_size, patch_size)
         with torch.no_grad():
             model.encoder.weight.copy_((components / scale).T.reshape(shape))
@@ -54,6 +55,7 @@ class AutoencoderPatch(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffus
                 model.mean.copy_(mean.view(shape[1:]))
         return model
 
+    @apply_forward_hook  # type: ignore[untyped-decorator]  # else an offloaded one stays where it is
     def encode(self, pixels: Tensor) -> AutoencoderTinyOutput:
         """`pixels` [B, 3, H, W] in -1..1 to `latents` [B, C, H/P, W/P].
 
@@ -64,6 +66,7 @@ class AutoencoderPatch(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffus
             raise ValueError(f"{tuple(pixels.shape[-2:])} is not a multiple of {self.patch_size} pixels")
         return AutoencoderTinyOutput(latents=self.encoder(pixels))
 
+    @apply_forward_hook  # type: ignore[untyped-decorator]
     def decode(self, latents: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
         """`latents` [B, C, h, w] to `sample` [B, 3, h*P, w*P], clamped to -1..1; a tuple without `return_dict`."""
         sample = self.decoder(latents)

@@ -2,8 +2,8 @@
 
     meadow: large 3d cat at left, small red circle at top right
 
-The background, a colon, then what is in which of the nine places. A caption becomes a fixed row of ten phrases, which is
-what the text encoder reads: the background, and for every place what is there, or `nothing`.
+The background, a colon, then what is in which of the nine places. A caption becomes a fixed row of ten phrases, which
+is what the text encoder reads: the background, and for every place what is there, or `nothing`.
 """
 
 from __future__ import annotations
@@ -31,18 +31,31 @@ def phrases(caption: str) -> list[str]:
     """
     if not caption.strip():
         return [EMPTY, *[NOTHING] * len(PLACES)]
-    background, colon, rest = caption.strip().partition(":")
-    if not colon:
+    background, colon, rest = caption.partition(":")
+    if not colon or not background.strip():
         raise InvalidRequest(f"{caption!r} is no layout: write it like 'meadow: large 3d cat at left'")
     cells = dict.fromkeys(PLACES, NOTHING)
     for part in filter(None, (each.strip() for each in rest.split(","))):
-        what, _, place = part.partition(" at ")
-        if place.strip() not in cells:
-            raise InvalidRequest(f"{part!r} is at no place that this decoder knows: {', '.join(PLACES)}")
-        if cells[place.strip()] != NOTHING:
-            raise InvalidRequest(f"two things are at {place.strip()} in {caption!r}: this decoder draws one at a place")
-        cells[place.strip()] = what.strip()
+        what, place = (words.strip() for words in part.rpartition(" at ")[::2])
+        if not what or place not in cells:
+            known = ", ".join(PLACES)
+            raise InvalidRequest(
+                f"{part!r} is at no place that this decoder knows: write 'large 3d cat at', and {known}"
+            )
+        if cells[place] != NOTHING:
+            raise InvalidRequest(f"two things are at {place} in {caption!r}: one fits there, put the other elsewhere")
+        cells[place] = what
     return [background.strip(), *cells.values()]
+
+
+def unchanged(source: str, caption: str) -> list[bool]:
+    """Which of `PLACES` show the same in two captions: the same thing, or nothing, on the same background.
+
+    Raises:
+        InvalidRequest: one of them is no layout.
+    """
+    (before, *cells), (after, *wanted) = phrases(source), phrases(caption)
+    return [before == after and cell == other for cell, other in zip(cells, wanted, strict=True)]
 
 
 def as_text(caption: str) -> str:

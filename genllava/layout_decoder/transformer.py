@@ -1,4 +1,4 @@
-"""The network that denoises: a diffusion transformer (arXiv 2212.09748) whose conditioning is laid out like the picture."""
+"""The network that denoises: a diffusion transformer (arXiv 2212.09748), conditioned on what is in each cell."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.embeddings import get_timestep_embedding
+from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.modeling_utils import ModelMixin
-from diffusers.models.transformers.transformer_2d import Transformer2DModelOutput
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,8 +19,8 @@ _TIMES: Final = 256
 class LayoutTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is not typed
     """Predicts clean latents from noisy ones, the latents of a source beside them, and what is in each cell.
 
-    A cell is a square of `patch_size` x `patch_size` latents and one token. Row 0 of the conditioning is about the whole
-    picture: with the time it modulates all layers; each of the other rows is added to the token of its cell.
+    A cell is a square of `patch_size` x `patch_size` latents and one token. Row 0 of the conditioning is about the
+    whole picture: with the time it modulates all layers; each of the other rows is added to the token of its cell.
 
     Args:
         sample_size: side of the latents.
@@ -108,4 +108,5 @@ class LayoutBlock(nn.Module):
         attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
         tokens = tokens + gate * self.to_out(attended)
         normed = self.norm_feed(tokens) * (1 + scale_2) + shift_2
-        return tokens + gate_2 * self.feed_out(F.gelu(self.feed_in(normed), approximate="tanh"))
+        fed: Tensor = self.feed_out(F.gelu(self.feed_in(normed), approximate="tanh"))
+        return tokens + gate_2 * fed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -20,8 +20,6 @@ from genllava.pipeline_output import Counters
 from genllava.protocols.shapes.captions import check_captions, encode_captions
 from genllava.protocols.shapes.denoising import denoise
 from genllava.protocols.shapes.latents import decode, encode, vae_factor
-
-PARTS: Final = ("unet", "vae", "scheduler", "text_encoder", "tokenizer")
 
 
 class ShapesDecoderPipeline(DiffusionPipeline):

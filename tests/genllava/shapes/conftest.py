@@ -24,7 +24,7 @@ from transformers import (
 
 from genllava.generation_head import GenerationHead
 from genllava.pipeline_genllava import GenLlavaPipeline
-from genllava.protocols.shapes.decoder_pipeline import PARTS, ShapesDecoderPipeline
+from genllava.protocols.shapes.decoder_pipeline import ShapesDecoderPipeline
 from genllava.protocols.shapes.processing import build_processor
 from genllava.protocols.shapes.tokens import BOS, EOS, IMAGE, PAD, SPECIAL_TOKENS
 
@@ -197,7 +197,11 @@ def build_pipeline() -> GenLlavaPipeline:
 
 def rebuilt(pipe: GenLlavaPipeline, **changes: Any) -> GenLlavaPipeline:
     """A pipeline with other parts, of the decoder as well, and other settings."""
-    inner = {name: changes.pop(name) for name in (*PARTS, "resolution") if name in changes}
+    inner = {
+        name: changes.pop(name)
+        for name in ("unet", "vae", "scheduler", "text_encoder", "tokenizer", "resolution")
+        if name in changes
+    }
     assert pipe.decoder is not None
     decoder = ShapesDecoderPipeline(**{**pipe.decoder.components, "resolution": RESOLUTION, **inner})
     settings = {name: changes.pop(name) for name in list(changes) if name in OPTIONS}
