@@ -54,8 +54,8 @@ def create_genllava_agent(
             with the package. Nothing is loaded before the first request.
         tools: LangChain tools, visual tools, or functions that become tools; a tool gets PIL images for arguments that
             are annotated so, or named in its metadata (`{"images": ["image"]}`). "visual": those of `genllava_tools`
-            that can run here. None: these for a model that calls tools, and none for one that has not learnt to, as
-            the one that ships; `()`: none.
+            that can run here. None: these for a model that calls tools (a stock one by its chat template, or one of the
+            protocol `genllava`), and none for one that has not learnt to, as the one that ships; `()`: none.
         decider: who decides in the model's place: a LangChain chat model with tool calling, or a `Decider`.
         interrupt_on: calls that wait for the user's word, by name: `{"edit": True, "my_tool": True}`. The interrupt is
             that of LangChain's human-in-the-loop, and is answered with `{"decisions": [{"type": "approve"}]}`.

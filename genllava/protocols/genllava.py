@@ -138,6 +138,10 @@ class GenLlavaProtocol(ChatProtocol):
             self._call(task, writer, offered)
         return writer.reply
 
+    def length(self, messages: Sequence[Message]) -> int:
+        """How many tokens a conversation has as the model reads it."""
+        return self.parts.vision_language.count(as_spoken(messages, self._queries))
+
     @property
     def _queries(self) -> Sequence[str]:
         """Names of the visual queries that stand in the place of a picture that was made."""

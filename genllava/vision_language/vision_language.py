@@ -213,6 +213,14 @@ class VisionLanguage:
             options["streamer"].show(replies[0].text)
         return replies if several else replies[0]
 
+    def count(self, messages: Conversation) -> int:
+        """How many tokens a conversation has, those of its pictures included; nothing is read.
+
+        Raises:
+            InvalidRequest, ImageRejected: as for `chat`.
+        """
+        return int(self.reader.encode([self._prompt(messages, None)])["input_ids"].shape[1])
+
     def score(
         self,
         messages: Conversation,

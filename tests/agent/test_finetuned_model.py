@@ -345,3 +345,22 @@ def test_tasks_that_are_said(made: Any) -> None:
     assert f"{I2T} A boat." in model.asked[-1]
     assert f"{T2I} a red boat on the sea{SOI}" in model.asked[-1], "what it planned"
     assert pipe.config["bridge"] == "head"
+
+
+def test_a_long_thread_goes_on(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what no longer fits, the first turns are left out, seldom, and pictures keep their names."""
+    agent, model, pipe = made()
+    monkeypatch.setattr(pipe.vlm.config.get_text_config(), "max_position_embeddings", 900)
+    thread, firsts = agent.thread(), list[int]()
+    for number in range(1, 13):
+        if number == 1:
+            draws(model, "a cat")
+        else:
+            edits(model, f"a cat, number {number}", f"image_{number - 1}" if number > 2 else "")
+        reply = thread(f"request {number}, please")
+        assert (reply.images[0].id, reply.stopped) == (f"image_{number}", "")
+        first = model.asked[-1].partition("request ")[2].partition(",")[0]
+        firsts.append(int(first))
+    model.done()
+    assert firsts[0] == 1 < firsts[-1]
+    assert len(set(firsts)) < 7, firsts

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.messages import AIMessage, AnyMessage, SystemMessage
 
 from genllava.errors import InvalidRequest
 from genllava.protocols.parts import Message
@@ -19,6 +20,7 @@ from genllava.vision_language import PrefixCache
 from genllava_agent.deciders.base import WORDS, Possible, TellText, last_words, told_before
 from genllava_agent.deciders.offers import THREAD_VERBS
 from genllava_agent.deciders.tool_calls import PipelineChatModel, ToolCalls
+from genllava_agent.history import exchanges
 from genllava_agent.messages import text_of
 from genllava_agent.records import image_number
 from genllava_agent.session import Session
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from genllava import Drawing, GenLlavaPipeline
 
 REFUSED: Final = "I tried to do this with a tool, and could not: {reason}."
+_KEPT: Final = 4096
+"""Turns whose sizes are remembered."""
 
 
 class Finetuned(ToolCalls):
@@ -45,6 +49,7 @@ class Finetuned(ToolCalls):
         super().__init__(pipeline, tools)
         model = PipelineChatModel(pipeline, silent="")
         self.chat_model = model
+        self._sizes: dict[str, int] = {}  # of turns, in tokens, by the last message
         self.worker = ContextWorker(self._spoken, model.kept)
 
     def decide(self, session: Session, state: AgentState, possible: Possible, tell: TellText) -> list[AnyMessage]:
@@ -59,7 +64,23 @@ class Finetuned(ToolCalls):
         return messages
 
     def _spoken(self, session: Session, messages: Sequence[AnyMessage]) -> list[Message]:
-        return spoken_messages(messages, session.artifacts, session.engine.pipeline.protocol.parts.vision_language)
+        """The thread as the model reads it; of a long one not the first turns, see `History.window_start`."""
+        protocol, turns, start, total = session.engine.pipeline.protocol, exchanges(messages), 0, 0
+        language, sizes = protocol.parts.vision_language, list[int]()
+        if len(self._sizes) > _KEPT:
+            self._sizes.clear()
+        most = (language.max_length or 2**31) * 3 // 4
+        for turn in turns[:-1]:
+            key = str(turn[-1].id)
+            if key not in self._sizes:
+                self._sizes[key] = protocol.length(spoken_messages(turn, session.artifacts, language))
+            sizes.append(self._sizes[key])
+            total += sizes[-1]
+            if total > most:
+                while total > most // 2:
+                    total, start = total - sizes[start], start + 1
+        kept = [each for turn in turns[:start] for each in turn if isinstance(each, SystemMessage)]
+        return spoken_messages([*kept, *chain(*turns[start:])], session.artifacts, language)
 
     def _told(self, session: Session, state: AgentState) -> list[AnyMessage]:
         return session.messages(state)
