@@ -165,11 +165,20 @@ def _grade_with(
             for text in texts
         )
         graded.append(max(tried, key=lambda each: each.right))
-        if number in pictures:
+        if step.thread is not None and number not in pictures:
+            here = replace(here, sources=_after_verb(step, view))
+        elif number in pictures:
             here = replace(here, sources=(picture,) if picture is not None else ())
     if calls:  # called without being asked
         graded = [replace(each, right=False) for each in graded]
     return graded
+
+
+def _after_verb(step: Expected, view: View) -> tuple[Scene, ...]:
+    """What may be in view after something was done to the conversation: what was to be shown, or any picture before."""
+    shown = step.thread.show if step.thread is not None else None
+    found = view.pictures if shown is None else view.pictures[shown - 1 : shown]
+    return tuple(scene for scene in found if scene is not None)
 
 
 def _grade(

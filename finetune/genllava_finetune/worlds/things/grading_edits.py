@@ -7,6 +7,7 @@ the slots, one each.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -14,7 +15,7 @@ from typing import Any, Final
 from genllava_finetune.worlds.things.edits import colour_of
 from genllava_finetune.worlds.things.grading_pictures import fits, is_a, lies, matches, relation_holds
 from genllava_finetune.worlds.things.grading_words import called
-from genllava_finetune.worlds.things.scene import SIZES, Item, Scene
+from genllava_finetune.worlds.things.scene import PLACES, SIZES, Item, Scene
 from genllava_finetune.worlds.things.test_file_cases import Chosen, Edit, Wish
 
 _ATTRIBUTES: Final = ("kind", "style", "colour", "size", "place")
@@ -30,6 +31,7 @@ class _Slot:
         wish: of what is new, what is asked of it.
         touched: whether any change is about it.
         checks: further conditions, of the item and all items of the result.
+        taken: of what comes from another picture, which items it may be.
     """
 
     source: Item | None = None
@@ -37,6 +39,7 @@ class _Slot:
     wish: Wish | None = None
     touched: bool = False
     checks: list[Callable[[Item, Sequence[Item]], bool]] = field(default_factory=list)
+    taken: tuple[Item, ...] = ()
 
     def fits(self, item: Item, items: Sequence[Item]) -> bool:
         """Whether an item of the result is as it must be."""
@@ -62,8 +65,15 @@ class _Slot:
             ):
                 return False
             return same and alike and wish.colour in (None, self.wish.colour)
+        if self.taken:
+            looks = wish.model_copy(update={"size": None, "place": None})
+            return any(fits(item, looks) for item in self.taken)
         known = self.known
         return known is not None and fits(known, wish)
+
+    def goes_by(self, name: str) -> bool:
+        """Whether it has a name."""
+        return self.meant_by(Wish(name=name))
 
     @property
     def known(self) -> Item | None:
@@ -135,7 +145,7 @@ def edits_outcome(before: Scene, after: Scene, edits: Sequence[Edit], others: Se
     still = any(item.key == each.key for item in gone for each in items) and len(items) >= len(before.items)
     changed = bool(matches(len(items), choices[len(kept) :])) and not still and (ground or not ground_asked)
     if whole:
-        return Outcome(changed and ground, preserved and ground)
+        return Outcome(changed, preserved)
     if changed and preserved:  # all is there, and something more, or one item would have to be two
         return Outcome(changed and len(slots) == len(items), False)
     return Outcome(changed, preserved)
@@ -164,6 +174,7 @@ def _wished(wish: Wish) -> _Slots:
 def _add(slots: _Slots, edit: Edit, others: Sequence[Scene | None]) -> _Slots:
     assert edit.add is not None
     new = _wished(edit.add)
+    _make_way(slots, new, edit.model_copy(update={"place": edit.add.place}))
     for slot in new:
         slot.checks += [_relation_check(relation) for relation in edit.relations]
     return [*slots, *new]
@@ -243,9 +254,39 @@ def _size_check(before: str, bigger: bool) -> Callable[[Item, Sequence[Item]], b
     return lambda item, _: item.size in allowed
 
 
+def _make_way(slots: _Slots, moved: _Slots, edit: Edit) -> None:
+    """Let others give way where what is asked for leaves them no other choice: the place is taken, or nothing is free
+    where a relation or a direction would have it. People ask so without seeing it; all but their places must stay."""
+    rest = [slot for slot in slots if not any(slot is each for each in moved)]
+    for slot in rest:
+        if edit.place is not None and slot.said.get("place") == edit.place and len(moved) == 1:
+            slot.said.pop("place")
+    if edit.place is not None:
+        return
+    taken = {slot.said["place"] for slot in rest if "place" in slot.said}
+    before = [slot.source.place for slot in moved if slot.source is not None]
+    for place in PLACES:
+        onward = edit.direction is None or not before or lies(place, _TOWARDS[edit.direction], before[:1])
+        if place not in taken and onward and all(_may_lie(place, each, rest) for each in edit.relations):
+            return
+    for slot in rest:
+        slot.said.pop("place", None)
+
+
+def _may_lie(place: str, relation: Sequence[str], rest: _Slots) -> bool:
+    """Whether a relation to others would hold at a place; what is seen from the other side counts too."""
+    first, how, *others = relation
+    seats = [[slot.said["place"] for slot in rest if "place" in slot.said and slot.goes_by(name)] for name in others]
+    if all(seats):
+        return any(lies(place, how, chosen) for chosen in itertools.product(*seats) if place not in chosen)
+    other = [slot.said["place"] for slot in rest if "place" in slot.said and slot.goes_by(first)]
+    return how == "between" or not other or any(lies(each, how, [place]) for each in other if each != place)
+
+
 def _move(slots: _Slots, edit: Edit, others: Sequence[Scene | None]) -> _Slots:
     assert edit.move is not None
     moved = _select(slots, edit.move)
+    _make_way(slots, moved, edit)
     for slot in moved:
         before = slot.said.get("place")
         slot.free("place")
@@ -292,18 +333,16 @@ def _combine(slots: _Slots, edit: Edit, others: Sequence[Scene | None]) -> _Slot
     if scene is None:
         raise NothingMeant
     there = [_Slot(item, _seen(item)) for item in scene.items]
-    if edit.combine == "all":
-        taken = [[slot.said] for slot in there]
-    else:
-        taken = [[slot.said for slot in _select(there, (wish,))] for wish in edit.combine]
-    return [*slots, *(_Slot(touched=True, checks=[_taken_check(choice)]) for choice in taken)]
+    taken = [[slot] for slot in there] if edit.combine == "all" else [_select(there, (each,)) for each in edit.combine]
+    return [*slots, *map(_taken_slot, taken)]
 
 
-def _taken_check(choice: Sequence[dict[str, Any]]) -> Callable[[Item, Sequence[Item]], bool]:
-    """One of these, as it was; how big and where is free."""
-    return lambda item, _: any(
-        all(_seen(item)[key] == said[key] for key in ("kind", "style", "colour")) for said in choice
-    )
+def _taken_slot(choice: _Slots) -> _Slot:
+    """One of these items, as it was; how big and where is free."""
+    items = tuple(slot.source for slot in choice if slot.source is not None)
+    looks = [{key: _seen(item)[key] for key in ("kind", "style", "colour")} for item in items]
+    alike = [lambda item, _: any(all(_seen(item)[key] == said[key] for key in said) for said in looks)]
+    return _Slot(touched=True, checks=list(alike), taken=items)
 
 
 _APPLY: Final[dict[str, Callable[[_Slots, Edit, Sequence[Scene | None]], _Slots]]] = {

@@ -206,7 +206,10 @@ def yes_or_no(text: str) -> bool | None:
 
 
 def place_of(said: Words) -> str | None:
-    """The first place that an answer names, of the nine; None if it names none."""
+    """The first place that an answer names, of the nine; None if it names none. "Right in the middle" is no side."""
+    said = tuple(
+        word for place, word in enumerate(said) if word != "right" or not _MIDDLE & set(said[place + 3 : place + 4])
+    )
     down = next((_SIDES[word] for word in said if _SIDES.get(word) in ("top", "bottom")), None)
     across = next((_SIDES[word] for word in said if _SIDES.get(word) in ("left", "right")), None)
     if down or across:

@@ -29,7 +29,7 @@ from genllava_finetune.worlds.things.render import render
 from genllava_finetune.worlds.things.requests import draw, edit, impossible
 from genllava_finetune.worlds.things.sampling import sample_scene, shifted, things_of
 from genllava_finetune.worlds.things.scene import Scene
-from genllava_finetune.worlds.things.test_file_cases import Expected, expected_of
+from genllava_finetune.worlds.things.test_file_cases import Draws, Expected, Wish, expected_of
 from genllava_finetune.worlds.things.typed import as_typed
 from genllava_finetune.worlds.things.unreadable import KINDS, unreadable
 from genllava_finetune.worlds.things.wording import read_phrases
@@ -137,7 +137,7 @@ def turns_of(talk: Talk) -> list[Asked]:
         sources: tuple[Scene, ...] = () if in_view is None else (in_view,)
         if turn.intent == "ask_other_picture":
             sources = tuple(scene for scene in there if scene is not None)
-        steps = tuple(expected_of(each) for each in turn.expected)
+        steps = _steps(turn)
         tasks = tuple(map(_task, turn.outcomes))
         made.append(Asked(turn.text, tasks, steps, View(sources, there, *last), _kind(turn, steps), turn.intent))
         if steps[-1].draws is not None or steps[-1].edits is not None:
@@ -148,6 +148,22 @@ def turns_of(talk: Talk) -> list[Asked]:
         if steps[-1].thread is not None and steps[-1].thread.show is not None:
             view = steps[-1].thread.show
     return made
+
+
+def _steps(turn: Turn) -> tuple[Expected, ...]:
+    """What is right; where a turn does not say it, its very pictures."""
+    if all(turn.expected):
+        return tuple(expected_of(each) for each in turn.expected)
+    return tuple(Expected(draws=_exactly(each.scene)) for each in turn.outcomes if isinstance(each, Drawn))
+
+
+def _exactly(scene: Scene) -> Draws:
+    """The scene itself."""
+    wishes = []
+    for item in scene:
+        name = {"shape" if item.style is None else "thing": item.name}
+        wishes.append(Wish(**name, style=item.style, size=item.size, place=item.place, colour=item.colour))
+    return Draws(background=scene.background, objects=tuple(wishes))
 
 
 def _task(outcome: Said | Drawn | Called) -> str:
