@@ -235,13 +235,13 @@ class Talk:
         return _several(self)
 
 
-_SAME: Final = frozenset({"upscale", "add_text", "draw_boxes"})
+_SAME: Final = frozenset({"upscale", "add_text", "draw_boxes", "adjust"})
 """Tools whose pictures show what was shown before."""
 
 
 def make_dialogue(
     source: random.Random, known: Sequence[Thing], *, withhold: bool = False, turns: int | None = None,
-    kinds: Mapping[str, float] | None = None,
+    kinds: Mapping[str, float] | None = None, brought: float = 0.55,
 ) -> Talk:  # fmt: skip
     """A random conversation.
 
@@ -250,12 +250,13 @@ def make_dialogue(
         withhold: without the sentences that the research recipe withholds.
         turns: how many messages; random if None.
         kinds: how often each kind of turn comes, in the place of `KINDS`.
+        brought: how often a person brings a picture where there is none; where there is one, a tenth of that.
     """
     talk = Talk(source, known, withhold)
     wanted = turns or source.choices(list(_TURNS), list(_TURNS.values()))[0]
     weights = dict(KINDS if kinds is None else kinds)
     while len(talk.turns) < wanted:
-        if not talk.current and source.random() < 0.55 or source.random() < 0.06:
+        if source.random() < (brought / 10 if talk.current else brought):
             talk.bring()
         kind = source.choices(list(weights), list(weights.values()))[0]
         if not _MAKERS[kind](talk) and not talk._brought:
@@ -263,7 +264,7 @@ def make_dialogue(
         if talk._brought:  # nothing could be said about it yet
             made = talk.question() if talk.scene is not None else talk.unreadable()
             assert made, "a picture that nothing can be said of"
-        if talk.turns[-1].intent in _ENDS:
+        if talk.turns[-1].intent in _ENDS or (talk.scene is None and talk.current and source.random() < 0.6):
             break
     return talk
 

@@ -41,6 +41,7 @@ class RowOptions(BaseModel):
             picture that a person brings, and its plan as what the assistant says of it.
         kinds: how often each kind of turn comes, in the place of `dialogue.KINDS`.
         turns: how many messages of the person; random if None.
+        brought: how often a person brings a picture where there is none.
         augmented: share of the pictures that people bring that were scaled, saved badly or photographed.
         edited: of `pictures`, the share that are edits.
         most: of `pictures`, how many items at most.
@@ -54,6 +55,7 @@ class RowOptions(BaseModel):
     what: Literal["dialogues", "pictures", "seen"] = "dialogues"
     kinds: dict[str, float] | None = None
     turns: int | None = Field(default=None, ge=1)
+    brought: float = Field(default=0.55, ge=0, le=1)
     augmented: float = Field(default=0.5, ge=0, le=1)
     edited: float = Field(default=0.4, ge=0, le=1)
     most: int = Field(default=5, ge=1, le=5)
@@ -116,7 +118,12 @@ def make_row(seed: int, number: int, options: RowOptions) -> Row:
     if options.what == "seen":
         return _seen_row(source, known, identity, options)
     talk = make_dialogue(
-        source, known, withhold=options.withhold == "research", turns=options.turns, kinds=options.kinds
+        source,
+        known,
+        withhold=options.withhold == "research",
+        turns=options.turns,
+        kinds=options.kinds,
+        brought=options.brought,
     )
     return dialogue_row(source, talk.turns, identity, augmented=options.augmented)
 
@@ -160,6 +167,7 @@ def dialogue_row(source: random.Random, turns: Sequence[Turn], identity: str, *,
 
     Args:
         source: how the pictures that people bring are drawn.
+        brought: how often a person brings a picture where there is none.
         augmented: share of these that come as other programs save them.
     """
     pictures, messages = _Pictures(), list[Message]()
