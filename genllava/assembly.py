@@ -80,7 +80,7 @@ def load_parts(
     made: dict[str, Any] = {}
     for name in ("decoder", "editor"):
         if name in folders:
-            precision = how.dtype(protocol == "shapes" or own_pipeline(folders[name]) is not None)
+            precision = how.dtype(protocol == "shapes" or own_pipeline(name, folders[name]) is not None)
             made[name] = load_diffusion(folders[name], part=name, torch_dtype=precision, **place)
     draws, edits = made.get("decoder"), made.get("editor")
     if whole:

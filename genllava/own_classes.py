@@ -24,8 +24,11 @@ def own_component(name: str) -> Any:
     return getattr(import_module(_COMPONENTS[name]), name) if name in _COMPONENTS else None
 
 
-def own_pipeline(folder: Path) -> Any:
+def own_pipeline(part: str, folder: Path) -> Any:
     """The class of the pipeline in a folder, if it is one of this package's; else None.
+
+    Args:
+        part: what error messages call it.
 
     Raises:
         CheckpointError: its index is damaged.
@@ -33,6 +36,6 @@ def own_pipeline(folder: Path) -> Any:
     path = folder / INDEX
     if not path.is_file():
         return None
-    with reading(folder):
+    with reading(f"{part} {folder}"):
         name = dict(json.loads(path.read_text(encoding="utf-8"))).get("_class_name")
     return getattr(import_module(_PIPELINES[name]), name) if isinstance(name, str) and name in _PIPELINES else None

@@ -90,7 +90,7 @@ def load_saved(folder: Path, options: dict[str, Any]) -> Loaded:
         elif name == "generation_head":
             parts[name] = load_head(folder / name, dtype, how.variant)
         else:
-            precision = how.dtype(small or own_pipeline(folder / name) is not None)
+            precision = how.dtype(small or own_pipeline(name, folder / name) is not None)
             parts[name] = load_diffusion(folder / name, part=name, torch_dtype=precision, **place, **mine)
     carried = None if parts["decoder"] is None else vision_language_of(parts["decoder"])
     if carried is not None and parts["vlm"] is None:  # it was saved in the decoder alone

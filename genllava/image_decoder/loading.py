@@ -63,7 +63,7 @@ def load_diffusion(
     refuse_remote_code(hub)
     with reading(f"{part} {source}"):
         folder = pipeline_folder(part, source, variant, {k: hub.pop(k) for k in DOWNLOAD_OPTIONS if k in hub})
-        own = own_pipeline(folder)
+        own = own_pipeline(part, folder)
         if own is not None:
             if quantization_config is not None:
                 raise InvalidRequest(
@@ -113,7 +113,7 @@ def pipeline_folder(part: str, source: str | PathLike[str], variant: str | None,
     if Path(source).is_absolute() or len(Path(source).parts) != 2:
         raise CheckpointError(f"{part}: there is no folder {source}, and it is no model id of the form owner/name")
     index = find_index(source, options)
-    if index is not None and own_pipeline(index.parent) is not None:
+    if index is not None and own_pipeline(part, index.parent) is not None:
         return resolve(source, options)
     return Path(diffusers.DiffusionPipeline.download(str(source), use_safetensors=True, variant=variant, **options))
 

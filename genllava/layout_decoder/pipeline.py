@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import torch
@@ -75,12 +75,12 @@ class LayoutDecoderPipeline(DiffusionPipeline):
             InvalidRequest: it is no layout, or has phrases that this decoder does not know.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        known = self.tokenizer.get_vocab().keys() - {self.tokenizer.unk_token}
-        unknown = dict.fromkeys(phrase for each in prompts for phrase in phrases(each) if phrase not in known)
-        if unknown:
-            said = [f"{phrase!r}{_near(phrase, known)}" for phrase in list(unknown)[:5]]
+        words, foreign = self.tokenizer, self.tokenizer.unk_token_id
+        given = dict.fromkeys(phrase for each in prompts for phrase in phrases(each))
+        if unknown := [phrase for phrase in given if words.convert_tokens_to_ids(phrase) in (None, foreign)]:
+            said = [f"{phrase!r}{_near(phrase, words.get_vocab())}" for phrase in unknown[:5]]
             raise InvalidRequest(f"this image decoder was not taught {', '.join(said)}: give phrases that it knows")
-        ids = self.tokenizer([as_text(each) for each in prompts], return_tensors="pt").input_ids
+        ids = words([as_text(each) for each in prompts], return_tensors="pt").input_ids
         states: Tensor = self.text_encoder(input_ids=ids.to(self.text_encoder.device)).last_hidden_state
         return states
 
@@ -262,7 +262,7 @@ def _rows(given: Tensor, rows: int) -> Tensor:
     return given.repeat_interleave(rows // len(given), 0)
 
 
-def _near(phrase: str, known: Sequence[str] | set[str]) -> str:
+def _near(phrase: str, known: Iterable[str]) -> str:
     """What may have been meant."""
-    near = difflib.get_close_matches(phrase, known, 1)
+    near = difflib.get_close_matches(phrase, list(known), 1)
     return f" (did you mean {near[0]!r}?)" if near else ""

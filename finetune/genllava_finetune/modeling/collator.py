@@ -90,7 +90,12 @@ class Collator:
             except RowError as error:
                 self._reject(row, error)
         if not self.reads:
-            return self._drawings([example for _, example in kept], None, 0)
+            drawings = self._drawings([example for _, example in kept], None, 0)
+            if not drawings:
+                raise RowError(
+                    "no row of the batch has a drawing, and nothing else is learnt here: give rows that have"
+                )
+            return drawings
         tensors, read = self._tokens(kept)
         while any(each is None for each in read):
             kept = [pair for pair, each in zip(kept, read, strict=True) if each is not None]

@@ -53,6 +53,11 @@ def recipe(stage: dict[str, Any] | None = None, model: dict[str, Any] | None = N
     return Recipe.model_validate({**value, **changed})
 
 
+def kept(*arguments: Any, **options: Any) -> tuple[Any, ...]:
+    """What a recipe's function was called with."""
+    return *arguments, options
+
+
 def trainer_of(made: Recipe, folder: Path) -> GenLlavaTrainer:
     """The trainer of the first stage, before its first step."""
     run = Run(made, folder, resume=True)

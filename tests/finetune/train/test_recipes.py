@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from genllava.errors import CheckpointError, InvalidRequest
+from genllava_finetune.recipes.parts import called
 from genllava_finetune.recipes.recipe import FOLDER, dump_recipe, load_recipe
 
 ROOT = Path(__file__).parents[3]
@@ -64,6 +65,18 @@ def test_settings_from_outside(tmp_path: Path) -> None:
         load_recipe(path, ["stages.4.steps=7"])
     with pytest.raises(InvalidRequest, match="genllava-7b, "):
         load_recipe("nothing")
+
+
+def test_a_function_of_a_recipe_takes_options_of_any_name() -> None:
+    """Also those that the arguments of the call itself have."""
+    function = "tests.finetune.train.small_runs:kept"
+    options = {"name": "a", "what": "pictures", "count": 3}
+    assert called(function, "data.0.rows", **options) == (options,)
+    assert called(function, "data.0.rows", 7, what="seen") == (7, {"what": "seen"})
+    with pytest.raises(InvalidRequest, match=r"data\.0\.rows: .*small_runs:losses does not take these options: .*what"):
+        called("tests.finetune.train.small_runs:losses", "data.0.rows", 7, what="seen")
+    with pytest.raises(InvalidRequest, match=r"data\.0\.rows: there is no function no\.module:kept"):
+        called("no.module:kept", "data.0.rows", what="seen")
 
 
 @pytest.mark.parametrize("name", OURS)

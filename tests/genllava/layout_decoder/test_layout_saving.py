@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from genllava import GenLlavaPipeline, VisionLanguage
+from genllava import GenerationHead, GenLlavaPipeline, VisionLanguage
 from genllava.errors import CheckpointError, InvalidRequest
 from genllava.image_decoder import load_diffusion
+from genllava.layout_decoder.keeping import change_mask
 from genllava.layout_decoder.pipeline import LayoutDecoderPipeline
 from genllava.model_info import model_info
 from tests.genllava.forced import Layouts, picture, pixels, same
@@ -63,6 +64,29 @@ def test_it_is_what_was_saved(whole: GenLlavaPipeline, saved: Path) -> None:
     assert same(edited, whole.edit(source, BOTH, seed=1, source_prompt=CAT))  # type: ignore[call-overload]
     assert (pixels(edited)[:, :61] == pixels(source)[:, :61]).all()  # its cat's cell, and those beside
     assert pixels(edited).shape == (61, 97, 3)
+
+
+def test_a_head_conditions_it(layouts: Layouts, tmp_path: Path) -> None:
+    """It gives guidance's unconditional branch along, and there is no negative prompt."""
+    words = VisionLanguage.from_pretrained(layouts("llava15"))
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {"output_length": 10, "output_dim": small.WIDTH, "num_queries": 4, "query_tokens": True}
+    head = GenerationHead(input_dim=32, hidden_dim=16, num_layers=1, num_heads=2, **sizes).eval()
+    settings: dict[str, Any] = {"protocol": "genllava", "bridge": "head", "drawing_options": {"guidance_scale": 2.0}}
+    pipe = GenLlavaPipeline(words.model, words.processor, small.pipeline(), None, head, **settings)
+    pipe.save_pretrained(tmp_path)
+    again, source = load(tmp_path), picture(60, 60)
+    drawing = pipe.generate("a cat", plan=CAT, seed=1)
+    assert drawing.unet_rows == 8
+    assert same(again.generate("a cat", plan=CAT, seed=1), drawing)
+    assert not same(pipe.generate("a cat", plan=CAT, seed=1, bridge="caption"), drawing)
+    mask: Any = change_mask(CAT, BOTH, source.size)
+    edited = again.edit(source, "add a circle", plan=BOTH, seed=1, mask_image=mask)  # type: ignore[call-overload]
+    assert (pixels(edited)[20:] == pixels(source)[20:]).all()
+    assert (pixels(edited)[:20, 40:] != pixels(source)[:20, 40:]).any()
+    other = GenerationHead(input_dim=32, hidden_dim=16, num_layers=1, num_heads=2, **{**sizes, "output_length": 77})
+    with pytest.raises(CheckpointError, match="generation head"):
+        GenLlavaPipeline(words.model, words.processor, small.pipeline(), None, other, **settings)
 
 
 def test_half_precision_files_are_loaded_in_full(saved: Path, tmp_path: Path) -> None:
