@@ -133,7 +133,8 @@ def background(name: str, side: int) -> NDArray[np.float32]:
         array = np.empty((side, side, 3), np.float32)
         array[:] = PLAIN_COLOURS[name]
     else:
-        image = DRAWERS[name]().resize((side, side), Image.Resampling.BOX if _SIDE % side == 0 else Image.Resampling.LANCZOS)
+        how = Image.Resampling.BOX if _SIDE % side == 0 else Image.Resampling.LANCZOS
+        image = DRAWERS[name]().resize((side, side), how)
         array = np.asarray(image, np.float32)
     array.setflags(write=False)
     return array

@@ -239,7 +239,8 @@ def _even_more(asking: Asking, scene: Scene, last: Request) -> Request | None:
         expected = {"resize": selection(item), "size": change.to}
     after = apply(scene, Change(change.op, (item,), change.to))
     new = next((i for i in after.items if i not in scene.items), None) if after is not None else None
-    return None if new is None else _made(asking, "even_more", {}, Change(change.op, (item,), change.to), expected, new.place)
+    more = Change(change.op, (item,), change.to)
+    return None if new is None else _made(asking, "even_more", {}, more, expected, new.place)
 
 
 _FOLLOWED: Final[Mapping[str, Callable[[Asking, Scene, Request], Request | None]]] = MappingProxyType(

@@ -17,7 +17,9 @@ _DECLINED: Final = {
     "outside": 24, "missing_tool": 10, "other_language": 18, "nonsense": 5, "contradiction": 3, "draw_unknown": 16,
     "add_unknown": 4,
 }  # fmt: skip
-_UNREAD: Final = ("ask_photo", "ask_photo", "ask_what_all", "ask_caption", "ask_count_all", "ask_background", "restyle_all")
+_UNREAD: Final = (
+    "ask_photo", "ask_photo", "ask_what_all", "ask_caption", "ask_count_all", "ask_background", "restyle_all",
+)  # fmt: skip
 
 
 def in_words(asking: Asking) -> Request:
@@ -48,9 +50,8 @@ def unread(asking: Asking) -> Request:
     intent = asking.source.choice(_UNREAD)
     slots = {"style": phrases.style(asking.source, "cartoon")} if intent == "restyle_all" else {}
     expected: dict[str, object] = {"answers": {"cannot_read": True}}
-    return Request(
-        asking.say(intent, slots), "unreadable", _nothing(asking), expected=expected, answer=corpus.reply(asking.source, "unreadable")
-    )
+    answer = corpus.reply(asking.source, "unreadable")
+    return Request(asking.say(intent, slots), "unreadable", _nothing(asking), expected=expected, answer=answer)
 
 
 def _nothing(asking: Asking) -> Scene:

@@ -19,7 +19,7 @@ from genllava_finetune.worlds.base import Asked as AskedOf
 from genllava_finetune.worlds.base import Pictures, Split, Suite
 from genllava_finetune.worlds.things import elsewhere, questions
 from genllava_finetune.worlds.things.augment import augment
-from genllava_finetune.worlds.things.dialogue import Called, Drawn, Said, Shown, Talk, Turn, make_dialogue
+from genllava_finetune.worlds.things.dialogue import make_dialogue
 from genllava_finetune.worlds.things.grading import TOOL, Asked, View
 from genllava_finetune.worlds.things.grading_words import occurs, tokens
 from genllava_finetune.worlds.things.knowledge import Thing
@@ -29,6 +29,7 @@ from genllava_finetune.worlds.things.render import render
 from genllava_finetune.worlds.things.requests import draw, edit, impossible
 from genllava_finetune.worlds.things.sampling import sample_scene, shifted, things_of
 from genllava_finetune.worlds.things.scene import Scene
+from genllava_finetune.worlds.things.talk import Called, Drawn, Said, Shown, Talk, Turn
 from genllava_finetune.worlds.things.test_file_cases import Draws, Expected, Wish, expected_of
 from genllava_finetune.worlds.things.typed import as_typed
 from genllava_finetune.worlds.things.unreadable import KINDS, unreadable

@@ -9,14 +9,14 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from genllava.protocols.verbs import image_name
-from genllava_finetune.worlds.things import corpus, phrases
-from genllava_finetune.worlds.things.answers import plain_name
+from genllava_finetune.worlds.things import phrases
 from genllava_finetune.worlds.things.asked import Asking
 from genllava_finetune.worlds.things.scene import Item
 
 _WORDS: Final = (
     "hello", "happy birthday", "sale", "for mum", "good night", "thank you", "page 1", "draft", "welcome", "the end",
-    "summer party", "open", "closed", "no entry", "my zoo", "merry christmas", "50% off", "wow", "get well soon", "menu",
+    "summer party",
+    "open", "closed", "no entry", "my zoo", "merry christmas", "50% off", "wow", "get well soon", "menu",
 )  # fmt: skip
 _SIZES: Final = (64, 100, 128, 200, 256, 300, 320, 400, 480, 500, 512, 640, 800, 1000, 1024)
 _MARGIN: Final = 0.02
@@ -41,7 +41,7 @@ class ToolRequest:
 
 
 def box_of(item: Item) -> list[float]:
-    """A box around the middle of an item's cell, as tools take it: left, top, right, bottom as shares, in hundredths."""
+    """A box around the middle of an item's cell, as tools take it: left, top, right, bottom, as shares."""
     box = replace(item, shift=(0.0, 0.0)).box
     low, high = box[:2], box[2:]
     return [round(max(edge - _MARGIN, 0.0), 2) for edge in low] + [round(min(edge + _MARGIN, 1.0), 2) for edge in high]

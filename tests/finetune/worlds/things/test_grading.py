@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from genllava_finetune.worlds.base import Produced
-from genllava_finetune.worlds.things.dialogue import Called as CalledOutcome
-from genllava_finetune.worlds.things.dialogue import Drawn, Said, make_dialogue
+from genllava_finetune.worlds.things.dialogue import make_dialogue
 from genllava_finetune.worlds.things.edits import colour_of
 from genllava_finetune.worlds.things.grading import Asked, Played, View, grade_steps, score_turn
 from genllava_finetune.worlds.things.grading_edits import edits_outcome
@@ -26,6 +25,8 @@ from genllava_finetune.worlds.things.grading_words import (
 from genllava_finetune.worlds.things.sampling import things_of
 from genllava_finetune.worlds.things.scene import Item, Scene
 from genllava_finetune.worlds.things.suites import turns_of
+from genllava_finetune.worlds.things.talk import Called as CalledOutcome
+from genllava_finetune.worlds.things.talk import Drawn, Said
 from genllava_finetune.worlds.things.test_file_cases import Answer, Draws, Edit, Expected, ToolCall, Verb
 
 CAT = Item("cat", "medium", "left", "3d")

@@ -1,8 +1,8 @@
 """The image decoder before training: an autoencoder and phrases that know how things look, a random transformer.
 
 The autoencoder's latents are the principal components of patches of pictures. The text encoder reads phrases, such as
-`large 3d cat`; the embedding of each begins as the principal components of the latents of what it names. So from the
-first step on, what the transformer is told of a thing is how it looks, and it does not have to find that out by drawing.
+`large 3d cat`; the embedding of each is the principal components of the latents of what it names. So what the
+transformer is told of a thing is how it looks, and it does not have to find that out by drawing.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from genllava.layout_decoder.autoencoder_patch import AutoencoderPatch
 from genllava.layout_decoder.layout import EMPTY, LENGTH, NOTHING, SEPARATOR
 from genllava.layout_decoder.pipeline import LayoutDecoderPipeline
 from genllava.layout_decoder.transformer import LayoutTransformer2DModel
+from genllava_finetune.worlds.things.backgrounds import background
 from genllava_finetune.worlds.things.knowledge import Thing, things
 from genllava_finetune.worlds.things.plan import looks_words
-from genllava_finetune.worlds.things.backgrounds import background
 from genllava_finetune.worlds.things.render import CANVAS, paste, pixels_of, render_array, sprite
 from genllava_finetune.worlds.things.sampling import sample_scene
 from genllava_finetune.worlds.things.scene import BACKGROUNDS, COLOURS, SHAPES, SIZES, STYLES, Item

@@ -71,7 +71,7 @@ class GroundingLoss(AuxiliaryLoss):
 
     def forward(self, outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """The loss; the shares of cells, and of whole pictures, of which everything is read."""
-        features = torch.stack([each for each in outputs["image_features"]]).float()
+        features = torch.stack(list(outputs["image_features"])).float()
         cells, backgrounds = batch["cells"], batch["backgrounds"]
         loss, right = features.new_zeros(()), torch.ones_like(cells[..., 0], dtype=torch.bool)
         for index, name in enumerate(GROUPS):

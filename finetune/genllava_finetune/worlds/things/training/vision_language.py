@@ -1,4 +1,4 @@
-"""The small vision-language model before training: a SigLIP tower, pixel shuffle, a Mistral language model (Idefics3)."""
+"""The small vision-language model before training: Idefics3 with a SigLIP tower and a Mistral language model."""
 
 from __future__ import annotations
 
