@@ -145,7 +145,8 @@ def finetune(options: Namespace) -> None:
 
     from genllava_finetune.train import command
 
-    command.run(**_given(options, "recipe", "output", "resume", "dry_run", "settings"))
+    names = ("recipe", "output", "resume", "dry_run", "quick", "settings", "from_stage", "weights")
+    command.run(**_given(options, *names))
 
 
 def data(options: Namespace) -> int:
@@ -290,6 +291,9 @@ def _command_parser() -> OptionParser:
     add("finetune", "-o --output", says, file, metavar="FOLDER")
     add("finetune", "--resume", "go on where an earlier run in that folder stopped", flag)
     add("finetune", "--dry-run", "print what would be trained, memory and time, and train nothing", flag)
+    add("finetune", "--quick", "with the settings that the recipe names in quick", flag)
+    add("finetune", "--from-stage", "begin with this stage, or the first one named NAME-something", metavar="NAME")
+    add("finetune", "--weights", "run with the stages before it; may be repeated", file, several, metavar="FOLDER")
     says = "in the place of what the recipe says: stages.0.steps=10; may be repeated"
     add("finetune", "--set", says, several, dest="settings", metavar="KEY=VALUE", default=[])
     add("info", "named", "the same as --model", nargs="?", metavar="MODEL")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -255,6 +256,7 @@ class Recipe(_Strict):
         data: what is trained on.
         evaluation: what losses are measured on, and samples drawn of, every `evaluate_every` steps.
         resolution: (width and height) of target and source pictures; None: that of the decoder.
+        quick: settings in the form of `--set`, such as `stages.decoder.steps: 500`, which `--quick` applies.
     """
 
     name: str = Field(pattern=r"^[\w.-]+$")
@@ -263,6 +265,7 @@ class Recipe(_Strict):
     data: tuple[Data, ...] = Field(min_length=1)
     evaluation: tuple[Data, ...] = ()
     resolution: int | None = Field(default=None, ge=8)
+    quick: dict[str, Any] = Field(default_factory=dict, exclude=True)
     stages: tuple[Stage, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -276,12 +279,13 @@ class Recipe(_Strict):
         return self
 
 
-def load_recipe(source: str | PathLike[str], settings: Sequence[str] = ()) -> Recipe:
+def load_recipe(source: str | PathLike[str], settings: Sequence[str] = (), *, quick: bool = False) -> Recipe:
     """A recipe, checked.
 
     Args:
         source: a YAML file, or the name of a recipe that ships.
         settings: `key=value`, which replace what the file says: `stages.0.steps=10`, `model.vlm=FOLDER`.
+        quick: with the settings that the recipe names in `quick`, before the others.
 
     Raises:
         InvalidRequest: there is no such recipe, or it is wrong; the message names the line and the key.
@@ -300,8 +304,16 @@ def load_recipe(source: str | PathLike[str], settings: Sequence[str] = ()) -> Re
         place = f"{path}:{where.line + 1}" if where else str(path)
         problem = getattr(error, "problem", None) or error
         raise InvalidRequest(f"{place}: this is no YAML: {problem}") from None
+    own = value.get("quick") if isinstance(value, dict) else None
+    if quick and not own:
+        raise InvalidRequest(f"{path}: the recipe has no quick: settings for --quick, in the form of --set")
+    for key, new in own.items() if quick and isinstance(own, dict) else ():
+        _put(value, str(key), copy.deepcopy(new), f"{path}: quick: {key}")
     for setting in settings:
-        value = _with(value, setting)
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise InvalidRequest(f"--set {setting}: give key=value, such as stages.0.steps=10")
+        _put(value, key, yaml.load(text, Loader=_Loader), f"--set {setting}")
     try:
         return Recipe.model_validate(value)
     except ValidationError as error:
@@ -316,30 +328,26 @@ def dump_recipe(recipe: Recipe) -> str:
     return str(yaml.safe_dump(recipe.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True))
 
 
-def _with(value: Any, setting: str) -> Any:
-    """The recipe with one of its settings replaced."""
-    key, equals, text = setting.partition("=")
-    if not equals:
-        raise InvalidRequest(f"--set {setting}: give key=value, such as stages.0.steps=10")
+def _put(value: Any, key: str, new: Any, what: str) -> None:
+    """Replace one setting of a recipe."""
     *path, last = key.split(".")
     at = value
     for part in path:
-        place = _place(at, part, setting)
+        place = _place(at, part, what)
         at = at[place] if isinstance(at, list) or place in at else at.setdefault(place, {})
-    at[_place(at, last, setting)] = yaml.load(text, Loader=_Loader)
-    return value
+    at[_place(at, last, what)] = new
 
 
-def _place(at: Any, part: str, setting: str) -> Any:
+def _place(at: Any, part: str, what: str) -> Any:
     """The key of a mapping, or the index of an entry, which may be named."""
     if isinstance(at, dict):
         return part
     if not isinstance(at, list):
-        raise InvalidRequest(f"--set {setting}: {part} is below what has no keys")
+        raise InvalidRequest(f"{what}: {part} is below what has no keys")
     names = [str(each.get("name")) if isinstance(each, dict) else "" for each in at]
     place = names.index(part) if part in names else int(part) if part.isdigit() else len(at)
     if place >= len(at):
-        raise InvalidRequest(f"--set {setting}: there is no entry {part}; {len(at)} are there, from 0")
+        raise InvalidRequest(f"{what}: there is no entry {part}; {len(at)} are there, from 0")
     return place
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,18 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from safetensors.torch import save_file
+from torch import nn
 from transformers import set_seed
 
 from genllava import GenLlavaPipeline
-from genllava.errors import CheckpointError
+from genllava.errors import CheckpointError, InvalidRequest
 from genllava.protocols.parts import Parts
 from genllava_finetune.data.durable_files import whole_file
 from genllava_finetune.modeling.encoding import RowEncoder
 from genllava_finetune.modeling.model import ConditionDropout, GenLlavaForTraining, LossWeights
 from genllava_finetune.recipes.parts import build_parts, called, load_pipeline
-from genllava_finetune.recipes.recipe import Recipe, Stage, dump_recipe
+from genllava_finetune.recipes.recipe import Recipe, Stage, dump_recipe, load_recipe
+from genllava_finetune.train.beginning import beginning_of, stage_file
 from genllava_finetune.train.cache import Caches
 from genllava_finetune.train.callbacks import Average, Samples
 from genllava_finetune.train.rows import Batches, TrainingRows, sources_of
@@ -32,24 +35,40 @@ class Run:
 
     Args:
         folder: of an earlier run of the same recipe, or a new one.
-        resume: go on with what is in the folder.
+        resume: go on with what is in the folder, from the stage that it began with.
+        from_stage: begin with this stage, or the first one of the group (see `beginning.first_stage`).
+        weights: folders of runs whose weights the stages before it have.
 
     Raises:
-        CheckpointError: the folder has a run of another recipe, or one that was not to be gone on with.
+        CheckpointError: the folder has a run of another recipe, or one that was not to be gone on with, or one that
+            began with another stage; or the weights of a stage are nowhere.
+        InvalidRequest: there is no such stage.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        *,
+        resume: bool = False,
+        from_stage: str | None = None,
+        weights: Sequence[Path] = (),
+    ) -> None:
         self.recipe, self.folder = recipe, folder
         self._saved: GenLlavaPipeline | None = None
+        self._auxiliaries = dict[str, tuple[str, str, nn.Module]]()  # by name: where made, last stage, module
         kept, text = folder / "recipe.yaml", dump_recipe(recipe)
         if kept.exists():
-            if kept.read_text(encoding="utf-8") != text:
+            if not _has(kept, text):
                 raise CheckpointError(f"{folder} has a run of another recipe ({kept}): give another folder with -o")
             if not resume and any((folder / name).exists() for name in ("checkpoints", "stages", "model")):
                 raise CheckpointError(f"{folder} has a run of this recipe: go on with --resume, or give another folder")
         elif folder.exists() and any(folder.iterdir()):
             raise CheckpointError(f"{folder} is not empty and has no recipe.yaml: give another folder with -o")
+        self._beginning = beginning_of(recipe, folder, from_stage, weights, resume=resume)
+        self._beginning.check(recipe, folder)
         folder.mkdir(parents=True, exist_ok=True)
+        self._beginning.write(folder)  # before the recipe, without which nothing goes on in a folder
         with whole_file(kept) as file:
             file.write(text.encode())
 
@@ -65,6 +84,9 @@ class Run:
         target = self.folder / "model"
         if target.exists():
             return target
+        if PartialState().is_main_process:
+            self._beginning.copy_weights(self.recipe, self.folder)
+        PartialState().wait_for_everyone()
         parts = self._new_parts()
         for number in range(len(self.recipe.stages)):
             parts = self._stage(number, parts)
@@ -76,6 +98,7 @@ class Run:
 
     def _new_parts(self) -> Parts:
         torch.manual_seed(self.recipe.seed)
+        self._auxiliaries.clear()
         self._saved = load_pipeline(self.recipe.model)
         if self._saved is not None:
             return self._saved.parts()
@@ -84,7 +107,9 @@ class Run:
     def _stage(self, number: int, parts: Parts) -> Parts:
         """Parts as they are after a stage."""
         stage = self.recipe.stages[number]
-        done = self.folder / "stages" / f"{number}-{stage.name}.safetensors"
+        done = stage_file(self.folder, number, stage)
+        if number < self._beginning.number(self.recipe) and not done.exists():
+            return parts
         model, encoder, adapters = self._model(stage, parts)
         if not done.exists():
             trainer = self._trainer(number, model, encoder)
@@ -123,6 +148,7 @@ class Run:
             name: called(each.make, f"stages.{stage.name}.auxiliaries.{name}", parts, **each.options)
             for name, each in stage.auxiliaries.items()
         }
+        self._go_on_with(stage, auxiliaries)
         model = GenLlavaForTraining(
             parts.vision_language,
             parts.generation_head,
@@ -133,6 +159,25 @@ class Run:
             auxiliaries=auxiliaries,
         )
         return model, encoder, set_trainable(model, stage, encoder.added_tokens)
+
+    def _go_on_with(self, stage: Stage, auxiliaries: Mapping[str, nn.Module]) -> None:
+        """Give auxiliaries the weights that those of the same name and make have from an earlier stage.
+
+        Raises:
+            InvalidRequest: one has other weights than the earlier one.
+        """
+        for name, module in auxiliaries.items():
+            make = stage.auxiliaries[name].make
+            before = self._auxiliaries.get(name)
+            if before is not None and before[0] == make:
+                try:
+                    module.load_state_dict(before[2].state_dict())
+                except RuntimeError as error:
+                    raise InvalidRequest(
+                        f"stage {stage.name}: auxiliaries.{name} has other weights than in the stage {before[1]}: give "
+                        "it another name, so that it begins anew"
+                    ) from error
+            self._auxiliaries[name] = make, stage.name, module
 
     def _trainer(self, number: int, model: GenLlavaForTraining, encoder: Any) -> GenLlavaTrainer:
         stage, seed = self.recipe.stages[number], self.recipe.seed + number
@@ -177,6 +222,14 @@ class Run:
         if self._saved is not None:
             return model.to_pipeline(self._saved, **({"drawing_options": options} if options else {}))
         return model.to_pipeline(drawing_options=options)
+
+
+def _has(file: Path, text: str) -> bool:
+    """Whether a file has the recipe; keys that were not there when it was written have their defaults."""
+    try:
+        return dump_recipe(load_recipe(file)) == text
+    except InvalidRequest:
+        return False
 
 
 def checkpoint_gradients(model: GenLlavaForTraining) -> None:
