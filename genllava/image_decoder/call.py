@@ -148,8 +148,9 @@ class _Watch:
     def __init__(self, pipeline: Any, arguments: dict[str, Any], cancel: Callable[[], bool] | None) -> None:
         self.steps = 0
         self._pipeline, self._cancel = pipeline, cancel
-        native = "callback_on_step_end" in call_parameters(pipeline)
-        self.arguments = {k: v for k, v in arguments.items() if native or k not in _EMULATED}
+        parameters = call_parameters(pipeline)
+        native = "callback_on_step_end" in parameters
+        self.arguments = {k: v for k, v in arguments.items() if k in parameters or k not in _EMULATED}
         callback = arguments.get("callback_on_step_end")
         self._callback = None if native else callback
         if native and callback is not None:  # one that returns nothing changes nothing

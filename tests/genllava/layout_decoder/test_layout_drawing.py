@@ -108,13 +108,17 @@ def test_a_callback_sees_every_step_and_can_look(pipeline: LayoutDecoderPipeline
         looks.append(decoder.preview(pipe, tensors["latents"]))
         assert pipe.num_timesteps == 3
 
-    made = decoder.generate([CAT], seeds=[1], options={"callback_on_step_end": look, "num_inference_steps": 3})
+    chosen = {"callback_on_step_end": look, "num_inference_steps": 3}
+    made = decoder.generate([CAT], seeds=[1], options={**chosen, "callback_on_step_end_tensor_inputs": ["latents"]})
     assert [step for step, _ in seen] == [0, 1, 2]
     assert seen[0][1] > seen[1][1] > seen[2][1]
     assert decoder.counters.unet_rows == 3
     assert (pixels(made[0]) == draw(pipeline, CAT, num_inference_steps=3)[0]).all()
     assert all(image.size == (SIDE, SIDE) for image in looks)
     assert abs(pixels(looks[-1].resize((32, 32))) - pixels(made[0])).max() <= 1
+
+    with pytest.raises(InvalidRequest, match="gives callbacks nothing but latents, not prompt_embeds"):
+        decoder.generate([CAT], seeds=[1], options={"callback_on_step_end_tensor_inputs": ["prompt_embeds"]})
 
     def clear(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         return {"latents": torch.zeros_like(tensors["latents"])}
