@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from langchain_core.messages import AIMessageChunk, HumanMessage
 from langchain_core.tools import tool
 from PIL import Image
 
 from genllava import GenLlavaPipeline
 from genllava.protocols.task_tokens import I2I, I2T, SOI, T2I, TOOL
-from genllava_agent import VisualAgent, events
+from genllava.vision_language.reading import Prompt
+from genllava_agent import VisualAgent, create_genllava_agent, events
 from genllava_agent.deciders.finetuned import Finetuned
 from genllava_finetune.modeling.encoding import RowEncoder
 from tests.genllava.forced import Forced, Layouts, force, picture, same
@@ -59,15 +61,9 @@ def made(pipes: Any) -> Iterator[Callable[..., Made]]:
         agent.close()
 
 
-def call(name: str, **arguments: Any) -> tuple[list[str], list[str]]:
-    """What the model writes and prefers to call a tool."""
-    return [json.dumps({"name": name, "arguments": arguments})], [TOOL]
-
-
 def calls(model: Forced, name: str, **arguments: Any) -> None:
-    script, prefers = call(name, **arguments)
-    model.script += script
-    model.prefers += prefers
+    model.script.append(json.dumps({"name": name, "arguments": arguments}))
+    model.prefers.append(TOOL)
 
 
 def draws(model: Forced, plan: str) -> None:
@@ -178,16 +174,10 @@ def test_a_turn_reads_only_what_is_new(made: Any) -> None:
         pipe.counters.reset()
         thread("a dog")
         counts.append((pipe.counters.prefilled_tokens, pipe.counters.image_encodes))
-    whole = len(model.reader.encode([_prompt_of(model)])["input_ids"][0])
+    whole = len(model.reader.encode([Prompt(model.read[-1], model.shown[-1])])["input_ids"][0])
     assert counts[0][0] == counts[1][0] < whole / 2, (counts, whole)
     assert [images for _, images in counts] == [1, 1], "the picture that was made"
     model.done()
-
-
-def _prompt_of(model: Forced) -> Any:
-    from genllava.vision_language.reading import Prompt
-
-    return Prompt(model.read[-1], model.shown[-1])
 
 
 @pytest.mark.parametrize(
@@ -364,3 +354,46 @@ def test_a_long_thread_goes_on(made: Any, monkeypatch: pytest.MonkeyPatch) -> No
     model.done()
     assert firsts[0] == 1 < firsts[-1]
     assert len(set(firsts)) < 7, firsts
+
+
+def test_other_words_of_the_user_are_what_is_drawn_and_read(made: Any) -> None:
+    agent, model, pipe = made(approve="edit")
+    photo = picture(32, 32)
+    edits(model, "in blue")
+    with states_of(model) as read:
+        waiting = agent("blue", images=[photo])
+        reply = waiting.thread.approve("all of it green")
+    model.done()
+    session = row(
+        [photo, reply.image],
+        say("user", PICTURE, "blue"),
+        say("assistant", {"type": "edit", "instruction": "all of it green", "source": 0}),
+    )
+    torch.testing.assert_close(torch.cat(read), in_training(pipe, session), **CLOSE)
+    assert f"{I2I} image_1: all of it green{SOI}" in model.asked[-1]
+
+
+def test_words_are_streamed_as_messages(made: Any) -> None:
+    _, model, pipe = made()
+    graph = create_genllava_agent(pipe, (), seed=1, height=64, width=64, verify=0, artifacts=":memory:")
+    model.script = [" A cat. "]
+    model.prefers = [I2T, model.end_token]
+    asked: Any = {"messages": [HumanMessage("what is it?")]}
+    parts = [part for part, _ in graph.stream(asked, stream_mode="messages") if isinstance(part, AIMessageChunk)]
+    assert "".join(part.text for part in parts) == "A cat."
+    assert len(parts) > 2, "piece by piece"
+    model.done()
+
+
+def test_where_nothing_is_kept_the_messages_say_it_all(made: Any) -> None:
+    """Without a thread a reply has its pictures in it, and the next run reads them where they were made."""
+    _, model, pipe = made()
+    graph = create_genllava_agent(pipe, (), seed=1, height=64, width=64, verify=0, artifacts=":memory:")
+    draws(model, "a cat")
+    said = graph.invoke({"messages": [HumanMessage("a cat")]})["messages"]
+    edits(model, "a cat, blue")
+    graph.invoke({"messages": [*said, HumanMessage("in blue")]})
+    model.done()
+    drawn = starts(model)[1]
+    assert starts(model)[2].startswith(drawn), "the first turn is read as it was said"
+    assert "Done: image_1 was made." in drawn
