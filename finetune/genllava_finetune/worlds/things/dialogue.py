@@ -40,7 +40,7 @@ def make_dialogue(
         if source.random() < (brought / 10 if talk.current else brought):
             talk.bring()
         kind = source.choices(list(weights), list(weights.values()))[0]
-        if not _MAKERS[kind](talk) and not talk.brought:
+        if not MAKERS[kind](talk) and not talk.brought:
             continue
         if talk.brought:  # nothing could be said about it yet
             made = talk.question() if talk.scene is not None else talk.unreadable()
@@ -92,8 +92,9 @@ def _no_picture(talk: Talk) -> bool:
     return True
 
 
-_MAKERS: Final[Mapping[str, Callable[[Talk], bool]]] = {
+MAKERS: Final[Mapping[str, Callable[[Talk], bool]]] = {
     "question": _question, "edit": _edit, "draw": _draw, "follow": Talk.follow_up, "tool": Talk.tool,
-    "thread": thread_turn, "several": lambda talk: several(talk, _MAKERS), "impossible": _impossible,
+    "thread": thread_turn, "several": lambda talk: several(talk, MAKERS), "impossible": _impossible,
     "words": Talk.words, "no picture": _no_picture,
 }  # fmt: skip
+"""What adds a turn of each kind to a conversation; it says whether it could."""

@@ -54,7 +54,7 @@ def _exists(asking: Asking) -> tuple[Group, tuple[Item, ...]] | None:
     if not asking.scene.items and asking.chance(0.9):
         return None
     group = group_with(asking, asking.chance(0.5))
-    return group and (group, group.members(asking.scene) or ())
+    return None if group is None else (group, group.members(asking.scene) or ())
 
 
 def exist(asking: Asking) -> Draft | None:

@@ -84,5 +84,5 @@ def _fact_for(asking: Asking, item: Item, wanted: bool) -> str | None:
             continue
         facts = [fact for fact in asked if fact in other.facts and fact_of(item, fact) is False]
         if facts:
-            return source.choice(facts)
+            return str(source.choice(facts))
     return None

@@ -88,8 +88,7 @@ def _about(
             found = absent(asking)
             return found and Draft({"the": found[0]}, found[1], {"any_of": list(DENIALS)})
         item = asking.item()
-        told = item and tell(item)
-        if item is None or told is None:
+        if item is None or (told := tell(item)) is None:
             return None
         the = refer(asking, item, hidden)
         return None if the is None else Draft({"the": the}, answers.sentence(told[0]), told[1], item)

@@ -39,7 +39,7 @@ def recoloured(art: NDArray[np.uint8], main: str, colour: str) -> NDArray[np.uin
     Args:
         main, colour: names in `COLOURS`.
     """
-    hsv = np.asarray(Image.fromarray(np.ascontiguousarray(art[..., :3])).convert("HSV"), np.float32) / 255
+    hsv = np.asarray(Image.fromarray(np.ascontiguousarray(art[..., :3])).convert("HSV"), np.float32) / np.float32(255)
     to = _HUES[colour]
     away = _away(hsv[..., 0], _own_hue(hsv, art[..., 3], _HUES[main][0]))
     some = (np.abs(away) < _WIDTH) & (hsv[..., 1] > _PALE)

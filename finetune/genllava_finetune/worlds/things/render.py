@@ -76,7 +76,8 @@ def render_array(scene: Scene, side: int = CANVAS) -> NDArray[np.uint8]:
     for item in scene.items:
         art = sprite(item.name, item.style, item.colour, pixels_of(item.size, side))
         paste(canvas, art, *corner(item, side))
-    return np.rint(canvas.clip(0, 255)).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.rint(canvas.clip(0, 255)).astype(np.uint8)
+    return pixels
 
 
 def render(scene: Scene, side: int = CANVAS) -> Image.Image:

@@ -19,7 +19,7 @@ from genllava_finetune.worlds.base import Asked as AskedOf
 from genllava_finetune.worlds.base import Pictures, Split, Suite
 from genllava_finetune.worlds.things import elsewhere, questions
 from genllava_finetune.worlds.things.augment import augment
-from genllava_finetune.worlds.things.dialogue import make_dialogue
+from genllava_finetune.worlds.things.dialogue import MAKERS, make_dialogue
 from genllava_finetune.worlds.things.grading import TOOL, Asked, View
 from genllava_finetune.worlds.things.grading_words import occurs, tokens
 from genllava_finetune.worlds.things.knowledge import Thing
@@ -31,6 +31,7 @@ from genllava_finetune.worlds.things.sampling import sample_scene, shifted, thin
 from genllava_finetune.worlds.things.scene import Scene
 from genllava_finetune.worlds.things.talk import Called, Drawn, Said, Shown, Talk, Turn
 from genllava_finetune.worlds.things.test_file_cases import Draws, Expected, Wish, expected_of
+from genllava_finetune.worlds.things.thread_turns import several
 from genllava_finetune.worlds.things.typed import as_typed
 from genllava_finetune.worlds.things.unreadable import KINDS, unreadable
 from genllava_finetune.worlds.things.wording import read_phrases
@@ -310,7 +311,7 @@ def _several(source: Source) -> Case | None:
     talk = Talk(source.random, source.known, not source.withheld)
     if source.random.random() < 0.8:
         talk.bring(readable=True)
-    return _case(source, turns_of(talk), [t.brought for t in talk.turns]) if talk.several() else None
+    return _case(source, turns_of(talk), [t.brought for t in talk.turns]) if several(talk, MAKERS) else None
 
 
 def _verbs(source: Source) -> Case | None:

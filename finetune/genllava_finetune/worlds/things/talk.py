@@ -118,7 +118,7 @@ class Talk:
 
     def asking(self, scene: Scene | None = None) -> Asking:
         """What requests are made from."""
-        return Asking(self.source, self.known, scene or self.scene, self.focus, self.withhold)
+        return Asking(self.source, self.known, scene or self.scene, self.focus, withhold=self.withhold)
 
     def bring(self, *, readable: bool | None = None) -> None:
         """The person brings a picture with the next message."""

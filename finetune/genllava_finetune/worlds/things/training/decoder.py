@@ -60,7 +60,8 @@ def decoder(
         cross_attention_dim=width,
     )
     flows: Any = {"use_flow_sigmas": True, "flow_shift": 4.0, "prediction_type": "sample", "solver_order": 1}
-    scheduler = df.DPMSolverMultistepScheduler(**flows)
+    make: Any = df.DPMSolverMultistepScheduler
+    scheduler = make(**flows)
     return LayoutDecoderPipeline(
         transformer.eval(), vae.eval(), scheduler, text_encoder.eval(), tokenizer, resolution=CANVAS
     )
@@ -78,7 +79,9 @@ def autoencoder(channels: int, seed: int = 0) -> AutoencoderPatch:
     components = components[:, :channels]
     latents = (rows - mean) @ components
     scale = (latents.std(0) + 1e-6).sqrt()  # half whitened: coarse form dominates fine detail
-    return AutoencoderPatch.from_components(components, scale * float((latents / scale).std()), PATCH, mean)
+    scale = scale * float((latents / scale).std())
+    made: AutoencoderPatch = AutoencoderPatch.from_components(components, scale, PATCH, mean)
+    return made
 
 
 def patches(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -108,7 +111,8 @@ def text(vae: AutoencoderPatch, width: int, known: Sequence[Thing]) -> tuple[Any
     words = [_UNKNOWN, EMPTY, NOTHING, *BACKGROUNDS, *map(looks_words, items)]
     made = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token=_UNKNOWN))
     made.pre_tokenizer = pre_tokenizers.Split(SEPARATOR, "removed")
-    tokenizer = PreTrainedTokenizerFast(
+    wrap: Any = PreTrainedTokenizerFast
+    tokenizer = wrap(
         tokenizer_object=made, unk_token=_UNKNOWN, pad_token=EMPTY, model_max_length=LENGTH
     )
     config = CLIPTextConfig(
@@ -122,10 +126,9 @@ def text(vae: AutoencoderPatch, width: int, known: Sequence[Thing]) -> tuple[Any
         bos_token_id=0,
         eos_token_id=2,
     )
-    encoder = CLIPTextModel(config)
+    encoder: Any = CLIPTextModel(config)
     embeddings: Any = encoder.get_input_embeddings()
-    positions: Any = encoder.text_model.embeddings.position_embedding if hasattr(encoder, "text_model") else None
-    positions = positions or encoder.embeddings.position_embedding
+    positions: Any = getattr(encoder, "text_model", encoder).embeddings.position_embedding
     with torch.no_grad():
         embeddings.weight.normal_()
         positions.weight.zero_()  # the transformer knows where its cells are

@@ -3,7 +3,8 @@
 An auxiliary loss of training. The tokens of a picture are its nine cells. Each is scored against the embeddings of the
 words for what may be there (names, styles, colours, sizes, and "nothing"), and all of them together against those of
 the backgrounds, as CLIP and SigLIP score pictures against texts (arXiv 2303.15343). So the language model gets of a
-picture what it can read already.
+picture what it can read already. Besides, a linear map of each token is to give what the image decoder is told of
+such a cell, which says how it looks: that is learnt long before names are.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genllava.layout_decoder.layout import NOTHING
 from genllava.protocols.parts import Parts
 from genllava_finetune.modeling.encoding import IGNORE, Example
 from genllava_finetune.modeling.model import AuxiliaryLoss
 from genllava_finetune.worlds.things.knowledge import things
-from genllava_finetune.worlds.things.plan import read_plan
+from genllava_finetune.worlds.things.plan import looks_words, read_plan
 from genllava_finetune.worlds.things.scene import BACKGROUNDS, COLOURS, PLACES, SHAPES, SIZES, STYLES, Item
 
 _NOTHING: Final = "nothing"
@@ -35,6 +37,8 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The words that are told apart for a cell."""
 _TEMPERATURE: Final = 10.0
+_LOOKS: Final = 6.0
+"""Weight of how cells look, against that of the words."""
 
 
 class GroundingLoss(AuxiliaryLoss):
@@ -43,11 +47,23 @@ class GroundingLoss(AuxiliaryLoss):
     Args:
         embeddings: the language model's; shared with it.
         tokens: for each group's words, and the backgrounds', their tokens.
+        phrases: numbers of the image decoder's phrases, `large 3d cat` and `nothing` among them.
+        codes: [phrases, C], what the decoder is told by each.
         weight: in the loss.
     """
 
-    def __init__(self, embeddings: nn.Embedding, tokens: Mapping[str, Sequence[Sequence[int]]], weight: float) -> None:
+    def __init__(
+        self,
+        embeddings: nn.Embedding,
+        tokens: Mapping[str, Sequence[Sequence[int]]],
+        phrases: Mapping[str, int],
+        codes: Tensor,
+        weight: float,
+    ) -> None:
         super().__init__()
+        self._phrases = dict(phrases)
+        self.register_buffer("codes", F.normalize(codes.float(), dim=-1), persistent=False)
+        self.looks = nn.Linear(embeddings.embedding_dim, codes.shape[1])
         self.weight = weight
         self._embeddings = [embeddings]  # in a list: it is no module of this loss
         for name, words in tokens.items():
@@ -67,7 +83,8 @@ class GroundingLoss(AuxiliaryLoss):
         shown = [scene for scene in scenes if scene is not None]
         cells = [[_labels(scene.at(place)) for place in PLACES] for scene in shown]
         backgrounds = torch.tensor([BACKGROUNDS.index(scene.background) for scene in shown])
-        return {"cells": torch.tensor(cells), "backgrounds": backgrounds}
+        looks = [[self._phrases[_phrase(scene.at(place))] for place in PLACES] for scene in shown]
+        return {"cells": torch.tensor(cells), "looks": torch.tensor(looks), "backgrounds": backgrounds}
 
     def forward(self, outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """The loss; the shares of cells, and of whole pictures, of which everything is read."""
@@ -80,17 +97,21 @@ class GroundingLoss(AuxiliaryLoss):
             right &= (scores.argmax(-1) == wanted) | (wanted == IGNORE)
         scores = self._scores(features.mean(1), "background")
         loss = loss + F.cross_entropy(scores, backgrounds)
+        alike = (F.normalize(self.looks(features), dim=-1) * self.codes[batch["looks"]]).sum(-1)  # type: ignore[index]
+        loss = loss + _LOOKS * (1 - alike).mean()
         whole = right.all(1) & (scores.argmax(-1) == backgrounds)
         filled = cells[..., 0] > 0
         found = (right & filled).sum() / filled.sum().clamp(min=1)
-        return {"loss": loss, "cells": found, "exact": whole.float().mean()}
+        shown = (alike * filled).sum() / filled.sum().clamp(min=1)
+        return {"loss": loss, "cells": found, "exact": whole.float().mean(), "looks": shown}
 
     def _scores(self, features: Tensor, name: str) -> Tensor:
         """[..., words]: how well features [..., D] fit each word."""
         ids, mask = getattr(self, f"{name}_ids"), getattr(self, f"{name}_mask")
         words = (self._embeddings[0](ids).float() * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         scores: Tensor = features @ F.normalize(words, dim=-1).T * (self.scale / features.shape[-1] ** 0.5)
-        return scores + self.bias[name]
+        biased: Tensor = scores + self.bias[name]
+        return biased
 
 
 def grounding_loss(parts: Parts, weight: float = 1.0) -> GroundingLoss:
@@ -105,7 +126,9 @@ def grounding_loss(parts: Parts, weight: float = 1.0) -> GroundingLoss:
         name: [language.tokenizer(f" {word}", add_special_tokens=False)["input_ids"] for word in words]
         for name, words in groups.items()
     }
-    return GroundingLoss(language.model.get_input_embeddings(), tokens, weight)
+    pipeline = parts.require_decoder().pipeline
+    codes = pipeline.text_encoder.get_input_embeddings().weight.detach()
+    return GroundingLoss(language.model.get_input_embeddings(), tokens, pipeline.tokenizer.get_vocab(), codes, weight)
 
 
 def _labels(item: Item | None) -> list[int]:
@@ -117,6 +140,10 @@ def _labels(item: Item | None) -> list[int]:
         name = len(SHAPES) + 1 + [each.name for each in things()].index(item.name)
     style = GROUPS["style"].index(item.style or _PLAIN)
     return [name, style, GROUPS["colour"].index(item.colour or _OWN), SIZES.index(item.size)]
+
+
+def _phrase(item: Item | None) -> str:
+    return NOTHING if item is None else looks_words(item)
 
 
 def _last_text(row: Mapping[str, Any]) -> str:

@@ -56,7 +56,8 @@ def train_tokenizer(seed: int = 0, dialogues: int = 8000) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator(_texts(random.Random(f"things tokenizer {seed}"), dialogues), trainer)
-    return PreTrainedTokenizerFast(
+    wrap: Any = PreTrainedTokenizerFast
+    return wrap(
         tokenizer_object=tokenizer,
         bos_token=None,
         eos_token=END,

@@ -62,7 +62,8 @@ def vision_language(
         "image_size": CANVAS,
         "patch_size": PATCH,
     }
-    config = hf.Idefics3Config(
+    configure: Any = hf.Idefics3Config
+    config = configure(
         vision_config=vision,
         text_config=text,
         scale_factor=2,
@@ -72,7 +73,8 @@ def vision_language(
     )
     model: Any = hf.Idefics3ForConditionalGeneration(config)
     begin_patches(model.model.vision_model.embeddings.patch_embedding)
-    model.generation_config = hf.GenerationConfig(
+    generation: Any = hf.GenerationConfig
+    model.generation_config = generation(
         bos_token_id=None, eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id
     )
     side = {"longest_edge": CANVAS}
