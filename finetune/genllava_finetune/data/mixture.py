@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import islice
 from typing import Any, Literal
 
@@ -125,14 +126,16 @@ class Mixture(IterableDataset[Row]):
                 if left:
                     left -= 1
                 else:
-                    yield row
+                    yield row()
             if nothing:  # a worker that has no rows must not wait for them for ever
                 return
             _log.info("epoch %d of the mixture: %s", epoch, self._shares_in_words())
             epoch, state = epoch + 1, None
 
-    def _epoch_rows(self, epoch: int, worker: int, workers: int, state: Mapping[str, Any] | None) -> Iterator[Row]:
-        """The rows of one worker in an epoch, window by window; a window is one row, or those that are grouped."""
+    def _epoch_rows(
+        self, epoch: int, worker: int, workers: int, state: Mapping[str, Any] | None
+    ) -> Iterator[Callable[[], Row]]:
+        """What makes the rows of one worker in an epoch; by windows of one row, or of those that are grouped."""
         dataset = self._dataset(epoch, worker, workers)
         window, given = 0, 0
         if state is not None:
@@ -145,11 +148,11 @@ class Mixture(IterableDataset[Row]):
             held = [{name: values[0] for name, values in batch.items()} for batch in islice(stream, size)]
             if not held:
                 return
-            rows = [_row(example) for example in held]
+            rows: list[Callable[[], Row]] = [cache(partial(self._row, example)) for example in held]
             order = list(range(len(rows)))
             if self._group is not None:
                 seeds = (self._seed, epoch, self._rank * workers + worker, window)
-                order = grouped_order([self._length(row) for row in rows], self._group, seeds)
+                order = grouped_order([self._length(row()) for row in rows], self._group, seeds)
             for place, index in enumerate(order):
                 if place >= given:
                     self._count(worker, held[index]["source"])
@@ -214,7 +217,7 @@ class Mixture(IterableDataset[Row]):
         for number, (source, known) in enumerate(zip(self._sources, self._parts, strict=True)):
             found = pieces(known, source.repeat, (self._seed, epoch, number) if self._shuffle else None)
             files = len(known) >= of  # each reads files of its own, or else all read all and take rows in turn
-            reader = Reader(number, source.rows, (0, 1) if files else (index, of))
+            reader = Reader(number, source.rows, (0, 1) if files else (index, of), self._group is None)
             arguments = {"reader": reader, "pieces": found[index::of] if files else found}
             streams.append(Stream(ExamplesIterable(examples, arguments), info=info))
         return interleave_datasets(
@@ -223,6 +226,14 @@ class Mixture(IterableDataset[Row]):
             seed=np.random.SeedSequence([self._seed, epoch, index]),
             stopping_strategy=self._stopping,
         )
+
+    def _row(self, example: Mapping[str, Any]) -> Row:
+        held = self._sources[example["source"]].rows
+        if held is not None and example["row"] >= 0:
+            made: Row = held[example["row"]]
+            return made
+        images = tuple(EncodedPicture(each["data"], each["name"]) for each in example["images"])
+        return restore_row(StoredRow(json.loads(example["values"]), images))
 
     def _count(self, worker: int, source: int) -> None:
         counts = self._counts[worker % _MOST_WORKERS]
@@ -233,11 +244,6 @@ class Mixture(IterableDataset[Row]):
     def _shares_in_words(self) -> str:
         shares, weights = self.realised_shares(), self.weights
         return ", ".join(f"{name} {share:.2%} (weight {weights[name]:.2%})" for name, share in shares.items())
-
-
-def _row(example: Mapping[str, Any]) -> Row:
-    images = tuple(EncodedPicture(each["data"], each["name"]) for each in example["images"])
-    return restore_row(StoredRow(json.loads(example["values"]), images))
 
 
 __all__ = ["Mixture", "MixtureSource", "Stopping"]

@@ -80,18 +80,21 @@ class Reader:
         source: its number in the mixture.
         rows: those in memory.
         share: (index, of how many) where only every so many rows are taken, from that index on.
+        lazy: of rows in memory only the indices are read; who takes one asks for its row, and those that are skipped
+            are never made.
     """
 
     source: int
     rows: Sequence[Row] | None
     share: tuple[int, int] = (0, 1)
+    lazy: bool = False
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Reader:
         """The same: `interleave_datasets` copies what it is given, and rows in memory may be many."""
         return self
 
-    def read(self, piece: Piece) -> Iterator[StoredRow]:
-        """The rows of a piece that are in the share.
+    def read(self, piece: Piece) -> Iterator[StoredRow | int]:
+        """The rows of a piece that are in the share, or their indices.
 
         Raises:
             RowError: one is malformed.
@@ -102,7 +105,7 @@ class Reader:
         taken = order[(index - part.number) % of :: of]  # else a share might have the first rows of all parts
         if self.rows is not None:
             for row in taken:
-                yield store_row(self.rows[part.start + row])
+                yield part.start + row if self.lazy else store_row(self.rows[part.start + row])
         elif part.path is not None:
             stored = islice(read_shard(part.path), part.rows)
             if piece.order is None:
@@ -124,19 +127,26 @@ def _right(row: StoredRow | RowError) -> StoredRow:
 
 
 def example_features() -> Any:
-    """The `datasets.Features` of what is interleaved: a row as text, its pictures as bytes, and its source."""
+    """The `datasets.Features` of what is interleaved: a row as text, its pictures as bytes, and its source; or -1 and
+    more: the index of a row in memory."""
     from datasets import Features, List, Value
 
     picture = {"data": Value("binary"), "name": Value("string")}
-    return Features({"source": Value("int64"), "values": Value("string"), "images": List(picture)})
+    return Features(
+        {"source": Value("int64"), "values": Value("string"), "images": List(picture), "row": Value("int64")}
+    )
 
 
 def examples(reader: Reader, pieces: Sequence[Piece]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows of pieces, with a key each, as `datasets` takes them."""
     for piece in pieces:
         for number, row in enumerate(reader.read(piece)):
-            images = [{"data": bytes(picture), "name": picture.name} for picture in row.images]
-            values = {"source": reader.source, "values": json.dumps(row.values), "images": images}
+            values: dict[str, Any] = {"source": reader.source, "values": "", "images": [], "row": -1}
+            if isinstance(row, int):
+                values["row"] = row
+            else:
+                values["images"] = [{"data": bytes(picture), "name": picture.name} for picture in row.images]
+                values["values"] = json.dumps(row.values)
             yield f"{piece.part.path}:{piece.part.start + number}", values
 
 

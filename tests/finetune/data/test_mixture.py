@@ -17,10 +17,11 @@ from scipy.stats import binom
 from torch.utils.data import DataLoader
 
 from genllava.errors import InvalidRequest
+from genllava.images import load_image
 from genllava_finetune.data.errors import DataError
 from genllava_finetune.data.length_grouping import approximate_length
 from genllava_finetune.data.mixture import Mixture, MixtureSource, Stopping
-from genllava_finetune.data.rows import Row, read_row
+from genllava_finetune.data.rows import Row, read_row, row_dict
 from genllava_finetune.data.saving import save_rows
 
 WEIGHTS = {"parquet": 3.0, "tar": 1.0, "memory": 2.0}
@@ -107,6 +108,31 @@ def test_rows_are_whole(sources: list[MixtureSource]) -> None:
         expected = row(name, int(number))
         assert found.messages[1] == expected.messages[1]
         assert len(found.images) == (name != "tar")
+
+
+class Made(list[Row]):
+    """Rows in memory that say which of them were asked for."""
+
+    def __getitem__(self, index: Any) -> Any:
+        self.asked = [*getattr(self, "asked", []), index]
+        return super().__getitem__(index)
+
+
+def test_rows_in_memory_are_not_encoded_and_those_that_are_skipped_not_made() -> None:
+    pictures = [Image.effect_noise((5, 4), 50).convert("RGB") for _ in range(12)]
+    rows = Made(row("memory", number, picture) for number, picture in enumerate(pictures))
+    mixture = Mixture([MixtureSource("memory", rows=rows)], seed=3, epochs=1)
+    mixture.skip_batches(2, 3)
+    found = list(mixture)
+    assert len(rows.asked) == len(found) == 6
+    whole = list(Mixture([MixtureSource("memory", rows=rows)], seed=3))
+    assert ids(whole[6:]) == ids(found)
+    grouped = list(Mixture([MixtureSource("memory", rows=rows)], seed=3, group_by_length=2))  # these are encoded
+    for one, other in zip(
+        sorted(whole, key=lambda each: each.id), sorted(grouped, key=lambda each: each.id), strict=True
+    ):
+        assert {**row_dict(one), "images": []} == {**row_dict(other), "images": []}
+        assert load_image(one.images[0]).tobytes() == load_image(other.images[0]).tobytes()
 
 
 @pytest.mark.parametrize("group", [None, 4])
