@@ -13,8 +13,8 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from transformers import CLIPTextModel, LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
 from genllava.generation_head import GenerationHead
-from genllava.pipeline_genllava import GenLlavaPipeline
 from genllava.layout_decoder.autoencoder_patch import AutoencoderPatch
+from genllava.pipeline_genllava import GenLlavaPipeline
 from genllava.protocols.shapes.decoder_pipeline import ShapesDecoderPipeline
 from genllava.protocols.shapes.processing import build_processor
 from genllava_finetune.worlds.shapes.training.image_decoder import new_scheduler
