@@ -121,7 +121,7 @@ def test_research_draws_no_withheld_form_and_the_default_does() -> None:
 
 
 def test_what_is_wrong_is_named() -> None:
-    assert known_worlds() == ["shapes"]
+    assert known_worlds() == ["shapes", "things"]
     with pytest.raises(InvalidRequest, match="there is no world 'shape': shapes"):
         load_world("shape")
     world = load_world("shapes")

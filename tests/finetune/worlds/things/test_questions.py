@@ -361,10 +361,10 @@ def test_both_and_either_of_plain_names(asked: Asked) -> None:
 
 def test_relations_of_plain_names(asked: Asked) -> None:
     sides = {
-        "left of": lambda dx, dy: dx < 0 and abs(dy) <= -dx + 0.2,
-        "right of": lambda dx, dy: dx > 0 and abs(dy) <= dx + 0.2,
-        "above": lambda dx, dy: dy < 0 and abs(dx) <= -dy + 0.2,
-        "below": lambda dx, dy: dy > 0 and abs(dx) <= dy + 0.2,
+        "left of": lambda dx, dy: dx < 0 and abs(dy) <= -dx + 0.3,
+        "right of": lambda dx, dy: dx > 0 and abs(dy) <= dx + 0.3,
+        "above": lambda dx, dy: dy < 0 and abs(dx) <= -dy + 0.3,
+        "below": lambda dx, dy: dy > 0 and abs(dx) <= dy + 0.3,
     }
     read = 0
     for scene, question in of(asked, "ask_relation", "ask_relation_what"):
@@ -373,11 +373,9 @@ def test_relations_of_plain_names(asked: Asked) -> None:
         if is_missing(question) or not kinds or first is None:
             continue
         if question.intent == "ask_relation" and second is not None:
-            moved = [a - b for a, b in zip(first.middle, second.middle, strict=True)]
-            if question.expected["yes"]:
-                assert sides[kinds[0]](*moved), (question, scene)
-            else:
-                assert not (sides[kinds[0]](*moved) and max(map(abs, moved)) > 0.2), (question, scene)
+            there, from_there = (divmod(PLACES.index(item.place), 3)[::-1] for item in (first, second))
+            moved = [a - b for a, b in zip(there, from_there, strict=True)]
+            assert sides[kinds[0]](*moved) == question.expected["yes"], (question, scene)
             read += 1
         elif question.intent == "ask_relation_what":
             for item in scene:
