@@ -35,7 +35,7 @@ def run(options: Namespace) -> int:
         DataError: the source cannot be read, or the output not written.
     """
     from genllava_finetune.data.kinds import converters
-    from genllava_finetune.worlds.things import preparing as things
+    from genllava_finetune.worlds.things.art import preparing as things
 
     if options.list_kinds:
         rows = [(name, each.license, each.summary) for name, each in converters().items()]
@@ -54,7 +54,7 @@ def run(options: Namespace) -> int:
 
 def _prepare_things(options: Namespace) -> int:
     """The drawings of the world of things: no rows, but what its pictures are put together from."""
-    from genllava_finetune.worlds.things.preparing import prepare_art
+    from genllava_finetune.worlds.things.art.preparing import prepare_art
 
     given = [name for name in ("images", "limit", "license") if getattr(options, name) is not None]
     if given:

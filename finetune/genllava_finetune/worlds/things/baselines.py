@@ -12,13 +12,14 @@ from PIL import Image
 
 from genllava_finetune.intervals import Share
 from genllava_finetune.worlds.base import Produced, Split
-from genllava_finetune.worlds.things import questions
-from genllava_finetune.worlds.things.augment import augment
-from genllava_finetune.worlds.things.grading import Played, Read, grade_steps, read_picture, score_turn
-from genllava_finetune.worlds.things.questions import ask
-from genllava_finetune.worlds.things.render import render
-from genllava_finetune.worlds.things.sampling import sample_scene, shifted, things_of
-from genllava_finetune.worlds.things.scene import Scene
+from genllava_finetune.worlds.things.grading.grading import Played, Read, grade_steps, read_picture, score_turn
+from genllava_finetune.worlds.things.knowledge.things import things_of
+from genllava_finetune.worlds.things.pictures.augment import augment
+from genllava_finetune.worlds.things.pictures.render import render
+from genllava_finetune.worlds.things.pictures.sampling import sample_scene, shifted
+from genllava_finetune.worlds.things.pictures.scene import Scene
+from genllava_finetune.worlds.things.questions import asking
+from genllava_finetune.worlds.things.questions.asking import ask
 from genllava_finetune.worlds.things.suites import THINGS, Case
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def another_picture(cases: Sequence[Case], family: str) -> Share:
 
 
 def _training_answer(source: random.Random, family: str, intent: str | None = None) -> str:
-    intents = [intent] if intent else [name for name, own in questions.FAMILIES.items() if own == family]
+    intents = [intent] if intent else [name for name, own in asking.FAMILIES.items() if own == family]
     while True:
         scene = sample_scene(source, things_of(THINGS))
         found = ask(source, scene, source.choice(intents), known=things_of(THINGS))

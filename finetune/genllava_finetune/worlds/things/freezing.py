@@ -16,8 +16,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from genllava_finetune.worlds.base import Frozen, Split
-from genllava_finetune.worlds.things.plan import write_plan
-from genllava_finetune.worlds.things.scene import Scene
+from genllava_finetune.worlds.things.pictures.plan import write_plan
+from genllava_finetune.worlds.things.pictures.scene import Scene
 from genllava_finetune.worlds.things.suites import SUITES, Case, build_suite
 
 LENGTHS: Final = (50, 250)

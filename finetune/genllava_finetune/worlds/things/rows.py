@@ -13,17 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from genllava.errors import InvalidRequest
 from genllava_finetune.data.rows import Draw, Edit, Message, Row, ShownImage, Text, ToolCall, ToolResult, read_row
-from genllava_finetune.worlds.things.augment import augment
-from genllava_finetune.worlds.things.dialogue import KINDS, make_dialogue
-from genllava_finetune.worlds.things.knowledge import Thing
-from genllava_finetune.worlds.things.plan import write_plan
-from genllava_finetune.worlds.things.render import render
-from genllava_finetune.worlds.things.requests import edit
-from genllava_finetune.worlds.things.sampling import sample_scene, things_of
-from genllava_finetune.worlds.things.scene import Scene
-from genllava_finetune.worlds.things.talk import Called, Drawn, Said, Shown, Turn
-from genllava_finetune.worlds.things.tool_requests import Call
-from genllava_finetune.worlds.things.unreadable import unreadable
+from genllava_finetune.worlds.things.conversation.dialogue import KINDS, make_dialogue
+from genllava_finetune.worlds.things.conversation.talk import Called, Drawn, Said, Shown, Turn
+from genllava_finetune.worlds.things.knowledge.things import Thing, things_of
+from genllava_finetune.worlds.things.pictures.augment import augment
+from genllava_finetune.worlds.things.pictures.plan import write_plan
+from genllava_finetune.worlds.things.pictures.render import render
+from genllava_finetune.worlds.things.pictures.sampling import sample_scene
+from genllava_finetune.worlds.things.pictures.scene import Scene
+from genllava_finetune.worlds.things.pictures.unreadable import unreadable
+from genllava_finetune.worlds.things.requests.requests import edit
+from genllava_finetune.worlds.things.requests.tools import Call
 
 NAME: Final = "things"
 LICENSE: Final = "MIT AND Apache-2.0"
@@ -36,11 +36,11 @@ class RowOptions(BaseModel):
 
     Attributes:
         split: random numbers of which split the rows grow from; the frozen suites grow from those of `dev` and `test`.
-        things: the first so many things of `order.yaml` occur.
+        things: the first so many things of `knowledge/order.yaml` occur.
         withhold: `research` leaves out some families of sentences, to measure on them.
         what: whole `dialogues`; `pictures`: one picture by its plan, new or edited, with no words before it; or `seen`:
             a picture that a person brings, and its plan as what the assistant says of it.
-        kinds: how often each kind of turn comes, in the place of `dialogue.KINDS`.
+        kinds: how often each kind of turn comes, in the place of `conversation.dialogue.KINDS`.
         turns: how many messages of the person; random if None.
         brought: how often a person brings a picture where there is none.
         augmented: share of the pictures that people bring that were scaled, saved badly or photographed.

@@ -16,9 +16,9 @@ from typing import Any, Final
 from genllava.errors import GenLlavaError
 from genllava_finetune.intervals import Share
 from genllava_finetune.worlds.base import Produced, Split
-from genllava_finetune.worlds.things.grading import TOOL, details_of, routes_of, score_turn
+from genllava_finetune.worlds.things.grading.grading import TOOL, details_of, routes_of, score_turn
+from genllava_finetune.worlds.things.grading.test_file_run import Chat
 from genllava_finetune.worlds.things.suites import SUITES, Case, build_suite
-from genllava_finetune.worlds.things.test_file_run import Chat
 
 _TASKS: Final = {"understand": "I2T", "generate": "T2I", "edit": "I2I"}
 _MORE_TOOLS: Final = "more_tools"

@@ -17,28 +17,29 @@ from PIL import Image
 
 from genllava_finetune.worlds.base import Asked as AskedOf
 from genllava_finetune.worlds.base import Pictures, Split, Suite
-from genllava_finetune.worlds.things import elsewhere, questions
-from genllava_finetune.worlds.things.augment import augment
-from genllava_finetune.worlds.things.dialogue import MAKERS, make_dialogue
-from genllava_finetune.worlds.things.grading import TOOL, Asked, View
-from genllava_finetune.worlds.things.grading_words import occurs, tokens
-from genllava_finetune.worlds.things.knowledge import Thing
-from genllava_finetune.worlds.things.outside import in_words
-from genllava_finetune.worlds.things.questions import Question, ask
-from genllava_finetune.worlds.things.render import render
-from genllava_finetune.worlds.things.requests import draw, edit, impossible
-from genllava_finetune.worlds.things.sampling import sample_scene, shifted, things_of
-from genllava_finetune.worlds.things.scene import Scene
-from genllava_finetune.worlds.things.talk import Called, Drawn, Said, Shown, Talk, Turn
-from genllava_finetune.worlds.things.test_file_cases import Draws, Expected, Wish, expected_of
-from genllava_finetune.worlds.things.thread_turns import several
-from genllava_finetune.worlds.things.typed import as_typed
-from genllava_finetune.worlds.things.unreadable import KINDS, unreadable
-from genllava_finetune.worlds.things.wording import read_phrases
+from genllava_finetune.worlds.things.conversation.dialogue import MAKERS, make_dialogue
+from genllava_finetune.worlds.things.conversation.talk import Called, Drawn, Said, Shown, Talk, Turn
+from genllava_finetune.worlds.things.conversation.thread_turns import several
+from genllava_finetune.worlds.things.grading.grading import TOOL, Asked, View
+from genllava_finetune.worlds.things.grading.test_file_cases import Draws, Expected, Wish, expected_of
+from genllava_finetune.worlds.things.grading.words import occurs, tokens
+from genllava_finetune.worlds.things.knowledge.things import Thing, things_of
+from genllava_finetune.worlds.things.language.typed import as_typed
+from genllava_finetune.worlds.things.language.wording import read_phrases
+from genllava_finetune.worlds.things.pictures import elsewhere
+from genllava_finetune.worlds.things.pictures.augment import augment
+from genllava_finetune.worlds.things.pictures.render import render
+from genllava_finetune.worlds.things.pictures.sampling import sample_scene, shifted
+from genllava_finetune.worlds.things.pictures.scene import Scene
+from genllava_finetune.worlds.things.pictures.unreadable import KINDS, unreadable
+from genllava_finetune.worlds.things.questions import asking
+from genllava_finetune.worlds.things.questions.asking import Question, ask
+from genllava_finetune.worlds.things.requests.outside import in_words
+from genllava_finetune.worlds.things.requests.requests import draw, edit, impossible
 
 THINGS: Final = 286
-"""How many things occur, the first ones of `order.yaml`."""
-FAMILIES: Final = tuple(dict.fromkeys(questions.FAMILIES.values()))
+"""How many things occur, the first ones of `knowledge/order.yaml`."""
+FAMILIES: Final = tuple(dict.fromkeys(asking.FAMILIES.values()))
 _ROUTING_TIMES: Final = 4
 _SLIPS: Final = 6
 """How often a sentence is typed anew until it holds slips."""
@@ -120,7 +121,7 @@ def _about(source: Source, scene: Scene, turn: Asked, look: str = "neat") -> Cas
 
 
 def _question(found: Question) -> Asked:
-    kind = questions.FAMILIES[found.intent]
+    kind = asking.FAMILIES[found.intent]
     return Asked(
         found.text, ("I2T",), (expected_of({"answers": dict(found.expected)}),), kind=kind, intent=found.intent
     )
@@ -195,7 +196,7 @@ def _dialogue(source: Source, turns: int, kinds: dict[str, float] | None = None)
 
 
 def _family(family: str) -> Sample:
-    names = [name for name, own in questions.FAMILIES.items() if own == family]
+    names = [name for name, own in asking.FAMILIES.items() if own == family]
 
     def sample(source: Source) -> Case | None:
         scene = source.scene()
@@ -370,7 +371,7 @@ def build_suite(name: str, split: Split, n: int, things: int = THINGS) -> list[C
     """The first `n` cases of a suite; a longer one begins with the shorter ones.
 
     Args:
-        things: the first so many things of `order.yaml` occur.
+        things: the first so many things of `knowledge/order.yaml` occur.
 
     Raises:
         KeyError: there is no such suite.

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from genllava_finetune.data.rows import Row
 from genllava_finetune.intervals import Share
 from genllava_finetune.worlds.base import Case, Frozen, Produced, Score, Split, Turn
-from genllava_finetune.worlds.things import freezing, grading, rows, suites
-from genllava_finetune.worlds.things.render import CANVAS
+from genllava_finetune.worlds.things import freezing, rows, suites
+from genllava_finetune.worlds.things.grading import grading
+from genllava_finetune.worlds.things.pictures.render import CANVAS
 
 if TYPE_CHECKING:
     from genllava import GenLlavaPipeline

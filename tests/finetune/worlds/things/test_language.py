@@ -13,15 +13,24 @@ from functools import partial
 import pytest
 
 from genllava.errors import InvalidRequest
-from genllava_finetune.worlds.things import answers, corpus, phrases
-from genllava_finetune.worlds.things.agreement import agreeing, is_plural
-from genllava_finetune.worlds.things.knowledge import categories, facts, thing, things
-from genllava_finetune.worlds.things.nouns import forms, general_words
-from genllava_finetune.worlds.things.phrases import Wanted
-from genllava_finetune.worlds.things.sampling import sample_scene
-from genllava_finetune.worlds.things.scene import BACKGROUNDS, COLOURS, PLACES, SHAPES, SIZES, STYLES, Item, Scene
-from genllava_finetune.worlds.things.typed import as_typed, cleaned
-from genllava_finetune.worlds.things.wording import article, many_of, pool, read_phrases
+from genllava_finetune.worlds.things.knowledge.things import categories, facts, thing, things
+from genllava_finetune.worlds.things.language import answers, corpus, phrases
+from genllava_finetune.worlds.things.language.agreement import agreeing, is_plural
+from genllava_finetune.worlds.things.language.nouns import forms, general_words
+from genllava_finetune.worlds.things.language.phrases import Wanted
+from genllava_finetune.worlds.things.language.typed import as_typed, cleaned
+from genllava_finetune.worlds.things.language.wording import article, many_of, pool, read_phrases
+from genllava_finetune.worlds.things.pictures.sampling import sample_scene
+from genllava_finetune.worlds.things.pictures.scene import (
+    BACKGROUNDS,
+    COLOURS,
+    PLACES,
+    SHAPES,
+    SIZES,
+    STYLES,
+    Item,
+    Scene,
+)
 
 _SLOTS = {
     "a": "a cat", "a2": "a small dog", "the": "the house", "the2": "the left tree", "things": "apples",

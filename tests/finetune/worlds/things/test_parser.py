@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from genllava_finetune.worlds.things.augment import augment
-from genllava_finetune.worlds.things.looks import looks, middle_rows
-from genllava_finetune.worlds.things.parser import parse, parse_array
-from genllava_finetune.worlds.things.parser_report import Projection, decibels, measure, scenes
-from genllava_finetune.worlds.things.render import CANVAS, render, render_array
-from genllava_finetune.worlds.things.scene import BACKGROUNDS, Item, Scene
-from genllava_finetune.worlds.things.unreadable import KINDS, unreadable
+from genllava_finetune.worlds.things.oracle.looks import looks, middle_rows
+from genllava_finetune.worlds.things.oracle.parser import parse, parse_array
+from genllava_finetune.worlds.things.oracle.report import Projection, decibels, measure, scenes
+from genllava_finetune.worlds.things.pictures.augment import augment
+from genllava_finetune.worlds.things.pictures.render import CANVAS, render, render_array
+from genllava_finetune.worlds.things.pictures.scene import BACKGROUNDS, Item, Scene
+from genllava_finetune.worlds.things.pictures.unreadable import KINDS, unreadable
 
 pytestmark = pytest.mark.usefixtures("things_art")
 

@@ -11,14 +11,14 @@ from itertools import pairwise
 import pytest
 
 from genllava.errors import InvalidRequest
-from genllava_finetune.worlds.things import corpus
-from genllava_finetune.worlds.things.knowledge import by_word, facts, plural_of, thing
-from genllava_finetune.worlds.things.question_groups import Group, random_group
-from genllava_finetune.worlds.things.question_parts import Asking, Question
-from genllava_finetune.worlds.things.questions import FAMILIES, ask
-from genllava_finetune.worlds.things.sampling import sample_scene, things_of
-from genllava_finetune.worlds.things.scene import COLOURS, PLACES, SIZES, STYLES, Item, Scene
-from genllava_finetune.worlds.things.wording import read_phrases
+from genllava_finetune.worlds.things.knowledge.things import by_word, facts, plural_of, thing, things_of
+from genllava_finetune.worlds.things.language import corpus
+from genllava_finetune.worlds.things.language.wording import read_phrases
+from genllava_finetune.worlds.things.pictures.sampling import sample_scene
+from genllava_finetune.worlds.things.pictures.scene import COLOURS, PLACES, SIZES, STYLES, Item, Scene
+from genllava_finetune.worlds.things.questions.asking import FAMILIES, ask
+from genllava_finetune.worlds.things.questions.groups import Group, random_group
+from genllava_finetune.worlds.things.questions.parts import Asking, Question
 
 Asked = list[tuple[Scene, Question]]
 NUMBERS = {"none": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5}

@@ -8,14 +8,14 @@ import random
 import numpy as np
 import pytest
 
-from genllava_finetune.worlds.things import elsewhere
-from genllava_finetune.worlds.things.archives import NotFetched
-from genllava_finetune.worlds.things.backgrounds import PLAIN_COLOURS, background
-from genllava_finetune.worlds.things.parser_report import scenes
-from genllava_finetune.worlds.things.render import CANVAS, pixels_of, render, render_array, sprite
-from genllava_finetune.worlds.things.sampling import things_of
-from genllava_finetune.worlds.things.scene import BACKGROUNDS, COLOURS, SHAPES, SIZES, STYLES, Item, Scene
-from genllava_finetune.worlds.things.unreadable import KINDS, unreadable
+from genllava_finetune.worlds.things.art.archives import NotFetched
+from genllava_finetune.worlds.things.knowledge.things import things_of
+from genllava_finetune.worlds.things.oracle.report import scenes
+from genllava_finetune.worlds.things.pictures import elsewhere
+from genllava_finetune.worlds.things.pictures.backgrounds import PLAIN_COLOURS, background
+from genllava_finetune.worlds.things.pictures.render import CANVAS, pixels_of, render, render_array, sprite
+from genllava_finetune.worlds.things.pictures.scene import BACKGROUNDS, COLOURS, SHAPES, SIZES, STYLES, Item, Scene
+from genllava_finetune.worlds.things.pictures.unreadable import KINDS, unreadable
 
 pytestmark = pytest.mark.usefixtures("things_art")
 

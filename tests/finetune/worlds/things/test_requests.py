@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 
 from genllava.errors import InvalidRequest
-from genllava_finetune.worlds.things import corpus
-from genllava_finetune.worlds.things.arranging import Relation, arranged
-from genllava_finetune.worlds.things.edits import Change, apply
-from genllava_finetune.worlds.things.phrases import Wanted
-from genllava_finetune.worlds.things.plan import read_plan, write_plan
-from genllava_finetune.worlds.things.relating import RELATIONS, places_by, places_towards, related
-from genllava_finetune.worlds.things.requests import (
+from genllava_finetune.worlds.things.knowledge.things import things_of
+from genllava_finetune.worlds.things.language import corpus
+from genllava_finetune.worlds.things.language.phrases import Wanted
+from genllava_finetune.worlds.things.pictures.plan import read_plan, write_plan
+from genllava_finetune.worlds.things.pictures.relating import RELATIONS, places_by, places_towards, related
+from genllava_finetune.worlds.things.pictures.sampling import sample_scene
+from genllava_finetune.worlds.things.pictures.scene import PLACES, SIDES, Item, Scene, overlap
+from genllava_finetune.worlds.things.requests.arranging import Relation, arranged
+from genllava_finetune.worlds.things.requests.edits import Change, apply
+from genllava_finetune.worlds.things.requests.requests import (
     DRAWING,
     EDITING,
     IMPOSSIBLE,
@@ -27,8 +30,6 @@ from genllava_finetune.worlds.things.requests import (
     impossible,
     scene_for,
 )
-from genllava_finetune.worlds.things.sampling import sample_scene, things_of
-from genllava_finetune.worlds.things.scene import PLACES, SIDES, Item, Scene, overlap
 from tests.finetune.worlds.things.checking import drawn_right, edited_right
 
 KNOWN = things_of(286)
@@ -182,7 +183,7 @@ def test_what_is_not_there_is_not_there() -> None:
 
 
 def test_unknown_things_get_an_offer_of_their_kind() -> None:
-    from genllava_finetune.worlds.things.impossible_requests import _near, _nearest
+    from genllava_finetune.worlds.things.requests.impossible import _near, _nearest
 
     listed = {word for _, words in _near() for word in words}
     assert {name for things, _ in _near() for name in things} <= {t.name for t in KNOWN} | {"circle", "square"}

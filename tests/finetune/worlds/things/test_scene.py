@@ -9,9 +9,10 @@ from collections import Counter
 import pytest
 
 from genllava.errors import InvalidRequest
-from genllava_finetune.worlds.things.plan import read_plan, write_plan
-from genllava_finetune.worlds.things.sampling import sample_scene, things_of
-from genllava_finetune.worlds.things.scene import BACKGROUNDS, MOST, PLACES, SIDES, SIZES, Item, Scene, overlap
+from genllava_finetune.worlds.things.knowledge.things import things_of
+from genllava_finetune.worlds.things.pictures.plan import read_plan, write_plan
+from genllava_finetune.worlds.things.pictures.sampling import sample_scene
+from genllava_finetune.worlds.things.pictures.scene import BACKGROUNDS, MOST, PLACES, SIDES, SIZES, Item, Scene, overlap
 
 
 def test_items_come_in_the_order_of_their_places() -> None:

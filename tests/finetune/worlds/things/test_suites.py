@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from genllava_finetune.worlds.base import Produced, load_world
-from genllava_finetune.worlds.things.elsewhere import other_place
 from genllava_finetune.worlds.things.freezing import check_frozen, fingerprint
+from genllava_finetune.worlds.things.pictures.elsewhere import other_place
 from genllava_finetune.worlds.things.suites import SAMPLES, SUITES, build_suite
 
 _NEED_OTHER = "elsewhere.another hand"

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from genllava_finetune.worlds.things.grading import read_picture
-from genllava_finetune.worlds.things.render import render
-from genllava_finetune.worlds.things.scene import Scene
-from genllava_finetune.worlds.things.test_file_cases import TestChat, half, load_test_file
-from genllava_finetune.worlds.things.test_file_run import FileReport, play, run_test_file
+from genllava_finetune.worlds.things.grading.grading import read_picture
+from genllava_finetune.worlds.things.grading.test_file_cases import TestChat, half, load_test_file
+from genllava_finetune.worlds.things.grading.test_file_run import FileReport, play, run_test_file
+from genllava_finetune.worlds.things.pictures.render import render
+from genllava_finetune.worlds.things.pictures.scene import Scene
 from tests.finetune.worlds.things.perfect_player import Idler, Player, carried, read_carried
 
 

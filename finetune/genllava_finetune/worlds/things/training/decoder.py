@@ -20,12 +20,12 @@ from genllava.layout_decoder.autoencoder_patch import AutoencoderPatch
 from genllava.layout_decoder.layout import EMPTY, LENGTH, NOTHING, SEPARATOR
 from genllava.layout_decoder.pipeline import LayoutDecoderPipeline
 from genllava.layout_decoder.transformer import LayoutTransformer2DModel
-from genllava_finetune.worlds.things.backgrounds import background
-from genllava_finetune.worlds.things.knowledge import Thing, things
-from genllava_finetune.worlds.things.plan import looks_words
-from genllava_finetune.worlds.things.render import CANVAS, paste, pixels_of, render_array, sprite
-from genllava_finetune.worlds.things.sampling import sample_scene
-from genllava_finetune.worlds.things.scene import BACKGROUNDS, COLOURS, SHAPES, SIZES, STYLES, Item
+from genllava_finetune.worlds.things.knowledge.things import Thing, things
+from genllava_finetune.worlds.things.pictures.backgrounds import background
+from genllava_finetune.worlds.things.pictures.plan import looks_words
+from genllava_finetune.worlds.things.pictures.render import CANVAS, paste, pixels_of, render_array, sprite
+from genllava_finetune.worlds.things.pictures.sampling import sample_scene
+from genllava_finetune.worlds.things.pictures.scene import BACKGROUNDS, COLOURS, SHAPES, SIZES, STYLES, Item
 
 PATCH: Final = CANVAS // 6
 _PICTURES: Final = 1500

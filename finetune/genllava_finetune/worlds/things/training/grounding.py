@@ -20,9 +20,9 @@ from genllava.layout_decoder.layout import NOTHING
 from genllava.protocols.parts import Parts
 from genllava_finetune.modeling.encoding import IGNORE, Example
 from genllava_finetune.modeling.model import AuxiliaryLoss
-from genllava_finetune.worlds.things.knowledge import things
-from genllava_finetune.worlds.things.plan import looks_words, read_plan
-from genllava_finetune.worlds.things.scene import BACKGROUNDS, COLOURS, PLACES, SHAPES, SIZES, STYLES, Item
+from genllava_finetune.worlds.things.knowledge.things import things
+from genllava_finetune.worlds.things.pictures.plan import looks_words, read_plan
+from genllava_finetune.worlds.things.pictures.scene import BACKGROUNDS, COLOURS, PLACES, SHAPES, SIZES, STYLES, Item
 
 _NOTHING: Final = "nothing"
 _OWN: Final = "as it is"

@@ -7,10 +7,10 @@ import random
 from collections.abc import Iterator
 from typing import Any, Final
 
-from genllava_finetune.worlds.things.dialogue import make_dialogue
-from genllava_finetune.worlds.things.knowledge import things
-from genllava_finetune.worlds.things.plan import write_plan
-from genllava_finetune.worlds.things.talk import Called, Drawn, Said
+from genllava_finetune.worlds.things.conversation.dialogue import make_dialogue
+from genllava_finetune.worlds.things.conversation.talk import Called, Drawn, Said
+from genllava_finetune.worlds.things.knowledge.things import things
+from genllava_finetune.worlds.things.pictures.plan import write_plan
 
 VOCABULARY: Final = 4096
 IMAGE: Final = "<image>"

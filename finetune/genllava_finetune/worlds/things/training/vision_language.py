@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from genllava_finetune.worlds.things.render import CANVAS
+from genllava_finetune.worlds.things.pictures.render import CANVAS
 from genllava_finetune.worlds.things.training.tokenizer import (
     ASSISTANT,
     END,

@@ -1,0 +1,1 @@
+"""Whether what a model said, drew and called is right, and the test file of chats that people wrote."""

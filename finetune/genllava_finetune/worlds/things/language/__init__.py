@@ -1,0 +1,1 @@
+"""How people say what the world has, and how the assistant answers."""

@@ -1,0 +1,1 @@
+"""The oracle: reading a scene from the pixels of a picture."""

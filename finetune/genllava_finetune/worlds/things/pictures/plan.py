@@ -1,0 +1,66 @@
+"""Plans: the words in which the model says what a picture will show, and back.
+
+    meadow: large 3d cat at left, small red circle at top right
+
+The background, then every item in the order of places: size, colour (of a shape, or of a thing that is not in its own),
+style (of a thing), name, place. `star` without a style is the shape.
+"""
+
+from __future__ import annotations
+
+from genllava_finetune.worlds.things.knowledge.things import things
+from genllava_finetune.worlds.things.pictures.scene import (
+    BACKGROUNDS,
+    COLOURS,
+    PLACES,
+    SHAPES,
+    SIZES,
+    STYLES,
+    Item,
+    Scene,
+)
+
+
+def write_plan(scene: Scene) -> str:
+    """The words for a scene; where its items lie within their cells is not said."""
+    items = ", ".join(item_words(item) for item in scene.items)
+    return f"{scene.background}: {items}" if items else f"{scene.background}:"
+
+
+def item_words(item: Item) -> str:
+    """One item of a plan."""
+    return f"{looks_words(item)} at {item.place}"
+
+
+def looks_words(item: Item) -> str:
+    """An item without its place: "large 3d cat"."""
+    return " ".join(filter(None, (item.size, item.colour, item.style, item.name)))
+
+
+def read_plan(text: str) -> Scene | None:
+    """The scene that a plan says, with every item in the middle of its cell; None if it is no plan."""
+    background, colon, rest = text.strip().partition(":")
+    if not colon or background not in BACKGROUNDS:
+        return None
+    items = [_item(*words.strip().partition(" at ")[::2]) for words in rest.split(",") if words.strip()]
+    if None in items:
+        return None
+    try:
+        return Scene(background, tuple(item for item in items if item is not None))
+    except ValueError:
+        return None
+
+
+def _item(looks: str, place: str) -> Item | None:
+    words = looks.split()
+    if not words or words[0] not in SIZES or place not in PLACES:
+        return None
+    size, *words = words
+    colour = words.pop(0) if words and words[0] in COLOURS else None
+    style = words.pop(0) if words and words[0] in STYLES else None
+    name = " ".join(words)
+    return Item(name, size, place, style, colour) if (style or colour) and _is_name(name, style) else None
+
+
+def _is_name(name: str, style: str | None) -> bool:
+    return name in SHAPES if style is None else any(each.name == name for each in things())

@@ -1,0 +1,1 @@
+"""Questions about a picture, with their answers."""

@@ -1,0 +1,1 @@
+"""What people ask to be drawn, changed or done with a picture, with what is right."""
