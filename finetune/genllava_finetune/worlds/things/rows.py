@@ -43,9 +43,10 @@ class RowOptions(BaseModel):
         kinds: how often each kind of turn comes, in the place of `conversation.dialogue.KINDS`.
         turns: how many messages of the person; random if None.
         brought: how often a person brings a picture where there is none.
+        free: of `seen`, the share whose items lie beside the middle of their cells.
         augmented: share of the pictures that people bring that were scaled, saved badly or photographed.
         edited: of `pictures`, the share that are edits.
-        most: of `pictures`, how many items at most.
+        least, most: of `pictures` and `seen`, how many items; more than five are for learning to read pictures.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,9 +58,11 @@ class RowOptions(BaseModel):
     kinds: dict[str, float] | None = None
     turns: int | None = Field(default=None, ge=1)
     brought: float = Field(default=0.55, ge=0, le=1)
+    free: float = Field(default=0.7, ge=0, le=1)
     augmented: float = Field(default=0.5, ge=0, le=1)
     edited: float = Field(default=0.4, ge=0, le=1)
-    most: int = Field(default=5, ge=1, le=5)
+    least: int = Field(default=0, ge=0, le=9)
+    most: int = Field(default=5, ge=1, le=9)
 
 
 def row_options(options: Mapping[str, Any] | None) -> RowOptions:
@@ -132,7 +135,7 @@ def make_row(seed: int, number: int, options: RowOptions) -> Row:
 def _picture_row(source: random.Random, known: Sequence[Thing], identity: str, options: RowOptions) -> Row:
     """A picture by its plan."""
     if source.random() >= options.edited:
-        scene = sample_scene(source, known, most=options.most)
+        scene = sample_scene(source, known, least=options.least, most=options.most)
         return _row([render(scene)], [_asked("Draw."), _said([Draw(prompt=write_plan(scene), image=0)])], identity)
     found = None
     while found is None:
@@ -145,7 +148,9 @@ def _picture_row(source: random.Random, known: Sequence[Thing], identity: str, o
 
 def _seen_row(source: random.Random, known: Sequence[Thing], identity: str, options: RowOptions) -> Row:
     """A picture and its plan."""
-    scene = sample_scene(source, known, most=options.most, free=source.random() < 0.7)
+    scene = sample_scene(
+        source, known, least=options.least, most=options.most, free=source.random() < options.free
+    )
     user = Message(role="user", content=(ShownImage(), Text(text="Plan.")))
     image = brought(source, Shown(scene), options.augmented)
     return _row([image], [user, _said([Text(text=write_plan(scene))])], identity)
@@ -169,6 +174,7 @@ def dialogue_row(source: random.Random, turns: Sequence[Turn], identity: str, *,
     Args:
         source: how the pictures that people bring are drawn.
         brought: how often a person brings a picture where there is none.
+        free: of `seen`, the share whose items lie beside the middle of their cells.
         augmented: share of these that come as other programs save them.
     """
     pictures, messages = _Pictures(), list[Message]()

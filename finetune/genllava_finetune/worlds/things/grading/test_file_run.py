@@ -1,4 +1,4 @@
-"""`python -m genllava_finetune.worlds.things.grading.test_file_run`: whole chats of the test file with a model.
+"""Whole chats of the test file with whatever plays: `python -m benchmarks.things_test_file` has a model play.
 
 Each chat is a thread of the agent, turn by turn, as a person would have it: the model lives with its own earlier
 pictures, and a change is judged by what the picture that it was made from shows. Nothing but the oracle says what
@@ -7,7 +7,6 @@ pictures show.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 from collections import defaultdict
@@ -26,8 +25,6 @@ from genllava_finetune.worlds.things.grading.test_file_cases import (
     TestChat,
     TestPicture,
     TestTurn,
-    half,
-    load_test_file,
 )
 from genllava_finetune.worlds.things.grading.tools import Called
 from genllava_finetune.worlds.things.pictures.render import render
@@ -343,33 +340,3 @@ def run_test_file(
         if path is not None and (number % 10 == 9 or number == len(cases) - 1):
             path.write_text(json.dumps(report.as_dict(), indent=1) + "\n", encoding="utf-8")
     return report
-
-
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m genllava_finetune.worlds.things.grading.test_file_run", description=__doc__
-    )
-    parser.add_argument("--model", help="folder of a saved model; default: the shipped one")
-    parser.add_argument("--n", type=int, help="the first so many chats, and as many single requests")
-    parser.add_argument("--split-half", choices=("dev", "test"), help="every other case: for tuning, or for figures")
-    parser.add_argument("--device")
-    parser.add_argument("-o", "--output", type=Path, help="file for the whole report, as JSON")
-    given = parser.parse_args()
-    from genllava_agent import VisualAgent
-
-    cases: Sequence[TestChat] = load_test_file()
-    if given.split_half is not None:
-        cases = half(cases, given.split_half)
-    if given.n is not None:
-        chats, single = [c for c in cases if not c.single], [c for c in cases if c.single]
-        cases = [*chats[: given.n], *single[: given.n]]
-    with VisualAgent(given.model, device=given.device, store=":memory:", tools="visual") as agent:
-        report = run_test_file(lambda case: agent.thread(case.id), cases, path=given.output)
-    for name, share in report.shares().items():
-        if share.n:
-            print(f"{name}: {share} of {share.n}")
-
-
-if __name__ == "__main__":
-    main()

@@ -21,6 +21,8 @@ from genllava_finetune.worlds.things.pictures.scene import (
 
 _COUNTS: Final = {0: 3, 1: 22, 2: 27, 3: 24, 4: 14, 5: 10}
 """How often a scene has so many items, in a hundred."""
+_CROWDED: Final = 10
+"""How often, of the same, it has any number of items above those, where more are allowed."""
 _SHAPE: Final = 0.15
 _RECOLOURED: Final = 0.3
 """Of the things that can be."""
@@ -39,11 +41,11 @@ def sample_scene(
 
     Args:
         known: the things that may occur.
-        least, most: how many items.
+        least, most: how many items; more than five are for learning to read pictures only.
         free: items lie a little beside the middle of their cells, as in the pictures of users.
     """
-    counts = [count for count in _COUNTS if least <= count <= most]
-    count = source.choices(counts, [_COUNTS[each] for each in counts])[0]
+    counts = range(least, most + 1)
+    count = source.choices(counts, [_COUNTS.get(each, _CROWDED) for each in counts])[0]
     styles = [source.choice(STYLES)] if source.random() < _ONE_STYLE else list(STYLES)
     alike = source.random() < _ALIKE
     items: list[Item] = []

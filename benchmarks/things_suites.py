@@ -1,4 +1,4 @@
-"""`python -m genllava_finetune.worlds.things.suite_run`: the frozen suites through the agent.
+"""`python -m benchmarks.things_suites`: the frozen suites through the agent.
 
 `genllava evaluate` asks a pipeline's protocol directly; here every case is a thread of the agent, as a person
 meets the model: tools and what is done to the conversation are called as they would be.
@@ -72,7 +72,7 @@ def run_suite(name: str, begin: Callable[[str], Chat], cases: Sequence[Case]) ->
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m genllava_finetune.worlds.things.suite_run", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.things_suites", description=__doc__)
     parser.add_argument("--model", help="folder of a saved model; default: the shipped one")
     parser.add_argument("--suites", help="beginnings of names, separated by commas; default: all")
     parser.add_argument("--split", choices=("dev", "test"), default="dev")
