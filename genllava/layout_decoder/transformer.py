@@ -58,6 +58,11 @@ class LayoutTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  
         nn.init.zeros_(self.project_out.weight)
         nn.init.zeros_(self.project_out.bias)
 
+    @property
+    def rows(self) -> int:
+        """Rows of the conditioning: one for the picture, and one for each cell."""
+        return 1 + int(self.position_embeds.shape[0])
+
     def forward(
         self, sample: Tensor, timestep: Tensor | float, encoder_hidden_states: Tensor, return_dict: bool = True
     ) -> Transformer2DModelOutput | tuple[Tensor]:

@@ -17,6 +17,7 @@ from genllava.checkpoints import resolve
 from genllava.errors import CheckpointError, GenLlavaError, InvalidRequest
 from genllava.generation_head import GenerationHead
 from genllava.image_decoder.conditioning import ConditioningSpec
+from genllava.layout_decoder.transformer import LayoutTransformer2DModel
 from genllava_finetune.data.storing import count_rows, find_shards
 from genllava_finetune.recipes.parts import build_parts, new_head
 from genllava_finetune.recipes.recipe import Head, Part, Recipe, Stage
@@ -173,7 +174,10 @@ def _conditioning(network: Any) -> tuple[int, int, int | None]:
     """Length and width of a denoiser's prompt embeddings, and width of the pooled one."""
     if "joint_attention_dim" in network.config:
         return 333, int(network.config["joint_attention_dim"]), int(network.config["pooled_projection_dim"])
-    return 77, int(network.config["cross_attention_dim"]), None
+    width = int(network.config["cross_attention_dim"])
+    if isinstance(network, LayoutTransformer2DModel):
+        return network.rows, width, None
+    return 77, width, None
 
 
 def _parts(skeleton: Skeleton) -> list[tuple[str, nn.Module]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +29,7 @@ from genllava_finetune.worlds.things.pictures.sampling import sample_scene
 from genllava_finetune.worlds.things.pictures.scene import BACKGROUNDS, COLOURS, SHAPES, SIZES, STYLES, Item
 
 PATCH: Final = CANVAS // 6
+MOST_CHANNELS: Final = 288
 _PICTURES: Final = 1500
 """From which the autoencoder's components are found."""
 _KEPT: Final = 5
@@ -69,19 +71,24 @@ def decoder(
 
 def autoencoder(channels: int, seed: int = 0) -> AutoencoderPatch:
     """Principal components of the patches of random pictures; latents have a mean of zero and about unit spread."""
+    mean, components, spread = principal_components(max(channels, MOST_CHANNELS), seed)
+    scale = (spread[:channels] + 1e-6).sqrt()  # half whitened: coarse form dominates fine detail
+    scale = scale * float((spread[:channels] / scale).square().mean().sqrt())
+    made: AutoencoderPatch = AutoencoderPatch.from_components(components[:, :channels], scale, PATCH, mean)
+    return made
+
+
+@lru_cache(maxsize=2)
+def principal_components(channels: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The mean [D] of patches of random pictures, their components [D, channels], and the spread along each."""
     source = random.Random(f"things autoencoder {seed}")
     torch.manual_seed(seed)
     scenes = (sample_scene(source, things(), free=source.random() < 0.3) for _ in range(_PICTURES))
     found = [patches(render_array(scene))[source.randrange(_KEPT) :: _KEPT] for scene in scenes]
     rows = torch.from_numpy(np.concatenate(found))
     mean = rows.mean(0)
-    _, _, components = torch.svd_lowrank(rows - mean, q=channels + 40, niter=3)
-    components = components[:, :channels]
-    latents = (rows - mean) @ components
-    scale = (latents.std(0) + 1e-6).sqrt()  # half whitened: coarse form dominates fine detail
-    scale = scale * float((latents / scale).std())
-    made: AutoencoderPatch = AutoencoderPatch.from_components(components, scale, PATCH, mean)
-    return made
+    _, values, components = torch.svd_lowrank(rows - mean, q=channels + 40, niter=2)
+    return mean, components[:, :channels], values[:channels] / (len(rows) - 1) ** 0.5
 
 
 def patches(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
