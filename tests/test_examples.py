@@ -25,7 +25,7 @@ needs_weights = pytest.mark.skipif(
 )
 
 
-SLOW = {"06": pytest.mark.slow, "07": pytest.mark.slow}
+SLOW = dict.fromkeys(("03", "05", "06", "07"), pytest.mark.slow)
 """Notebooks whose tools run trained networks on photographs, or that draw many pictures."""
 
 

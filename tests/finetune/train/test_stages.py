@@ -120,6 +120,7 @@ def killed(monkeypatch: pytest.MonkeyPatch, run: Run, number: int, step: int) ->
             run.train()
 
 
+@pytest.mark.slow
 def test_from_a_stage_with_the_weights_of_another_run(
     tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +146,7 @@ def test_from_a_stage_with_the_weights_of_another_run(
         assert all(torch.equal(value, made[name]) for name, value in load_file(file).items())
 
 
+@pytest.mark.slow
 def test_from_a_stage_with_the_parts_as_they_are(tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "run"
     killed(monkeypatch, Run(staged(), folder, from_stage="50-tower"), 1, 1)

@@ -279,7 +279,7 @@ def test_drawing_an_edit_is_fast() -> None:
     start = time.process_time()
     for scene in scenes:
         sample_edit(rng, scene, 1, "train", "train", withhold=RESEARCH)
-    assert time.process_time() - start < 0.3
+    assert time.process_time() - start < 0.8
 
 
 def test_the_plan_begins_with_what_changes_keeps_the_rest_in_order_and_adds_at_the_end() -> None:

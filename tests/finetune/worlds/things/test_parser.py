@@ -23,7 +23,7 @@ TWO = Scene("mint", (Item("cat", "medium", "left", "3d"), Item("star", "small", 
 
 
 def test_rendered_scenes_are_read_back() -> None:
-    for scene in scenes("test:clean", 24, 286):
+    for scene in scenes("test:clean", 12, 286):
         reading = parse_array(render_array(scene))
         assert reading.clear, scene
         assert reading.scene.key == scene.key
