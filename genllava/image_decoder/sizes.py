@@ -12,8 +12,8 @@ from PIL import Image
 from genllava.image_decoder.conditioning import denoiser_of
 
 SIZES_ITSELF: Final = (
-    *("QwenImageEditPipeline", "QwenImageEditPlusPipeline", "LongCatImageEditPipeline", "LayoutDecoderPipeline"),
-)
+    "QwenImageEditPipeline", "QwenImageEditPlusPipeline", "LongCatImageEditPipeline", "LayoutDecoderPipeline",
+)  # fmt: skip
 """Editors that scale the source by themselves to the size that they work at."""
 _OWN_SIZE: Final = (0.5, 1.5)
 """A picture of this many times the trained area is edited at its own size; any other is scaled to that area."""

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from genllava_finetune.worlds.frozen_suites import SPLITS
 from genllava_finetune.worlds.grammar import is_held_out_form
 from genllava_finetune.worlds.shapes import freezing
 from genllava_finetune.worlds.shapes.dialogue import EditCheck, Turn
 from genllava_finetune.worlds.shapes.editing import is_held_out_edit
 from genllava_finetune.worlds.shapes.edits import Changed
-from genllava_finetune.worlds.shapes.freezing import LENGTHS, SPLITS, check_frozen, fingerprint, freeze
+from genllava_finetune.worlds.shapes.freezing import LENGTHS, check_frozen, fingerprint, freeze
 from genllava_finetune.worlds.shapes.scene import Scene
 from genllava_finetune.worlds.shapes.splits import (
     HELD_OUT_RELATIONS,

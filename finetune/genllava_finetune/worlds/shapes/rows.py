@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from genllava.errors import InvalidRequest
 from genllava_finetune.data.rows import Draw, Edit, Message, Row, ShownImage, Text, read_row
+from genllava_finetune.worlds.row_options import read_options
 from genllava_finetune.worlds.shapes.augment import draw_varied
 from genllava_finetune.worlds.shapes.dialogue import Dialogue, Step, Turn
 from genllava_finetune.worlds.shapes.mixture import GROUPS, MIXTURE, sample_training_dialogue
@@ -75,13 +75,7 @@ def row_options(options: Mapping[str, Any] | None) -> RowOptions:
     Raises:
         InvalidRequest: one is unknown, or has a value that does not fit.
     """
-    try:
-        return RowOptions.model_validate(dict(options or {}))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(map(str, first["loc"])) or "options"
-        known = ", ".join(RowOptions.model_fields)
-        raise InvalidRequest(f"world {NAME}: {name}: {first['msg']} (options: {known})") from None
+    return read_options(RowOptions, options, NAME)
 
 
 def rows(

@@ -7,14 +7,11 @@ after that are not to be compared.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from PIL import Image
-from tqdm import tqdm
-
+from genllava_finetune.worlds import frozen_suites
 from genllava_finetune.worlds.base import Frozen, Split
 from genllava_finetune.worlds.things.pictures.plan import write_plan
 from genllava_finetune.worlds.things.pictures.scene import Scene
@@ -22,7 +19,6 @@ from genllava_finetune.worlds.things.suites import SUITES, Case, build_suite
 
 LENGTHS: Final = (50, 250)
 """How many of a suite's first cases are recorded: few, quick to check, and as many as figures are made of."""
-SPLITS: Final[tuple[Split, ...]] = ("dev", "test")
 _PICTURES: Final = 4
 """Of how many cases the pictures are part of the fingerprint."""
 _RECORD: Final = Path(__file__).with_name("frozen.json")
@@ -40,7 +36,7 @@ def fingerprint(cases: Sequence[Case]) -> str:
         digest.update(f"\x1e{case.seed} {case.look}\x1e".encode())
         if number < _PICTURES:
             for picture in (picture for pictures in case.pictures for picture in pictures):
-                digest.update(_coarsely(picture))
+                digest.update(frozen_suites.coarsely(picture))
     return digest.hexdigest()
 
 
@@ -51,30 +47,14 @@ def _describe(scene: Scene | None) -> str:
     return write_plan(scene) + "|" + ",".join(f"{x:.4f} {y:.4f}" for x, y in (item.shift for item in scene))
 
 
-def _coarsely(picture: Image.Image) -> bytes:
-    """Size and look, without what a version of an image library may round otherwise."""
-    small = picture.convert("RGB").resize((8, 8), Image.Resampling.BOX)
-    return f"{picture.size}".encode() + bytes(value // 32 for value in small.tobytes())
-
-
 def check_frozen(name: str, split: Split, cases: Sequence[Case]) -> Frozen:
     """Whether the beginning of a suite is what was recorded."""
-    recorded: dict[str, dict[str, dict[str, str]]] = json.loads(_RECORD.read_text()) if _RECORD.is_file() else {}
-    lengths = [length for length in LENGTHS if length <= len(cases)]
-    if not lengths:
-        return "too short to say"
-    known = recorded.get(split, {}).get(name, {}).get(str(lengths[-1]))
-    return "as recorded" if known == fingerprint(cases[: lengths[-1]]) else "changed"
+    return frozen_suites.compare(_RECORD, LENGTHS, fingerprint, name, split, cases)
 
 
 def freeze() -> None:
     """Record all suites as they are now."""
-    record: dict[str, dict[str, dict[str, str]]] = {split: {} for split in SPLITS}
-    for split in SPLITS:
-        for name in tqdm(SUITES, desc=split):
-            cases = build_suite(name, split, max(LENGTHS))
-            record[split][name] = {str(length): fingerprint(cases[:length]) for length in LENGTHS}
-    _RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    frozen_suites.record(_RECORD, LENGTHS, fingerprint, SUITES, build_suite)
 
 
 if __name__ == "__main__":

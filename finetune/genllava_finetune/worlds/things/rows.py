@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from genllava.errors import InvalidRequest
 from genllava_finetune.data.rows import Draw, Edit, Message, Row, ShownImage, Text, ToolCall, ToolResult, read_row
+from genllava_finetune.worlds.row_options import read_options
 from genllava_finetune.worlds.things.conversation.dialogue import KINDS, make_dialogue
 from genllava_finetune.worlds.things.conversation.talk import Called, Drawn, Said, Shown, Turn
 from genllava_finetune.worlds.things.knowledge.things import Thing, things_of
@@ -20,7 +20,6 @@ from genllava_finetune.worlds.things.pictures.augment import augment
 from genllava_finetune.worlds.things.pictures.plan import write_plan
 from genllava_finetune.worlds.things.pictures.render import render
 from genllava_finetune.worlds.things.pictures.sampling import sample_scene
-from genllava_finetune.worlds.things.pictures.scene import Scene
 from genllava_finetune.worlds.things.pictures.unreadable import unreadable
 from genllava_finetune.worlds.things.requests.requests import edit
 from genllava_finetune.worlds.things.requests.tools import Call
@@ -71,13 +70,7 @@ def row_options(options: Mapping[str, Any] | None) -> RowOptions:
     Raises:
         InvalidRequest: one is unknown, or has a value that does not fit.
     """
-    try:
-        chosen = RowOptions.model_validate(dict(options or {}))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(map(str, first["loc"])) or "options"
-        known = ", ".join(RowOptions.model_fields)
-        raise InvalidRequest(f"world {NAME}: {name}: {first['msg']} (options: {known})") from None
+    chosen = read_options(RowOptions, options, NAME)
     if unknown := set(chosen.kinds or {}) - set(KINDS):
         raise InvalidRequest(f"world {NAME}: kinds: there is no {unknown.pop()!r}: {', '.join(KINDS)}")
     return chosen
@@ -156,35 +149,21 @@ def _seen_row(source: random.Random, known: Sequence[Thing], identity: str, opti
     return _row([image], [user, _said([Text(text=write_plan(scene))])], identity)
 
 
-@dataclass(slots=True)
-class _Pictures:
-    """The pictures of a row, with what they show."""
-
-    images: list[Image.Image] = field(default_factory=list)
-    scenes: list[Scene | None] = field(default_factory=list)
-
-    def add(self, image: Image.Image, scene: Scene | None) -> None:
-        self.images.append(image)
-        self.scenes.append(scene)
-
-
 def dialogue_row(source: random.Random, turns: Sequence[Turn], identity: str, *, augmented: float) -> Row:
     """A conversation as a row.
 
     Args:
         source: how the pictures that people bring are drawn.
-        brought: how often a person brings a picture where there is none.
-        free: of `seen`, the share whose items lie beside the middle of their cells.
         augmented: share of these that come as other programs save them.
     """
-    pictures, messages = _Pictures(), list[Message]()
+    images, messages = list[Image.Image](), list[Message]()
     for turn in turns:
         for shown in turn.brought:
-            pictures.add(brought(source, shown, augmented), shown.scene)
+            images.append(brought(source, shown, augmented))
         blocks = [ShownImage() for _ in turn.brought]
         messages.append(Message(role="user", content=(*blocks, Text(text=turn.text))))
-        messages += _answered(turn, pictures, turn is turns[-1])
-    return _row(pictures.images, messages, identity)
+        messages += _answered(turn, images, turn is turns[-1])
+    return _row(images, messages, identity)
 
 
 def brought(source: random.Random, shown: Shown, augmented: float) -> Image.Image:
@@ -195,42 +174,38 @@ def brought(source: random.Random, shown: Shown, augmented: float) -> Image.Imag
     return augment(image, source) if source.random() < augmented else image
 
 
-def _answered(turn: Turn, pictures: _Pictures, last: bool) -> Iterator[Message]:
-    """The messages of the assistant and its tools."""
+def _answered(turn: Turn, images: list[Image.Image], last: bool) -> Iterator[Message]:
+    """The messages of the assistant and its tools; the pictures that they make are added to `images`."""
     said: list[Text | Draw | Edit | ToolCall] = []
     for outcome in turn.outcomes:
         if isinstance(outcome, Said):
             said.append(Text(text=outcome.text))
         elif isinstance(outcome, Drawn):
-            plan, number = write_plan(outcome.scene), len(pictures.images)
-            new = not outcome.source
-            said.append(
-                Draw(prompt=plan, image=number)
-                if new
-                else Edit(instruction=plan, source=outcome.source - 1, image=number)
-            )
-            pictures.add(render(outcome.scene), outcome.scene)
+            plan, number = write_plan(outcome.scene), len(images)
+            if outcome.source:
+                said.append(Edit(instruction=plan, source=outcome.source - 1, image=number))
+            else:
+                said.append(Draw(prompt=plan, image=number))
+            images.append(render(outcome.scene))
         else:
-            yield from _called(outcome, said, pictures, last and outcome is turn.outcomes[-1], turn.learn)
-            said = [Text(text=outcome.result if outcome.result and not outcome.picture else _HERE)]
-            if not outcome.result:
-                said = []
+            yield from _called(outcome, said, images, last and outcome is turn.outcomes[-1])
+            said = [Text(text=_HERE if outcome.picture else outcome.result)] if outcome.result else []
     if said:
-        yield _said(said, turn.learn)
+        yield _said(said)
 
 
 def _called(
-    outcome: Called, said: list[Text | Draw | Edit | ToolCall], pictures: _Pictures, last: bool, learn: bool
+    outcome: Called, said: list[Text | Draw | Edit | ToolCall], images: list[Image.Image], last: bool
 ) -> Iterator[Message]:
     """A call of a tool with what is said before it, and its result."""
-    key = f"call_{len(pictures.images)}_{outcome.call.name}"
+    key = f"call_{len(images)}_{outcome.call.name}"
     said.append(ToolCall(id=key, name=outcome.call.name, arguments=dict(outcome.call.arguments)))
-    yield _said(said, learn)
+    yield _said(said)
     if not outcome.result and last:
         return
     content: list[Any] = [ToolResult(id=key, name=outcome.call.name, text=outcome.result or "Done.")]
     if outcome.picture:
-        pictures.add(processed(pictures.images[_number(outcome.call) - 1], outcome.call), None)
+        images.append(processed(images[_number(outcome.call) - 1], outcome.call))
         content.append(ShownImage())
     yield Message(role="tool", content=tuple(content))
 
@@ -268,8 +243,8 @@ def _asked(text: str) -> Message:
     return Message(role="user", content=(Text(text=text),))
 
 
-def _said(content: Sequence[Any], learn: bool = True) -> Message:
-    return Message(role="assistant", content=tuple(content), learn=learn)
+def _said(content: Sequence[Any]) -> Message:
+    return Message(role="assistant", content=tuple(content))
 
 
 def _row(images: list[Image.Image], messages: list[Message], identity: str) -> Row:

@@ -34,6 +34,7 @@ from genllava_finetune.worlds.things.pictures.scene import Scene
 from genllava_finetune.worlds.things.pictures.unreadable import KINDS, unreadable
 from genllava_finetune.worlds.things.questions import asking
 from genllava_finetune.worlds.things.questions.asking import Question, ask
+from genllava_finetune.worlds.things.requests.asked import Asking
 from genllava_finetune.worlds.things.requests.outside import in_words
 from genllava_finetune.worlds.things.requests.requests import draw, edit, impossible
 
@@ -272,12 +273,11 @@ def _impossible(source: Source) -> Case | None:
 def _outside(source: Source) -> Case | None:
     """A request outside of the world, with or without a picture."""
     scene = source.scene() if source.random.random() < 0.5 else None
-    talk = Talk(source.random, source.known, not source.withheld)
-    found = in_words(replace(talk.asking(scene), only_withheld=source.withheld))
+    found = in_words(Asking(source.random, source.known, scene, None, "", not source.withheld, source.withheld))
     if "declines" not in found.expected:
         return None
     turn = Asked(found.text, ("I2T",), (expected_of(found.expected),), kind="outside", intent=found.intent)
-    return _case(source, [turn], [[]]) if scene is None else _about(source, scene, turn)
+    return _about(source, scene, turn) if scene is not None else _case(source, [turn], [[]])
 
 
 def _near(source: Source) -> Case | None:

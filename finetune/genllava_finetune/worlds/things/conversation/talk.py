@@ -30,11 +30,9 @@ class Shown:
 
     Attributes:
         scene: what it shows; None for one that cannot be read.
-        own: the assistant drew it.
     """
 
     scene: Scene | None
-    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,6 @@ class Turn:
         brought: pictures that come with it.
         outcomes: what the assistant does, in order.
         expected: what a grader wants to find, in the form of the test file: one for each step.
-        learn: whether the assistant learns it here.
     """
 
     text: str
@@ -82,7 +79,6 @@ class Turn:
     brought: tuple[Shown, ...]
     outcomes: tuple[Outcome, ...]
     expected: tuple[Mapping[str, Any], ...]
-    learn: bool = True
 
 
 @dataclass(slots=True)
@@ -94,7 +90,6 @@ class Talk:
         current: number of the picture that is in view (from 1), 0 before there is one.
         focus: what "it" means there.
         last: what was asked last, where a follow-up can refer to it.
-        pictures_before: how many pictures there were before each turn.
         brought: pictures that come with the message that is being made.
     """
 
@@ -106,7 +101,6 @@ class Talk:
     focus: Item | None = None
     last: Request | Question | None = None
     turns: list[Turn] = field(default_factory=list)
-    pictures_before: list[int] = field(default_factory=list)
     brought: list[Shown] = field(default_factory=list)
 
     # --- what turns are made of ---
@@ -116,9 +110,9 @@ class Talk:
         """What the picture in view shows."""
         return self.pictures[self.current - 1].scene if self.current else None
 
-    def asking(self, scene: Scene | None = None) -> Asking:
+    def asking(self) -> Asking:
         """What requests are made from."""
-        return Asking(self.source, self.known, scene or self.scene, self.focus, withhold=self.withhold)
+        return Asking(self.source, self.known, self.scene, self.focus, withhold=self.withhold)
 
     def bring(self, *, readable: bool | None = None) -> None:
         """The person brings a picture with the next message."""
@@ -129,17 +123,15 @@ class Talk:
         self.current, self.focus, self.last = len(self.pictures), None, None
 
     def add(
-        self, text: str, intent: str, outcomes: Sequence[Outcome], expected: Sequence[Mapping[str, Any]],
-        learn: bool = True,
-    ) -> None:  # fmt: skip
+        self, text: str, intent: str, outcomes: Sequence[Outcome], expected: Sequence[Mapping[str, Any]]
+    ) -> None:
         """A turn is over."""
-        self.pictures_before.append(len(self.pictures) - len(self.brought))
-        self.turns.append(Turn(text, intent, tuple(self.brought), tuple(outcomes), tuple(expected), learn))
+        self.turns.append(Turn(text, intent, tuple(self.brought), tuple(outcomes), tuple(expected)))
         self.brought = []
 
     def show(self, scene: Scene) -> None:
         """The assistant made a picture."""
-        self.pictures.append(Shown(scene, own=True))
+        self.pictures.append(Shown(scene))
         self.current = len(self.pictures)
 
     # --- turns ---

@@ -61,20 +61,19 @@ def _show(talk: Talk) -> bool:
     return made
 
 
-def _others(talk: Talk) -> list[int]:
-    """Numbers of the other pictures that can be read."""
-    return [n for n, shown in enumerate(talk.pictures, 1) if n != talk.current and shown.scene is not None]
+def _others(talk: Talk) -> list[tuple[int, Scene]]:
+    """The other pictures that can be read: their numbers, and what they show."""
+    shown = enumerate((each.scene for each in talk.pictures), 1)
+    return [(number, scene) for number, scene in shown if number != talk.current and scene is not None]
 
 
 def _combine(talk: Talk) -> bool:
     """Something of another picture is put into the one in view."""
-    others = [n for n in _others(talk) if talk.pictures[n - 1].scene.items]  # type: ignore[union-attr]
+    others = [(number, other) for number, other in _others(talk) if other.items]
     scene = talk.scene
     if scene is None or not others or len(scene.items) >= MOST:
         return False
-    number = talk.source.choice(others)
-    other = talk.pictures[number - 1].scene
-    assert other is not None
+    number, other = talk.source.choice(others)
     item = talk.source.choice(other.items)
     place = item.place if item.place in scene.free else next((p for p in ORDER if p in scene.free), None)
     if place is None:
@@ -90,12 +89,13 @@ def _combine(talk: Talk) -> bool:
 
 
 def _background_of(talk: Talk) -> bool:
-    others = [n for n in _others(talk) if talk.scene and talk.pictures[n - 1].scene.background != talk.scene.background]  # type: ignore[union-attr]
-    if talk.scene is None or not others:
+    """The picture in view gets the background of another one."""
+    if talk.scene is None:
         return False
-    number = talk.source.choice(others)
-    other = talk.pictures[number - 1].scene
-    assert other is not None
+    others = [(number, other) for number, other in _others(talk) if other.background != talk.scene.background]
+    if not others:
+        return False
+    number, other = talk.source.choice(others)
     slots = {"picture": phrases.picture(talk.source, number, len(talk.pictures))}
     expected = {"edits": [{"background": other.background}]}
     text, after = talk.asking().say("background_of", slots), Scene(other.background, talk.scene.items)
@@ -107,9 +107,7 @@ def _other_picture(talk: Talk) -> bool:
     others = _others(talk)
     if not others:
         return False
-    number = talk.source.choice(others)
-    other = talk.pictures[number - 1].scene
-    assert other is not None
+    number, other = talk.source.choice(others)
     found = ask(talk.source, other, known=talk.known, withhold=talk.withhold)
     if found is None:
         return False
@@ -144,9 +142,6 @@ def several(talk: Talk, makers: Mapping[str, Callable[[Talk], bool]]) -> bool:
     text = talk.asking().say("join_two" if count == 2 else "join_three", slots)
     talk.pictures, talk.current, talk.focus = part.pictures, part.current, part.focus
     outcomes = [each for turn in part.turns for each in turn.outcomes]
-    made = sum(isinstance(o, Drawn) or (isinstance(o, Called) and o.picture) for o in outcomes)
-    before = len(talk.pictures) - made - len(talk.brought)
     talk.add(text, f"join_{count}", outcomes, [each for turn in part.turns for each in turn.expected])
-    talk.pictures_before[-1] = before
     talk.last = part.last if isinstance(part.last, Request) else None
     return True

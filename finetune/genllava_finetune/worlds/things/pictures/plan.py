@@ -3,11 +3,14 @@
     meadow: large 3d cat at left, small red circle at top right
 
 The background, then every item in the order of places: size, colour (of a shape, or of a thing that is not in its own),
-style (of a thing), name, place. `star` without a style is the shape.
+style (of a thing), name, place. `star` without a style is the shape. It is the form in which the image decoder reads
+layouts (`genllava/layout_decoder/layout.py`).
 """
 
 from __future__ import annotations
 
+from genllava.errors import InvalidRequest
+from genllava.layout_decoder.layout import NOTHING, phrases
 from genllava_finetune.worlds.things.knowledge.things import things
 from genllava_finetune.worlds.things.pictures.scene import (
     BACKGROUNDS,
@@ -39,21 +42,20 @@ def looks_words(item: Item) -> str:
 
 def read_plan(text: str) -> Scene | None:
     """The scene that a plan says, with every item in the middle of its cell; None if it is no plan."""
-    background, colon, rest = text.strip().partition(":")
-    if not colon or background not in BACKGROUNDS:
-        return None
-    items = [_item(*words.strip().partition(" at ")[::2]) for words in rest.split(",") if words.strip()]
-    if None in items:
-        return None
     try:
-        return Scene(background, tuple(item for item in items if item is not None))
-    except ValueError:
+        background, *cells = phrases(text)
+    except InvalidRequest:
         return None
+    filled = [(looks, place) for looks, place in zip(cells, PLACES, strict=True) if looks != NOTHING]
+    items = [_item(looks, place) for looks, place in filled]
+    if background not in BACKGROUNDS or None in items:
+        return None
+    return Scene(background, tuple(item for item in items if item is not None))
 
 
 def _item(looks: str, place: str) -> Item | None:
     words = looks.split()
-    if not words or words[0] not in SIZES or place not in PLACES:
+    if not words or words[0] not in SIZES:
         return None
     size, *words = words
     colour = words.pop(0) if words and words[0] in COLOURS else None

@@ -10,16 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-STYLES: Final = ("flat", "3d", "cartoon")
+from genllava.layout_decoder.layout import PLACES as PLACES
+from genllava_finetune.worlds.things.knowledge.things import STYLES as STYLES
+
 SHAPES: Final = ("circle", "square", "triangle", "star", "diamond", "cross")
 COLOURS: Final = ("red", "green", "blue", "yellow", "orange", "purple", "pink", "cyan")
 """Of shapes, and of things that can be recoloured."""
 SIZES: Final = ("small", "medium", "large")
 SIDES: Final = {"small": 1 / 6, "medium": 29 / 120, "large": 39 / 120}
 """Side of the square that an item is drawn in, as a share of the picture's side."""
-PLACES: Final = (
-    "top left", "top", "top right", "left", "center", "right", "bottom left", "bottom", "bottom right",
-)  # fmt: skip
 PLAIN: Final = ("white", "black", "gray", "beige", "pink", "mint", "sky blue", "sand")
 DRAWN: Final = ("meadow", "beach", "night", "snow", "room", "sea")
 BACKGROUNDS: Final = PLAIN + DRAWN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -271,37 +272,27 @@ def _remove_all(asking: Asking, scene: Scene) -> Request | None:
     return changed(asking, scene, "remove_all", slots, Change("remove", group.items), [edit])
 
 
-def _recolour_all(asking: Asking, scene: Scene) -> Request | None:
-    group = _group(asking, scene, lambda group: all(map(recolourable, group.items)))
+def _of_a_kind(
+    asking: Asking, scene: Scene, intent: str, what: str, choices: Sequence[str],
+    say: Callable[[random.Random, str], str], fits: Callable[[Item], object] = lambda item: True,
+) -> Request | None:  # fmt: skip
+    """All items of a kind get another colour, style or size.
+
+    Args:
+        what: `colour`, `style` or `size`.
+        choices: of it.
+        say: puts one of them into words.
+        fits: whether an item can be changed so.
+    """
+    group = _group(asking, scene, lambda group: all(map(fits, group.items)))
     if group is None:
         return None
-    colour = asking.source.choice([colour for colour in COLOURS if colour != group.wanted.colour])
+    to = asking.source.choice([each for each in choices if each != getattr(group.wanted, what)])
     things = phrases.plural(asking.source, group.wanted)
-    slots = {"things": things, "colour": phrases.colour(asking.source, colour)}
-    edit = {"recolour": group.selects, "colour": colour}
-    return changed(asking, scene, "recolour_all", slots, Change("recolour", group.items, colour), [edit])
-
-
-def _restyle_kind(asking: Asking, scene: Scene) -> Request | None:
-    group = _group(asking, scene, lambda group: all(item.style for item in group.items))
-    if group is None:
-        return None
-    style = asking.source.choice([style for style in STYLES if style != group.wanted.style])
-    things = phrases.plural(asking.source, group.wanted)
-    slots = {"things": things, "style": phrases.style(asking.source, style)}
-    edit = {"restyle": group.selects, "style": style}
-    return changed(asking, scene, "restyle_kind", slots, Change("restyle", group.items, style), [edit])
-
-
-def _resize_kind(asking: Asking, scene: Scene) -> Request | None:
-    group = _group(asking, scene)
-    if group is None:
-        return None
-    size = asking.source.choice([size for size in SIZES if size != group.wanted.size])
-    things = phrases.plural(asking.source, group.wanted)
-    slots = {"things": things, "size": phrases.size(asking.source, size)}
-    edit = {"resize": group.selects, "size": size}
-    return changed(asking, scene, "resize_kind", slots, Change("resize", group.items, size), [edit])
+    op = {"colour": "recolour", "style": "restyle", "size": "resize"}[what]
+    edit = {op: group.selects, what: to}
+    slots = {"things": things, what: say(asking.source, to)}
+    return changed(asking, scene, intent, slots, Change(op, group.items, to), [edit])
 
 
 def _replace_all(asking: Asking, scene: Scene) -> Request | None:
@@ -338,9 +329,13 @@ EDITING: Final[Mapping[str, Callable[[Asking, Scene], Request | None]]] = Mappin
         "swap": _swap,
         "change_background": lambda asking, scene: _background(asking, scene, "change_background"),
         "change_background_on": lambda asking, scene: _background(asking, scene, "change_background_on"),
-        "recolour_all": _recolour_all,
-        "restyle_kind": _restyle_kind,
-        "resize_kind": _resize_kind,
+        "recolour_all": lambda asking, scene: _of_a_kind(
+            asking, scene, "recolour_all", "colour", COLOURS, phrases.colour, recolourable
+        ),
+        "restyle_kind": lambda asking, scene: _of_a_kind(
+            asking, scene, "restyle_kind", "style", STYLES, phrases.style, lambda item: item.style
+        ),
+        "resize_kind": lambda asking, scene: _of_a_kind(asking, scene, "resize_kind", "size", SIZES, phrases.size),
         "replace_all": _replace_all,
     }
 )

@@ -7,6 +7,7 @@ from typing import Final
 from genllava_finetune.worlds.things.language import corpus, phrases
 from genllava_finetune.worlds.things.pictures.scene import Scene
 from genllava_finetune.worlds.things.requests.asked import Asking, Request
+from genllava_finetune.worlds.things.requests.requests import impossible
 
 NO_PICTURE: Final = "There is no picture yet: show me one, or ask me to draw something."
 _TALK: Final = {
@@ -28,7 +29,7 @@ def in_words(asking: Asking) -> Request:
     intent = asking.source.choices(list(chosen), list(chosen.values()))[0]
     slots = dict[str, str]()
     if intent in ("draw_unknown", "add_unknown"):
-        return _unknown(asking, intent)
+        return _unknown(asking)
     if intent == "contradiction":
         slots["a"] = phrases.new(asking.source, asking.wanted(plain=True))
     expected: dict[str, object] = {"answers": {"talk": True}} if intent in _TALK else {"declines": True}
@@ -36,10 +37,8 @@ def in_words(asking: Asking) -> Request:
     return Request(asking.say(intent, slots), intent, _nothing(asking), expected=expected, answer=answer)
 
 
-def _unknown(asking: Asking, intent: str) -> Request:
+def _unknown(asking: Asking) -> Request:
     """A thing that the assistant does not know."""
-    from genllava_finetune.worlds.things.requests.requests import impossible
-
     found = impossible(asking.source, asking.scene, asking.known, "unknown", withhold=asking.withhold)
     assert found is not None
     return found

@@ -36,6 +36,9 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "size": SIZES,
 }
 """The words that are told apart for a cell."""
+_KINDS: Final = (*((name, True) for name in SHAPES), *((each.name, False) for each in things()))
+_NAMES: Final = {kind: number for number, kind in enumerate(_KINDS, 1)}
+"""Which of the names it is, by `Item.kind`; the star is both a shape and a thing in the sky."""
 _TEMPERATURE: Final = 10.0
 _LOOKS: Final = 6.0
 """Weight of how cells look, against that of the words."""
@@ -135,11 +138,8 @@ def _labels(item: Item | None) -> list[int]:
     """Index of each group's word."""
     if item is None:
         return [0, IGNORE, IGNORE, IGNORE]
-    name = GROUPS["name"].index(item.name)
-    if item.style is not None and item.name in SHAPES:  # the star in the sky
-        name = len(SHAPES) + 1 + [each.name for each in things()].index(item.name)
     style = GROUPS["style"].index(item.style or _PLAIN)
-    return [name, style, GROUPS["colour"].index(item.colour or _OWN), SIZES.index(item.size)]
+    return [_NAMES[item.kind], style, GROUPS["colour"].index(item.colour or _OWN), SIZES.index(item.size)]
 
 
 def _phrase(item: Item | None) -> str:
