@@ -134,10 +134,8 @@ class _Talk:
             pass
         elif name in ("generate", "edit") and records:
             words = f"Done: {', '.join(record.id for record in records)} was made."
-        else:  # pictures are named where they are shown
-            for record in records:
-                words = words.replace(f"{record.id} was made.", "")
-            words = DONE if name in THREAD_VERBS else " ".join(words.split(" ")).strip() or DONE
+        else:
+            words = DONE if name in THREAD_VERBS else without_names(words, records) or DONE
         self._closed = name in THREAD_VERBS and message.status != "error"
         content, shown = [_text(words)], self._blocks(records)
         beside = self._language.tool_results_show_images
@@ -159,6 +157,13 @@ class _Talk:
         new = [record for record in records if record.id not in self._shown]
         self._shown |= {record.id for record in new}
         return [b for record in new for b in named_blocks([self._pictures.picture(record)], record.number)]
+
+
+def without_names(words: str, records: Sequence[ImageRecord]) -> str:
+    """The words of a tool without those that name its pictures, which are named where they are shown."""
+    for record in records:
+        words = words.replace(f"{record.id} was made.", "")
+    return words.strip()
 
 
 def _text(words: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from langchain_core.messages import AIMessage, AnyMessage, SystemMessage
+from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMessage
 
 from genllava.errors import InvalidRequest
 from genllava.protocols.parts import Message
@@ -21,10 +21,10 @@ from genllava_agent.deciders.base import WORDS, Possible, TellText, last_words, 
 from genllava_agent.deciders.offers import THREAD_VERBS
 from genllava_agent.deciders.tool_calls import PipelineChatModel, ToolCalls
 from genllava_agent.history import exchanges
-from genllava_agent.messages import text_of
+from genllava_agent.messages import records_in, text_of
 from genllava_agent.records import image_number
 from genllava_agent.session import Session
-from genllava_agent.spoken_messages import spoken_messages
+from genllava_agent.spoken_messages import spoken_messages, without_names
 from genllava_agent.state import Action, AgentState, asked, open_calls
 from genllava_agent.workers import TellPlan, VerbWorker
 
@@ -60,7 +60,11 @@ class Finetuned(ToolCalls):
         messages = super().decide(session, state, possible, tell)
         said = messages[-1]
         if isinstance(said, AIMessage) and not said.tool_calls:
-            messages[-1] = _with_words(said, text_of(said).removeprefix(before).strip())
+            own = text_of(said).removeprefix(before).strip()
+            if not text_of(said).strip() and (found := _found(state)):  # it left the words to its tools
+                tell(found)
+                said = said.model_copy(update={"content": found})
+            messages[-1] = _with_words(said, own)
         return messages
 
     def _spoken(self, session: Session, messages: Sequence[AnyMessage]) -> list[Message]:
@@ -152,6 +156,13 @@ def _up_to(messages: Sequence[AnyMessage], action: Action) -> list[AnyMessage]:
     done = [message.model_copy(update={"tool_calls": before}), *messages[place + 1 :]] if before else []
     alone = {"tool_calls": [call], **({"content": ""} if before else {})}
     return [*messages[:place], *done, message.model_copy(update=alone)]
+
+
+def _found(state: AgentState) -> str:
+    """What the tools of this turn said, other than that a picture was made."""
+    results = (message for message in exchanges(state["messages"])[-1] if isinstance(message, ToolMessage))
+    told = (without_names(text_of(each), records_in(each)) for each in results if each.name not in ("generate", "edit"))
+    return "\n".join(filter(None, told))
 
 
 def _with_words(message: AIMessage, words: str) -> AIMessage:

@@ -82,7 +82,7 @@ class RowEncoder:
 
     The user's pictures come behind their names, each call of the assistant ends its message, what came of it and the
     picture that it made are the user's next message, and where the assistant has nothing more to say after a picture,
-    it learns to end at once.
+    it learns to end at once; so it does where an empty message follows the result of a tool.
 
     Args:
         vision_language: gets the tokens of the protocol and of the head.
@@ -230,6 +230,8 @@ class _Talk:
             if self._waiting:
                 raise RowError(f"messages.{number}: there are words after a tool call, before its result")
             self._say(words.strip(), learn)
+        elif not calls and (self.messages[-1]["role"] == "tool" or RESULTS in self.messages[-1]):
+            self._say("", learn)  # the result of the tool says it all
         elif not calls:
             raise RowError(f"messages.{number}: the assistant says nothing")
 

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
-from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from genllava.errors import InvalidRequest
@@ -22,12 +22,10 @@ from genllava_finetune.worlds.things.pictures.render import render
 from genllava_finetune.worlds.things.pictures.sampling import sample_scene
 from genllava_finetune.worlds.things.pictures.unreadable import unreadable
 from genllava_finetune.worlds.things.requests.requests import edit
-from genllava_finetune.worlds.things.requests.tools import Call
+from genllava_finetune.worlds.things.requests.tool_results import DONE, tool_result
 
 NAME: Final = "things"
 LICENSE: Final = "MIT AND Apache-2.0"
-_HERE: Final = "Here it is."
-"""What the assistant says when a tool has made a picture."""
 
 
 class RowOptions(BaseModel):
@@ -162,7 +160,7 @@ def dialogue_row(source: random.Random, turns: Sequence[Turn], identity: str, *,
             images.append(brought(source, shown, augmented))
         blocks = [ShownImage() for _ in turn.brought]
         messages.append(Message(role="user", content=(*blocks, Text(text=turn.text))))
-        messages += _answered(turn, images, turn is turns[-1])
+        messages += _answered(source, turn, images, turn is turns[-1])
     return _row(images, messages, identity)
 
 
@@ -174,7 +172,7 @@ def brought(source: random.Random, shown: Shown, augmented: float) -> Image.Imag
     return augment(image, source) if source.random() < augmented else image
 
 
-def _answered(turn: Turn, images: list[Image.Image], last: bool) -> Iterator[Message]:
+def _answered(source: random.Random, turn: Turn, images: list[Image.Image], last: bool) -> Iterator[Message]:
     """The messages of the assistant and its tools; the pictures that they make are added to `images`."""
     said: list[Text | Draw | Edit | ToolCall] = []
     for outcome in turn.outcomes:
@@ -188,55 +186,36 @@ def _answered(turn: Turn, images: list[Image.Image], last: bool) -> Iterator[Mes
                 said.append(Draw(prompt=plan, image=number))
             images.append(render(outcome.scene))
         else:
-            yield from _called(outcome, said, images, last and outcome is turn.outcomes[-1])
-            said = [Text(text=_HERE if outcome.picture else outcome.result)] if outcome.result else []
+            ends = outcome is turn.outcomes[-1]
+            yield from _called(source, outcome, said, images, last and ends, ends)
+            said = []
     if said:
         yield _said(said)
 
 
 def _called(
-    outcome: Called, said: list[Text | Draw | Edit | ToolCall], images: list[Image.Image], last: bool
-) -> Iterator[Message]:
-    """A call of a tool with what is said before it, and its result."""
+    source: random.Random, outcome: Called, said: list[Text | Draw | Edit | ToolCall], images: list[Image.Image],
+    last: bool, ends: bool,
+) -> Iterator[Message]:  # fmt: skip
+    """A call of a tool with what is said before it, and its result, after which nothing has to be said.
+
+    Args:
+        last: nothing comes after it in the conversation.
+        ends: nothing comes after it in the turn.
+    """
     key = f"call_{len(images)}_{outcome.call.name}"
     said.append(ToolCall(id=key, name=outcome.call.name, arguments=dict(outcome.call.arguments)))
     yield _said(said)
-    if not outcome.result and last:
+    if outcome.verb and last:
         return
-    content: list[Any] = [ToolResult(id=key, name=outcome.call.name, text=outcome.result or "Done.")]
-    if outcome.picture:
-        images.append(processed(images[_number(outcome.call) - 1], outcome.call))
+    text, made = (DONE, None) if outcome.verb else tool_result(source, outcome.call, images)
+    content: list[Any] = [ToolResult(id=key, name=outcome.call.name, text=text)]
+    if made is not None:
+        images.append(made)
         content.append(ShownImage())
     yield Message(role="tool", content=tuple(content))
-
-
-def _number(call: Call) -> int:
-    return int(str(call.arguments["image"]).partition("_")[2])
-
-
-def processed(image: Image.Image, call: Call) -> Image.Image:
-    """About what a tool makes of a picture: enough to see that it is another one."""
-    if "box" in call.arguments and call.name in ("crop", "zoom_in", "remove_background"):
-        left, top, right, bottom = call.arguments["box"]
-        width, height = image.size
-        return image.crop((int(left * width), int(top * height), int(right * width) + 1, int(bottom * height) + 1))
-    if call.name == "grayscale":
-        return ImageOps.grayscale(image).convert("RGB")
-    if call.name == "rotate":
-        return image.rotate(-float(call.arguments["angle"]), expand=True, fillcolor="white")
-    if call.name == "flip":
-        return ImageOps.mirror(image) if call.arguments["direction"] == "horizontal" else ImageOps.flip(image)
-    if call.name == "adjust":
-        return ImageEnhance.Brightness(image).enhance(float(call.arguments.get("brightness", 1.0)))
-    if call.name == "resize":
-        return image.resize((int(call.arguments["width"]), int(call.arguments["height"])))
-    if call.name == "blur":
-        return image.filter(ImageFilter.GaussianBlur(5))
-    if call.name == "pixelate":
-        return image.resize((20, 20)).resize(image.size, Image.Resampling.NEAREST)
-    if call.name in ("edge_map", "depth_map"):
-        return ImageOps.grayscale(image).filter(ImageFilter.FIND_EDGES).convert("RGB")
-    return image
+    if ends and not outcome.verb:
+        yield _said([Text(text="")])
 
 
 def _asked(text: str) -> Message:

@@ -16,7 +16,7 @@ from genllava_finetune.worlds.things.requests.asked import Asking, Request
 from genllava_finetune.worlds.things.requests.edits import apply
 from genllava_finetune.worlds.things.requests.followups import ask_again, follow
 from genllava_finetune.worlds.things.requests.outside import in_words, unread
-from genllava_finetune.worlds.things.requests.tools import LOOKING, Call, ask_tool, tool_result
+from genllava_finetune.worlds.things.requests.tools import CHARTS, LOOKING, Call, ask_tool
 
 _SAME: Final = frozenset({"upscale", "add_text", "draw_boxes", "adjust"})
 """Tools whose pictures show what was shown before."""
@@ -52,11 +52,16 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """The assistant calls a tool; `result` is what the tool says, `picture` whether a picture comes of it."""
+    """The assistant calls a tool.
+
+    Attributes:
+        picture: whether a picture comes of it.
+        verb: whether it is a verb of the thread (undo, redo, retry, show_image), which ends the turn.
+    """
 
     call: Call
-    result: str
     picture: bool = False
+    verb: bool = False
 
 
 Outcome = Said | Drawn | Called
@@ -179,8 +184,9 @@ class Talk:
         picture = call.name not in LOOKING
         if picture:
             self.pictures.append(Shown(self.scene if call.name in _SAME else None))
+        if picture and call.name not in CHARTS:
             self.current = len(self.pictures)
-        return Called(call, tool_result(self.source, call), picture)
+        return Called(call, picture)
 
     def words(self) -> bool:
         """Small talk, or what cannot be done."""

@@ -31,7 +31,7 @@ def _last_made(talk: Talk) -> bool:
 
 def _verb(talk: Talk, intent: str, call: Call, expected: Mapping[str, Any], **slots: str) -> bool:
     text = talk.asking().say(intent, slots)
-    talk.add(text, intent, [Called(call, "")], [{"thread": expected}])
+    talk.add(text, intent, [Called(call, verb=True)], [{"thread": expected}])
     return True
 
 

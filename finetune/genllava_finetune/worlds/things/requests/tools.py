@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -113,7 +112,7 @@ _TOOLS: Final[Mapping[str, tuple[str, _Maker]]] = MappingProxyType(
         "grayscale": ("grayscale", _plain),
         "blur": ("blur", _plain),
         "blur_thing": ("blur", _of_item()),
-        "pixelate": ("pixelate", _plain),
+        "pixelate": ("pixelate", _fixed(box=[0.0, 0.0, 1.0, 1.0])),
         "pixelate_thing": ("pixelate", _of_item()),
         "brighter": ("adjust", _fixed(brightness=1.3)),
         "darker": ("adjust", _fixed(brightness=0.7)),
@@ -138,8 +137,10 @@ _TOOLS: Final[Mapping[str, tuple[str, _Maker]]] = MappingProxyType(
 _OF_TWO: Final = {"side_by_side": "side_by_side", "compare": "compare"}
 CALLED: Final = frozenset((*_TOOLS, *_OF_TWO))
 """Intents of corpus/tools.yaml that tools carry out."""
-LOOKING: Final = frozenset({"read_text", "measure", "palette", "histogram", "compare", "find_faces"})
+LOOKING: Final = frozenset({"read_text", "measure", "palette", "find_faces"})
 """Tools that answer in words; the others make a picture."""
+CHARTS: Final = frozenset({"histogram", "compare"})
+"""Tools whose picture shows figures: what is in view stays so."""
 
 
 def ask_tool(asking: Asking, picture: int, pictures: int, intent: str | None = None) -> ToolRequest | None:
@@ -168,18 +169,3 @@ def ask_tool(asking: Asking, picture: int, pictures: int, intent: str | None = N
     slots, arguments = made
     call = Call(name, {"image": image_name(picture), **arguments})
     return ToolRequest(asking.say(intent, slots), intent, (call,))
-
-
-def tool_result(source: random.Random, call: Call, item: Item | None = None) -> str:
-    """What a tool says of its work, in a few words."""
-    if call.name not in LOOKING:
-        return "Done."
-    if call.name == "find_faces":
-        return "No faces were found."
-    if call.name == "measure":
-        return f"{source.choice(_SIZES)} x {source.choice(_SIZES)} pixels."
-    if call.name == "read_text":
-        return source.choice(("No text was found.", f"It says: {source.choice(_WORDS)}"))
-    if call.name == "compare":
-        return f"{source.randint(1, 90)}% of the pixels differ."
-    return f"The most frequent colour is #{source.randrange(1 << 24):06x}."
