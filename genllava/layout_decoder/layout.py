@@ -1,8 +1,9 @@
 """Captions of layouts: the documented form in which the small decoder is told what a picture shows.
 
-    meadow: large 3d cat at left, small red circle at top right
+    meadow: at left large 3d cat, at top right small red circle
 
-The background, a colon, then what is in which of the nine places. A caption becomes a fixed row of ten phrases, which
+The background, a colon, then which of the nine places has what. The place comes first, so that a language model that
+writes a layout has it before it looks up what is there. A caption becomes a fixed row of ten phrases, which
 is what the text encoder reads: the background, and for every place what is there, or `nothing`.
 """
 
@@ -15,6 +16,7 @@ from genllava.errors import InvalidRequest
 PLACES: Final = (
     "top left", "top", "top right", "left", "center", "right", "bottom left", "bottom", "bottom right",
 )  # fmt: skip
+_LONGEST_FIRST: Final = sorted(PLACES, key=len, reverse=True)
 NOTHING: Final = "nothing"
 EMPTY: Final = "no picture"
 """The background of an empty caption: the unconditional branch of guidance."""
@@ -33,14 +35,15 @@ def phrases(caption: str) -> list[str]:
         return [EMPTY, *[NOTHING] * len(PLACES)]
     background, colon, rest = caption.partition(":")
     if not colon or not background.strip():
-        raise InvalidRequest(f"{caption!r} is no layout: write it like 'meadow: large 3d cat at left'")
+        raise InvalidRequest(f"{caption!r} is no layout: write it like 'meadow: at left large 3d cat'")
     cells = dict.fromkeys(PLACES, NOTHING)
     for part in filter(None, (each.strip() for each in rest.split(","))):
-        what, place = (words.strip() for words in part.rpartition(" at ")[::2])
-        if not what or place not in cells:
+        place = next((each for each in _LONGEST_FIRST if part.startswith(f"at {each} ")), "")
+        what = part.removeprefix(f"at {place} ").strip()
+        if not what or not place:
             known = ", ".join(PLACES)
             raise InvalidRequest(
-                f"{part!r} is at no place that this decoder knows: write 'large 3d cat at', and {known}"
+                f"{part!r} is at no place that this decoder knows: write 'at left large 3d cat'; places are {known}"
             )
         if cells[place] != NOTHING:
             raise InvalidRequest(f"two things are at {place} in {caption!r}: one fits there, put the other elsewhere")

@@ -129,7 +129,7 @@ class LayoutDecoderPipeline(DiffusionPipeline):
                 raise InvalidRequest(f"{name} must be at least 1, not {number}")
         prompts = [] if prompt is None else [prompt] if isinstance(prompt, str) else list(prompt)
         if prompt is not None and not (prompts and all(each.strip() for each in prompts)):
-            raise InvalidRequest("the prompt is empty: write a layout like 'meadow: large 3d cat at left'")
+            raise InvalidRequest("the prompt is empty: write a layout like 'meadow: at left large 3d cat'")
         if prompt_embeds is None:
             prompt_embeds = self.encode_prompt(prompts)
         count = len(prompt_embeds) if prompt_embeds.ndim else 0

@@ -8,7 +8,8 @@ An assistant message of it, in the chat template of whatever language model it w
 
 There is no space before these tokens, so that what comes next is always one token, and can be weighed against the end.
 It goes on after an answer with another task token, or ends. After a picture or a call it ends, what came of that
-follows as the user's message, and the model is asked again until it ends without doing anything more.
+follows as the user's message, and the model is asked again until it ends without doing anything more. To a picture
+without a word it answers `[T2I]` and the plan by which that picture would be drawn again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
+
+from PIL import Image
 
 from genllava.errors import Cancelled, InvalidRequest
 from genllava.options import CancelCheck, DrawingOptions, Seed
@@ -27,7 +30,7 @@ from genllava.protocols.spoken import TOKENS, as_spoken
 from genllava.protocols.task_tokens import I2I, I2T, SOI, T2I, TOOL
 from genllava.protocols.turns import texts_of
 from genllava.protocols.verbs import EDIT, GENERATE, RESULTS, ToolSpec, image_name
-from genllava.requests import Request
+from genllava.requests import Request, as_image
 from genllava.vision_language import InvalidCall, PrefixCache, Reply, ToolCall, VisionLanguage
 
 
@@ -99,6 +102,22 @@ class GenLlavaProtocol(ChatProtocol):
         self, requests: Sequence[Request], plan: str | Sequence[str] | None, seed: Seed, options: DrawingOptions
     ) -> list[Drawing]:
         return self._planned(I2I, requests, plan, seed, options)
+
+    def draw(
+        self, requests: Sequence[Request], prompts: Sequence[str], seed: Seed, options: DrawingOptions, *,
+        edits: bool, said: Sequence[Message] | None = None, cache: PrefixCache | None = None,
+    ) -> list[Drawing]:  # fmt: skip
+        bridge = options.get("bridge") or self.parts.drawing_options.get("bridge") or self.parts.bridge
+        if edits and bridge == "caption" and not options.get("source_prompt") and "source_prompt" in self._taken[True]:
+            plans = [self._plan_of(as_image(request.images[0]), options.get("cancel")) for request in requests]
+            options = cast(DrawingOptions, {**options, "source_prompt": plans})
+        return super().draw(requests, prompts, seed, options, edits=edits, said=said, cache=cache)
+
+    def _plan_of(self, image: Image.Image, cancel: CancelCheck | None) -> str:
+        """What a picture shows, as the plan by which it would be drawn: by it a decoder knows what an edit keeps."""
+        writer = self._writer([{"role": "user", "content": named_blocks([image])}], cancel, None, {})
+        writer.choose([T2I])
+        return writer.write()
 
     def asked(self, request: Request) -> Message:
         return {"role": "user", "content": [*named_blocks(request.images), {"type": "text", "text": request.text}]}

@@ -19,8 +19,8 @@ SIDE = 6 * PATCH
 WIDTH = 16
 CHANNELS = 3 * PATCH**2
 PHRASES = ("gray", "meadow", "large 3d cat", "small red circle", "large blue star")
-CAT = "meadow: large 3d cat at left"
-BOTH = "meadow: large 3d cat at left, small red circle at top right"
+CAT = "meadow: at left large 3d cat"
+BOTH = "meadow: at left large 3d cat, at top right small red circle"
 
 
 def autoencoder(channels: int = CHANNELS, *, mean: bool = True) -> AutoencoderPatch:

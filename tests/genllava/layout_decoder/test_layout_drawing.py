@@ -20,7 +20,7 @@ from genllava.layout_decoder.pipeline import LayoutDecoderPipeline
 from tests.genllava.image_decoder.small import picture, pixels
 from tests.genllava.layout_decoder.small import BOTH, CAT, SIDE, WIDTH
 
-STAR = "meadow: large 3d cat at left, large blue star at bottom right"
+STAR = "meadow: at left large 3d cat, at bottom right large blue star"
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -251,16 +251,16 @@ def test_a_mask_says_where_and_goes_with_embeddings(pipeline: LayoutDecoderPipel
 @pytest.mark.parametrize(
     ("prompt", "said"),
     [
-        ("meadow: large 3d cta at left", r"not taught 'large 3d cta' \(did you mean 'large 3d cat'\?\)"),
+        ("meadow: at left large 3d cta", r"not taught 'large 3d cta' \(did you mean 'large 3d cat'\?\)"),
         ("medow:", r"not taught 'medow' \(did you mean 'meadow'\?\)"),
-        ("meadow: unknown at left", "not taught 'unknown'"),
-        ("meadow: large 3d cat|gray at left", r"not taught 'large 3d cat\|gray'"),
-        ("meadow: large 3d cat at left, large blue star at left", "two things are at left .* put the other elsewhere"),
+        ("meadow: at left unknown", "not taught 'unknown'"),
+        ("meadow: at left large 3d cat|gray", r"not taught 'large 3d cat\|gray'"),
+        ("meadow: at left large 3d cat, at left large blue star", "two things are at left .* put the other elsewhere"),
         ("meadow: large 3d cat at front", r"'large 3d cat at front' is at no place .* bottom left"),
         ("meadow: large 3d cat", "is at no place"),
         ("meadow: at left", "is at no place"),
-        ("a large cat", "is no layout: write it like 'meadow: large 3d cat at left'"),
-        (": large 3d cat at left", "is no layout: write it like"),
+        ("a large cat", "is no layout: write it like 'meadow: at left large 3d cat'"),
+        (": at left large 3d cat", "is no layout: write it like"),
         ("", "the prompt is empty: write a layout like"),
         (" ", "the prompt is empty: write a layout like"),
     ],

@@ -36,7 +36,7 @@ class RowOptions(BaseModel):
         things: the first so many things of `knowledge/order.yaml` occur.
         withhold: `research` leaves out some families of sentences, to measure on them.
         what: whole `dialogues`; `pictures`: one picture by its plan, new or edited, with no words before it; or `seen`:
-            a picture that a person brings, and its plan as what the assistant says of it.
+            a picture that a person brings without a word, which is drawn again by its plan.
         kinds: how often each kind of turn comes, in the place of `conversation.dialogue.KINDS`.
         turns: how many messages of the person; random if None.
         brought: how often a person brings a picture where there is none.
@@ -138,13 +138,13 @@ def _picture_row(source: random.Random, known: Sequence[Thing], identity: str, o
 
 
 def _seen_row(source: random.Random, known: Sequence[Thing], identity: str, options: RowOptions) -> Row:
-    """A picture and its plan."""
+    """A picture without a word, which is drawn again by its plan."""
     scene = sample_scene(
         source, known, least=options.least, most=options.most, free=source.random() < options.free
     )
-    user = Message(role="user", content=(ShownImage(), Text(text="Plan.")))
+    user = Message(role="user", content=(ShownImage(),))
     image = brought(source, Shown(scene), options.augmented)
-    return _row([image], [user, _said([Text(text=write_plan(scene))])], identity)
+    return _row([image, render(scene)], [user, _said([Draw(prompt=write_plan(scene), image=1)])], identity)
 
 
 def dialogue_row(source: random.Random, turns: Sequence[Turn], identity: str, *, augmented: float) -> Row:

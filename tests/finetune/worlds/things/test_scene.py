@@ -108,7 +108,7 @@ def test_plans_are_read_back() -> None:
 def test_a_plan_in_words() -> None:
     star = Item("star", "small", "top right", None, "red")
     scene = Scene("meadow", (Item("cat", "large", "left", "3d"), star))
-    assert write_plan(scene) == "meadow: small red star at top right, large 3d cat at left"
+    assert write_plan(scene) == "meadow: at top right small red star, at left large 3d cat"
     assert write_plan(Scene("night")) == "night:"
     assert read_plan("night:") == Scene("night")
 
@@ -118,12 +118,12 @@ def test_a_plan_in_words() -> None:
     [
         "",
         "meadow",
-        "park: large 3d cat at left",
+        "park: at left large 3d cat",
         "white: cat at left",
         "white: large 3d cat",
-        "white: large 3d wug at left",
-        "white: large 3d cat at left, small red star at left",
-        "white: large circle at left",
+        "white: at left large 3d wug",
+        "white: at left large 3d cat, at left small red star",
+        "white: at left large circle",
         "white: huge 3d cat at left",
     ],
 )

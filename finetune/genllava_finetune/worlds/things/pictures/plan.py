@@ -1,9 +1,9 @@
 """Plans: the words in which the model says what a picture will show, and back.
 
-    meadow: large 3d cat at left, small red circle at top right
+    meadow: at left large 3d cat, at top right small red circle
 
-The background, then every item in the order of places: size, colour (of a shape, or of a thing that is not in its own),
-style (of a thing), name, place. `star` without a style is the shape. It is the form in which the image decoder reads
+The background, then every item in the order of places: place, size, colour (of a shape, or of a thing that is not in its own),
+style (of a thing), name. `star` without a style is the shape. It is the form in which the image decoder reads
 layouts (`genllava/layout_decoder/layout.py`).
 """
 
@@ -32,7 +32,7 @@ def write_plan(scene: Scene) -> str:
 
 def item_words(item: Item) -> str:
     """One item of a plan."""
-    return f"{looks_words(item)} at {item.place}"
+    return f"at {item.place} {looks_words(item)}"
 
 
 def looks_words(item: Item) -> str:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from typing import Any, Final
 
+from genllava.errors import InvalidRequest
 from genllava_finetune.worlds.things.conversation.dialogue import make_dialogue
 from genllava_finetune.worlds.things.conversation.talk import Called, Drawn, Said
 from genllava_finetune.worlds.things.knowledge.things import things
@@ -42,7 +43,6 @@ def _texts(source: random.Random, dialogues: int) -> Iterator[str]:
 def train_tokenizer(seed: int = 0, dialogues: int = 8000) -> Any:
     """A tokenizer whose merges are learnt from so many conversations."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -56,6 +56,26 @@ def train_tokenizer(seed: int = 0, dialogues: int = 8000) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator(_texts(random.Random(f"things tokenizer {seed}"), dialogues), trainer)
+    return _wrapped(tokenizer)
+
+
+def read_tokenizer(file: str) -> Any:
+    """A tokenizer that was learnt before, from its `tokenizer.json`: weights belong to one tokenizer.
+
+    Raises:
+        InvalidRequest: there is no such file, or it holds no tokenizer.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        return _wrapped(Tokenizer.from_file(file))
+    except Exception as error:  # the library raises nothing more special
+        raise InvalidRequest(f"{file} is not the tokenizer.json of a tokenizer: {error}") from error
+
+
+def _wrapped(tokenizer: Any) -> Any:
+    from transformers import PreTrainedTokenizerFast
+
     wrap: Any = PreTrainedTokenizerFast
     return wrap(
         tokenizer_object=tokenizer,

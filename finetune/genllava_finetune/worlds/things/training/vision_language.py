@@ -10,6 +10,7 @@ from genllava_finetune.worlds.things.training.tokenizer import (
     END,
     IMAGE,
     USER,
+    read_tokenizer,
     train_tokenizer,
 )
 
@@ -27,7 +28,8 @@ CHAT_TEMPLATE: Final = (
 
 
 def vision_language(
-    hidden_size: int = 256, layers: int = 6, intermediate_size: int = 704, tower_layers: int = 6, seed: int = 0
+    hidden_size: int = 256, layers: int = 6, intermediate_size: int = 704, tower_layers: int = 6, seed: int = 0,
+    tokenizer: str | None = None,
 ) -> tuple[Any, Any]:
     """A random model and its processor; its tokenizer is learnt from conversations.
 
@@ -35,10 +37,11 @@ def vision_language(
         hidden_size, layers, intermediate_size: of the language model; the tower has the same width.
         tower_layers: of the vision tower.
         seed: of the tokenizer's conversations.
+        tokenizer: a `tokenizer.json`, to go on from weights that were trained with it.
     """
     import transformers as hf
 
-    words = train_tokenizer(seed)
+    words = train_tokenizer(seed) if tokenizer is None else read_tokenizer(tokenizer)
     text = hf.MistralConfig(
         vocab_size=len(words) + 64,  # the tokens of the protocol come after
         hidden_size=hidden_size,
