@@ -1,4 +1,4 @@
-"""The small decoder as a diffusers pipeline: it draws layouts, and edits pictures into layouts."""
+"""The small decoder as a diffusers pipeline: it draws layouts, and edits pictures by drawing what changes in them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
 from genllava.errors import InvalidRequest, NonFiniteError
-from genllava.images import letterbox, load_image, unletterbox
+from genllava.images import load_image, unletterbox
 from genllava.layout_decoder.keeping import change_mask
 from genllava.layout_decoder.layout import LENGTH, as_text, phrases
 from genllava.layout_decoder.transformer import LayoutTransformer2DModel
@@ -25,10 +25,10 @@ _OUTPUTS: Final = ("pil", "np", "latent")
 
 
 class LayoutDecoderPipeline(DiffusionPipeline):
-    """Draws square pictures from layouts or prompt embeddings; with `image`, changes a picture into one.
+    """Draws square pictures from layouts or prompt embeddings; with `image`, keeps what does not change of a picture.
 
     Args:
-        transformer: of 2C channels in, C out: noisy latents, then those of a source, zeros where there is none.
+        transformer: predicts clean latents from noisy ones.
         vae: an autoencoder whose `encode` gives `latents`.
         scheduler: a `DPMSolverMultistepScheduler` of flows that takes predictions of the clean latents.
         text_encoder, tokenizer: of the ten phrases of a layout; see `layout.py`.
@@ -100,11 +100,11 @@ class LayoutDecoderPipeline(DiffusionPipeline):
         source_prompt: str | list[str] | None = None,
         mask_image: Image.Image | None = None,
     ) -> ImagePipelineOutput:
-        """Draw; with `image`, edit: the result then has the size of its source.
+        """Draw; with `image`, edit: what is drawn is laid over the source where it may change, all of it by default.
 
         Args:
             prompt: one layout, or a list of B.
-            image: a picture or B of them, as `genllava.images.load_image` takes them; made square with bars.
+            image: a picture or B of them, as `genllava.images.load_image` takes them. The result has its size.
             guidance_scale: above 1, classifier-free guidance against the empty layout.
             generator: one, or one for each picture; those of one prompt grow from theirs one after the other.
             prompt_embeds: [B, 10, C], in the place of prompts.
@@ -147,8 +147,6 @@ class LayoutDecoderPipeline(DiffusionPipeline):
         null = _rows(negative_prompt_embeds.to(device, dtype), rows) if negative_prompt_embeds is not None else None
         side, channels = int(self.transformer.config["sample_size"]), int(self.transformer.config["out_channels"])
         shape = (rows, channels, side, side)
-        beside = self._encoded(sources, device, dtype) if sources else torch.zeros(shape, device=device, dtype=dtype)
-        beside = _rows(beside, rows)
         generators = [generator] * rows if isinstance(generator, torch.Generator) else generator
         if generators is not None and len(generators) != rows:
             raise InvalidRequest(f"{len(generators)} generators for {rows} pictures: give one, or one for each")
@@ -156,7 +154,7 @@ class LayoutDecoderPipeline(DiffusionPipeline):
         self.scheduler.set_timesteps(num_inference_steps, device=device)
         self._num_timesteps = len(self.scheduler.timesteps)
         for step, time in enumerate(self.scheduler.timesteps):
-            inputs = torch.cat([latents.to(dtype), beside], 1)
+            inputs = latents.to(dtype)
             made = self.transformer(inputs, time, embeds).sample.float()
             if guided:
                 without = self.transformer(inputs, time, null).sample.float()
@@ -237,13 +235,6 @@ class LayoutDecoderPipeline(DiffusionPipeline):
             raise InvalidRequest(f"{len(before)} source_prompts for {len(sources)} edits: give one, or one for each")
         changes = [change_mask(one, other, s.size) for one, other, s in zip(before, prompts, sources, strict=True)]
         return [c if m is None else ImageChops.darker(c, m) for c, m in zip(changes, masks, strict=True)]
-
-    def _encoded(self, sources: Sequence[Image.Image], device: Any, dtype: Any) -> Tensor:
-        """[B, C, h, w] latents of what is edited."""
-        side = int(self.config["resolution"])
-        pixels = self.image_processor.preprocess([letterbox(each, side) for each in sources])
-        encoded: Tensor = self.vae.encode(pixels.to(device, self.vae.dtype)).latents
-        return encoded.to(dtype) * self._scale
 
     def _check_embeds(self, name: str, embeds: Tensor, count: int) -> None:
         width, shape = int(self.transformer.config["cross_attention_dim"]), tuple(embeds.shape)

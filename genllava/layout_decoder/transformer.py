@@ -17,15 +17,14 @@ _TIMES: Final = 256
 
 
 class LayoutTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is not typed
-    """Predicts clean latents from noisy ones, the latents of a source beside them, and what is in each cell.
+    """Predicts clean latents from noisy ones and what is in each cell.
 
     A cell is a square of `patch_size` x `patch_size` latents and one token. Row 0 of the conditioning is about the
     whole picture: with the time it modulates all layers; each of the other rows is added to the token of its cell.
 
     Args:
         sample_size: side of the latents.
-        in_channels: of the noisy latents and those of the source together.
-        out_channels: of what is predicted.
+        in_channels, out_channels: of the noisy latents, and of what is predicted.
         patch_size: side of a cell, in latents.
         hidden_size, num_layers, num_attention_heads: of the transformer.
         cross_attention_dim: C, of the conditioning [B, 1 + cells, C].
@@ -35,7 +34,7 @@ class LayoutTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  
     def __init__(
         self,
         sample_size: int = 6,
-        in_channels: int = 576,
+        in_channels: int = 288,
         out_channels: int = 288,
         patch_size: int = 2,
         hidden_size: int = 512,

@@ -115,7 +115,7 @@ class FluxDenoiser(Denoiser):
 
 
 class LayoutDenoiser(Denoiser):
-    """The small decoder of layouts, whose network reads a source beside the noise."""
+    """The small decoder of layouts, which draws an edit as it draws a new picture."""
 
     network = ("LayoutTransformer2DModel",)
     edits = True
@@ -124,8 +124,7 @@ class LayoutDenoiser(Denoiser):
         self, network: nn.Module, noisy: Tensor, times: Tensor, given: Conditioning, source: Tensor | None,
         seen: Tensor, canvas: Canvas,
     ) -> Tensor:  # fmt: skip
-        beside = torch.zeros_like(noisy) if source is None else source * seen[:, None, None, None].to(source)
-        made: Tensor = network(torch.cat([noisy, beside], 1), times, given.embeds, return_dict=False)[0]
+        made: Tensor = network(noisy, times, given.embeds, return_dict=False)[0]
         return made
 
 

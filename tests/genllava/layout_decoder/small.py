@@ -47,7 +47,7 @@ def pipeline(output_size: int = 32, **options: Any) -> LayoutDecoderPipeline:
     text_encoder: Any = CLIPTextModel(config)
     text_encoder.get_input_embeddings().weight.data.normal_()
     transformer: Any = LayoutTransformer2DModel(
-        sample_size=6, in_channels=2 * CHANNELS, out_channels=CHANNELS, hidden_size=64, num_layers=1,
+        sample_size=6, in_channels=CHANNELS, out_channels=CHANNELS, hidden_size=64, num_layers=1,
         num_attention_heads=2, cross_attention_dim=WIDTH,
     )  # fmt: skip
     transformer.project_out.weight.data.normal_(std=0.05)

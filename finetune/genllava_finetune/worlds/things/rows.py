@@ -21,7 +21,6 @@ from genllava_finetune.worlds.things.pictures.plan import write_plan
 from genllava_finetune.worlds.things.pictures.render import render
 from genllava_finetune.worlds.things.pictures.sampling import sample_scene
 from genllava_finetune.worlds.things.pictures.unreadable import unreadable
-from genllava_finetune.worlds.things.requests.requests import edit
 from genllava_finetune.worlds.things.requests.tool_results import DONE, tool_result
 
 NAME: Final = "things"
@@ -35,15 +34,15 @@ class RowOptions(BaseModel):
         split: random numbers of which split the rows grow from; the frozen suites grow from those of `dev` and `test`.
         things: the first so many things of `knowledge/order.yaml` occur.
         withhold: `research` leaves out some families of sentences, to measure on them.
-        what: whole `dialogues`; `pictures`: one picture by its plan, new or edited, with no words before it; or `seen`:
-            a picture that a person brings without a word, which is drawn again by its plan.
+        what: whole `dialogues`; `pictures`: one new picture by its plan; `seen`: a
+            picture that a person brings, and its plan as what the assistant says of it; or `redrawn`: such a picture
+            without a word, which is drawn again by its plan.
         kinds: how often each kind of turn comes, in the place of `conversation.dialogue.KINDS`.
         turns: how many messages of the person; random if None.
         brought: how often a person brings a picture where there is none.
-        free: of `seen`, the share whose items lie beside the middle of their cells.
+        free: of `seen` and `redrawn`, the share whose items lie beside the middle of their cells.
         augmented: share of the pictures that people bring that were scaled, saved badly or photographed.
-        edited: of `pictures`, the share that are edits.
-        least, most: of `pictures` and `seen`, how many items; more than five are for learning to read pictures.
+        least, most: of all but dialogues, how many items; more than five are for learning to read pictures.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,13 +50,12 @@ class RowOptions(BaseModel):
     split: Literal["train", "dev", "test"] = "train"
     things: int = Field(default=286, ge=1, le=286)
     withhold: Literal["nothing", "research"] = "nothing"
-    what: Literal["dialogues", "pictures", "seen"] = "dialogues"
+    what: Literal["dialogues", "pictures", "seen", "redrawn"] = "dialogues"
     kinds: dict[str, float] | None = None
     turns: int | None = Field(default=None, ge=1)
     brought: float = Field(default=0.55, ge=0, le=1)
     free: float = Field(default=0.7, ge=0, le=1)
     augmented: float = Field(default=0.5, ge=0, le=1)
-    edited: float = Field(default=0.4, ge=0, le=1)
     least: int = Field(default=0, ge=0, le=9)
     most: int = Field(default=5, ge=1, le=9)
 
@@ -110,7 +108,7 @@ def make_row(seed: int, number: int, options: RowOptions) -> Row:
     identity = f"{NAME}-{options.split}:{seed}:{number}"
     if options.what == "pictures":
         return _picture_row(source, known, identity, options)
-    if options.what == "seen":
+    if options.what in ("seen", "redrawn"):
         return _seen_row(source, known, identity, options)
     talk = make_dialogue(
         source,
@@ -125,26 +123,21 @@ def make_row(seed: int, number: int, options: RowOptions) -> Row:
 
 def _picture_row(source: random.Random, known: Sequence[Thing], identity: str, options: RowOptions) -> Row:
     """A picture by its plan."""
-    if source.random() >= options.edited:
-        scene = sample_scene(source, known, least=options.least, most=options.most)
-        return _row([render(scene)], [_asked("Draw."), _said([Draw(prompt=write_plan(scene), image=0)])], identity)
-    found = None
-    while found is None:
-        scene = sample_scene(source, known, most=options.most, free=source.random() < 0.6)
-        found = edit(source, scene, known)
-    user = Message(role="user", content=(ShownImage(), Text(text="Edit.")))
-    change = Edit(instruction=write_plan(found.scene), source=0, image=1)
-    return _row([render(scene), render(found.scene)], [user, _said([change])], identity)
+    scene = sample_scene(source, known, least=options.least, most=options.most)
+    return _row([render(scene)], [_asked("Draw."), _said([Draw(prompt=write_plan(scene), image=0)])], identity)
 
 
 def _seen_row(source: random.Random, known: Sequence[Thing], identity: str, options: RowOptions) -> Row:
-    """A picture without a word, which is drawn again by its plan."""
+    """A picture and its plan: as an answer, or without a word to draw it again."""
     scene = sample_scene(
         source, known, least=options.least, most=options.most, free=source.random() < options.free
     )
-    user = Message(role="user", content=(ShownImage(),))
-    image = brought(source, Shown(scene), options.augmented)
-    return _row([image, render(scene)], [user, _said([Draw(prompt=write_plan(scene), image=1)])], identity)
+    image, plan = brought(source, Shown(scene), options.augmented), write_plan(scene)
+    if options.what == "redrawn":
+        user = Message(role="user", content=(ShownImage(),))
+        return _row([image, render(scene)], [user, _said([Draw(prompt=plan, image=1)])], identity)
+    user = Message(role="user", content=(ShownImage(), Text(text="Plan.")))
+    return _row([image], [user, _said([Text(text=plan)])], identity)
 
 
 def dialogue_row(source: random.Random, turns: Sequence[Turn], identity: str, *, augmented: float) -> Row:

@@ -2,7 +2,7 @@
 
     meadow: at left large 3d cat, at top right small red circle
 
-The background, then every item in the order of places: place, size, colour (of a shape, or of a thing that is not in its own),
+The background, then every item in the order of places: place, size, colour (of a shape, or of a recoloured thing),
 style (of a thing), name. `star` without a style is the shape. It is the form in which the image decoder reads
 layouts (`genllava/layout_decoder/layout.py`).
 """

@@ -46,15 +46,16 @@ def decoder(
         latent_channels: principal components of a patch of 40 x 40 pixels.
         hidden_size, layers: of the transformer.
         width: of the text encoder.
-        seed: of the pictures from which the components are found.
+        seed: of the pictures from which the components are found, and of random weights.
     """
     import diffusers as df
 
+    torch.manual_seed(seed)  # what phrases stand for is not trained: it is to be the same wherever this is called
     vae = autoencoder(latent_channels, seed)
     tokenizer, text_encoder = text(vae, width, things())
     transformer = LayoutTransformer2DModel(
         sample_size=CANVAS // PATCH,
-        in_channels=2 * latent_channels,
+        in_channels=latent_channels,
         out_channels=latent_channels,
         hidden_size=hidden_size,
         num_layers=layers,
@@ -69,32 +70,36 @@ def decoder(
     )
 
 
-def autoencoder(channels: int, seed: int = 0) -> AutoencoderPatch:
+def autoencoder(channels: int, seed: int = 0, patch: int = PATCH) -> AutoencoderPatch:
     """Principal components of the patches of random pictures; latents have a mean of zero and about unit spread."""
-    mean, components, spread = principal_components(max(channels, MOST_CHANNELS), seed)
+    mean, components, spread = principal_components(max(channels, MOST_CHANNELS), seed, patch)
     scale = (spread[:channels] + 1e-6).sqrt()  # half whitened: coarse form dominates fine detail
     scale = scale * float((spread[:channels] / scale).square().mean().sqrt())
-    made: AutoencoderPatch = AutoencoderPatch.from_components(components[:, :channels], scale, PATCH, mean)
+    made: AutoencoderPatch = AutoencoderPatch.from_components(components[:, :channels], scale, patch, mean)
     return made
 
 
 @lru_cache(maxsize=2)
-def principal_components(channels: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The mean [D] of patches of random pictures, their components [D, channels], and the spread along each."""
+def principal_components(channels: int, seed: int, patch: int = PATCH) -> tuple[Tensor, Tensor, Tensor]:
+    """The mean [D] of patches of random pictures, their components [D, channels], and the spread along each.
+
+    Args:
+        patch: their side, in pixels.
+    """
     source = random.Random(f"things autoencoder {seed}")
     torch.manual_seed(seed)
     scenes = (sample_scene(source, things(), free=source.random() < 0.3) for _ in range(_PICTURES))
-    found = [patches(render_array(scene))[source.randrange(_KEPT) :: _KEPT] for scene in scenes]
+    found = [patches(render_array(scene), patch)[source.randrange(_KEPT) :: _KEPT] for scene in scenes]
     rows = torch.from_numpy(np.concatenate(found))
     mean = rows.mean(0)
     _, values, components = torch.svd_lowrank(rows - mean, q=channels + 40, niter=2)
     return mean, components[:, :channels], values[:channels] / (len(rows) - 1) ** 0.5
 
 
-def patches(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Patches [36, 3 * P * P] of a picture [240, 240, 3], row by row, in -1..1, ordered as autoencoders take them."""
-    side = CANVAS // PATCH
-    cut = picture.reshape(side, PATCH, side, PATCH, 3).transpose(0, 2, 4, 1, 3)
+def patches(picture: NDArray[np.uint8], patch: int = PATCH) -> NDArray[np.float32]:
+    """Patches [N, 3 * P * P] of a picture [240, 240, 3], row by row, in -1..1, ordered as autoencoders take them."""
+    side = CANVAS // patch
+    cut = picture.reshape(side, patch, side, patch, 3).transpose(0, 2, 4, 1, 3)
     array: NDArray[np.float32] = cut.reshape(side * side, -1).astype(np.float32) / np.float32(127.5) - 1
     return array
 

@@ -79,8 +79,8 @@ class GroundingLoss(AuxiliaryLoss):
         self.bias = nn.ParameterDict({name: nn.Parameter(torch.zeros(len(words))) for name, words in tokens.items()})
 
     def collate(self, rows: Sequence[Mapping[str, Any]], examples: Sequence[Example]) -> dict[str, Tensor]:
-        """What the pictures show, read from the plan by which each is drawn again: rows of `seen` only."""
-        scenes = [read_plan(_last_plan(row)) for row in rows]
+        """What the pictures show, read from the plan that the assistant says of each: rows of one picture only."""
+        scenes = [read_plan(_last_text(row)) for row in rows]
         if not scenes or any(scene is None for scene in scenes):
             return {}
         shown = [scene for scene in scenes if scene is not None]
@@ -146,6 +146,5 @@ def _phrase(item: Item | None) -> str:
     return NOTHING if item is None else looks_words(item)
 
 
-def _last_plan(row: Mapping[str, Any]) -> str:
-    """The plan of the last message of a row."""
-    return str(row["messages"][-1]["content"][0].get("prompt", ""))
+def _last_text(row: Mapping[str, Any]) -> str:
+    return str(row["messages"][-1]["content"][0].get("text", ""))

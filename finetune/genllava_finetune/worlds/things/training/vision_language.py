@@ -14,8 +14,8 @@ from genllava_finetune.worlds.things.training.tokenizer import (
     train_tokenizer,
 )
 
-PATCH: Final = CANVAS // 6
-"""Pixels of a patch: four of them are a cell of a picture, and become one token of the language model."""
+PATCH: Final = CANVAS // 12
+"""Pixels of a patch: sixteen of them are a cell of a picture, and become one token of the language model."""
 TOKENS: Final = 9
 CHAT_TEMPLATE: Final = (
     "{% for message in messages %}{% if message['role'] == 'user' %}" + USER
@@ -28,14 +28,14 @@ CHAT_TEMPLATE: Final = (
 
 
 def vision_language(
-    hidden_size: int = 256, layers: int = 6, intermediate_size: int = 704, tower_layers: int = 6, seed: int = 0,
-    tokenizer: str | None = None,
+    hidden_size: int = 256, layers: int = 6, intermediate_size: int = 704, tower_size: int = 192, tower_layers: int = 4,
+    seed: int = 0, tokenizer: str | None = None,
 ) -> tuple[Any, Any]:
     """A random model and its processor; its tokenizer is learnt from conversations.
 
     Args:
-        hidden_size, layers, intermediate_size: of the language model; the tower has the same width.
-        tower_layers: of the vision tower.
+        hidden_size, layers, intermediate_size: of the language model.
+        tower_size, tower_layers: width and layers of the vision tower.
         seed: of the tokenizer's conversations.
         tokenizer: a `tokenizer.json`, to go on from weights that were trained with it.
     """
@@ -58,10 +58,10 @@ def vision_language(
         pad_token_id=words.pad_token_id,
     )
     vision: Any = {
-        "hidden_size": hidden_size,
-        "intermediate_size": 4 * hidden_size,
+        "hidden_size": tower_size,
+        "intermediate_size": 4 * tower_size,
         "num_hidden_layers": tower_layers,
-        "num_attention_heads": hidden_size // 64,
+        "num_attention_heads": tower_size // 64,
         "image_size": CANVAS,
         "patch_size": PATCH,
     }
@@ -69,7 +69,7 @@ def vision_language(
     config = configure(
         vision_config=vision,
         text_config=text,
-        scale_factor=2,
+        scale_factor=CANVAS // PATCH // 3,
         image_token_id=words.convert_tokens_to_ids(IMAGE),
         pad_token_id=words.pad_token_id,
         tie_word_embeddings=True,
@@ -97,7 +97,7 @@ def begin_patches(layer: Any, seed: int = 0) -> None:
 
     from genllava_finetune.worlds.things.training.decoder import autoencoder
 
-    found: Any = autoencoder(layer.out_channels, seed).encoder
+    found: Any = autoencoder(layer.out_channels, seed, PATCH).encoder
     with torch.no_grad():
         layer.weight.copy_(found.weight)
         layer.bias.copy_(found.bias)
