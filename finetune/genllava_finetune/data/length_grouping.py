@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from genllava_finetune.data.rows import Draw, Edit, Row, ShownImage, Text
+from genllava_finetune.data.rows import Draw, Edit, Row, ShownImage, Text, ToolCall, ToolResult
 
 BATCHES_IN_WINDOW: Final = 50
 """Rows of so many batches are in memory while they are grouped."""
@@ -40,16 +40,24 @@ def grouped_order(lengths: Sequence[int], batch_size: int, seeds: Sequence[int])
     return [index for run in [*(runs[number] for number in order), *last] for index in run]
 
 
-def approximate_length(row: Row) -> int:
-    """Tokens of a row, roughly: a quarter of its characters, and 256 for each picture that is shown."""
-    characters, pictures = 0, 0
+def approximate_length(row: Row, per_picture: int = _TOKENS_PER_PICTURE, per_drawing: int = 0) -> int:
+    """Tokens of a row, roughly: a quarter of its characters, and those of pictures and drawings.
+
+    Args:
+        per_picture: of each picture that is shown.
+        per_drawing: of each drawing beside its plan: visual queries, what came of it, the picture itself.
+    """
+    characters, pictures, drawings = 0, 0, 0
     for message in row.messages:
         for block in message.content:
-            if isinstance(block, Text):
+            if isinstance(block, Text | ToolResult):
                 characters += len(block.text)
             elif isinstance(block, Draw):
                 characters += len(block.prompt)
             elif isinstance(block, Edit):
                 characters += len(block.instruction)
+            elif isinstance(block, ToolCall):
+                characters += len(block.name) + len(str(block.arguments))
             pictures += isinstance(block, ShownImage)
-    return characters // _CHARACTERS_PER_TOKEN + _TOKENS_PER_PICTURE * pictures
+            drawings += isinstance(block, Draw | Edit)
+    return characters // _CHARACTERS_PER_TOKEN + per_picture * pictures + per_drawing * drawings

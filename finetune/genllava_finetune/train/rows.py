@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from torch.utils.data import IterableDataset
 
 from genllava_finetune.data.errors import DataError, RowError
+from genllava_finetune.data.length_grouping import approximate_length
 from genllava_finetune.data.mixture import Mixture, MixtureSource
 from genllava_finetune.data.mixture_sources import parts as parts_of
 from genllava_finetune.data.rows import Row, read_row, row_dict
@@ -53,6 +56,7 @@ class TrainingRows(IterableDataset[dict[str, Any]]):
 
     Args:
         group_by_length: rows in a batch, which are to be of similar length; None: in any order.
+        length: of a row.
     """
 
     def __init__(
@@ -62,8 +66,11 @@ class TrainingRows(IterableDataset[dict[str, Any]]):
         epochs: int | None = None,
         *,
         group_by_length: int | None = None,
+        length: Callable[[Row], int] = approximate_length,
     ) -> None:
-        self.mixture = Mixture(sources, seed, epochs=epochs, shuffle=epochs is None, group_by_length=group_by_length)
+        self.mixture = Mixture(
+            sources, seed, epochs=epochs, shuffle=epochs is None, group_by_length=group_by_length, length=length
+        )
         self._seed = seed
 
     def skip_batches(self, batches: int, size: int) -> None:
@@ -80,6 +87,26 @@ class TrainingRows(IterableDataset[dict[str, Any]]):
         (share, _), skipped = self.mixture.worker_share()
         for index, row in enumerate(self.mixture, skipped):
             yield {**row_dict(row), "seed": hash((self._seed, share, index)) % 2**40}
+
+
+def measured_length(encoder: Any) -> Callable[[Row], int]:
+    """How long rows are for a model, roughly: what it makes of a picture and of a drawing is measured.
+
+    Args:
+        encoder: of rows.
+    """
+    picture, collate = Image.new("RGB", (256, 256)), Collator(encoder)
+
+    def tokens(asked: Sequence[Any], said: Any, images: int) -> int:
+        messages = [{"role": "user", "content": asked}, {"role": "assistant", "content": [said]}]
+        row = {"messages": messages, "images": [picture] * images, "source": "length", "license": "", "id": "length"}
+        return int(collate([row])["attention_mask"].sum())
+
+    text, words = {"type": "text", "text": "a"}, {"type": "text", "text": "a"}
+    plain = tokens([text], words, 0)
+    shown = tokens([{"type": "image"}, text], words, 1)
+    drawn = tokens([text], {"type": "draw", "prompt": "a", "image": 0}, 1)
+    return partial(approximate_length, per_picture=shown - plain, per_drawing=drawn - plain)
 
 
 class Batches:

@@ -25,7 +25,7 @@ from genllava_finetune.recipes.recipe import Recipe, Stage, dump_recipe, load_re
 from genllava_finetune.train.beginning import beginning_of, stage_file
 from genllava_finetune.train.cache import Caches
 from genllava_finetune.train.callbacks import Average, Samples
-from genllava_finetune.train.rows import Batches, TrainingRows, sources_of
+from genllava_finetune.train.rows import Batches, TrainingRows, measured_length, sources_of
 from genllava_finetune.train.trainable import Adapters, set_trainable
 from genllava_finetune.train.trainer import GenLlavaTrainer, load_trained, training_arguments
 
@@ -199,9 +199,7 @@ class Run:
             stage,
             args,
             Caches(model, stage, self.folder / "cache") if stage.cache else None,
-            train_dataset=TrainingRows(
-                sources, seed, group_by_length=stage.batch_size if stage.group_by_length else None
-            ),
+            train_dataset=TrainingRows(sources, seed, **_grouping(stage, encoder)),
             eval_dataset=TrainingRows(held_out, seed, epochs=1) if held_out else None,
             data_collator=Batches(
                 encoder,
@@ -222,6 +220,11 @@ class Run:
         if self._saved is not None:
             return model.to_pipeline(self._saved, **({"drawing_options": options} if options else {}))
         return model.to_pipeline(drawing_options=options)
+
+
+def _grouping(stage: Stage, encoder: Any) -> dict[str, Any]:
+    """How `TrainingRows` groups the rows of a stage."""
+    return {"group_by_length": stage.batch_size, "length": measured_length(encoder)} if stage.group_by_length else {}
 
 
 def _has(file: Path, text: str) -> bool:
