@@ -89,6 +89,8 @@ class RowEncoder:
         generation_head: whose visual queries stand behind every plan; None: there are none.
         protocol: only `genllava`.
         task_token_dropout: share of the rows that are read without task tokens.
+        show_last_picture: whether a picture that ends a row is shown, after which the assistant learns to end. Where
+            other rows go on after pictures, it is learnt there, and left out here it saves half of the tokens.
 
     Raises:
         CheckpointError: another protocol, or a model that never ends an answer.
@@ -101,6 +103,7 @@ class RowEncoder:
         *,
         protocol: Literal["genllava"] = "genllava",
         task_token_dropout: float = 0.0,
+        show_last_picture: bool = True,
     ) -> None:
         if protocol != "genllava":
             raise CheckpointError(f"rows are encoded for the protocol genllava, not for {protocol!r}")
@@ -112,6 +115,7 @@ class RowEncoder:
             raise CheckpointError("this generation head has queries of its own: make it with query_tokens=True")
         self.vision_language = vision_language
         self.task_token_dropout = task_token_dropout
+        self.show_last_picture = show_last_picture
         vision_language.add_tokens([*TOKENS, *self.queries])
 
     @property
@@ -133,7 +137,7 @@ class RowEncoder:
         read = read_row({name: value for name, value in row.items() if name not in _SIDE_ENTRIES})
         images = [_picture(image, number) for number, image in enumerate(read.images)]
         template = self.vision_language.template
-        talk = _Talk(images, self.vision_language)
+        talk = _Talk(images, self.vision_language, self.show_last_picture)
         talk.read(read)
         spoken = as_spoken(talk.messages, self.queries)
         if self._drops(row, read):
@@ -182,12 +186,14 @@ class _Talk:
 
     images: Sequence[Image.Image]
     vision_language: VisionLanguage
+    show_last_picture: bool = True
     messages: list[Message] = field(default_factory=list)
     learnt: list[bool] = field(default_factory=list)
     drawings: list[tuple[Draw | Edit, bool]] = field(default_factory=list)
     _shown: int = 0
     _waiting: dict[str, tuple[ToolCall, bool]] = field(default_factory=dict)
     _drew: bool = False
+    _drawn: int = 0  # messages up to the last drawing
 
     def read(self, row: Row) -> None:
         for number, message in enumerate(row.messages):
@@ -198,6 +204,9 @@ class _Talk:
             else:
                 self._end_turn()
                 self._asked(message.role, message.content)
+        if self._drew and not self.show_last_picture:
+            del self.messages[self._drawn :]
+            self._drew = False
         self._end_turn()
         if self.messages[-1]["role"] != "assistant":
             raise RowError("the conversation does not end with what the assistant says")
@@ -249,6 +258,7 @@ class _Talk:
             call = _function(f"call_{len(self.drawings)}", GENERATE, {"prompt": self._plan(block.prompt)})
         self.drawings.append((block, learn))
         self._say(words, learn, call)
+        self._drawn = len(self.messages)
         self._result(call, f"Done: {image_name(self._shown + 1)} was made.", 1)
         self._drew = True
 

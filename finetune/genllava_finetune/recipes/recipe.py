@@ -195,6 +195,7 @@ class Stage(_Strict):
         save_every, evaluate_every, log_every: steps; 0: never.
         gradient_norms_every: how many logs apart the gradient norm of each loss is measured; 0: never.
         samples: rows whose answers and pictures are kept at each evaluation.
+        show_last_picture: whether a picture that ends a row is shown to the model, after which it learns to end.
         group_by_length: rows of a batch are of similar length, so that little of it is padding.
         cache: what is computed by frozen networks is kept on disk: `latents` of pictures, states of the `vision`
             tower, and the language model's `states` at the visual queries, where nothing but the head is trained.
@@ -212,6 +213,7 @@ class Stage(_Strict):
     bridge: Literal["head", "caption"] = "head"
     dropout: Dropout = Dropout()
     task_token_dropout: float = Field(default=0.0, ge=0, le=1)
+    show_last_picture: bool = True
     steps: int | None = Field(default=None, ge=1)
     epochs: float | None = Field(default=None, gt=0)
     batch_size: int = Field(default=8, ge=1)

@@ -140,7 +140,10 @@ class Run:
         torch.manual_seed(self.recipe.seed)
         if self.recipe.model.encoder is None:
             encoder: Any = RowEncoder(
-                parts.vision_language, parts.generation_head, task_token_dropout=stage.task_token_dropout
+                parts.vision_language,
+                parts.generation_head,
+                task_token_dropout=stage.task_token_dropout,
+                show_last_picture=stage.show_last_picture,
             )
         else:
             encoder = called(self.recipe.model.encoder, "model.encoder", parts)

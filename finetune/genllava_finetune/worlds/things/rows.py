@@ -25,6 +25,8 @@ from genllava_finetune.worlds.things.requests.tool_results import DONE, tool_res
 
 NAME: Final = "things"
 LICENSE: Final = "MIT AND Apache-2.0"
+_RESULTS_AT_END: Final = 0.3
+"""Of the calls of tools that end a conversation, the share whose results are shown; within one all are."""
 
 
 class RowOptions(BaseModel):
@@ -199,7 +201,7 @@ def _called(
     key = f"call_{len(images)}_{outcome.call.name}"
     said.append(ToolCall(id=key, name=outcome.call.name, arguments=dict(outcome.call.arguments)))
     yield _said(said)
-    if outcome.verb and last:
+    if last and (outcome.verb or source.random() > _RESULTS_AT_END):
         return
     text, made = (DONE, None) if outcome.verb else tool_result(source, outcome.call, images)
     content: list[Any] = [ToolResult(id=key, name=outcome.call.name, text=text)]
