@@ -209,6 +209,33 @@ def test_calls_of_tools_and_their_results(built: Any) -> None:
     assert text.startswith("<|im_start|>system\nBe brief.")
 
 
+def test_a_result_may_have_the_last_word(built: Any) -> None:
+    """An empty message behind it: the assistant ends at once. Anywhere else there has to be something."""
+    _, encoder = built("qwen3_vl")
+    collator = Collator(encoder)
+    end = encoder.vision_language.end_token
+    call = say("assistant", {**CALL, "arguments": {"image": "image_1"}})
+    cropped = row(say("user", IMAGE, "crop it"), call, say("tool", RESULT, IMAGE), say("assistant", ""), images=2)
+    assert learnt(collator, collator([cropped]))[1:] == [end]
+    assert encoder.encode(cropped).text.endswith(f"<|im_end|>\n<|im_start|>assistant\n{end}")
+    with pytest.raises(RowError, match="says nothing"):
+        encoder.encode(row(say("user", "a"), say("assistant", "")))
+
+
+def test_the_last_picture_may_be_left_out(built: Any) -> None:
+    """What is drawn last is trained as before; the picture is not read, and what comes after it not learnt."""
+    pipe, encoder = built("qwen3_vl")
+    short = RowEncoder(pipe.parts().vision_language, pipe.generation_head, show_last_picture=False)
+    for made in (DRAWING, EDITING):
+        whole, cut = encoder.encode(made), short.encode(made)
+        assert whole.text.startswith(cut.text)
+        assert cut.text.endswith(f"{EOI}{encoder.vision_language.end_token}")
+        assert len(cut.pictures) == len(whole.pictures) - 1
+        assert [drawing.plan for drawing in cut.drawings] == [drawing.plan for drawing in whole.drawings]
+    assert Collator(short)([DRAWING, EDITING])["plans"] == ["a cat", "make it blue"]
+    assert short.encode(SESSION).text == encoder.encode(SESSION).text, "it says something after its last picture"
+
+
 def test_the_end_is_learnt_where_the_template_does_not_write_it(layouts: Layouts) -> None:
     """As that of llava-hf's LLaVA 1.5."""
     template = templates.LLAVA.replace("('</s>' if message['role'] == 'assistant' else ' ')", "' '")
