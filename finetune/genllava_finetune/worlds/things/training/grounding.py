@@ -34,8 +34,9 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "style": (_PLAIN, *STYLES),
     "colour": (_OWN, *COLOURS),
     "size": SIZES,
+    "place": PLACES,
 }
-"""The words that are told apart for a cell."""
+"""The words that are told apart for a cell. The place is learnt at once; by it the language model finds the cell."""
 _KINDS: Final = (*((name, True) for name in SHAPES), *((each.name, False) for each in things()))
 _NAMES: Final = {kind: number for number, kind in enumerate(_KINDS, 1)}
 """Which of the names it is, by `Item.kind`; the star is both a shape and a thing in the sky."""
@@ -84,7 +85,7 @@ class GroundingLoss(AuxiliaryLoss):
         if not scenes or any(scene is None for scene in scenes):
             return {}
         shown = [scene for scene in scenes if scene is not None]
-        cells = [[_labels(scene.at(place)) for place in PLACES] for scene in shown]
+        cells = [[[*_labels(scene.at(place)), number] for number, place in enumerate(PLACES)] for scene in shown]
         backgrounds = torch.tensor([BACKGROUNDS.index(scene.background) for scene in shown])
         looks = [[self._phrases[_phrase(scene.at(place))] for place in PLACES] for scene in shown]
         return {"cells": torch.tensor(cells), "looks": torch.tensor(looks), "backgrounds": backgrounds}
@@ -135,7 +136,7 @@ def grounding_loss(parts: Parts, weight: float = 1.0) -> GroundingLoss:
 
 
 def _labels(item: Item | None) -> list[int]:
-    """Index of each group's word."""
+    """Index of the word of each group but the last."""
     if item is None:
         return [0, IGNORE, IGNORE, IGNORE]
     style = GROUPS["style"].index(item.style or _PLAIN)
