@@ -17,7 +17,7 @@ from genllava_finetune.worlds.things.conversation.dialogue import KINDS, make_di
 from genllava_finetune.worlds.things.conversation.talk import Called, Drawn, Said, Shown, Turn
 from genllava_finetune.worlds.things.knowledge.things import Thing, things_of
 from genllava_finetune.worlds.things.pictures.augment import augment
-from genllava_finetune.worlds.things.pictures.plan import write_plan
+from genllava_finetune.worlds.things.pictures.plan import looks_words, write_plan
 from genllava_finetune.worlds.things.pictures.render import render
 from genllava_finetune.worlds.things.pictures.sampling import sample_scene
 from genllava_finetune.worlds.things.pictures.unreadable import unreadable
@@ -37,8 +37,9 @@ class RowOptions(BaseModel):
         things: the first so many things of `knowledge/order.yaml` occur.
         withhold: `research` leaves out some families of sentences, to measure on them.
         what: whole `dialogues`; `pictures`: one new picture by its plan; `seen`: a
-            picture that a person brings, and its plan as what the assistant says of it; or `redrawn`: such a picture
-            without a word, which is drawn again by its plan.
+            picture that a person brings, and its plan as what the assistant says of it; `redrawn`: such a picture
+            without a word, which is drawn again by its plan; or `spelled`: a new picture, of which everything is said
+            in the words of plans, in any order.
         kinds: how often each kind of turn comes, in the place of `conversation.dialogue.KINDS`.
         turns: how many messages of the person; random if None.
         brought: how often a person brings a picture where there is none.
@@ -52,7 +53,7 @@ class RowOptions(BaseModel):
     split: Literal["train", "dev", "test"] = "train"
     things: int = Field(default=286, ge=1, le=286)
     withhold: Literal["nothing", "research"] = "nothing"
-    what: Literal["dialogues", "pictures", "seen", "redrawn"] = "dialogues"
+    what: Literal["dialogues", "pictures", "seen", "redrawn", "spelled"] = "dialogues"
     kinds: dict[str, float] | None = None
     turns: int | None = Field(default=None, ge=1)
     brought: float = Field(default=0.55, ge=0, le=1)
@@ -110,6 +111,8 @@ def make_row(seed: int, number: int, options: RowOptions) -> Row:
     identity = f"{NAME}-{options.split}:{seed}:{number}"
     if options.what == "pictures":
         return _picture_row(source, known, identity, options)
+    if options.what == "spelled":
+        return _spelled_row(source, known, identity, options)
     if options.what in ("seen", "redrawn"):
         return _seen_row(source, known, identity, options)
     talk = make_dialogue(
@@ -127,6 +130,16 @@ def _picture_row(source: random.Random, known: Sequence[Thing], identity: str, o
     """A picture by its plan."""
     scene = sample_scene(source, known, least=options.least, most=options.most)
     return _row([render(scene)], [_asked("Draw."), _said([Draw(prompt=write_plan(scene), image=0)])], identity)
+
+
+def _spelled_row(source: random.Random, known: Sequence[Thing], identity: str, options: RowOptions) -> Row:
+    """A new picture, asked for in the words of its plan."""
+    scene = sample_scene(source, known, least=max(options.least, 1), most=options.most)
+    items = [f"{looks_words(item)} at {item.place}" for item in scene.items]
+    source.shuffle(items)
+    listed = ", ".join(items)
+    said = f"{scene.background} with {listed}" if source.random() < 0.5 else f"{listed} on {scene.background}"
+    return _row([render(scene)], [_asked(said), _said([Draw(prompt=write_plan(scene), image=0)])], identity)
 
 
 def _seen_row(source: random.Random, known: Sequence[Thing], identity: str, options: RowOptions) -> Row:
