@@ -3,8 +3,8 @@
     meadow: at left large 3d cat, at top right small red circle
 
 The background, a colon, then which of the nine places has what. The place comes first, so that a language model that
-writes a layout has it before it looks up what is there. A caption becomes a fixed row of ten phrases, which
-is what the text encoder reads: the background, and for every place what is there, or `nothing`.
+writes a layout has it before it looks up what is there. A caption becomes a fixed row of ten phrases, which is what the
+text encoder reads: the background, and for every place what is there, or `nothing`.
 """
 
 from __future__ import annotations

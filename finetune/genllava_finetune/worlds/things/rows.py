@@ -36,10 +36,9 @@ class RowOptions(BaseModel):
         split: random numbers of which split the rows grow from; the frozen suites grow from those of `dev` and `test`.
         things: the first so many things of `knowledge/order.yaml` occur.
         withhold: `research` leaves out some families of sentences, to measure on them.
-        what: whole `dialogues`; `pictures`: one new picture by its plan; `seen`: a
-            picture that a person brings, and its plan as what the assistant says of it; `redrawn`: such a picture
-            without a word, which is drawn again by its plan; or `spelled`: a new picture, of which everything is said
-            in the words of plans, in any order.
+        what: whole `dialogues`; `pictures`: one new picture by its plan; `seen`: a picture that a person brings, and
+            its plan as what the assistant says of it; `redrawn`: such a picture without a word, which is drawn again
+            by its plan; or `spelled`: a new picture, of which everything is said in the words of plans, in any order.
         kinds: how often each kind of turn comes, in the place of `conversation.dialogue.KINDS`.
         turns: how many messages of the person; random if None.
         brought: how often a person brings a picture where there is none.
@@ -144,9 +143,7 @@ def _spelled_row(source: random.Random, known: Sequence[Thing], identity: str, o
 
 def _seen_row(source: random.Random, known: Sequence[Thing], identity: str, options: RowOptions) -> Row:
     """A picture and its plan: as an answer, or without a word to draw it again."""
-    scene = sample_scene(
-        source, known, least=options.least, most=options.most, free=source.random() < options.free
-    )
+    scene = sample_scene(source, known, least=options.least, most=options.most, free=source.random() < options.free)
     image, plan = brought(source, Shown(scene), options.augmented), write_plan(scene)
     if options.what == "redrawn":
         user = Message(role="user", content=(ShownImage(),))
