@@ -97,15 +97,15 @@ def measured_length(encoder: Any) -> Callable[[Row], int]:
     """
     picture, collate = Image.new("RGB", (256, 256)), Collator(encoder)
 
-    def tokens(asked: Sequence[Any], said: Any, images: int) -> int:
-        messages = [{"role": "user", "content": asked}, {"role": "assistant", "content": [said]}]
+    def tokens(asked: Sequence[Any], said: Sequence[Any], images: int) -> int:
+        messages = [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
         row = {"messages": messages, "images": [picture] * images, "source": "length", "license": "", "id": "length"}
         return int(collate([row])["attention_mask"].sum())
 
     text, words = {"type": "text", "text": "a"}, {"type": "text", "text": "a"}
-    plain = tokens([text], words, 0)
-    shown = tokens([{"type": "image"}, text], words, 1)
-    drawn = tokens([text], {"type": "draw", "prompt": "a", "image": 0}, 1)
+    plain = tokens([text], [words], 0)
+    shown = tokens([{"type": "image"}, text], [words], 1)
+    drawn = tokens([text], [{"type": "draw", "prompt": "a", "image": 0}, words], 1)  # not the last: it is shown
     return partial(approximate_length, per_picture=shown - plain, per_drawing=drawn - plain)
 
 
