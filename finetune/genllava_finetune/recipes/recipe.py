@@ -189,6 +189,8 @@ class Stage(_Strict):
             `vlm.new_tokens`, the rows of the tokens that were added to the language model.
         lora: adapters.
         data: names of the data sets; empty: all.
+        optimizer: `muon` updates the matrices of repeated layers by Muon and all else by AdamW; what else there is,
+            transformers' `arguments: {optim: ...}` name.
         learning_rate: one, or one for each name of a module, with that of all others as `default`.
         warmup: steps, or a share of them if below 1.
         ema: decay of the exponential moving average of the trained weights, which is what a stage ends with.
@@ -218,6 +220,7 @@ class Stage(_Strict):
     epochs: float | None = Field(default=None, gt=0)
     batch_size: int = Field(default=8, ge=1)
     gradient_accumulation_steps: int = Field(default=1, ge=1)
+    optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float | dict[str, float] = 1e-4
     weight_decay: float = Field(default=0.0, ge=0)
     scheduler: str = "cosine"
@@ -248,6 +251,8 @@ class Stage(_Strict):
             raise ValueError("give either steps or epochs")
         if not self.train and not self.lora:
             raise ValueError("nothing is trained: name modules in train, or add lora")
+        if self.optimizer == "muon" and "optim" in self.arguments:
+            raise ValueError("two optimizers: leave out optimizer: muon, or optim in arguments")
         return self
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from genllava.errors import InvalidRequest
 from genllava_finetune.recipes.recipe import Lora, Stage
+from genllava_finetune.train.muon import takes_muon
 
 NEW_TOKENS: Final = "vlm.new_tokens"
 """The name, in a recipe, of the rows of the tokens that were added to the language model."""
@@ -85,12 +86,14 @@ def trained_tensors(model: nn.Module) -> dict[str, nn.Parameter]:
 def parameter_groups(model: nn.Module, stage: Stage) -> list[dict[str, Any]]:
     """Groups of an optimizer: each with its learning rate, and weight decay for matrices only.
 
+    With `optimizer: muon` each says whether it is for Muon.
+
     Raises:
         InvalidRequest: a learning rate is for a module that the model has not, or that is not trained.
     """
     rates = stage.learning_rate if isinstance(stage.learning_rate, dict) else {"default": stage.learning_rate}
     trained = trained_tensors(model)
-    groups = dict[tuple[float, float], list[Tensor]]()
+    groups = dict[tuple[float, float, bool], list[Tensor]]()
     used = set[str]()
     for name, parameter in trained.items():
         matching = [prefix for prefix in rates if name == prefix or name.startswith(f"{prefix}.")]
@@ -99,12 +102,18 @@ def parameter_groups(model: nn.Module, stage: Stage) -> list[dict[str, Any]]:
             raise InvalidRequest(f"stage {stage.name}: learning_rate has no default, which {name} needs")
         used.add(prefix)
         decay = stage.weight_decay if parameter.ndim > 1 and "embed" not in name else 0.0
-        groups.setdefault((rates[prefix], decay), []).append(parameter)
+        muon = stage.optimizer == "muon" and takes_muon(name, parameter)
+        groups.setdefault((rates[prefix], decay, muon), []).append(parameter)
     if unused := set(rates) - used - {"default"}:
         name = unused.pop()
         _module(model, name, f"stage {stage.name}: learning_rate")
         raise InvalidRequest(f"stage {stage.name}: learning_rate: {name} is not trained")
-    return [{"params": each, "lr": rate, "weight_decay": decay} for (rate, decay), each in groups.items()]
+    made: list[dict[str, Any]] = []
+    for (rate, decay, muon), parameters in groups.items():
+        made.append({"params": parameters, "lr": rate, "weight_decay": decay})
+        if stage.optimizer == "muon":
+            made[-1]["muon"] = muon
+    return made
 
 
 def _root(name: str) -> str:

@@ -23,6 +23,7 @@ from genllava.errors import CheckpointError, InvalidRequest, NonFiniteError
 from genllava_finetune.data.mixture import MixtureSource
 from genllava_finetune.recipes.recipe import Stage
 from genllava_finetune.train.cache import Caches
+from genllava_finetune.train.muon import Muon
 from genllava_finetune.train.rows import steps_of
 from genllava_finetune.train.trainable import parameter_groups, trained_tensors
 
@@ -202,8 +203,13 @@ class GenLlavaTrainer(Trainer):
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
             trained: Any = self.model if model is None else model
+            groups = parameter_groups(trained, self.stage)
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
-            self.optimizer = kind(parameter_groups(trained, self.stage), **options)
+            if self.stage.optimizer == "muon":
+                if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+                    raise InvalidRequest(f"stage {self.stage.name}: muon needs whole matrices: use adamw with shards")
+                kind, options = Muon, {name: options[name] for name in ("lr", "betas", "eps")}
+            self.optimizer = kind(groups, **options)
         return self.optimizer
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
