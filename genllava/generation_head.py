@@ -32,9 +32,13 @@ class GenerationHead(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
             `paper`: an encoder-decoder on states plus query embeddings (GenLLaVA, arXiv 2406.11262, after
             GILL's mapper, arXiv 2305.17216); `num_layers` counts for either half.
             `linear`: one linear map, a baseline; L must equal N.
-        num_queries, input_dim: N and D.
-        output_length, output_dim: L and C, those of the decoder's cross-attention.
-        hidden_dim, num_layers, num_heads: size of the transformer; unused by `linear`.
+        num_queries: N.
+        input_dim: D.
+        output_length: L, that of the decoder's cross-attention.
+        output_dim: C, that of the decoder's cross-attention.
+        hidden_dim: width of the transformer; unused by `linear`, as are the next two.
+        num_layers: of the transformer.
+        num_heads: of the transformer.
         pooled_dim: P; None where the decoder takes no pooled embedding.
         layers: indices of the language model's layers whose states are read, joined to D; -1 is the last one.
         residual: add to `null_embeds`, beginning with zero.

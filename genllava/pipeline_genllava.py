@@ -182,7 +182,10 @@ class GenLlavaPipeline(DiffusionPipeline):
             **sampling: options of transformers' `generate`, such as `max_new_tokens`, `do_sample`, `temperature`.
 
         Raises:
-            ImageRejected, InvalidRequest, Cancelled, NonFiniteError.
+            ImageRejected: a picture cannot be read.
+            InvalidRequest: the model cannot do what the call asks for.
+            Cancelled: `cancel` said so.
+            NonFiniteError: the model gave NaN or infinity.
         """
         answers: list[Understanding] = self.protocol.understand(pair_requests(images, question), cancel, sampling)
         return answers[0] if isinstance(question, str) else answers
@@ -213,7 +216,7 @@ class GenLlavaPipeline(DiffusionPipeline):
             **options: see `DrawingOptions`. With `num_images_per_prompt` over 1 the result is a list.
 
         Raises:
-            InvalidRequest, Cancelled, NonFiniteError.
+            InvalidRequest, Cancelled, NonFiniteError: as for `understand`.
         """
         drawings: list[Drawing] = self.protocol.generate(pair_requests(None, prompt), plan, seed, options)
         return drawings[0] if isinstance(prompt, str) and len(drawings) == 1 else drawings
@@ -244,10 +247,12 @@ class GenLlavaPipeline(DiffusionPipeline):
         Args:
             image: one, or a list of as many as instructions.
             instruction: one, or a list of them.
-            plan, seed, **options: as for `generate`.
+            plan: as for `generate`.
+            seed: as for `generate`.
+            **options: as for `generate`.
 
         Raises:
-            ImageRejected, InvalidRequest, Cancelled, NonFiniteError.
+            ImageRejected, InvalidRequest, Cancelled, NonFiniteError: as for `understand`.
         """
         requests = pair_requests(image, instruction)
         if any(len(request.images) != 1 for request in requests):
@@ -266,7 +271,8 @@ class GenLlavaPipeline(DiffusionPipeline):
         """One turn: the model decides what is done, answers, draws and edits, until all that was asked is done.
 
         Raises:
-            ImageRejected, InvalidRequest, Cancelled, NonFiniteError, ModelReplyError.
+            ImageRejected, InvalidRequest, Cancelled, NonFiniteError: as for `understand`.
+            ModelReplyError: the model twice called a tool in a way that cannot be carried out.
         """
         return TurnOutput.of(self.conversation().ask(text, images, seed=seed, **options))
 

@@ -59,7 +59,8 @@ def create_genllava_agent(
         decider: who decides in the model's place: a LangChain chat model with tool calling, or a `Decider`.
         interrupt_on: calls that wait for the user's word, by name: `{"edit": True, "my_tool": True}`. The interrupt is
             that of LangChain's human-in-the-loop, and is answered with `{"decisions": [{"type": "approve"}]}`.
-        checkpointer, store: as for LangGraph's own `compile`.
+        checkpointer: as for LangGraph's own `compile`.
+        store: as for LangGraph's own `compile`.
         artifacts: where the pictures of threads are kept: a folder, `:memory:`, `postgresql://...`, or None for this
             user's data folder.
         picture_url: links to pictures go into replies, for front ends that show text alone: they begin with this

@@ -10,18 +10,18 @@ from genllava.errors import GenLlavaError
 class AgentError(GenLlavaError):
     """Base of the agent's errors.
 
-    AgentError
-    ├── ThreadNotFound     no such thread
-    ├── ThreadBusy         another turn is running on the thread
-    ├── ThreadQuarantined  what is stored of the thread is damaged; other threads go on
-    ├── UnknownImage       the thread has no picture of that name
-    ├── AnswerPending      the thread waits for an answer
-    ├── InvalidAnswer      the answer does not fit what was asked
-    ├── NothingPending     there is nothing to answer or to resume
-    ├── PlannerFailed      the chat model that plans does not say anything that can be done
-    ├── NothingToUndo      there is no turn to take back, or to bring back
-    ├── ToolLeftBehind     a tool took longer than it may
-    └── StoreFailed        the store could not be read or written: disk full, no permission, server gone
+        AgentError
+        ├── ThreadNotFound     no such thread
+        ├── ThreadBusy         another turn is running on the thread
+        ├── ThreadQuarantined  what is stored of the thread is damaged; other threads go on
+        ├── UnknownImage       the thread has no picture of that name
+        ├── AnswerPending      the thread waits for an answer
+        ├── InvalidAnswer      the answer does not fit what was asked
+        ├── NothingPending     there is nothing to answer or to resume
+        ├── PlannerFailed      the chat model that plans does not say anything that can be done
+        ├── NothingToUndo      there is no turn to take back, or to bring back
+        ├── ToolLeftBehind     a tool took longer than it may
+        └── StoreFailed        the store could not be read or written: disk full, no permission, server gone
     """
 
 

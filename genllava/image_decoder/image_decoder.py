@@ -171,7 +171,9 @@ class ImageDecoder:
 
         Args:
             images: RGB, of any sizes.
-            instructions, seeds, prompt_embeds: as in `generate`, one for each picture.
+            instructions: one for each picture, as the prompts of `generate`.
+            seeds: one for each picture.
+            prompt_embeds: as in `generate`, a row for each picture.
             options: as in `generate`; `height` and `width` are the size to work at and to come back with. With
                 `mask_image` (white where the picture may change) an inpainting pipeline edits. With `control` it is the
                 drawing pipeline's sibling that edits, whether or not there is an editor.

@@ -75,7 +75,9 @@ class VisionLanguage:
             source: folder, or id on the hub.
             torch_dtype: of the weights; "auto" for that of the checkpoint.
             device: where the model goes, if not by `device_map`. None leaves it on the CPU.
-            device_map, quantization_config, variant: transformers' own.
+            device_map: transformers' own.
+            quantization_config: transformers' own.
+            variant: transformers' own.
             processor: where the processor is, if not beside the model.
             chat_template: Jinja text, in place of the checkpoint's own.
             tool_format: how it writes tool calls, where its template does not show it.
@@ -235,7 +237,9 @@ class VisionLanguage:
         Args:
             messages: one conversation; its pictures are seen.
             choices: texts, scored as they are, white space included.
-            tools, cache, prefix: as in `chat`.
+            tools: as in `chat`.
+            cache: as in `chat`.
+            prefix: as in `chat`.
 
         Returns:
             The mean log-likelihood per token of each, in nats.

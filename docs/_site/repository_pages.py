@@ -1,0 +1,129 @@
+"""A hook of MkDocs: the README as the first page, and on the site whatever pages link to outside of docs/.
+
+Links are written for readers of the repository, as paths from file to file. Here each becomes a link between pages.
+What lies outside of docs/ becomes a page under repository/: Markdown as it is, a notebook with its outputs, other text
+as a block of code. So a copy of the site is complete, and of one version.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from flowchart import FLOWCHART, drawn
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+START: Final = "README.md"
+PLACE: Final = "repository"
+"""The folder of the site for files that are not in docs/."""
+_CODE: Final = re.compile(r"^ *(`{3,}).*?^ *\1 *$|(`+)(?!`).+?(?<!`)\2(?!`)", re.M | re.S)
+_LINK: Final = re.compile(r"(?<=\]\()([^()\s#:]+)(?=(?:#[^()\s]*)?\))")
+_LANGUAGES: Final = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".cff": "yaml", ".toml": "toml", ".json": "json"}
+
+
+def site_path(path: str) -> str:
+    """The path of a file on the site, by its path in the repository."""
+    if path == START:
+        return "index.md"
+    if path.startswith("docs/"):
+        return path.removeprefix("docs/")
+    return f"{PLACE}/{path}" if path.endswith(".md") else f"{PLACE}/{path}.md"
+
+
+def repository_path(page: str, target: str) -> str | None:
+    """The file in the repository that a page there links to; of a folder its README. None where there is none."""
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(page), target))
+    file = ROOT / path
+    if file.is_dir():
+        path, file = posixpath.normpath(posixpath.join(path, START)), file / START
+    return path if not path.startswith("..") and file.is_file() else None
+
+
+def outside_of_code(text: str, change: Callable[[str], str]) -> str:
+    """A page in Markdown with everything changed but its code."""
+    parts, end = [], 0
+    for code in _CODE.finditer(text):
+        parts += [change(text[end : code.start()]), code[0]]
+        end = code.end()
+    return "".join([*parts, change(text[end:])])
+
+
+def links(page: str, text: str) -> Iterator[str]:
+    """The files that a page links to, as paths in the repository."""
+    found: list[str | None] = []
+
+    def look(part: str) -> str:
+        found.extend(repository_path(page, target) for target in _LINK.findall(part))
+        return part
+
+    outside_of_code(text, look)
+    return (path for path in found if path is not None)
+
+
+def page_of(path: str) -> str:
+    """A file of the repository as a page in Markdown."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    if path.endswith(".md"):
+        return text
+    if path.endswith(".ipynb"):
+        return "\n\n".join(shown for cell in json.loads(text)["cells"] for shown in _cell(cell))
+    return f"# {path}\n\n{_fenced(text, _LANGUAGES.get(Path(path).suffix, 'text'))}\n"
+
+
+def _fenced(text: str, language: str) -> str:
+    return f"````{language}\n{text.rstrip()}\n````"
+
+
+def _cell(cell: dict[str, Any]) -> Iterator[str]:
+    source = "".join(cell["source"])
+    yield source if cell["cell_type"] == "markdown" else _fenced(source, "python")
+    for output in cell.get("outputs", ()):
+        data = output.get("data", {"text/plain": output.get("text", "")})
+        picture = next((kind for kind in ("image/png", "image/jpeg") if kind in data), None)
+        if picture is not None:
+            encoded = "".join("".join(data[picture]).split())
+            yield f'<img alt="What this cell shows" src="data:{picture};base64,{encoded}">'
+        elif text := "".join(data["text/plain"]).strip():
+            yield _fenced(text, "text")
+
+
+def on_files(files: Files, *, config: MkDocsConfig) -> Files:
+    """Add the README, and what pages link to, and what those link to."""
+    waiting = [START, *(f"docs/{file.src_uri}" for file in files.documentation_pages())]
+    known = set(waiting)
+    for path in waiting:  # it grows
+        text = page_of(path)
+        if not path.startswith("docs/"):
+            files.append(File.generated(config, site_path(path), content=text))
+        if path.endswith(".md"):
+            new = {other for other in links(path, text) if not other.startswith("docs/")} - known
+            known |= new
+            waiting += sorted(new)
+    _origins.update({site_path(path): path for path in waiting})
+    return files
+
+
+_origins: dict[str, str] = {}
+"""The path in the repository of each page, by its path on the site."""
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Links from page to page of the site, and flowcharts as drawings."""
+    here = page.file.src_uri
+    origin = _origins[here]
+
+    def relative(found: re.Match[str]) -> str:
+        path = repository_path(origin, found[0])
+        if path is None:
+            return found[0]  # MkDocs says that it leads nowhere
+        return posixpath.relpath(site_path(path), posixpath.dirname(here) or ".")
+
+    linked = outside_of_code(markdown, lambda part: _LINK.sub(relative, part))
+    return FLOWCHART.sub(lambda found: drawn(found[1]), linked)
