@@ -75,8 +75,10 @@ def places_of(edges: list[Edge]) -> tuple[dict[str, Place], float]:
     for row, nodes in enumerate(by_row):
         next_nodes = {a: sorted(e.target for e in edges if e.source == a and rows[e.target] == row + 1) for a in nodes}
         nodes.sort(key=lambda node: (next_nodes[node], node))
-        before = {node: [places[e.source].x for e in edges if e.target == node and e.source in places] for node in nodes}
-        wanted = {node: sum(xs) / len(xs) if xs else width / 2 for node, xs in before.items()}
+        wanted = {}
+        for node in nodes:
+            above = [places[e.source].x for e in edges if e.target == node and e.source in places]
+            wanted[node] = sum(above) / len(above) if above else width / 2
         if len(set(wanted.values())) < len(nodes):  # from one node: side by side below it
             wanted = {node: width / 2 + _COLUMN * (i - (len(nodes) - 1) / 2) for i, node in enumerate(nodes)}
         y = _EDGE_OF_PICTURE / 2 + _HIGH / 2 + _ROW * row

@@ -10,61 +10,17 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from flowchart import FLOWCHART, drawn
+from links import LINK, PICTURES, ROOT, START, links_of, outside_of_code, repository_path, site_path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-ROOT: Final = Path(__file__).resolve().parents[2]
-START: Final = "README.md"
-PLACE: Final = "repository"
-"""The folder of the site for files that are not in docs/."""
-_CODE: Final = re.compile(r"^ *(`{3,}).*?^ *\1 *$|(`+)(?!`).+?(?<!`)\2(?!`)", re.M | re.S)
-_LINK: Final = re.compile(r"(?<=\]\()([^()\s#:]+)(?=(?:#[^()\s]*)?\))")
 _LANGUAGES: Final = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".cff": "yaml", ".toml": "toml", ".json": "json"}
-
-
-def site_path(path: str) -> str:
-    """The path of a file on the site, by its path in the repository."""
-    if path == START:
-        return "index.md"
-    if path.startswith("docs/"):
-        return path.removeprefix("docs/")
-    return f"{PLACE}/{path}" if path.endswith(".md") else f"{PLACE}/{path}.md"
-
-
-def repository_path(page: str, target: str) -> str | None:
-    """The file in the repository that a page there links to; of a folder its README. None where there is none."""
-    path = posixpath.normpath(posixpath.join(posixpath.dirname(page), target))
-    file = ROOT / path
-    if file.is_dir():
-        path, file = posixpath.normpath(posixpath.join(path, START)), file / START
-    return path if not path.startswith("..") and file.is_file() else None
-
-
-def outside_of_code(text: str, change: Callable[[str], str]) -> str:
-    """A page in Markdown with everything changed but its code."""
-    parts, end = [], 0
-    for code in _CODE.finditer(text):
-        parts += [change(text[end : code.start()]), code[0]]
-        end = code.end()
-    return "".join([*parts, change(text[end:])])
-
-
-def links(page: str, text: str) -> Iterator[str]:
-    """The files that a page links to, as paths in the repository."""
-    found: list[str | None] = []
-
-    def look(part: str) -> str:
-        found.extend(repository_path(page, target) for target in _LINK.findall(part))
-        return part
-
-    outside_of_code(text, look)
-    return (path for path in found if path is not None)
 
 
 def page_of(path: str) -> str:
@@ -99,11 +55,12 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     waiting = [START, *(f"docs/{file.src_uri}" for file in files.documentation_pages())]
     known = set(waiting)
     for path in waiting:  # it grows
-        text = page_of(path)
+        content = (ROOT / path).read_bytes() if path.endswith(PICTURES) else page_of(path)
         if not path.startswith("docs/"):
-            files.append(File.generated(config, site_path(path), content=text))
+            files.append(File.generated(config, site_path(path), content=content))
         if path.endswith(".md"):
-            new = {other for other in links(path, text) if not other.startswith("docs/")} - known
+            found = {repository_path(path, target) for target, _ in links_of(str(content))}
+            new = {other for other in found if other is not None and not other.startswith("docs/")} - known
             known |= new
             waiting += sorted(new)
     _origins.update({site_path(path): path for path in waiting})
@@ -120,10 +77,10 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     origin = _origins[here]
 
     def relative(found: re.Match[str]) -> str:
-        path = repository_path(origin, found[0])
-        if path is None:
-            return found[0]  # MkDocs says that it leads nowhere
-        return posixpath.relpath(site_path(path), posixpath.dirname(here) or ".")
+        path = repository_path(origin, found[1]) if found[1] else None
+        if path is None:  # a part of this page, or nowhere, as MkDocs then says
+            return found[0]
+        return posixpath.relpath(site_path(path), posixpath.dirname(here) or ".") + (found[2] or "")
 
-    linked = outside_of_code(markdown, lambda part: _LINK.sub(relative, part))
+    linked = outside_of_code(markdown, lambda part: LINK.sub(relative, part))
     return FLOWCHART.sub(lambda found: drawn(found[1]), linked)

@@ -151,6 +151,7 @@ def _example(tool: VisualTool, shown: Mapping[str, docs_pictures.Shown]) -> str:
     table = ["| before | after |", "|---|---|", f"| {before} | {after} |", ""] if after else [before, ""] * bool(before)
     said = " ".join(each["text"].split())
     said = said if len(said) <= _SAID else said[:_SAID].rstrip() + " …"
+    said = "\\" * said.startswith("#") + said  # a colour, and no heading
     return "\n".join(["", "```python", each["call"], "```", "", *table, f"> {said}", ""])
 
 
