@@ -174,7 +174,7 @@ def test_flowcharts_are_drawn_whole() -> None:
     assert set(places) == {node for edge in edges for node in (edge.source, edge.target)}
     assert all(60 < place.x < width - 60 for place in places.values())
     across = sorted((place.row, place.x) for place in places.values())
-    assert all(b[1] - a[1] > 110 for a, b in itertools.pairwise(across) if a[0] == b[0])
+    assert all(b[1] - a[1] > 140 for a, b in itertools.pairwise(across) if a[0] == b[0])
     drawn = flowchart.drawn(chart)
     assert drawn.count("marker-end") == len(edges)
     assert "\n\n" not in drawn, "Markdown would go on in the middle of it"

@@ -13,13 +13,14 @@ from typing import Final, NamedTuple
 
 FLOWCHART: Final = re.compile(r"^```mermaid\ngraph TD\n(.*?)^```$", re.M | re.S)
 _EDGE: Final = re.compile(r"^ +(\w+) (-->|-\.->) (\w+)$")
-_WIDE, _HIGH, _COLUMN, _ROW, _EDGE_OF_PICTURE = 104, 34, 124, 108, 40
+_WIDE, _HIGH, _COLUMN, _ROW, _EDGE_OF_PICTURE = 104, 34, 150, 108, 40
 _APART: Final = 9
 """Pixels between an arrow and the one that goes back, from the middle of a box."""
 _STYLE: Final = (
-    "rect{fill:var(--md-code-bg-color,#f5f5f5);stroke:currentColor}"
-    "text{fill:currentColor;text-anchor:middle;font-size:14px}"
-    ".a{fill:none;stroke:currentColor}.d{stroke-dasharray:5 4}"
+    ".flowchart{overflow-x:auto}"
+    ".flowchart rect{fill:var(--md-code-bg-color,#f5f5f5);stroke:currentColor}"
+    ".flowchart text{fill:currentColor;text-anchor:middle;font-size:14px}"
+    ".flowchart .arrow{fill:none;stroke:currentColor}.flowchart .dashed{stroke-dasharray:5 4}"
 )
 
 
@@ -110,7 +111,7 @@ def drawn(chart: str) -> str:
     edges = edges_of(chart)
     places, width = places_of(edges)
     height = max(place.y for place in places.values()) + (_HIGH + _EDGE_OF_PICTURE) / 2
-    kinds = {True: "a d", False: "a"}
+    kinds = {True: "arrow dashed", False: "arrow"}
     arrows = [
         f'<path class="{kinds[e.dashed]}" d="{path_of(e, places)}" marker-end="url(#tip)"><title>'
         f"{escape(e.source)} to {escape(e.target)}</title></path>"
@@ -124,7 +125,8 @@ def drawn(chart: str) -> str:
     said = "; ".join(f"{e.source} to {e.target}" for e in edges)
     return "\n".join(
         [
-            f'<figure><svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="Flowchart: {escape(said)}">',
+            f'<figure class="flowchart"><svg width="{width:g}" viewBox="0 0 {width:g} {height:g}" role="img"',
+            f'style="min-width:36rem;max-width:100%;height:auto" aria-label="Flowchart: {escape(said)}">',
             f"<style>{_STYLE}</style>",
             '<marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" orient="auto">',
             '<path d="M0 1L9 5L0 9z" fill="currentColor"/></marker>',
