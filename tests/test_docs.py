@@ -25,7 +25,7 @@ from genllava_agent.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-OURS = ("genllava", "genllava_agent", "genllava_tools", "genllava_finetune", "genllava_shapes")
+OURS = ("genllava", "genllava_agent", "genllava_tools", "genllava_finetune")
 REFERENCE = sorted(path.stem for path in (DOCS / "reference").glob("genllava*.md"))
 REPEATED = 25
 """Words in a row that two pages may share: a command or two."""
@@ -33,7 +33,7 @@ REPEATED = 25
 
 def pages() -> list[str]:
     """The pages that people read, as paths in the repository."""
-    others = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "shapes").glob("*.md")]
+    others = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
     return [path.relative_to(ROOT).as_posix() for path in sorted([*others, *DOCS.rglob("*.md")])]
 
 
@@ -218,7 +218,7 @@ def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
 @pytest.mark.slow
 def test_the_site_shows_pages_as_they_are_written(site: Path) -> None:
     """As many headings, tables and list items: where the site's Markdown differs from others', something is lost."""
-    for page in [page for page in pages() if "/reference/" not in page and page != "shapes/README.md"]:
+    for page in [page for page in pages() if "/reference/" not in page]:
         text = LINKS.without_code(read(page))
         article = re.search(r"<article.*?</article>", rendered(site, page), re.S)
         assert article is not None, page
