@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from PIL import Image, ImageOps
 
+from genllava.errors import InvalidRequest
 from genllava_finetune.worlds.things.requests.tools import LOOKING, Call
 
 DONE: Final = "Done."
@@ -32,7 +33,10 @@ def tool_result(source: random.Random, call: Call, images: Sequence[Image.Image]
         return _made_up(source, call, arguments["image"], arguments.get("box"))
     from genllava_tools.registry import find
 
-    result = find(call.name)(**arguments)
+    try:
+        result = find(call.name)(**arguments)
+    except InvalidRequest as error:  # such as two pictures that cannot be compared
+        return str(error), None
     made = None if call.name in LOOKING or not result.images else result.image.convert("RGB")
     return result.text, made
 
