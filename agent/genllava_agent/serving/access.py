@@ -30,10 +30,8 @@ class Access:
         Raises:
             ApiError: it was not.
         """
-        if self._hosts is not None:
-            host = urlsplit(f"//{headers.get('host', '')}").hostname
-            if host not in self._hosts:
-                raise ApiError(403, "this server is not called that: see --public-url", "host_not_allowed")
+        if self._hosts is not None and _name(headers.get("host", "")) not in self._hosts:
+            raise ApiError(403, "this server is not called that: see --public-url", "host_not_allowed")
         origin = headers.get("origin")
         if origin is not None and "*" not in self._origins and origin not in self._origins:
             raise ApiError(403, "this page may not use the server: see --cors-origin", "origin_not_allowed")
@@ -54,6 +52,14 @@ class Access:
         missing = "no API key: send it as Authorization: Bearer KEY"
         said = "the API key is wrong" if given else missing
         raise ApiError(401, said, "invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
+
+
+def _name(host: str) -> str | None:
+    """The name in what a request says as its host, without the port."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
 
 
 def _digest(key: bytes) -> bytes:
