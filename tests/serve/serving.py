@@ -19,6 +19,7 @@ from PIL import Image
 
 from genllava_agent import VisualAgent
 from genllava_agent.serving.app import create_app
+from genllava_agent.serving.command import listen
 from genllava_agent.serving.settings import ServerSettings
 
 RED = "draw a large red circle at the top left"
@@ -56,7 +57,8 @@ class Serving:
 @contextmanager
 def served(agent: VisualAgent, **settings: Any) -> Iterator[Serving]:
     """Serve an agent from a thread of this process, over a real socket."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with listen("127.0.0.1", 0) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.pop("send_buffer", 1_000_000))
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         app = create_app(agent, ServerSettings(**{"public_url": url, **settings}))
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3))

@@ -32,7 +32,7 @@ def test_a_question_about_a_picture(server: Serving, drawing: bytes) -> None:
     assert choice.finish_reason == "stop"
     assert reply.object == "chat.completion"
     assert reply.usage is not None
-    assert reply.usage.prompt_tokens > reply.usage.completion_tokens > 0
+    assert min(reply.usage.prompt_tokens, reply.usage.completion_tokens) > 0
     assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
 
 

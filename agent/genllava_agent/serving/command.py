@@ -39,6 +39,8 @@ _LIMITS: Final = {
 }
 _CONNECTIONS: Final = 1000
 """Open at once, those that ask for nothing included."""
+_UNREAD: Final = 60
+"""Seconds after which a connection is closed whose client takes no answer, where the system can tell (Linux)."""
 _GOODBYE: Final = 10
 """Seconds that requests have to end when the server is told to."""
 
@@ -64,7 +66,7 @@ def run(words: Sequence[str]) -> int:
     choice = choose(typed)
     check_store(options.store)
     settings = _settings(options, choice.get("model"))
-    listening = _listen(options.host, options.port)
+    listening = listen(options.host, options.port)
     _serve(listening, settings, choice, options.store)
     return 0
 
@@ -136,7 +138,7 @@ def _name(model: str | None) -> str:
     return Path(model).resolve().name if Path(model).is_dir() else model
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; asked for before the model is loaded, which takes longer.
 
     Raises:
@@ -144,7 +146,10 @@ def _listen(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        listening = socket.create_server((host, port), family=family)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD * 1000)
+        return listening
     except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         said = f"cannot listen at {host}, port {port}: {reason}; choose another --port or --host"
