@@ -110,9 +110,13 @@ def test_clients_that_never_read(agent: VisualAgent, monkeypatch: pytest.MonkeyP
             silent.connect(("127.0.0.1", server.port))
             silent.settimeout(60)
             with pytest.raises((ConnectionResetError, BrokenPipeError)):  # and not that it took too long
-                while True:
-                    silent.sendall(ask * 100)
+                _send_for_ever(silent, ask * 100)
             assert server.chat(user("hello")).status_code == 200
+
+
+def _send_for_ever(client: socket.socket, data: bytes) -> None:
+    while True:
+        client.sendall(data)
 
 
 def test_bodies_together_have_a_limit(agent: VisualAgent) -> None:

@@ -12,7 +12,7 @@ from langchain_core.messages import ToolCall as Call
 
 from genllava_agent.messages import IMAGES
 from genllava_agent.serving.chat_schemas import Message, ToolCall
-from genllava_agent.serving.data_urls import Admission
+from genllava_agent.serving.data_urls import Admission, mime_type
 from genllava_agent.serving.errors import ApiError
 from genllava_agent.serving.kept_pictures import KeptPictures
 from genllava_tools.picture_files import as_base64
@@ -84,4 +84,4 @@ def _call(call: ToolCall) -> Call:
 
 
 def _block(file: bytes) -> dict[str, Any]:
-    return {"type": "image", "base64": as_base64(file)}
+    return {"type": "image", "base64": as_base64(file), "mime_type": mime_type(file)}

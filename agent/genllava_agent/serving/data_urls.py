@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from genllava.errors import ImageRejected
 from genllava.images import decode_base64, load_image, picture_notes
 from genllava_agent.serving.errors import ApiError
 from genllava_agent.serving.settings import ServerSettings
 from genllava_tools.picture_files import png_bytes
+
+_TYPES: Final = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 class Admission:
@@ -25,7 +29,7 @@ class Admission:
         return self._left
 
     def from_url(self, url: str, param: str) -> bytes:
-        """The file of a picture that stands in the request itself; its own, or one of fewer pixels.
+        """The file of a picture that stands in the request itself; its own, or a PNG of what was read of it.
 
         Raises:
             ApiError: it stands elsewhere, is no picture, is too large, or is one too many.
@@ -39,7 +43,7 @@ class Admission:
             raise ApiError(400, str(error), "invalid_image", param=param) from None
 
     def checked(self, file: bytes, param: str) -> bytes:
-        """A file, once it is known to be a picture; errors as for `from_url`."""
+        """A PNG or JPEG file, once it is known to be a picture; errors as for `from_url`."""
         if self._left == 0:
             said = f"more than {self._most} pictures in one request: send fewer"
             raise ApiError(400, said, "too_many_images", param=param)
@@ -51,4 +55,9 @@ class Admission:
         except ImageRejected as error:
             raise ApiError(400, str(error), "invalid_image", param=param) from None
         self._pixels -= image.width * image.height
-        return png_bytes(image) if picture_notes(image) else file
+        return file if mime_type(file) is not None and not picture_notes(image) else png_bytes(image)
+
+
+def mime_type(file: bytes) -> str | None:
+    """The type of a PNG or JPEG file; None of any other."""
+    return next((kind for magic, kind in _TYPES.items() if file.startswith(magic)), None)
