@@ -115,7 +115,8 @@ class Batcher:
     def _next_batch(self) -> list[Job]:
         """The job that has waited longest, and those that can be drawn with it; the others stay in their order."""
         wanted = [job for job in self._jobs if not job.dropped.is_set()]
-        fitting = [job for job in wanted if job.goes_with(wanted[0])][: self._most]
+        most = self._most if wanted and (wanted[0].source is None or self._engine.has_stream) else 1
+        fitting = [job for job in wanted if job.goes_with(wanted[0])][:most]  # stock editors take one after another
         taken = set(map(id, fitting))
         self._jobs = deque(job for job in wanted if id(job) not in taken)
         self._metrics.waiting.set(len(self._jobs))

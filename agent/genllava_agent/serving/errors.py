@@ -71,7 +71,7 @@ def api_error(fault: BaseException) -> ApiError:
     if isinstance(fault, ApiError):
         return fault
     if isinstance(fault, HTTPException):
-        code = {404: "not_found", 405: "method_not_allowed"}.get(fault.status_code)
+        code = {400: "invalid_body", 404: "not_found", 405: "method_not_allowed"}.get(fault.status_code)
         return ApiError(fault.status_code, str(fault.detail), code, headers=fault.headers)
     if isinstance(fault, ImageRejected):
         return ApiError(400, str(fault), "invalid_image")
