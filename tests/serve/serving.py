@@ -37,13 +37,13 @@ class Serving:
         return int(self.url.rpartition(":")[2])
 
     def client(self, key: str = "none", retries: int = 0) -> OpenAI:
-        return OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=retries, timeout=120)
+        return OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=retries, timeout=400)
 
     def post(self, path: str, **sent: Any) -> httpx.Response:
-        return httpx.post(f"{self.url}{path}", timeout=120, **sent)
+        return httpx.post(f"{self.url}{path}", timeout=400, **sent)
 
     def get(self, path: str, **sent: Any) -> httpx.Response:
-        return httpx.get(f"{self.url}{path}", timeout=120, **sent)
+        return httpx.get(f"{self.url}{path}", timeout=400, **sent)
 
     def chat(self, *messages: dict[str, Any], **more: Any) -> httpx.Response:
         return self.post("/v1/chat/completions", json={"model": MODEL, "messages": list(messages), **more})

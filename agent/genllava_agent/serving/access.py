@@ -46,7 +46,7 @@ class Access:
         if not self._keys:
             return ""
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        digest = _digest(given.strip().encode("utf-8", "surrogateescape"))
+        digest = _digest(given.strip().encode("latin-1"))  # as headers are read: the bytes that were sent
         if sum(hmac.compare_digest(digest, key) for key in self._keys) and scheme.lower() == "bearer":
             return digest.hex()
         missing = "no API key: send it as Authorization: Bearer KEY"
