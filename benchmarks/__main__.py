@@ -13,7 +13,18 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import answering, control, counters, drawing, first_token, overhead, tasks, tool_tasks, training
+from benchmarks import (
+    answering,
+    control,
+    counters,
+    drawing,
+    first_token,
+    overhead,
+    serving,
+    tasks,
+    tool_tasks,
+    training,
+)
 from genllava import GenLlavaPipeline
 
 BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
@@ -24,6 +35,7 @@ BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "training": training.measure,
     "overhead": lambda: overhead.measure(GenLlavaPipeline.from_pretrained()),
     "first_token": first_token.measure,
+    "serving": lambda: serving.measure(GenLlavaPipeline.from_pretrained()),
     "tasks": lambda: tasks.measure(GenLlavaPipeline.from_pretrained()),
     "tool_tasks": tool_tasks.measure,
 }

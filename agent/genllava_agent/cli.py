@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from genllava.errors import InvalidRequest
-from genllava_agent.files import check_output, check_picture_output, read_picture, write_picture
+from genllava_agent.files import check_output, check_picture_output, check_store, read_picture, write_picture
 from genllava_agent.loading import KEYS, check_device, check_model, choose
 from genllava_agent.option_parser import OptionParser
 from genllava_agent.reporting import DECLINED, explained, note, one_line, progress
@@ -110,7 +110,7 @@ def chat(options: Namespace) -> int:
     choice = choose(_given(options, *KEYS))
     if options.thread is not None and not options.thread.strip():
         raise InvalidRequest("the name of the thread is empty")
-    _check_store(options.store)
+    check_store(options.store)
     settings = {**_given(options, "seed", "verify"), "approve": tuple(options.approve)}
     checked(settings)
     for path in options.images:
@@ -173,6 +173,12 @@ def tool(options: Namespace) -> int:
     return tool_command.run(options.rest)
 
 
+def serve(options: Namespace) -> int:
+    from genllava_agent.serving import command
+
+    return command.run(options.rest)
+
+
 def mcp(options: Namespace) -> None:
     from genllava_agent import tool_command
 
@@ -187,6 +193,7 @@ COMMANDS: Final[dict[str, tuple[Callable[[Namespace], int | None], str]]] = {
     "chat": (chat, "Talk with the model; /help lists commands. Without a terminal, every line of stdin is a request."),
     "tool": (tool, "Run a visual tool on pictures; --list names the tools, NAME --help says what one takes."),
     "mcp": (mcp, "Serve the visual tools to programs that speak MCP, on standard input and output or on a local port."),
+    "serve": (serve, "Serve the model and the agent to programs that speak OpenAI's interface, over HTTP."),
     "evaluate": (evaluate, "Measure the model on the shapes domain and print the report."),
     "finetune": (finetune, "Train a model as RECIPE says."),
     "data": (data, "Data for training: prepare public data sets, look into them, check them, write new ones."),
@@ -210,7 +217,7 @@ def _command_parser() -> OptionParser:
     parser.add_argument("--version", action="version", version=f"genllava {__version__}", help="print it and leave")
     made = parser.add_subparsers(metavar="COMMAND", dest="command")
     later = {"add_help": False, "prefix_chars": "\0"}  # their options are read later
-    raw: dict[str, Any] = {"tool": later, "data": later}
+    raw: dict[str, Any] = {"tool": later, "data": later, "serve": later}
     commands = {
         name: made.add_parser(name, description=says, help=says, **raw.get(name, {}))
         for name, (_, says) in COMMANDS.items()
@@ -273,6 +280,7 @@ def _command_parser() -> OptionParser:
 
     add("tool", "rest", "the tool's name, its pictures and options", nargs="*")
     add("data", "rest", "a command of it, and its options", nargs="*")
+    add("serve", "rest", "its options", nargs="*")
     add("mcp", "--http", "serve over HTTP; without it, on standard input and output", flag)
     add("mcp", "--host", "address to listen at. Default: 127.0.0.1, this machine only", default="127.0.0.1")
     add("mcp", "--port", "to listen at. Default: 8000", _number(int, 1, 65_535), default=8000)
@@ -326,18 +334,6 @@ def _check_request(text: str, kind: str) -> None:
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise InvalidRequest(f"the {kind} is not valid UTF-8") from None
-
-
-def _check_store(place: str | None) -> None:
-    """See that threads may be kept at `place`: None (this user's data folder), a folder, or what no file is."""
-    if place is not None and not place.strip():
-        raise InvalidRequest("the name of the folder for threads is empty")
-    try:
-        folder = None if place is None else Path(place).expanduser()
-        if folder is not None and folder.exists() and not folder.is_dir():
-            raise OSError("it is not a folder")
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InvalidRequest(f"cannot keep threads in {place}: {error}") from None
 
 
 def _given(options: Namespace, *names: str) -> dict[str, Any]:

@@ -41,11 +41,12 @@ class Engine:
 
     @property
     def pipeline(self) -> GenLlavaPipeline:
-        """The model."""
-        with self.lock:
-            if self._pipeline is None:
-                self._pipeline = self._load()
-            return self._pipeline
+        """The model; whoever only looks at it does not wait for its work."""
+        if self._pipeline is None:
+            with self.lock:
+                if self._pipeline is None:
+                    self._pipeline = self._load()
+        return self._pipeline
 
     @property
     def has_stream(self) -> bool:

@@ -114,6 +114,18 @@ def write_picture(path: Path, image: Image.Image) -> None:
     write_bytes(path, buffer.getvalue())
 
 
+def check_store(place: str | None) -> None:
+    """See that threads may be kept at `place`: None (this user's data folder), a folder, or what no file is."""
+    if place is not None and not place.strip():
+        raise InvalidRequest("the name of the folder for threads is empty")
+    try:
+        folder = None if place is None else Path(place).expanduser()
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise OSError("it is not a folder")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InvalidRequest(f"cannot keep threads in {place}: {error}") from None
+
+
 def _beside(path: Path) -> Path:
     """A new name in the same folder, for a rename within one file system; short, as `path` may be very long."""
     return path.with_name(f".{secrets.token_hex(8)}.part")

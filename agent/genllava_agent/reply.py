@@ -9,6 +9,7 @@ from genllava_agent.answers import compose
 from genllava_agent.records import Question, Step
 
 if TYPE_CHECKING:
+    from langchain_core.messages.ai import UsageMetadata
     from PIL import Image
 
     from genllava_agent.pictures import ThreadImage
@@ -42,6 +43,7 @@ class Reply:
         seed: of its pictures.
         seconds: it took.
         replaced: the question that this request was asked in place of an answer to.
+        usage: tokens of the conversation up to the reply, and those of the reply; None while it waits.
     """
 
     text: str
@@ -54,6 +56,7 @@ class Reply:
     seed: int = 0
     seconds: float = 0.0
     replaced: Question | None = None
+    usage: UsageMetadata | None = None
 
     @property
     def image(self) -> Image.Image | None:

@@ -215,8 +215,9 @@ class ThreadTurns:
         self._asked_last = question
         store, records = self._artifacts, state["images"]
         history = self._history(place.ended)
+        usage = None
         if question is None:
-            turn = history[-1]
+            turn, usage = history[-1], getattr(place.ended[-1][-1], "usage_metadata", None)
             steps, text, stopped, seed, seconds = turn.steps, turn.text, turn.stopped, turn.seed, turn.seconds
             number, new = turn.number, list(turn.images)
         else:
@@ -227,7 +228,7 @@ class ThreadTurns:
             text, new = reply_text(steps, "", question), [r for r in records.values() if r.turn == number]
         images = tuple(ThreadImage(record, store, records) for record in shown_pictures(new, steps, records))
         thread: Any = self
-        return Reply(text, images, steps, thread, number, question, stopped, seed, seconds, replaced)
+        return Reply(text, images, steps, thread, number, question, stopped, seed, seconds, replaced, usage)
 
 
 def check_cancel(cancel: Any) -> None:

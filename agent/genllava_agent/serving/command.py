@@ -1,0 +1,189 @@
+"""`genllava serve`: the server from a shell."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import socket
+from argparse import Namespace
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from genllava.errors import InvalidRequest
+from genllava_agent.files import check_store
+from genllava_agent.loading import KEYS, choose
+from genllava_agent.option_parser import OptionParser
+from genllava_agent.reporting import note
+
+if TYPE_CHECKING:
+    from genllava_agent.serving.settings import ServerSettings
+
+_KEY: Final = "GENLLAVA_API_KEY"
+"""Environment variable with a key, which then stands in no list of processes."""
+_NEEDED: Final = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+_LIMITS: Final = {
+    "requests": "requests at work or waiting at once; one more is told to come again",
+    "batch": "pictures that are drawn at once",
+    "body_bytes": "bytes of a request",
+    "pixels": "pixels of all pictures of a request",
+    "pictures": "pictures that a request brings, and that it makes",
+    "messages": "messages of a conversation",
+    "tokens": "tokens that the language model reads and writes for a request",
+    "seconds": "seconds for a request",
+    "threads": "conversations kept in memory",
+    "kept_bytes": "bytes of pictures that links lead to",
+}
+_CONNECTIONS: Final = 1000
+"""Open at once, those that ask for nothing included."""
+_UNREAD: Final = 60
+"""Seconds after which a connection is closed whose client takes no answer, where the system can tell (Linux)."""
+_GOODBYE: Final = 10
+"""Seconds that requests have to end when the server is told to."""
+
+
+def run(words: Sequence[str]) -> int:
+    """Serve until Ctrl-C.
+
+    Args:
+        words: what was typed behind `genllava serve`.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        InvalidRequest: it cannot be served so; the message says what to type instead.
+        CheckpointError, NotEnoughMemory: the model cannot be loaded.
+    """
+    options = _parser().parse_args(words)
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise InvalidRequest(f"genllava serve needs {', '.join(missing)}: pip install 'genllava[serve]'")
+    typed = {name: value for name in KEYS if (value := getattr(options, name)) is not None}
+    choice = choose(typed)
+    check_store(options.store)
+    settings = _settings(options, choice.get("model"))
+    listening = listen(options.host, options.port)
+    _serve(listening, settings, choice, options.store)
+    return 0
+
+
+def _serve(listening: socket.socket, settings: ServerSettings, choice: dict[str, Any], store: str) -> None:
+    from genllava_agent.loading import keep_quiet
+
+    keep_quiet()
+    import uvicorn
+
+    from genllava_agent import VisualAgent
+    from genllava_agent.loading import load_pipeline
+    from genllava_agent.serving.app import create_app
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    for library in ("httpx", "PIL"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    note("loading the model")
+    pipeline = load_pipeline(**choice)
+    with listening, VisualAgent(pipeline, store=store) as agent:
+        app = create_app(agent, settings)
+        config = uvicorn.Config(
+            app, access_log=False, log_config=None, log_level="warning", server_header=False,
+            limit_concurrency=_CONNECTIONS, timeout_graceful_shutdown=_GOODBYE,
+        )  # fmt: skip
+        note(f"serving at {settings.public_url}/v1")
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _settings(options: Namespace, model: str | None) -> ServerSettings:
+    """What was typed, as settings.
+
+    Raises:
+        InvalidRequest: something cannot be.
+    """
+    from pydantic import ValidationError
+
+    from genllava_agent.serving.settings import ServerSettings
+
+    named = f"[{options.host}]" if ":" in options.host else options.host
+    url = options.public_url or f"http://{named}:{options.port}"
+    host = urlsplit(url).hostname
+    if not url.startswith(("http://", "https://")) or host is None:
+        raise InvalidRequest("--public-url is an address such as https://pictures.example.org")
+    keys = (*options.api_key, *filter(None, [os.environ.get(_KEY)]))
+    local = _is_loopback(options.host)
+    if not keys and not local:
+        note(f"{options.host} can be reached from other machines: without an --api-key whoever reaches it may use it")
+    limits = {name: value for name in _LIMITS if (value := getattr(options, name)) is not None}
+    try:
+        return ServerSettings(
+            model=_name(model),
+            public_url=url,
+            api_keys=keys,
+            hosts=("127.0.0.1", "localhost", "::1", host) if local and not keys else None,
+            origins=tuple(options.cors_origin),
+            **limits,
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        option = str(first["loc"][0]).replace("_", "-")
+        raise InvalidRequest(f"--{option}: {first['msg']}") from None
+
+
+def _name(model: str | None) -> str:
+    """What clients call the model: its name on the hub, or that of its folder, and never where that is."""
+    if model is None:
+        return "genllava"
+    return Path(model).resolve().name if Path(model).is_dir() else model
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; asked for before the model is loaded, which takes longer.
+
+    Raises:
+        InvalidRequest: it cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD * 1000)
+        return listening
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        said = f"cannot listen at {host}, port {port}: {reason}; choose another --port or --host"
+        raise InvalidRequest(said) from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _parser() -> OptionParser:
+    parser = OptionParser(
+        prog="genllava serve",
+        description="Serve the model and the agent to programs that speak OpenAI's interface, over HTTP.",
+    )
+    add = parser.add_argument
+    add("-m", "--model", help="folder or owner/name on the hub; or shipped. Default: the configuration file's")
+    add("--decoder", help="folder or owner/name of a diffusers pipeline that draws for --model")
+    add("--editor", help="the same of one that edits")
+    add("--dtype", help="of the weights: auto, float32, bfloat16, float16")
+    add("--device", help="cpu, cuda, cuda:1, mps, xpu. Default: a GPU where there is one")
+    add("--host", default="127.0.0.1", help="address to listen at. Default: 127.0.0.1, this machine only")
+    add("--port", type=int, default=8000, metavar="NUMBER", help="to listen at. Default: 8000")
+    add("--public-url", metavar="URL", help="how clients reach it. Default: http://HOST:PORT")
+    says = f"that clients send; may be repeated. Better in the environment, as {_KEY}. Default: none, for everybody"
+    add("--api-key", action="append", default=[], metavar="KEY", help=says)
+    says = "web page that may use the server, such as https://chat.example.org; may be repeated. Default: none"
+    add("--cors-origin", action="append", default=[], metavar="ORIGIN", help=says)
+    says = "keep threads there: a folder, or postgresql://...  Default: in memory, until the server ends"
+    add("--store", default=":memory:", metavar="PLACE", help=says)
+    for name, says in _LIMITS.items():
+        kind: Any = float if name == "seconds" else int
+        add(f"--{name.replace('_', '-')}", type=kind, metavar="NUMBER", help=f"at most: {says}")
+    return parser
