@@ -102,15 +102,14 @@ def _streamed(http: httpx.Client, sent: dict[str, Any]) -> Iterator[str]:
 
 @contextmanager
 def _served(agent: VisualAgent, batch: int) -> Iterator[str]:
-    import uvicorn
-
     from genllava_agent.serving.app import create_app
+    from genllava_agent.serving.command import server_of
     from genllava_agent.serving.settings import ServerSettings
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         app = create_app(agent, ServerSettings(public_url=url, batch=batch))
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+        server = server_of(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

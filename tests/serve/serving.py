@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import uvicorn
 from openai import OpenAI
 from PIL import Image
 
 from genllava_agent import VisualAgent
 from genllava_agent.serving.app import create_app
-from genllava_agent.serving.command import listen
+from genllava_agent.serving.command import listen, server_of
 from genllava_agent.serving.settings import ServerSettings
 
 RED = "draw a large red circle at the top left"
@@ -61,7 +60,7 @@ def served(agent: VisualAgent, **settings: Any) -> Iterator[Serving]:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.pop("send_buffer", 1_000_000))
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         app = create_app(agent, ServerSettings(**{"public_url": url, **settings}))
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3))
+        server = server_of(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         try:

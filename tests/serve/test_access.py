@@ -32,7 +32,7 @@ def test_keys(guarded: Serving) -> None:
     assert guarded.get("/v1/models", headers=accented).status_code == 200
     with pytest.raises(AuthenticationError):
         guarded.client("wrong").models.list()
-    for headers in ({}, {"Authorization": "first"}, {"Authorization": "Basic first"}, {"Authorization": "Bearer "}):
+    for headers in ({}, {"Authorization": "first"}, {"Authorization": "Basic first"}, {"Authorization": "Bearer"}):
         answer = guarded.get("/v1/models", headers=headers)
         assert error(answer)[:2] == (401, "invalid_api_key")
         assert answer.headers["www-authenticate"] == "Bearer"

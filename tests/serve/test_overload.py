@@ -58,7 +58,7 @@ def test_openais_client_comes_again_by_itself(small: Serving, agent: VisualAgent
         for thread in threads:
             thread.start()
         until(lambda: small.figure("genllava_requests_at_work") == 2)
-    made = small.client(retries=5).images.generate(prompt="a large red circle")
+    made = small.client(retries=100).images.generate(prompt="a large red circle")
     assert made.data
     for thread in threads:
         thread.join()

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from genllava.errors import Cancelled
 from genllava_agent.serving.metrics import Metrics
@@ -144,10 +144,10 @@ class Batcher:
             raise Cancelled("nobody waits for these pictures")
         prompts, seeds = [job.prompt for job in batch], [job.seed for job in batch]
         sources = [job.source for job in batch if job.source is not None]
-        options = {**dict(batch[0].options), "cancel": gone}
+        options: Any = {**dict(batch[0].options), "cancel": gone}
         with self._engine.held(gone):
             self._metrics.batches.observe(len(batch))
             pipeline = self._engine.pipeline
             if sources:
-                return list(pipeline.edit(sources, prompts, seed=seeds, **options))  # type: ignore[arg-type]
-            return list(pipeline.generate(prompts, seed=seeds, **options))  # type: ignore[arg-type]
+                return list(pipeline.edit(sources, prompts, seed=seeds, **options))
+            return list(pipeline.generate(prompts, seed=seeds, **options))

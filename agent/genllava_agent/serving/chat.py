@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -159,7 +160,7 @@ async def _streamed(
                     yield _event(ChatCompletionChunk.model_validate({**made, "choices": [], "usage": piece.usage}))
         yield _DONE
     except Exception as fault:
-        yield f"data: {api_error(fault).response().body.decode()}\n\n"
+        yield f"data: {json.dumps(api_error(fault).body())}\n\n"
 
 
 async def _chained(first: asyncio.Future[Piece], pieces: AsyncGenerator[Piece]) -> AsyncIterator[Piece]:

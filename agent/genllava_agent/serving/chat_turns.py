@@ -100,7 +100,8 @@ async def on_thread(
         raise ApiError(400, said, "unsupported_parameter", param="tools")
     spoken = ReplyText(_stops(request) or ())
     options: dict[str, Any] = {"limits": limits, **({} if request.seed is None else {"seed": request.seed})}
-    async with contextlib.aclosing(thread.astream(text, list(files), **options)) as heard:
+    turn: Any = thread.astream(text, list(files), **options)
+    async with contextlib.aclosing(turn) as heard:
         async for event in heard:
             new = spoken.delta(event.text) if isinstance(event, events.TextDelta) else ""
             if isinstance(event, events.ImageReady):

@@ -20,6 +20,9 @@ from genllava_agent.option_parser import OptionParser
 from genllava_agent.reporting import note
 
 if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
+
     from genllava_agent.serving.settings import ServerSettings
 
 _KEY: Final = "GENLLAVA_API_KEY"
@@ -75,8 +78,6 @@ def _serve(listening: socket.socket, settings: ServerSettings, choice: dict[str,
     from genllava_agent.loading import keep_quiet
 
     keep_quiet()
-    import uvicorn
-
     from genllava_agent import VisualAgent
     from genllava_agent.loading import load_pipeline
     from genllava_agent.serving.app import create_app
@@ -88,12 +89,19 @@ def _serve(listening: socket.socket, settings: ServerSettings, choice: dict[str,
     pipeline = load_pipeline(**choice)
     with listening, VisualAgent(pipeline, store=store) as agent:
         app = create_app(agent, settings)
-        config = uvicorn.Config(
-            app, access_log=False, log_config=None, log_level="warning", server_header=False,
-            limit_concurrency=_CONNECTIONS, timeout_graceful_shutdown=_GOODBYE,
-        )  # fmt: skip
         note(f"serving at {settings.public_url}/v1")
-        uvicorn.Server(config).run(sockets=[listening])
+        server_of(app).run(sockets=[listening])
+
+
+def server_of(app: FastAPI) -> uvicorn.Server:
+    """What serves an application; its own log would have the paths that clients ask for, and is silent."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        app, access_log=False, log_config=None, log_level="warning", server_header=False,
+        limit_concurrency=_CONNECTIONS, timeout_graceful_shutdown=_GOODBYE,
+    )  # fmt: skip
+    return uvicorn.Server(config)
 
 
 def _settings(options: Namespace, model: str | None) -> ServerSettings:
