@@ -217,6 +217,7 @@ def test_forms_that_cannot_be(server: Serving, drawing: bytes) -> None:
     assert error(server.post(EDIT, content=b"no form", headers=headers))[0] == 400
 
 
+@pytest.mark.slow
 def test_a_body_of_200_megabytes(server: Serving) -> None:
     answer = server.post(EDIT, files={"image": ("a.png", b"\0" * 200_000_000)}, data={"prompt": "make it red"})
     assert error(answer)[:2] == (413, "request_too_large")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 HEAD = "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def small(agent: VisualAgent) -> Iterator[Serving]:

@@ -16,6 +16,7 @@ from genllava_agent.serving.command import _LIMITS, _parser
 TEXT = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 def test_the_lines_with_curl(server: Serving, drawing: bytes, tmp_path: Path) -> None:
     (tmp_path / "drawing.png").write_bytes(drawing)
