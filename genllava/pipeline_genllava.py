@@ -182,10 +182,8 @@ class GenLlavaPipeline(DiffusionPipeline):
             **sampling: options of transformers' `generate`, such as `max_new_tokens`, `do_sample`, `temperature`.
 
         Raises:
-            ImageRejected: a picture cannot be read.
-            InvalidRequest: the model cannot do what the call asks for.
-            Cancelled: `cancel` said so.
-            NonFiniteError: the model gave NaN or infinity.
+            ImageRejected, InvalidRequest: a picture cannot be read, or the model cannot do what the call asks for.
+            Cancelled, NonFiniteError: `cancel` said so, or the model gave NaN or infinity.
         """
         answers: list[Understanding] = self.protocol.understand(pair_requests(images, question), cancel, sampling)
         return answers[0] if isinstance(question, str) else answers
@@ -247,9 +245,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         Args:
             image: one, or a list of as many as instructions.
             instruction: one, or a list of them.
-            plan: as for `generate`.
-            seed: as for `generate`.
-            **options: as for `generate`.
+            plan, seed, **options: as for `generate`.
 
         Raises:
             ImageRejected, InvalidRequest, Cancelled, NonFiniteError: as for `understand`.
