@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from genllava.errors import InvalidRequest
 from genllava_agent.files import check_output, check_picture_output, check_store, read_picture, write_picture
-from genllava_agent.loading import KEYS, check_device, check_model, choose
-from genllava_agent.option_parser import OptionParser
+from genllava_agent.loading import KEYS, OPTIONS, check_device, check_model, choose
+from genllava_agent.option_parser import OptionParser, options_given
 from genllava_agent.reporting import DECLINED, explained, note, one_line, progress
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def demo(options: Namespace) -> None:
     target = check_picture_output(options.output)
-    choice = choose(_given(options, *KEYS))
+    choice = choose(options_given(options, *KEYS))
     from genllava_agent.demo import run
 
     run(target, options.seed, choice)
@@ -77,7 +77,7 @@ def demo(options: Namespace) -> None:
 
 def understand(options: Namespace) -> int:
     _check_request(options.question, "question")
-    choice = choose(_given(options, *KEYS))
+    choice = choose(options_given(options, *KEYS))
     picture = _read(options.image)
     result, seconds = _worked(choice, "looking", lambda pipeline, _: pipeline.understand(picture, options.question))
     if options.as_json:
@@ -90,13 +90,13 @@ def understand(options: Namespace) -> int:
 
 def generate(options: Namespace) -> int:
     _check_request(options.prompt, "prompt")
-    choice = choose(_given(options, *KEYS))
+    choice = choose(options_given(options, *KEYS))
     return _draw(options, choice, lambda pipeline, given: pipeline.generate(options.prompt, **given))
 
 
 def edit(options: Namespace) -> int:
     _check_request(options.instruction, "instruction")
-    choice = choose(_given(options, *KEYS))
+    choice = choose(options_given(options, *KEYS))
     picture, source = _read(options.image), Path(options.image)
     target = check_picture_output(options.output)
     if not options.overwrite and target.exists() and source.exists() and target.samefile(source):
@@ -107,18 +107,18 @@ def edit(options: Namespace) -> int:
 def chat(options: Namespace) -> int:
     from genllava_agent.settings import checked
 
-    choice = choose(_given(options, *KEYS))
+    choice = choose(options_given(options, *KEYS))
     if options.thread is not None and not options.thread.strip():
         raise InvalidRequest("the name of the thread is empty")
     check_store(options.store)
-    settings = {**_given(options, "seed", "verify"), "approve": tuple(options.approve)}
+    settings = {**options_given(options, "seed", "verify"), "approve": tuple(options.approve)}
     checked(settings)
     for path in options.images:
         _read(path, from_stdin=False)
 
     from genllava_agent.terminal.chat import converse
 
-    typed = _given(options, "thread", "store", *KEYS)
+    typed = options_given(options, "thread", "store", *KEYS)
     return converse(typed, choice, options.images, not options.no_pictures, settings)
 
 
@@ -146,7 +146,7 @@ def finetune(options: Namespace) -> None:
     from genllava_finetune.train import command
 
     names = ("recipe", "output", "resume", "dry_run", "quick", "settings", "from_stage", "weights")
-    command.run(**_given(options, *names))
+    command.run(**options_given(options, *names))
 
 
 def data(options: Namespace) -> int:
@@ -159,7 +159,7 @@ def info(options: Namespace) -> None:
     if options.named is not None and options.model is not None:
         raise InvalidRequest("give the model once, as MODEL or as --model")
     options.model = options.named or options.model
-    choice = choose(_given(options, *KEYS))
+    choice = choose(options_given(options, *KEYS))
 
     from genllava_agent.about import describe, table
 
@@ -246,15 +246,11 @@ def _command_parser() -> OptionParser:
     says = "what should not be in the picture, where the model takes that"
     add(drawing, "--negative-prompt", says, metavar="WORDS")
 
-    says = "folder or owner/name on the hub of a saved pipeline or a vision-language model; or shipped. Default: the "
-    add(f"{working} evaluate info", "-m --model", f"{says}configuration file's, else the shipped model")
-    says = "folder or owner/name of a diffusers pipeline that draws for --model"
-    add(f"{working} info", "--decoder", says)
-    says = "the same of one that edits. Default: the decoder does, from image to image"
-    add(f"{working} info", "--editor", says)
-    says = "of the weights: auto (as saved), float32, bfloat16, float16. Default: auto on a GPU, else float32; the "
-    add(working, "--dtype", f"{says}shipped model is float32")
-    add(f"{working} evaluate", "--device", "cpu, cuda, cuda:1, mps, xpu. Default: a GPU where there is one")
+    add(f"{working} evaluate info", "-m --model", OPTIONS["model"])
+    add(f"{working} info", "--decoder", OPTIONS["decoder"])
+    add(f"{working} info", "--editor", OPTIONS["editor"])
+    add(working, "--dtype", OPTIONS["dtype"])
+    add(f"{working} evaluate", "--device", OPTIONS["device"])
     add("understand generate edit info", "--json", "print the result as JSON", flag, dest="as_json")
 
     add("demo", "-o --output", "contact sheet to write", file, default=Path("genllava-demo.png"))
@@ -336,11 +332,6 @@ def _check_request(text: str, kind: str) -> None:
         raise InvalidRequest(f"the {kind} is not valid UTF-8") from None
 
 
-def _given(options: Namespace, *names: str) -> dict[str, Any]:
-    """Those of the named options that were given; what was not is the model's to decide."""
-    return {name: value for name in names if (value := getattr(options, name, None)) is not None}
-
-
 def _read(path: str, from_stdin: bool = True) -> Image.Image:
     """The picture that was named; what was left out of it is said."""
     picture = read_picture(path, from_stdin)
@@ -369,7 +360,7 @@ def _worked(choice: dict[str, Any], stage: str, work: Callable[[GenLlavaPipeline
 
 def _draw(options: Namespace, choice: dict[str, Any], draw: Callable[..., Drawing]) -> int:
     """Let the model draw, write and announce the picture; where it answered with words, print them."""
-    target, given = check_picture_output(options.output), _given(options, *_DECODING)
+    target, given = check_picture_output(options.output), options_given(options, *_DECODING)
     drawing, seconds = _worked(
         choice, "planning", lambda pipeline, on_step: draw(pipeline, {**given, "callback_on_step_end": on_step})
     )

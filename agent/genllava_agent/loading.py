@@ -20,7 +20,17 @@ from genllava.errors import CheckpointError, GenLlavaError, InvalidRequest
 if TYPE_CHECKING:
     from genllava import GenLlavaPipeline
 
-KEYS: Final = ("model", "decoder", "editor", "dtype", "device")
+OPTIONS: Final = {
+    "model": "folder or owner/name on the hub of a saved pipeline or a vision-language model; or shipped. "
+    "Default: the configuration file's, else the shipped model",
+    "decoder": "folder or owner/name of a diffusers pipeline that draws for --model",
+    "editor": "the same of one that edits. Default: the decoder does, from image to image",
+    "dtype": "of the weights: auto (as saved), float32, bfloat16, float16. Default: auto on a GPU, else float32; "
+    "the shipped model is float32",
+    "device": "cpu, cuda, cuda:1, mps, xpu. Default: a GPU where there is one",
+}
+"""What a command line may say of the model, with its help."""
+KEYS: Final = tuple(OPTIONS)
 DTYPES: Final = ("auto", "float32", "bfloat16", "float16")
 SHIPPED: Final = "shipped"
 """As `--model`: the model that comes with the package, whatever the configuration file says."""

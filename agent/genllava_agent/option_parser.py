@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from typing import Any, NoReturn
 
 from genllava.errors import InvalidRequest
@@ -16,3 +16,8 @@ class OptionParser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InvalidRequest(message)
+
+
+def options_given(options: Namespace, *names: str) -> dict[str, Any]:
+    """Those of the named options that were given; what was not is the model's to decide."""
+    return {name: value for name in names if (value := getattr(options, name, None)) is not None}

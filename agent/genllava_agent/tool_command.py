@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from genllava.errors import InvalidRequest
+from genllava_agent.addresses import is_loopback
 from genllava_agent.files import check_picture_output, read_picture, write_picture
 from genllava_agent.option_parser import OptionParser
 from genllava_agent.reporting import DECLINED, note, one_line, progress
@@ -89,7 +90,7 @@ def serve(http: bool, host: str, port: int, seconds: float) -> None:
 
     if find_spec("fastmcp") is None:
         raise ToolUnavailable("genllava mcp needs fastmcp: pip install 'genllava[mcp]'")
-    from genllava_tools.mcp_server import is_loopback, serve_http, serve_stdio
+    from genllava_tools.mcp_server import serve_http, serve_stdio
 
     if missing := unavailable():
         note(f"not served, as they need more (`genllava tool --list` says what): {', '.join(missing)}")

@@ -27,9 +27,10 @@ from mcp.shared.exceptions import MCPError
 from photos import FOLDER, levels, photo, shapes
 from PIL import Image
 
+from genllava_agent.addresses import is_loopback
 from genllava_tools import visual_tool
 from genllava_tools.arguments import Picture
-from genllava_tools.mcp_server import http_settings, is_loopback, server
+from genllava_tools.mcp_server import http_settings, server
 from genllava_tools.picture_sessions import Limits, PictureSessions
 from genllava_tools.registry import available, find
 from genllava_tools.tool import package

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import ipaddress
 import logging
 import os
 import secrets
@@ -110,14 +109,6 @@ def http_settings(host: str, port: int) -> dict[str, Any]:
     from the origin of another machine are refused."""
     guard = {"host_origin_protection": "auto"}
     return {"show_banner": False, "log_level": "WARNING", "host": host, "port": port, **guard}
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class _Names:

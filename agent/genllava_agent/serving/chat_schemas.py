@@ -218,13 +218,10 @@ class ChatCompletion(BaseModel):
     genllava: About
 
 
-class DeltaCall(BaseModel):
-    """A call in a stream."""
+class DeltaCall(ToolCall):
+    """A call in a stream, with its place among the calls of the reply."""
 
     index: int
-    id: str
-    type: Literal["function"] = "function"
-    function: CalledFunction
 
 
 class Delta(BaseModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import socket
@@ -14,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from genllava.errors import InvalidRequest
+from genllava_agent.addresses import is_loopback
 from genllava_agent.files import check_store
-from genllava_agent.loading import KEYS, choose
-from genllava_agent.option_parser import OptionParser
+from genllava_agent.loading import KEYS, OPTIONS, choose
+from genllava_agent.option_parser import OptionParser, options_given
 from genllava_agent.reporting import note
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def run(words: Sequence[str]) -> int:
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise InvalidRequest(f"genllava serve needs {', '.join(missing)}: pip install 'genllava[serve]'")
-    typed = {name: value for name in KEYS if (value := getattr(options, name)) is not None}
-    choice = choose(typed)
+    choice = choose(options_given(options, *KEYS))
     check_store(options.store)
     settings = _settings(options, choice.get("model"))
     listening = listen(options.host, options.port)
@@ -120,10 +119,9 @@ def _settings(options: Namespace, model: str | None) -> ServerSettings:
     if not url.startswith(("http://", "https://")) or host is None:
         raise InvalidRequest("--public-url is an address such as https://pictures.example.org")
     keys = (*options.api_key, *filter(None, [os.environ.get(_KEY)]))
-    local = _is_loopback(options.host)
+    local = is_loopback(options.host)
     if not keys and not local:
         note(f"{options.host} can be reached from other machines: without an --api-key whoever reaches it may use it")
-    limits = {name: value for name in _LIMITS if (value := getattr(options, name)) is not None}
     try:
         return ServerSettings(
             model=_name(model),
@@ -131,7 +129,7 @@ def _settings(options: Namespace, model: str | None) -> ServerSettings:
             api_keys=keys,
             hosts=("127.0.0.1", "localhost", "::1", host) if local and not keys else None,
             origins=tuple(options.cors_origin),
-            **limits,
+            **options_given(options, *_LIMITS),
         )
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
@@ -164,24 +162,14 @@ def listen(host: str, port: int) -> socket.socket:
         raise InvalidRequest(said) from None
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _parser() -> OptionParser:
     parser = OptionParser(
         prog="genllava serve",
         description="Serve the model and the agent to programs that speak OpenAI's interface, over HTTP.",
     )
     add = parser.add_argument
-    add("-m", "--model", help="folder or owner/name on the hub; or shipped. Default: the configuration file's")
-    add("--decoder", help="folder or owner/name of a diffusers pipeline that draws for --model")
-    add("--editor", help="the same of one that edits")
-    add("--dtype", help="of the weights: auto, float32, bfloat16, float16")
-    add("--device", help="cpu, cuda, cuda:1, mps, xpu. Default: a GPU where there is one")
+    for name, says in OPTIONS.items():
+        add(*(("-m", "--model") if name == "model" else (f"--{name}",)), help=says)
     add("--host", default="127.0.0.1", help="address to listen at. Default: 127.0.0.1, this machine only")
     add("--port", type=int, default=8000, metavar="NUMBER", help="to listen at. Default: 8000")
     add("--public-url", metavar="URL", help="how clients reach it. Default: http://HOST:PORT")

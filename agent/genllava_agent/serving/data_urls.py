@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from genllava.errors import ImageRejected
 from genllava.images import decode_base64, load_image, picture_notes
 from genllava_agent.serving.errors import ApiError
 from genllava_agent.serving.settings import ServerSettings
 from genllava_tools.picture_files import png_bytes
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _TYPES: Final = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
@@ -44,6 +47,11 @@ class Admission:
 
     def checked(self, file: bytes, param: str) -> bytes:
         """A PNG or JPEG file, once it is known to be a picture; errors as for `from_url`."""
+        image = self.picture(file, param)
+        return file if mime_type(file) is not None and not picture_notes(image) else png_bytes(image)
+
+    def picture(self, file: bytes, param: str) -> Image.Image:
+        """The picture in a file; errors as for `from_url`."""
         if self._left == 0:
             said = f"more than {self._most} pictures in one request: send fewer"
             raise ApiError(400, said, "too_many_images", param=param)
@@ -55,7 +63,7 @@ class Admission:
         except ImageRejected as error:
             raise ApiError(400, str(error), "invalid_image", param=param) from None
         self._pixels -= image.width * image.height
-        return file if mime_type(file) is not None and not picture_notes(image) else png_bytes(image)
+        return image
 
 
 def mime_type(file: bytes) -> str | None:

@@ -12,7 +12,6 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
-from genllava.images import load_image
 from genllava_agent.serving.batching import Job
 from genllava_agent.serving.data_urls import Admission
 from genllava_agent.serving.errors import ApiError, not_as_asked
@@ -143,7 +142,7 @@ def _let_in(service: Service, upload: _Upload) -> tuple[Image.Image, MaskedEdit 
         ApiError, InvalidRequest, ImageRejected: a picture that is not let in, or a mask that does not fit.
     """
     admission = Admission(service.settings)
-    image = load_image(admission.checked(upload.image, "image"))
+    image = admission.picture(upload.image, "image")
     if upload.mask is None:
         return image, None
     masked = MaskedEdit.of(image, admission.checked(upload.mask, "mask"))

@@ -65,8 +65,10 @@ class Service:
         )
 
     def check_model(self, named: str) -> None:
-        """Raises:
-        ApiError: it is not the model that is here.
+        """See that the model that a client names is the one that is here.
+
+        Raises:
+            ApiError: it is not.
         """
         if named != self.settings.model:
             said = f"there is no such model here: the one that is served is {self.settings.model}"

@@ -189,8 +189,8 @@ class Stage(_Strict):
             `vlm.new_tokens`, the rows of the tokens that were added to the language model.
         lora: adapters.
         data: names of the data sets; empty: all.
-        optimizer: `muon` updates the matrices of repeated layers by Muon and all else by AdamW; what else there is,
-            transformers' `arguments: {optim: ...}` name.
+        optimizer: `muon` updates the matrices of repeated layers by Muon and all else by AdamW. Others are chosen by
+            their name in transformers: `arguments: {optim: adafactor}`.
         learning_rate: one, or one for each name of a module, with that of all others as `default`.
         warmup: steps, or a share of them if below 1.
         ema: decay of the exponential moving average of the trained weights, which is what a stage ends with.
