@@ -67,9 +67,9 @@ def run(words: Sequence[str]) -> int:
         raise InvalidRequest(f"genllava serve needs {', '.join(missing)}: pip install 'genllava[serve]'")
     choice = choose(options_given(options, *KEYS))
     check_store(options.store)
-    settings = _settings(options, choice.get("model"))
-    listening = listen(options.host, options.port)
-    _serve(listening, settings, choice, options.store)
+    with listen(options.host, options.port) as listening:
+        options.port = listening.getsockname()[1]  # where 0 was asked for, one that is free
+        _serve(listening, _settings(options, choice.get("model")), choice, options.store)
     return 0
 
 
@@ -86,7 +86,7 @@ def _serve(listening: socket.socket, settings: ServerSettings, choice: dict[str,
         logging.getLogger(library).setLevel(logging.WARNING)
     note("loading the model")
     pipeline = load_pipeline(**choice)
-    with listening, VisualAgent(pipeline, store=store) as agent:
+    with VisualAgent(pipeline, store=store) as agent:
         app = create_app(agent, settings)
         note(f"serving at {settings.public_url}/v1")
         server_of(app).run(sockets=[listening])
@@ -176,7 +176,7 @@ def _parser() -> OptionParser:
     for name, says in OPTIONS.items():
         add(*(("-m", "--model") if name == "model" else (f"--{name}",)), help=says)
     add("--host", default="127.0.0.1", help="address to listen at. Default: 127.0.0.1, this machine only")
-    add("--port", type=int, default=8000, metavar="NUMBER", help="to listen at. Default: 8000")
+    add("--port", type=int, default=8000, metavar="NUMBER", help="to listen at; 0: one that is free. Default: 8000")
     add("--public-url", metavar="URL", help="how clients reach it. Default: http://HOST:PORT")
     says = f"that clients send; may be repeated. Better in the environment, as {_KEY}. Default: none, for everybody"
     add("--api-key", action="append", default=[], metavar="KEY", help=says)
