@@ -1,4 +1,4 @@
-"""What was said on a thread, as the messages of Gradio's chat component: words, and pictures as links to their route."""
+"""What was said on a thread, as messages of Gradio's chat component: words, and pictures as links to their route."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def messages(
         said.append(request_message(thread, turn.request.text, own, turn.request.region))
         shown = {record.id: record for record in turn.images if record.origin not in ("user", "region")}
         again = (step.source for step in turn.steps if step.tool == "show_image")
-        shown.update({name: records[name] for name in again if name in records})
+        shown.update({name: records[name] for name in again if name and name in records})
         said.append(_message("assistant", thread, turn.text, shown.values()))
     if unfinished is not None:
         own = [record for record in unfinished.images if record.origin == "user"]

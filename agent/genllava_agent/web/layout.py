@@ -41,6 +41,7 @@ class Parts:
     redo: gr.Button = _ANY
     branch: gr.Button = _ANY
     retry: gr.Button = _ANY
+    tries: gr.Row = _ANY
     examples: Sequence[gr.Button] = ()
     steps: gr.HTML = _ANY
     pictures: gr.HTML = _ANY
@@ -97,14 +98,14 @@ def _conversation(parts: Parts, abilities: str, examples: Sequence[str]) -> None
             label="Your request", placeholder="Ask about a picture, say what to draw, or what to change",
             lines=1, max_lines=8, scale=6, elem_id="text", autofocus=True, max_length=20_000,
         )  # fmt: skip
-        parts.send = gr.Button("Send", variant="primary", scale=1, min_width=90, elem_id="send")
+        parts.send = gr.Button("Send", variant="primary", scale=1, min_width=90, elem_id="send", interactive=False)
         parts.stop = gr.Button("Stop", variant="stop", scale=1, min_width=90, elem_id="stop", visible=False)
     with gr.Row(elem_id="ways-back"):
         parts.undo = gr.Button("Undo", size="sm", min_width=70, elem_id="undo")
         parts.redo = gr.Button("Redo", size="sm", min_width=70, elem_id="redo")
         parts.retry = gr.Button("Retry", size="sm", min_width=70, elem_id="retry")
         parts.branch = gr.Button("Branch", size="sm", min_width=70, elem_id="branch")
-    with gr.Row(elem_id="examples"):
+    with gr.Row(elem_id="examples") as parts.tries:
         parts.examples = [gr.Button(text, size="sm", min_width=120) for text in examples]
     parts.approvals = gr.CheckboxGroup(_ASKS, label="Ask me before", elem_id="approvals")
 

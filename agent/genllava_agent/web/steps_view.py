@@ -1,4 +1,4 @@
-"""The steps of a turn, as they happen and afterwards: what was decided and how surely, plans, previews, tools, doubts."""
+"""The steps of a turn, as they happen and afterwards: decisions and how sure, plans, previews, tools, doubts."""
 
 from __future__ import annotations
 

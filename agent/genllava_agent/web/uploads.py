@@ -65,7 +65,7 @@ class Uploads:
             ImageRejected: it is not here any more.
         """
         with self._lock:
-            found = self._kept.get(owner, {}).get(token)
+            found = self._kept.get(owner, OrderedDict()).get(token)
         if found is None:
             raise ImageRejected("a picture that was attached is not kept any more: attach it again")
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -103,7 +104,8 @@ def _wire_threads(
 
     parts.lineage.click(lineage, [parts.current, parts.pictures], parts.tree, **_HIDDEN)
     parts.dark.click(None, None, None, js="() => { genllava.turn_dark(); }", **_HIDDEN)
-    blocks.load(simple(acts.open), parts.current, outputs, js=_REMEMBERED, **_HIDDEN)
+    opened = simple(lambda who, name: replace(acts.open(who, name), busy=False))
+    blocks.load(opened, parts.current, outputs, js=_REMEMBERED, **_HIDDEN)
 
     def left(request: gr.Request) -> None:
         acts.stop(visitor(request))
@@ -116,9 +118,7 @@ def visitor(request: gr.Request) -> Visitor:
     return Visitor(str(request.state.owner), str(request.session_hash))
 
 
-async def _choose(
-    acts: Conversations, place: int, who: Visitor, name: str | None, text: str
-) -> AsyncGenerator[Shown]:
+async def _choose(acts: Conversations, place: int, who: Visitor, name: str | None, text: str) -> AsyncGenerator[Shown]:
     """Answer with one of the choices of the question that is open."""
     question = acts.threads.get(who.owner, name).pending
     choices = () if question is None else question.choices
@@ -141,7 +141,8 @@ class _Changes:
         p = parts
         self.outputs: list[Any] = [
             p.chat, p.notice, p.question, p.asked, p.approve, p.instead, p.reject, *p.choices, p.cut_off, p.attached,
-            p.text, p.send, p.stop, p.undo, p.redo, p.branch, p.retry, p.steps, p.pictures, p.tree, p.threads, p.current, p.title,
+            p.text, p.send, p.stop, p.undo, p.redo, p.branch, p.retry, p.steps, p.pictures, p.tree, p.threads,
+            p.current, p.title, p.tries, p.new, p.delete,
         ]  # fmt: skip
 
     def __call__(self, shown: Shown) -> dict[Any, Any]:
@@ -149,6 +150,7 @@ class _Changes:
         p, made = self._parts, dict[Any, Any]()
         if shown.messages is not None:
             made[p.chat] = list(shown.messages)
+            made[p.tries] = gr.update(visible=not shown.messages)
         if shown.notice is not None:
             made[p.notice] = f'<p role="alert">{escaped(shown.notice)}</p>' if shown.notice else ""
         if shown.steps is not None:
@@ -163,8 +165,9 @@ class _Changes:
         if shown.cut_off is not None:
             made[p.cut_off] = gr.update(visible=shown.cut_off)
         if shown.busy is not None:
-            made[p.send], made[p.stop] = gr.update(visible=not shown.busy), gr.update(visible=shown.busy)
-            for button in (p.undo, p.redo, p.branch, p.retry, p.threads):
+            made[p.send] = gr.update(visible=not shown.busy, interactive=True)
+            made[p.stop] = gr.update(visible=shown.busy)
+            for button in (p.undo, p.redo, p.branch, p.retry, p.threads, p.new, p.delete):
                 made[button] = {**made.get(button, gr.update()), "interactive": not shown.busy}
         if shown.text is not None:
             made[p.text] = shown.text
