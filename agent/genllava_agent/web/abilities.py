@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 _SHAPES: Final = (
     "draw a large red circle at the top left and a small blue star in the center",
-    "draw a large red circle at the top left, then tell me what is at the top left",
-    "two green triangles on black",
     "make the circle green",
     "how many shapes are there?",
+    "draw a large yellow square at the top left, then tell me what is at the top left",
+    "two green triangles on black",
 )
 _SEES: Final = ("what is this?", "what does the sign say?")
 _DRAWS: Final = ("draw a lighthouse at dusk, in watercolours",)

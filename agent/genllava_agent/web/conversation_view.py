@@ -89,5 +89,5 @@ def _message(role: str, thread: str, text: str, images: Iterable[ImageRecord]) -
 def _figure(thread: str, record: ImageRecord) -> str:
     """A picture that opens at its full size, and its name."""
     where, alt = escaped(address(thread, record)), escaped(alt_text(record))
-    image = f'<img src="{where}" alt="{alt}" width="{record.width}" height="{record.height}">'
+    image = f'<img src="{where}" alt="{alt}">'
     return f'<a href="{where}" target="_blank">{image}</a><br><code>{record.id}</code> '

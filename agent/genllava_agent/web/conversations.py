@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 from genllava.errors import Cancelled, GenLlavaError
 from genllava_agent import events
 from genllava_agent.background import stream_in_background
-from genllava_agent.errors import NothingPending
+from genllava_agent.errors import NothingPending, ThreadBusy
 from genllava_agent.reporting import one_line, unexpected
 from genllava_agent.web.conversation_view import address, alt_text, messages, request_message
 from genllava_agent.web.own_threads import OwnThreads
 from genllava_agent.web.picture_strip import strip
 from genllava_agent.web.running_turns import RunningTurns
 from genllava_agent.web.shown import Asked, Shown, Visitor
-from genllava_agent.web.steps_view import TurnSteps, kept_steps, steps_html
+from genllava_agent.web.steps_view import TurnSteps, kept_steps, question_step, steps_html
 from genllava_agent.web.turn_queue import TurnQueue
 from genllava_agent.web.uploads import Uploads
 
@@ -137,6 +137,8 @@ class Conversations:
         except Exception as error:
             notice = f"Unexpected: {one_line(unexpected(error))}"
         ended = await asyncio.to_thread(self._view_or_error, visitor, thread, notice)
+        if ended.question:  # what was done before it asked is nowhere else
+            ended = replace(ended, steps=steps.html())
         yield replace(ended, busy=False, text=text if notice else "", keep_attached=bool(notice))
 
     def _in_line(self, owner: str, cancel: Callable[[], bool], begin: Begin) -> Iterator[events.Event | int]:
@@ -168,7 +170,7 @@ class Conversations:
     def branch(self, visitor: Visitor, name: str | None) -> Shown:
         """Go on from here on a thread of its own."""
         try:
-            other = self.threads.branch(visitor.owner, self.threads.get(visitor.owner, name))
+            other = self.threads.branch(visitor.owner, self._at_rest(visitor, name))
         except GenLlavaError as error:
             return Shown(notice=str(error))
         return self._view_or_error(visitor, other, "This is a branch; the thread before stays as it is.")
@@ -195,7 +197,7 @@ class Conversations:
         """Forget a thread and its pictures, and begin a new one."""
         try:
             if name:
-                self.threads.delete(visitor.owner, name)
+                self.threads.delete(visitor.owner, self._at_rest(visitor, name).name)
         except GenLlavaError as error:
             return Shown(notice=str(error))
         return self.open(visitor, None, "The thread is deleted." if name else "")
@@ -208,18 +210,22 @@ class Conversations:
         Raises:
             StoreFailed, ThreadQuarantined.
         """
-        history, images, unfinished = thread.history(), thread.images, thread.unfinished
-        records = {picture.id: picture.record for picture in images.values()}
+        history, unfinished = thread.history(), thread.unfinished
+        records = {record.id: record for turn in history for record in turn.images}
+        if unfinished is not None:
+            records.update({record.id: record for record in unfinished.images})
         addresses = {name: (address(thread.name, record), alt_text(record)) for name, record in records.items()}
         question = unfinished.question if unfinished is not None else None
         runs = self.running.runs(thread.name)
-        steps = history[-1].steps if history and unfinished is None else ()
+        steps = kept_steps(history[-1].steps, addresses) if history and unfinished is None else []
+        if question is not None:
+            steps.append(question_step(question))
         return Shown(
             thread=thread.name if history or unfinished is not None else "",
             threads=self.threads.listed(visitor.owner),
             messages=messages(thread.name, history, records, unfinished, runs),
-            steps=steps_html(kept_steps(steps, addresses)),
-            pictures=strip(thread.name, images),
+            steps=steps_html(steps),
+            pictures=strip(thread.name, records.values()),
             question=question or False,
             cut_off=unfinished is not None and question is None and not runs,
             notice=notice,
@@ -235,9 +241,20 @@ class Conversations:
                 pictures={"images": [], "selected": None}, question=False, cut_off=False, notice=str(error),
             )  # fmt: skip
 
+    def _at_rest(self, visitor: Visitor, name: str | None) -> Thread:
+        """A thread on which nothing runs: whoever changes it would wait.
+
+        Raises:
+            ThreadBusy: something does, maybe for another page.
+        """
+        thread = self.threads.get(visitor.owner, name)
+        if self.running.runs(thread.name):
+            raise ThreadBusy("a turn of this thread is running: wait for its end, or stop it where it was asked")
+        return thread
+
     def _changed(self, visitor: Visitor, name: str | None, change: Callable[[Thread], object]) -> Shown:
         try:
-            thread = self.threads.get(visitor.owner, name)
+            thread = self._at_rest(visitor, name)
             change(thread)
         except GenLlavaError as error:
             return Shown(notice=str(error))

@@ -63,6 +63,8 @@ class Gate:
                 owner, greeting = self._visitors.greeted()
             else:
                 refusal = PlainTextResponse("open the page first\n", 403)
+        if refusal is None and scope["method"] == "POST" and not _has_length(headers):
+            refusal = PlainTextResponse("say how long the body is: Content-Length\n", 411)
         if refusal is None and self._too_large(headers):
             await _throw_away(receive)
             refusal = PlainTextResponse(self._says_too_large(), 413)
@@ -99,12 +101,15 @@ class Gate:
         return None
 
     def _too_large(self, headers: Headers) -> bool:
-        length = headers.get("content-length", "0")
-        return not length.isdecimal() or int(length) > self._settings.body_bytes
+        return int(headers.get("content-length", "0")) > self._settings.body_bytes
 
     def _says_too_large(self) -> str:
         most = self._settings.body_bytes / 1e6
         return f"the picture is too large: at most {most:g} MB may be sent here\n"
+
+
+def _has_length(headers: Headers) -> bool:
+    return headers.get("content-length", "").isdecimal() and "transfer-encoding" not in headers
 
 
 async def _throw_away(receive: Receive) -> None:

@@ -82,11 +82,11 @@ def _conversation(parts: Parts, abilities: str, examples: Sequence[str]) -> None
     with gr.Group(visible=False, elem_id="question") as parts.question:
         parts.asked = gr.Markdown(padding=True)
         with gr.Row():
-            parts.approve = gr.Button("Approve", variant="primary", elem_id="approve")
-            parts.instead = gr.Button("Do what I typed instead", elem_id="instead")
-            parts.reject = gr.Button("Reject", variant="stop", elem_id="reject")
-            parts.choices = [gr.Button(visible=False, elem_id=f"choice-{place}") for place in range(_MOST)]
-            parts.give_up = gr.Button("Give the turn up", elem_id="give-up")
+            parts.approve = gr.Button("Approve", variant="primary", size="md", elem_id="approve")
+            parts.instead = gr.Button("Do what I typed instead", size="md", elem_id="instead")
+            parts.reject = gr.Button("Reject", variant="stop", size="md", elem_id="reject")
+            parts.choices = [gr.Button(visible=False, size="md", elem_id=f"choice-{place}") for place in range(_MOST)]
+            parts.give_up = gr.Button("Give up", size="md", elem_id="give-up")
     with gr.Group(visible=False, elem_id="cut-off") as parts.cut_off, gr.Row():
         parts.resume = gr.Button("Go on with it", variant="primary", elem_id="resume")
         parts.forget = gr.Button("Forget it", elem_id="forget")

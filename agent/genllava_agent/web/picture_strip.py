@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from genllava_agent.pages.markup import escaped
+from genllava_agent.records import ImageRecord
 from genllava_agent.web.conversation_view import address, alt_text
 
 if TYPE_CHECKING:
     from genllava_agent.pictures import ThreadImages
 
 
-def strip(thread: str, images: ThreadImages, selected: str | None = None) -> dict[str, Any]:
+def strip(thread: str, records: Iterable[ImageRecord]) -> dict[str, Any]:
     """What the strip in the page shows.
 
     Args:
         thread: the name of the thread.
-        images: its pictures.
-        selected: the name of one; the last one where it is none of them.
+        records: of its pictures.
 
     Returns:
-        `images`: id, address, alternative text, width and height of each; `selected`: the name of one, or None.
+        `images`: id, address, alternative text, width and height of each; `selected`: the name of the last one, or
+        None.
     """
-    shown = [picture.record for picture in images.values() if picture.record.origin != "region"]
-    names = [record.id for record in shown]
+    shown = [record for record in records if record.origin != "region"]
     return {
         "images": [
             {
@@ -36,7 +37,7 @@ def strip(thread: str, images: ThreadImages, selected: str | None = None) -> dic
             }
             for record in shown
         ],
-        "selected": selected if selected in names else names[-1] if names else None,
+        "selected": shown[-1].id if shown else None,
     }
 
 

@@ -21,7 +21,7 @@ class WebSettings(BaseModel):
         waiting: turns that wait at most; one more is refused.
         body_bytes: of a request, a picture that is uploaded included.
         pictures: that go with one request.
-        upload_bytes: of pictures that were uploaded and are not asked about yet, of one person.
+        upload_bytes: of all pictures that were uploaded and are not asked about yet.
         shared: everybody sees all threads of the store, and not only their own.
     """
 
@@ -34,7 +34,7 @@ class WebSettings(BaseModel):
     waiting: int = Field(default=32, ge=1, le=1000)
     body_bytes: int = Field(default=32_000_000, ge=1, le=MAX_BYTES)
     pictures: int = Field(default=10, ge=1, le=MAX_IMAGES)
-    upload_bytes: int = Field(default=256_000_000, ge=1)
+    upload_bytes: int = Field(default=512_000_000, ge=1)
     shared: bool = False
 
     @field_validator("logins")

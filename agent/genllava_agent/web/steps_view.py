@@ -11,7 +11,7 @@ from genllava.protocols.task_tokens import I2I, I2T, T2I, TOOL
 from genllava_agent import events
 from genllava_agent.answers import compose
 from genllava_agent.pages.markup import escaped
-from genllava_agent.records import Step
+from genllava_agent.records import Question, Step
 from genllava_tools.picture_files import as_base64, preview
 
 if TYPE_CHECKING:
@@ -100,6 +100,10 @@ class TurnSteps:
                 step = self._current(_NAMES[event.step.action])
                 step.lines.append(("not done", event.step.text))
                 step.state = "failed"
+            case events.AnswerNeeded():
+                self._end()
+                self.steps.append(question_step(event.question))
+                self.note = "Waiting for your answer"
             case _:
                 return False
         return True
@@ -155,6 +159,13 @@ def kept_steps(steps: Iterable[Step], addresses: Mapping[str, tuple[str, str]]) 
             )
         )
     return shown
+
+
+def question_step(question: Question) -> ShownStep:
+    """The step that waits for an answer."""
+    title = " ".join(filter(None, (_NAMES[question.action], question.tool, question.image)))
+    lines = [*_arguments(question.arguments), ("waits for", "your answer")]
+    return ShownStep(title, question.probabilities.get(_TOKENS[question.action]), lines)
 
 
 def steps_html(steps: Iterable[ShownStep], note: str = "") -> str:

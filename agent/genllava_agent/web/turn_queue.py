@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from genllava_agent.errors import AgentError
 
 _PATIENCE = 0.1
 """Seconds between two looks at whether a turn that waits is still wanted."""
+_REMEMBERED = 1000
+"""People of whom it is kept which of their turns ran last."""
 
 
 class TooManyWaiting(AgentError):
@@ -44,6 +47,7 @@ class TurnQueue:
         self._running: list[Ticket] = []
         self._waiting: list[Ticket] = []
         self._count = 0
+        self._served: OrderedDict[str, int] = OrderedDict()  # by owner, the number of the turn that ran last
         self._changed = threading.Condition()
 
     @contextmanager
@@ -78,6 +82,10 @@ class TurnQueue:
             if before == 0 and len(self._running) < self._at_once:
                 self._waiting.remove(ticket)
                 self._running.append(ticket)
+                self._served[ticket.owner] = ticket.number
+                self._served.move_to_end(ticket.owner)
+                if len(self._served) > _REMEMBERED:
+                    self._served.popitem(last=False)
                 self._changed.notify_all()
                 return 0
             return max(1, len(self._running) + before - (self._at_once - 1))
@@ -99,7 +107,8 @@ class TurnQueue:
                 self._changed.wait(_PATIENCE)
 
     def _order(self) -> list[Ticket]:
-        """Those that wait, the next one first: everybody's first turn before anybody's second."""
+        """Those that wait, the next one first: everybody's first turn before anybody's second, and whoever has waited
+        for longest since their last one first."""
         rounds: dict[str, int] = {}
         for ticket in self._running:
             rounds[ticket.owner] = rounds.get(ticket.owner, 0) + 1
@@ -107,5 +116,5 @@ class TurnQueue:
         for ticket in self._waiting:
             rank = rounds.get(ticket.owner, 0)
             rounds[ticket.owner] = rank + 1
-            ranked.append((rank, ticket.number, ticket))
-        return [ticket for _, _, ticket in sorted(ranked, key=lambda each: each[:2])]
+            ranked.append(((rank, self._served.get(ticket.owner, 0), ticket.number), ticket))
+        return [ticket for _, ticket in sorted(ranked, key=lambda each: each[0])]

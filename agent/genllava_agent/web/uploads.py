@@ -31,13 +31,12 @@ class Uploads:
     """Pictures of several people.
 
     Args:
-        max_bytes: of one person's; those that came first go first.
-        owners: people whose pictures are kept; those of whoever sent none for longest go first.
+        max_bytes: of all of them; where there are more, whoever has most loses the one that came first.
     """
 
-    def __init__(self, max_bytes: int, owners: int = 64) -> None:
-        self._max_bytes, self._most = max_bytes, owners
-        self._kept: OrderedDict[str, OrderedDict[str, Upload]] = OrderedDict()
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._kept: dict[str, OrderedDict[str, Upload]] = {}
         self._lock = threading.Lock()
 
     def put(self, owner: str, data: bytes) -> Upload:
@@ -49,13 +48,12 @@ class Uploads:
         image = admitted(data, with_transparency)
         upload = Upload(secrets.token_urlsafe(24), data, image.width, image.height)
         with self._lock:
-            own = self._kept.setdefault(owner, OrderedDict())
-            own[upload.token] = upload
-            self._kept.move_to_end(owner)
-            while len(own) > 1 and sum(len(each.data) for each in own.values()) > self._max_bytes:
-                own.popitem(last=False)
-            while len(self._kept) > self._most:
-                self._kept.popitem(last=False)
+            self._kept.setdefault(owner, OrderedDict())[upload.token] = upload
+            sizes = {each: sum(len(one.data) for one in own.values()) for each, own in self._kept.items()}
+            while sum(sizes.values()) > self._max_bytes:
+                most = max(sizes, key=lambda each: sizes[each])
+                sizes[most] -= len(self._kept[most].popitem(last=False)[1].data)
+            self._kept = {each: own for each, own in self._kept.items() if own}
         return upload
 
     def get(self, owner: str, token: str) -> Upload:

@@ -114,8 +114,9 @@ def _wire_threads(
 
 
 def visitor(request: gr.Request) -> Visitor:
-    """Who sent a request: the gate has found out."""
-    return Visitor(str(request.state.owner), str(request.session_hash))
+    """Who sent a request: the gate has found out. A session that somebody else names is another one."""
+    owner = str(request.state.owner)
+    return Visitor(owner, f"{owner}/{request.session_hash}")
 
 
 async def _choose(acts: Conversations, place: int, who: Visitor, name: str | None, text: str) -> AsyncGenerator[Shown]:
