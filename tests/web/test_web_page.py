@@ -278,3 +278,28 @@ def test_a_phone_in_the_dark(visit: Open) -> None:
     assert her.page.evaluate("document.documentElement.scrollWidth") <= 390
     assert her.page.evaluate("document.body.classList.contains('dark')")
     her.shot("phone")
+
+
+def test_what_people_type_runs_nothing(visit: Open) -> None:
+    her = visit()
+    her.ask('<img src="x" onerror="window.hurt = 1"><script>window.hurt = 1</script> [x](javascript:window.hurt=1)')
+    her.answered()
+    assert her.page.evaluate("window.hurt") is None
+    assert her.page.locator("#chat a[href^=javascript]").count() == 0
+
+
+def test_the_examples_work_with_the_model(visit: Open) -> None:
+    her = visit()
+    tries = her.page.locator("#examples button")
+    texts = tries.all_inner_texts()
+    assert len(texts) == 5
+    tries.nth(0).click()
+    until(lambda: her.page.input_value("#text textarea") == texts[0])
+    her.click("send")
+    her.page.locator("#stop").wait_for()
+    her.answered()
+    for text in texts[1:]:
+        her.ask(text)
+        her.answered()
+    assert her.page.locator("#chat").get_by_text("There are two shapes").count() == 1
+    assert len(her.pictures()) == 4
