@@ -99,7 +99,7 @@ def _settings(options: Namespace, model: str | None) -> ServerSettings:
     host = urlsplit(url).hostname
     if not url.startswith(("http://", "https://")) or host is None:
         raise InvalidRequest("--public-url is an address such as https://pictures.example.org")
-    keys = (*options.api_key, *filter(None, [os.environ.get(_KEY)]))
+    keys = (*options.api_key, *environment_keys())
     local = is_loopback(options.host)
     if not keys and not local:
         note(f"{options.host} can be reached from other machines: without an --api-key whoever reaches it may use it")
@@ -116,6 +116,11 @@ def _settings(options: Namespace, model: str | None) -> ServerSettings:
         first = error.errors(include_url=False, include_input=False)[0]
         option = str(first["loc"][0]).replace("_", "-")
         raise InvalidRequest(f"--{option}: {first['msg']}") from None
+
+
+def environment_keys() -> tuple[str, ...]:
+    """The key that the environment has, if it has one."""
+    return tuple(filter(None, [os.environ.get(_KEY)]))
 
 
 def _parser() -> OptionParser:
