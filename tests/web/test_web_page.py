@@ -56,13 +56,13 @@ def test_a_turn_with_two_steps_shows_previews_before_the_picture(visit: Open) ->
     alt = her.page.locator("#chat img").last.get_attribute("alt")
     assert alt is not None
     assert "red circle" in alt
+    her.shot("turn")
     her.page.locator("#chat a img").last.click()
     full = her.page.locator("dialog.full img")
     full.wait_for()
     assert full.evaluate("image => image.naturalWidth") == 128
     her.page.keyboard.press("Escape")
     full.wait_for(state="detached")
-    her.shot("turn")
 
 
 def test_an_uploaded_picture_is_asked_about(visit: Open, picture: Path) -> None:
@@ -123,10 +123,11 @@ def test_a_click_says_what_is_meant(visit: Open, picture: Path) -> None:
     assert size is not None
     over.click(position={"x": size["width"] * 0.5, "y": size["height"] * 0.5})  # the blue square
     assert "what you clicked in image_1" in her.page.inner_text("#pictures .region")
-    her.shot("region")
     her.ask("what is this?")
     assert "square" in her.answered()
     assert "about what is at 50%, 50% of image_1" in her.page.inner_text("#chat")
+    over.click(position={"x": size["width"] * 0.8, "y": size["height"] * 0.8})
+    her.shot("region")
     her.page.click("#pictures [data-mode=box]")
     her.page.mouse.move(0, 0)
     over.hover(position={"x": 3, "y": 3})

@@ -10,6 +10,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from genllava_agent.addresses import name_in
+from genllava_agent.serving.bodies import throw_away
 from genllava_agent.web.settings import WebSettings
 from genllava_agent.web.visitors import Visitors
 
@@ -30,8 +32,6 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_THROWN_AWAY: Final = 1_000_000_000
-"""Bytes of a body that is too large which are read and dropped; a browser that still sends does not hear."""
 
 
 class Gate:
@@ -66,7 +66,7 @@ class Gate:
         if refusal is None and scope["method"] == "POST" and not _has_length(headers):
             refusal = PlainTextResponse("say how long the body is: Content-Length\n", 411)
         if refusal is None and self._too_large(headers):
-            await _throw_away(receive)
+            await throw_away(receive)
             refusal = PlainTextResponse(self._says_too_large(), 413)
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
         state["owner"] = owner
@@ -91,7 +91,7 @@ class Gate:
         """The answer to a request that was not meant for this page: a page elsewhere can make a browser send one, also
         to a server on the reader's own machine, and by a name that it lets lead there."""
         host = headers.get("host", "")
-        if self._settings.hosts is not None and _name(host) not in self._settings.hosts:
+        if self._settings.hosts is not None and name_in(host) not in self._settings.hosts:
             return PlainTextResponse("this server is not called that: see --public-url\n", 403)
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host:
@@ -110,20 +110,3 @@ class Gate:
 
 def _has_length(headers: Headers) -> bool:
     return headers.get("content-length", "").isdecimal() and "transfer-encoding" not in headers
-
-
-async def _throw_away(receive: Receive) -> None:
-    """Read a body and drop it: a browser hears nothing before it has sent all."""
-    size, more = 0, True
-    while more and size < _THROWN_AWAY:
-        message = await receive()
-        size += len(message.get("body", b""))
-        more = message.get("more_body", False)
-
-
-def _name(host: str) -> str | None:
-    """The name in what a request says as its host, without the port."""
-    try:
-        return urlsplit(f"//{host}").hostname
-    except ValueError:
-        return None
