@@ -1,6 +1,6 @@
 """The server as an ASGI application, for `uvicorn` and for programs that serve it themselves.
 
-app = create_app(VisualAgent(decider=chat_model), ServerSettings(public_url="https://pictures.example.org"))
+    app = create_app(VisualAgent(decider=chat_model), ServerSettings(public_url="https://pictures.example.org"))
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The server as a deployment of Ray Serve: several processes with a model each, on one machine or many.
 
-serve run genllava_agent.serving.replicas:application replicas=2
+    serve run genllava_agent.serving.replicas:application replicas=2
 """
 
 from __future__ import annotations
