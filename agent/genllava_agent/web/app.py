@@ -23,8 +23,13 @@ from genllava_agent.web.uploads import Uploads
 if TYPE_CHECKING:
     from genllava_agent.agent import VisualAgent
 
-_SWITCHES: Final = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
-"""Environment variables that keep Gradio from calling home; read when it is imported."""
+_SWITCHES: Final = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_RUN_HISTORY": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+"""Environment variables that keep Gradio from calling home, and from keeping requests besides; read when it is
+imported."""
 
 
 def create_page(agent: VisualAgent, settings: WebSettings, titles: Path | None = None) -> ASGIApp:
@@ -56,7 +61,7 @@ def create_page(agent: VisualAgent, settings: WebSettings, titles: Path | None =
     script = (assets / "page.js").read_text(encoding="utf-8")
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     gr.mount_gradio_app(
-        app, blocks, "/", footer_links=[], run_history=False, show_error=False, ssr_mode=False, mcp_server=False,
+        app, blocks, "/", footer_links=[], show_error=False, ssr_mode=False, mcp_server=False,
         pwa=False, enable_monitoring=False, theme=theme, css=(assets / "page.css").read_text(encoding="utf-8"),
         head=f"<script>{script}</script>",
     )  # fmt: skip
