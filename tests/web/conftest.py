@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
+
+from genllava_agent.addresses import is_loopback
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -45,12 +49,20 @@ def agent(pipeline: GenLlavaPipeline) -> Iterator[VisualAgent]:
 
 @pytest.fixture(scope="session")
 def address(agent: VisualAgent) -> Iterator[str]:
-    """Where a page as `genllava web` has it is served."""
+    """Where a page as `genllava web` has it is served. This process connects to nothing outside of the machine."""
     pytest.importorskip("gradio", reason="the page needs genllava[web]")
     from visiting import served
 
-    with served(agent) as address:
+    outside, connect = list[Any](), socket.socket.connect
+
+    def connected(self: socket.socket, where: Any) -> None:
+        if isinstance(where, tuple) and not is_loopback(str(where[0])):
+            outside.append(where)
+        connect(self, where)
+
+    with patch.object(socket.socket, "connect", connected), served(agent) as address:
         yield address
+    assert outside == []
 
 
 @pytest.fixture(scope="session")

@@ -188,6 +188,21 @@ def test_titles_outlive_the_page(tmp_path: Path) -> None:
     assert Titles(tmp_path / "titles.json").get("a") is None
 
 
+@pytest.mark.slow
+def test_the_empty_page_says_what_a_stock_model_can_do(tmp_path: Path) -> None:
+    from genllava_agent import VisualAgent
+    from genllava_agent.web.abilities import abilities, examples
+    from tests.genllava.forced import Layouts
+
+    stock = Layouts(tmp_path).shared("qwen3_vl", "sd15", "instruct_pix2pix")
+    with VisualAgent(stock, store=":memory:") as agent:
+        said = abilities(agent, "owner/<name>")
+        assert "owner/&lt;name&gt;" in said
+        assert "draw new ones, and edit them" in said
+        assert "crop" in said
+        assert "make the sky pink" in examples(agent)
+
+
 # --- the command ---
 
 

@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
-from visiting import LONG, RED, TWO_STEPS, Visit, until
+from visiting import LONG, RED, TWO_STEPS, Visit, served, until
 
+from genllava import GenLlavaPipeline
+from genllava_agent import VisualAgent
+from genllava_agent.create import as_tools
+from genllava_agent.deciders.task_tokens import TaskTokens
 from genllava_agent.demo import example_picture
+from genllava_tools import visual_tools
 
 pytestmark = pytest.mark.slow
 Open = Callable[..., Visit]
@@ -24,6 +29,12 @@ def picture(tmp_path: Path) -> Path:
     path = tmp_path / "drawing.png"
     example_picture().save(path)
     return path
+
+
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 def color_at(visit: Visit, name: str, x: float, y: float) -> tuple[int, int, int]:
@@ -304,3 +315,50 @@ def test_the_examples_work_with_the_model(visit: Open) -> None:
         her.answered()
     assert her.page.locator("#chat").get_by_text("There are two shapes").count() == 1
     assert len(her.pictures()) == 4
+
+
+def test_what_is_meant_is_chosen_in_buttons_and_in_words(visit: Open, pipeline: GenLlavaPipeline) -> None:
+    with VisualAgent(pipeline, store=":memory:", margin=1.0) as unsure, served(unsure) as address:
+        her = visit(address=address)
+        her.ask(RED)
+        her.page.locator("#question button:visible", has_text="Draw a new picture").click()
+        until(lambda: her.pictures() == ["image_1"])
+        her.answered()
+        her.ask("make it green")
+        her.page.locator("#question button:visible", has_text="Edit the picture").wait_for()
+        her.ask("edit")
+        until(lambda: her.pictures() == ["image_1", "image_2"])
+        her.leave()
+
+
+def test_tools_are_shown_with_what_they_are_given_and_give(visit: Open, pipeline: GenLlavaPipeline) -> None:
+    tools = as_tools(visual_tools(["crop"]))
+    decider = TaskTokens(tools, forced=[("crop", {"image": "image_1", "box": [0, 0, 0.5, 0.5]})])
+    agent = VisualAgent(pipeline, store=":memory:", tools=list(tools.values()), decider=decider)
+    with agent, served(agent) as address:
+        her = visit(address=address)
+        her.attach({"name": "drawing.png", "mimeType": "image/png", "buffer": png(example_picture())})
+        her.page.locator("#attached li img").wait_for()
+        her.page.get_by_label("calling a tool").check()
+        her.ask("crop it")
+        her.page.locator("#approve").wait_for()
+        assert "Should I call crop(" in her.page.inner_text("#question")
+        assert not her.page.locator("#instead").is_visible()
+        her.click("approve")
+        until(lambda: her.pictures() == ["image_1", "image_2"])
+        call = her.page.locator("#steps li", has_text="Call crop").first
+        assert "[0, 0, 0.5, 0.5]" in call.inner_text()
+        assert call.locator("dd.result").inner_text()
+        her.leave()
+
+
+def test_a_login_opens_the_page(visit: Open, agent: VisualAgent) -> None:
+    with served(agent, logins=("ann:one",)) as address:
+        her = visit(address=address, http_credentials={"username": "ann", "password": "one"})
+        her.ask("draw a small blue star")
+        her.answered()
+        elsewhere = visit(address=address, http_credentials={"username": "ann", "password": "one"})
+        assert elsewhere.page.locator("#threads label").all_inner_texts() == ["draw a small blue star"]
+        assert elsewhere.page.request.get(f"{address}/config", headers={"Authorization": "Basic eDp5"}).status == 401
+        her.leave()
+        elsewhere.leave()

@@ -122,5 +122,5 @@ class Visit:
             self.page.screenshot(path=Path(_SHOTS) / f"web_{name}.png")
 
     def leave(self) -> None:
-        """Close the tab and the browser's window."""
-        self._context.close()
+        """Close the tab and the browser's window, once."""
+        self._context.close()  # of one that is closed nothing comes

@@ -49,7 +49,8 @@ def create_page(agent: VisualAgent, settings: WebSettings, titles: Path | None =
     from genllava_agent.web.wiring import wire
 
     threads, uploads = OwnThreads(agent, Titles(titles), settings.shared), Uploads(settings.upload_bytes)
-    acts = Conversations(threads, uploads, TurnQueue(settings.turns, settings.waiting), RunningTurns())
+    queue = TurnQueue(settings.turns, settings.waiting)
+    acts = Conversations(threads, uploads, queue, RunningTurns(), settings.pictures)
     tries = examples(agent)
     with gr.Blocks(title=f"GenLLaVA: {settings.model}", analytics_enabled=False, fill_width=True) as blocks:
         parts = page_parts(abilities(agent, settings.model), tries)

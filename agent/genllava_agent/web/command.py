@@ -133,6 +133,7 @@ def _settings(options: Namespace, model: str | None) -> WebSettings:
         return WebSettings(
             model=public_name(model),
             logins=logins,
+            public_url=options.public_url,
             hosts=("127.0.0.1", "localhost", "::1", host) if local else None,
             shared=options.shared_threads,
             **options_given(options, *_LIMITS),

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from genllava.errors import Cancelled, GenLlavaError
+from genllava.errors import Cancelled, GenLlavaError, InvalidRequest
 from genllava_agent import events
 from genllava_agent.background import stream_in_background
 from genllava_agent.errors import NothingPending, ThreadBusy
@@ -41,21 +41,27 @@ class Conversations:
         uploads: their pictures.
         queue: for the model.
         running: their turns.
+        pictures: that go with one request at most.
     """
 
-    def __init__(self, threads: OwnThreads, uploads: Uploads, queue: TurnQueue, running: RunningTurns) -> None:
+    def __init__(
+        self, threads: OwnThreads, uploads: Uploads, queue: TurnQueue, running: RunningTurns, pictures: int = 10
+    ) -> None:
         self.threads, self.uploads, self.queue, self.running = threads, uploads, queue, running
+        self._most = pictures
 
     # --- turns ---
 
     async def ask(self, visitor: Visitor, name: str | None, asked: Asked) -> AsyncGenerator[Shown]:
         """Ask something; where a tool asks, what is said is the answer."""
         try:
+            if len(asked.attached) > self._most:
+                raise InvalidRequest(f"{len(asked.attached)} pictures at once are too many: at most {self._most}")
             files = [self.uploads.get(visitor.owner, each.token).data for each in asked.attached]
             region = None if asked.region is None else asked.region.region()
             thread, now = await self._opened(visitor, name)
         except GenLlavaError as error:
-            yield Shown(notice=str(error), text=asked.text)
+            yield Shown(notice=str(error))
             return
         options: dict[str, Any] = {"approve": asked.approve} if asked.approve else {}
         question = now.question
@@ -65,16 +71,24 @@ class Conversations:
             begin = lambda cancel: thread.stream(asked.text, files, region=region, cancel=cancel, **options)  # noqa: E731
         pictures = f"\n\n*with {len(files)} picture{'' if len(files) == 1 else 's'}*" if files else ""
         said = [*(now.messages or ()), request_message(thread.name, asked.text + pictures)]
-        async with contextlib.aclosing(self._turn(visitor, thread, begin, said, asked.text)) as turn:
+        attached = [each.model_dump() for each in asked.attached]
+        async with contextlib.aclosing(self._turn(visitor, thread, begin, said, asked.text, attached)) as turn:
             async for shown in turn:
-                if not shown.keep_attached:
-                    for each in asked.attached:
-                        self.uploads.drop(visitor.owner, each.token)
                 yield shown
+        if shown.attached is None:  # else they go with the next request
+            for each in asked.attached:
+                self.uploads.drop(visitor.owner, each.token)
 
-    def answer(self, visitor: Visitor, name: str | None, answer: dict[str, Any]) -> AsyncGenerator[Shown]:
-        """Answer what the turn asked; `answer` as `questions.Answer` has it."""
-        return self._on(visitor, name, lambda thread, cancel: thread.answer_stream(answer, cancel))
+    def answer(
+        self, visitor: Visitor, name: str | None, answer: dict[str, Any], text: str | None = None
+    ) -> AsyncGenerator[Shown]:
+        """Answer what the turn asked.
+
+        Args:
+            answer: as `questions.Answer` has it.
+            text: the words of the answer, taken from the box for requests.
+        """
+        return self._on(visitor, name, lambda thread, cancel: thread.answer_stream(answer, cancel), text)
 
     def retry(self, visitor: Visitor, name: str | None) -> AsyncGenerator[Shown]:
         """Ask the last request again, with another seed."""
@@ -89,14 +103,18 @@ class Conversations:
         return Shown(notice="" if self.running.stop(visitor.session) else "No turn is running.")
 
     async def _on(
-        self, visitor: Visitor, name: str | None, begin: Callable[[Thread, Callable[[], bool]], Iterator[events.Event]]
+        self,
+        visitor: Visitor,
+        name: str | None,
+        begin: Callable[[Thread, Callable[[], bool]], Iterator[events.Event]],
+        text: str | None = None,
     ) -> AsyncGenerator[Shown]:
         try:
             thread, now = await self._opened(visitor, name)
         except GenLlavaError as error:
             yield Shown(notice=str(error))
             return
-        started = self._turn(visitor, thread, lambda cancel: begin(thread, cancel), now.messages or ())
+        started = self._turn(visitor, thread, lambda cancel: begin(thread, cancel), now.messages or (), text)
         async with contextlib.aclosing(started) as turn:
             async for shown in turn:
                 yield shown
@@ -106,13 +124,29 @@ class Conversations:
         return thread, await asyncio.to_thread(self.view, visitor, thread)
 
     async def _turn(
-        self, visitor: Visitor, thread: Thread, begin: Begin, said: Sequence[dict[str, Any]], text: str = ""
+        self,
+        visitor: Visitor,
+        thread: Thread,
+        begin: Begin,
+        said: Sequence[dict[str, Any]],
+        text: str | None = None,
+        attached: Sequence[dict[str, Any]] | None = None,
     ) -> AsyncGenerator[Shown]:
-        """Run a turn when its place in the line has come, and say what the page shows meanwhile and afterwards."""
+        """Run a turn when its place in the line has come, and say what the page shows meanwhile and afterwards.
+
+        Args:
+            said: messages that are shown before those of the turn.
+            text, attached: what is asked with; given back to the page where nothing comes of the turn.
+        """
+        if self.running.has(visitor.session):
+            yield Shown(notice="A turn is running in this page: wait for its end, or stop it.")
+            return
+        asked = {name: given for name, given in (("text", text), ("attached", attached)) if given is not None}
+        taken: dict[str, Any] = {name: type(given)() for name, given in asked.items()}
         steps, words, shown_at, notice = TurnSteps(), "", 0.0, ""
         try:
             with self.running.one(visitor.session, thread.name) as stop:
-                yield Shown(busy=True, notice="", text="", messages=said, steps=steps.html(), question=False)
+                yield Shown(busy=True, notice="", messages=said, steps=steps.html(), question=False, **taken)
 
                 def start(cancel: Callable[[], bool]) -> Iterator[events.Event | int]:
                     return self._in_line(visitor.owner, lambda: cancel() or stop.is_set(), begin)
@@ -139,7 +173,8 @@ class Conversations:
         ended = await asyncio.to_thread(self._view_or_error, visitor, thread, notice)
         if ended.question:  # what was done before it asked is nowhere else
             ended = replace(ended, steps=steps.html())
-        yield replace(ended, busy=False, text=text if notice else "", keep_attached=bool(notice))
+        given_back: dict[str, Any] = asked if notice else {}
+        yield replace(ended, busy=False, **given_back)
 
     def _in_line(self, owner: str, cancel: Callable[[], bool], begin: Begin) -> Iterator[events.Event | int]:
         """How many turns are before this one, whenever that changes; then what it tells."""

@@ -43,7 +43,9 @@ class Gate:
 
     def __init__(self, app: ASGIApp, settings: WebSettings) -> None:
         self._app, self._settings = app, settings
-        self._visitors = Visitors(settings.logins)
+        public = urlsplit(settings.public_url or "")
+        self._visitors = Visitors(settings.logins, public.scheme == "https")
+        self._public = public.netloc
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or tell it why not."""
@@ -94,7 +96,7 @@ class Gate:
         if self._settings.hosts is not None and name_in(host) not in self._settings.hosts:
             return PlainTextResponse("this server is not called that: see --public-url\n", 403)
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and urlsplit(origin).netloc not in (host, self._public or host):
             return PlainTextResponse("another page may not use this one\n", 403)
         if path not in _PAGE and not path.startswith(_BELOW):
             return PlainTextResponse("there is nothing here\n", 404)

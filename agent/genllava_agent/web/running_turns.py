@@ -43,10 +43,12 @@ class RunningTurns:
             stop.set()
         return stop is not None
 
+    def has(self, session: str) -> bool:
+        """Whether a turn runs for this page."""
+        with self._lock:
+            return session in self._stops
+
     def runs(self, thread: str) -> bool:
         """Whether a turn of this thread runs for some page."""
         with self._lock:
             return thread in self._threads.values()
-
-    def __len__(self) -> int:
-        return len(self._stops)

@@ -16,6 +16,7 @@ class WebSettings(BaseModel):
     Attributes:
         model: what the page calls the model.
         logins: who may open the page, as `user:password`; none: whoever reaches it.
+        public_url: how people reach it, through a proxy; None: as its host says.
         hosts: the only names by which requests may call this server; None: any.
         turns: turns that run at once; the others wait, and are told how many are before them.
         waiting: turns that wait at most; one more is refused.
@@ -29,6 +30,7 @@ class WebSettings(BaseModel):
 
     model: str = "genllava"
     logins: tuple[Annotated[str, Field(min_length=3)], ...] = Field(default=(), repr=False)
+    public_url: str | None = None
     hosts: tuple[str, ...] | None = None
     turns: int = Field(default=1, ge=1)
     waiting: int = Field(default=32, ge=1, le=1000)

@@ -46,7 +46,7 @@ class Shown:
         busy: a turn runs.
         notice: what the person should know; empty takes the last one away.
         text: in the box for requests.
-        keep_attached: False takes off the pictures that were attached.
+        attached: pictures that go with the next request, as the page has them.
     """
 
     thread: str | None = None
@@ -59,7 +59,7 @@ class Shown:
     busy: bool | None = None
     notice: str | None = None
     text: str | None = None
-    keep_attached: bool = True
+    attached: Sequence[dict[str, Any]] | None = None
 
 
 class PickedRegion(BaseModel):
@@ -103,11 +103,20 @@ class PickedRegion(BaseModel):
 
 
 class Attached(BaseModel):
-    """A picture that goes with a request; what else the page knows of it is for the page."""
+    """A picture that goes with a request.
 
-    model_config = ConfigDict(extra="ignore")
+    Attributes:
+        token: by which it is kept, see `uploads`.
+        name: of its file, for people to read.
+        width, height: in pixels.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
     token: str = Field(max_length=100)
+    name: str = Field(default="", max_length=1000)
+    width: int = 0
+    height: int = 0
 
 
 class Asked(BaseModel):

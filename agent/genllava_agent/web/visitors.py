@@ -20,9 +20,11 @@ class Visitors:
 
     Args:
         logins: `user:password`, of those who may come in; none: whoever has the cookie is somebody.
+        secure: the cookie goes over HTTPS alone.
     """
 
-    def __init__(self, logins: Sequence[str]) -> None:
+    def __init__(self, logins: Sequence[str], secure: bool = False) -> None:
+        self._ending = "; Secure" if secure else ""
         self._logins = [_digest(login.encode()) for login in logins]
 
     @property
@@ -56,7 +58,8 @@ class Visitors:
     def greeted(self) -> tuple[str, str]:
         """A new owner, and the header `Set-Cookie` by which the browser will be known."""
         value = secrets.token_urlsafe(32)
-        return _owner("browser", value.encode()), f"{COOKIE}={value}; Max-Age={_YEAR}; Path=/; HttpOnly; SameSite=Lax"
+        cookie = f"{COOKIE}={value}; Max-Age={_YEAR}; Path=/; HttpOnly; SameSite=Lax{self._ending}"
+        return _owner("browser", value.encode()), cookie
 
 
 def _owner(kind: str, name: bytes) -> str:

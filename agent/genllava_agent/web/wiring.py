@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 import gradio as gr
 
-from genllava_agent.errors import AgentError
+from genllava.errors import GenLlavaError
 from genllava_agent.pages.markup import escaped
 from genllava_agent.web.conversations import Conversations
 from genllava_agent.web.layout import Parts
@@ -33,16 +35,18 @@ def wire(blocks: gr.Blocks, parts: Parts, acts: Conversations, examples: Sequenc
     ) -> AsyncGenerator[dict[Any, Any]]:
         try:
             asked = Asked.read(text, attached, pictures, approve)
-        except AgentError as error:
+        except GenLlavaError as error:
             yield changed(Shown(notice=str(error)))
             return
-        async for shown in acts.ask(visitor(request), name, asked):
-            yield changed(shown)
+        async with aclosing(acts.ask(visitor(request), name, asked)) as heard:
+            async for shown in heard:
+                yield changed(shown)
 
     def turn(act: Callable[..., AsyncGenerator[Shown]]) -> Callable[..., AsyncGenerator[dict[Any, Any]]]:
         async def run(name: str | None, text: str, request: gr.Request) -> AsyncGenerator[dict[Any, Any]]:
-            async for shown in act(visitor(request), name, text):
-                yield changed(shown)
+            async with aclosing(act(visitor(request), name, text)) as heard:
+                async for shown in heard:
+                    yield changed(shown)
 
         return run
 
@@ -58,8 +62,8 @@ def wire(blocks: gr.Blocks, parts: Parts, acts: Conversations, examples: Sequenc
     decided = {"decision": "approve"}
     turns: dict[gr.Button, Callable[..., AsyncGenerator[Shown]]] = {
         parts.approve: lambda who, name, text: acts.answer(who, name, decided),
-        parts.instead: lambda who, name, text: acts.answer(who, name, {"decision": "edit", "instruction": text}),
-        parts.reject: lambda who, name, text: acts.answer(who, name, {"decision": "reject", "reason": text or None}),
+        parts.instead: lambda who, name, text: acts.answer(who, name, _other(text), text),
+        parts.reject: lambda who, name, text: acts.answer(who, name, _no(text), text),
         parts.retry: lambda who, name, text: acts.retry(who, name),
         parts.resume: lambda who, name, text: acts.resume(who, name),
     }
@@ -99,7 +103,7 @@ def _wire_threads(
         try:
             thread = acts.threads.get(visitor(request).owner, name)
             return lineage_html(thread.images, str(selected)) if selected else ""
-        except AgentError as error:
+        except GenLlavaError as error:
             return f'<p role="alert">{escaped(error)}</p>'
 
     parts.lineage.click(lineage, [parts.current, parts.pictures], parts.tree, **_HIDDEN)
@@ -119,15 +123,28 @@ def visitor(request: gr.Request) -> Visitor:
     return Visitor(owner, f"{owner}/{request.session_hash}")
 
 
+def _other(text: str) -> dict[str, Any]:
+    return {"decision": "edit", "instruction": text}
+
+
+def _no(text: str) -> dict[str, Any]:
+    return {"decision": "reject", "reason": text or None}
+
+
 async def _choose(acts: Conversations, place: int, who: Visitor, name: str | None, text: str) -> AsyncGenerator[Shown]:
     """Answer with one of the choices of the question that is open."""
-    question = acts.threads.get(who.owner, name).pending
+    try:
+        question = await asyncio.to_thread(lambda: acts.threads.get(who.owner, name).pending)
+    except GenLlavaError as error:
+        yield Shown(notice=str(error))
+        return
     choices = () if question is None else question.choices
     if place >= len(choices):
-        yield Shown(notice="this is not asked any more")
+        yield Shown(notice="This is not asked any more.")
         return
-    async for shown in acts.answer(who, name, {"choice": choices[place]}):
-        yield shown
+    async with aclosing(acts.answer(who, name, {"choice": choices[place]})) as heard:
+        async for shown in heard:
+            yield shown
 
 
 class _Changes:
@@ -172,8 +189,8 @@ class _Changes:
                 made[button] = {**made.get(button, gr.update()), "interactive": not shown.busy}
         if shown.text is not None:
             made[p.text] = shown.text
-        if not shown.keep_attached:
-            made[p.attached] = []
+        if shown.attached is not None:
+            made[p.attached] = list(shown.attached)
         return made
 
     def _question(self, shown: Shown) -> dict[Any, Any]:
