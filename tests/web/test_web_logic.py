@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
+import os
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from PIL import Image
 from pydantic import ValidationError
@@ -264,6 +267,26 @@ def test_a_model_that_cannot_be_loaded_is_one_line(tmp_path: Path, capsys: pytes
     assert code == 2
     assert told.strip().splitlines()[-1].startswith("error:")
     assert "Traceback" not in told
+
+
+@pytest.mark.slow
+def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
+    typed = [sys.executable, "-m", "genllava_agent.cli", "web", "--port", "0", "--store", str(tmp_path), "--no-browser"]
+    login = {**os.environ, "GENLLAVA_WEB_AUTH": "ann:secret"}
+    page = subprocess.Popen(typed, stderr=subprocess.PIPE, text=True, env=login)
+    try:
+        assert page.stderr is not None
+        told = [page.stderr.readline(), page.stderr.readline()]
+        assert "the page is at http://127.0.0.1:" in told[1], told
+        address = told[1].partition(" is at ")[2].partition(";")[0]
+        assert httpx.get(address, timeout=120).status_code == 401
+        opened = httpx.get(address, auth=("ann", "secret"), timeout=120)
+        assert opened.status_code == 200
+        assert "genllava" in opened.text
+    finally:
+        page.send_signal(signal.SIGINT)
+        _, rest = page.communicate(timeout=60)
+    assert "Traceback" not in rest
 
 
 def test_a_machine_without_a_browser(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,7 @@ def run(words: Sequence[str]) -> int:
     check_store(options.store)
     settings = _settings(options, choice.get("model"))
     with listen(options.host, options.port) as listening:
-        url = options.public_url or _address(options.host, options.port)
+        url = options.public_url or _address(options.host, listening.getsockname()[1])
         _serve(listening, settings, choice, options.store, url, options.browser and is_loopback(options.host))
     return 0
 
