@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import gradio as gr
 
@@ -14,47 +14,60 @@ from genllava_agent.web.titles import LONGEST
 _MOST: Final = 3
 """Buttons for choices; a question of ours has no more."""
 _ASKS: Final = [("drawing", "generate"), ("editing", "edit"), ("answering", "understand"), ("calling a tool", "tool")]
-_ANY: Any = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationParts:
+    """The components of the column of conversation, by what they are for."""
+
+    chat: gr.Chatbot
+    notice: gr.HTML
+    question: gr.Group
+    asked: gr.Markdown
+    approve: gr.Button
+    instead: gr.Button
+    reject: gr.Button
+    choices: Sequence[gr.Button]
+    give_up: gr.Button
+    cut_off: gr.Group
+    resume: gr.Button
+    forget: gr.Button
+    attached: gr.HTML
+    text: gr.Textbox
+    send: gr.Button
+    stop: gr.Button
+    undo: gr.Button
+    redo: gr.Button
+    branch: gr.Button
+    retry: gr.Button
+    tries: gr.Row
+    examples: Sequence[gr.Button]
+    approvals: gr.CheckboxGroup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideParts:
+    """The components beside the conversation: steps, pictures, threads."""
+
+    steps: gr.HTML
+    pictures: gr.HTML
+    lineage: gr.Button
+    tree: gr.HTML
+    threads: gr.Radio
+    current: gr.Textbox
+    new: gr.Button
+    delete: gr.Button
+    title: gr.Textbox
+    rename: gr.Button
+    dark: gr.Button
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
-    """The components that requests come from and that acts change, by what they are for."""
+    """The components that requests come from and that acts change."""
 
-    chat: gr.Chatbot = _ANY
-    notice: gr.HTML = _ANY
-    question: gr.Group = _ANY
-    asked: gr.Markdown = _ANY
-    approve: gr.Button = _ANY
-    instead: gr.Button = _ANY
-    reject: gr.Button = _ANY
-    choices: Sequence[gr.Button] = ()
-    give_up: gr.Button = _ANY
-    cut_off: gr.Group = _ANY
-    resume: gr.Button = _ANY
-    forget: gr.Button = _ANY
-    attached: gr.HTML = _ANY
-    text: gr.Textbox = _ANY
-    send: gr.Button = _ANY
-    stop: gr.Button = _ANY
-    undo: gr.Button = _ANY
-    redo: gr.Button = _ANY
-    branch: gr.Button = _ANY
-    retry: gr.Button = _ANY
-    tries: gr.Row = _ANY
-    examples: Sequence[gr.Button] = ()
-    steps: gr.HTML = _ANY
-    pictures: gr.HTML = _ANY
-    lineage: gr.Button = _ANY
-    tree: gr.HTML = _ANY
-    threads: gr.Radio = _ANY
-    current: gr.Textbox = _ANY
-    new: gr.Button = _ANY
-    title: gr.Textbox = _ANY
-    rename: gr.Button = _ANY
-    delete: gr.Button = _ANY
-    approvals: gr.CheckboxGroup = _ANY
-    dark: gr.Button = _ANY
+    talk: ConversationParts
+    side: SideParts
 
 
 def page_parts(abilities: str, examples: Sequence[str]) -> Parts:
@@ -64,75 +77,112 @@ def page_parts(abilities: str, examples: Sequence[str]) -> Parts:
         abilities: what the model can do, in Markdown.
         examples: requests to try.
     """
-    parts = Parts()
     with gr.Row(elem_id="page"):
         with gr.Column(scale=3, min_width=320):
-            _conversation(parts, abilities, examples)
+            talk = _conversation(abilities, examples)
         with gr.Column(scale=2, min_width=320):
-            _side(parts)
-    return parts
+            side = _side()
+    return Parts(talk, side)
 
 
-def _conversation(parts: Parts, abilities: str, examples: Sequence[str]) -> None:
-    parts.chat = gr.Chatbot(
+def _conversation(abilities: str, requests: Sequence[str]) -> ConversationParts:
+    chat = gr.Chatbot(
         label="Conversation", elem_id="chat", height="60vh", placeholder=abilities, buttons=["copy"],
         feedback_options=None, layout="bubble", show_label=False,
     )  # fmt: skip
-    parts.notice = gr.HTML("", elem_id="notice")
-    with gr.Group(visible=False, elem_id="question") as parts.question:
-        parts.asked = gr.Markdown(padding=True)
+    notice = gr.HTML("", elem_id="notice")
+    with gr.Group(visible=False, elem_id="question") as question:
+        asked = gr.Markdown(padding=True)
         with gr.Row():
-            parts.approve = gr.Button("Approve", variant="primary", size="md", elem_id="approve")
-            parts.instead = gr.Button("Do what I typed instead", size="md", elem_id="instead")
-            parts.reject = gr.Button("Reject", variant="stop", size="md", elem_id="reject")
-            parts.choices = [gr.Button(visible=False, size="md", elem_id=f"choice-{place}") for place in range(_MOST)]
-            parts.give_up = gr.Button("Give up", size="md", elem_id="give-up")
-    with gr.Group(visible=False, elem_id="cut-off") as parts.cut_off, gr.Row():
-        parts.resume = gr.Button("Go on with it", variant="primary", elem_id="resume")
-        parts.forget = gr.Button("Forget it", elem_id="forget")
-    parts.attached = gr.HTML(
+            approve = gr.Button("Approve", variant="primary", size="md", elem_id="approve")
+            instead = gr.Button("Do what I typed instead", size="md", elem_id="instead")
+            reject = gr.Button("Reject", variant="stop", size="md", elem_id="reject")
+            choices = [gr.Button(visible=False, size="md", elem_id=f"choice-{place}") for place in range(_MOST)]
+            give_up = gr.Button("Give up", size="md", elem_id="give-up")
+    with gr.Group(visible=False, elem_id="cut-off") as cut_off, gr.Row():
+        resume = gr.Button("Go on with it", variant="primary", elem_id="resume")
+        forget = gr.Button("Forget it", elem_id="forget")
+    attached = gr.HTML(
         [], elem_id="attached", html_template=_ATTACHED, js_on_load="genllava.attached(element, props, watch)"
     )
     with gr.Row(elem_id="ask"):
-        parts.text = gr.Textbox(
+        text = gr.Textbox(
             label="Your request", placeholder="Ask about a picture, say what to draw, or what to change",
             lines=1, max_lines=8, scale=6, elem_id="text", autofocus=True, max_length=20_000,
         )  # fmt: skip
-        parts.send = gr.Button("Send", variant="primary", scale=1, min_width=90, elem_id="send", interactive=False)
-        parts.stop = gr.Button("Stop", variant="stop", scale=1, min_width=90, elem_id="stop", visible=False)
+        send = gr.Button("Send", variant="primary", scale=1, min_width=90, elem_id="send", interactive=False)
+        stop = gr.Button("Stop", variant="stop", scale=1, min_width=90, elem_id="stop", visible=False)
     with gr.Row(elem_id="ways-back"):
-        parts.undo = gr.Button("Undo", size="sm", min_width=70, elem_id="undo")
-        parts.redo = gr.Button("Redo", size="sm", min_width=70, elem_id="redo")
-        parts.retry = gr.Button("Retry", size="sm", min_width=70, elem_id="retry")
-        parts.branch = gr.Button("Branch", size="sm", min_width=70, elem_id="branch")
-    with gr.Row(elem_id="examples") as parts.tries:
-        parts.examples = [gr.Button(text, size="sm", min_width=120) for text in examples]
-    parts.approvals = gr.CheckboxGroup(_ASKS, label="Ask me before", elem_id="approvals")
+        undo = gr.Button("Undo", size="sm", min_width=70, elem_id="undo")
+        redo = gr.Button("Redo", size="sm", min_width=70, elem_id="redo")
+        retry = gr.Button("Retry", size="sm", min_width=70, elem_id="retry")
+        branch = gr.Button("Branch", size="sm", min_width=70, elem_id="branch")
+    with gr.Row(elem_id="examples") as tries:
+        examples = [gr.Button(request, size="sm", min_width=120) for request in requests]
+    approvals = gr.CheckboxGroup(_ASKS, label="Ask me before", elem_id="approvals")
+    return ConversationParts(
+        chat=chat,
+        notice=notice,
+        question=question,
+        asked=asked,
+        approve=approve,
+        instead=instead,
+        reject=reject,
+        choices=choices,
+        give_up=give_up,
+        cut_off=cut_off,
+        resume=resume,
+        forget=forget,
+        attached=attached,
+        text=text,
+        send=send,
+        stop=stop,
+        undo=undo,
+        redo=redo,
+        branch=branch,
+        retry=retry,
+        tries=tries,
+        examples=examples,
+        approvals=approvals,
+    )
 
 
-def _side(parts: Parts) -> None:
+def _side() -> SideParts:
     with gr.Accordion("Steps of this turn", open=True):
-        parts.steps = gr.HTML(steps_html(()), elem_id="steps")
+        steps = gr.HTML(steps_html(()), elem_id="steps")
     with gr.Accordion("Pictures", open=True):
-        parts.pictures = gr.HTML(
+        pictures = gr.HTML(
             {"images": [], "selected": None}, elem_id="pictures", html_template=_PICTURES,
             js_on_load="genllava.pictures(element, props, watch)",
         )  # fmt: skip
-        parts.lineage = gr.Button("Where it comes from", size="sm", elem_id="lineage")
-        parts.tree = gr.HTML("", elem_id="tree")
+        lineage = gr.Button("Where it comes from", size="sm", elem_id="lineage")
+        tree = gr.HTML("", elem_id="tree")
     with gr.Accordion("Threads", open=True):
-        parts.threads = gr.Radio([], label="Threads", show_label=False, elem_id="threads")
-        parts.current = gr.Textbox(visible=False)  # the name of the thread that is open
+        threads = gr.Radio([], label="Threads", show_label=False, elem_id="threads")
+        current = gr.Textbox(visible=False)  # the name of the thread that is open
         with gr.Row():
-            parts.new = gr.Button("New", size="sm", min_width=70, elem_id="new")
-            parts.delete = gr.Button("Delete", size="sm", min_width=70, variant="stop", elem_id="delete")
+            new = gr.Button("New", size="sm", min_width=70, elem_id="new")
+            delete = gr.Button("Delete", size="sm", min_width=70, variant="stop", elem_id="delete")
         with gr.Row():
-            parts.title = gr.Textbox(
+            title = gr.Textbox(
                 label="Title", show_label=False, placeholder="A title for this thread", max_length=LONGEST, scale=3,
                 elem_id="title",
             )  # fmt: skip
-            parts.rename = gr.Button("Rename", size="sm", min_width=70, scale=1, elem_id="rename")
-    parts.dark = gr.Button("Dark or light", size="sm", elem_id="dark")
+            rename = gr.Button("Rename", size="sm", min_width=70, scale=1, elem_id="rename")
+    dark = gr.Button("Dark or light", size="sm", elem_id="dark")
+    return SideParts(
+        steps=steps,
+        pictures=pictures,
+        lineage=lineage,
+        tree=tree,
+        threads=threads,
+        current=current,
+        new=new,
+        delete=delete,
+        title=title,
+        rename=rename,
+        dark=dark,
+    )
 
 
 _ATTACHED: Final = """
