@@ -51,7 +51,7 @@ def client(base: str = "http://localhost:7860", **settings: Any) -> TestClient:
         await request.body()
         return PlainTextResponse(str(request.state.owner))
 
-    paths = ("/", "/config", "/uploads", "/gradio_api/upload", "/gradio_api/file=/etc/passwd")
+    paths = ("/", "/config", "/uploads", "/gradio_api/upload", "/gradio_api/file=/etc/passwd", "/gradio_api/queue/join")
     app = Starlette(routes=[Route(path, who, methods=["GET", "POST"]) for path in paths])
     return TestClient(Gate(app, WebSettings(**settings)), base_url=base)
 
@@ -94,6 +94,20 @@ def test_ways_in_that_the_page_does_not_need_are_closed() -> None:
     assert her.post("/uploads", content=b"x" * 1000).status_code == 200
     assert her.post("/uploads", content=b"x" * 1001).status_code == 413
     assert her.post("/uploads", content=iter([b"x"])).status_code == 411
+
+
+def test_no_event_names_a_file() -> None:
+    her = client()
+    her.get("/")
+    join = "/gradio_api/queue/join"
+    assert her.post(join, json={"data": ["hello", {"selected": "image_1"}], "fn_index": 0}).status_code == 200
+    for path in ("http://127.0.0.1:9/x.png", "/etc/passwd"):
+        file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        for data in ([file], ["x", {"region": [file]}]):
+            assert her.post(join, json={"data": data, "fn_index": 0}).status_code == 400
+            assert her.post(f"{join}/", json={"data": data, "fn_index": 0}).status_code == 400
+    assert her.post(join, content=b"{").status_code == 400
+    assert her.post(join, content=b"[" * 100_000).status_code == 400
 
 
 # --- who waits ---

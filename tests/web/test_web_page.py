@@ -298,6 +298,10 @@ def test_what_people_type_runs_nothing(visit: Open) -> None:
     her.answered()
     assert her.page.evaluate("window.hurt") is None
     assert her.page.locator("#chat a[href^=javascript]").count() == 0
+    file = {"path": "http://127.0.0.1:9/x.png", "meta": {"_type": "gradio.FileData"}}
+    join = f"{her.page.url.rstrip('/')}/gradio_api/queue/join"
+    answer = her.page.request.post(join, data={"data": [file], "fn_index": 0, "session_hash": "x"})
+    assert answer.status == 400
 
 
 def test_the_examples_work_with_the_model(visit: Open) -> None:

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from genllava_agent.addresses import name_in
 from genllava_agent.serving.bodies import throw_away
+from genllava_agent.web.event_bodies import read_plain
 from genllava_agent.web.settings import WebSettings
 from genllava_agent.web.visitors import Visitors
 
@@ -21,6 +22,7 @@ _BELOW: Final = (
     "/gradio_api/queue/", "/gradio_api/heartbeat/", "/gradio_api/startup-events", "/gradio_api/cancel",
 )  # fmt: skip
 """The ways that the page needs. Gradio has more, by which files are sent in or fetched; they are closed."""
+_EVENTS: Final = "/gradio_api/queue/join"
 _POLICY: Final = (
     "default-src 'self'; img-src 'self' data: blob:; font-src 'self' data:; style-src 'self' 'unsafe-inline'; "
     "script-src 'self' 'unsafe-inline' 'unsafe-eval'; connect-src 'self'; worker-src 'self' blob:; "
@@ -70,6 +72,10 @@ class Gate:
         if refusal is None and self._too_large(headers):
             await throw_away(receive)
             refusal = PlainTextResponse(self._says_too_large(), 413)
+        if refusal is None and scope["path"].rstrip("/") == _EVENTS:
+            plain = await read_plain(receive)
+            refusal = PlainTextResponse("no event of the page names a file\n", 400) if plain is None else None
+            receive = plain or receive
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
         state["owner"] = owner
 
