@@ -81,7 +81,8 @@ def test_other_names_and_other_pages_are_refused() -> None:
     local = client(hosts=("localhost", "127.0.0.1"))
     assert local.get("/").status_code == 200
     assert local.get("/", headers={"Host": "evil.example"}).status_code == 403
-    assert local.get("/", headers={"Origin": "http://evil.example"}).status_code == 403
+    for origin in ("http://evil.example", "null", "http://["):
+        assert local.get("/", headers={"Origin": origin}).status_code == 403
     assert local.get("/", headers={"Origin": "http://localhost:7860"}).status_code == 200
 
 

@@ -102,14 +102,15 @@ class Gate:
         if self._settings.hosts is not None and name_in(host) not in self._settings.hosts:
             return PlainTextResponse("this server is not called that: see --public-url\n", 403)
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc not in (host, self._public or host):
+        if origin is not None and origin.partition("://")[2] not in (host, self._public or host):
             return PlainTextResponse("another page may not use this one\n", 403)
         if path not in _PAGE and not path.startswith(_BELOW):
             return PlainTextResponse("there is nothing here\n", 404)
         return None
 
     def _too_large(self, headers: Headers) -> bool:
-        return int(headers.get("content-length", "0")) > self._settings.body_bytes
+        length = headers.get("content-length", "0")
+        return length.isdecimal() and int(length) > self._settings.body_bytes
 
     def _says_too_large(self) -> str:
         most = self._settings.body_bytes / 1e6
