@@ -191,7 +191,7 @@ def test_readme_commands_do_what_they_say(
 ) -> None:
     """All that is `genllava` in the README but what takes hours or talks, and what came of it, with what ships."""
     lines = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
-    short = re.compile(r"genllava (?!chat|evaluate|finetune|data|serve)")
+    short = re.compile(r"genllava (?!chat|evaluate|finetune|data|serve|web)")
     commands = [shlex.split(line) for line in lines if short.match(line)]
     said = {}
     monkeypatch.chdir(tmp_path)

@@ -179,6 +179,12 @@ def serve(options: Namespace) -> int:
     return command.run(options.rest)
 
 
+def web(options: Namespace) -> int:
+    from genllava_agent.web import command
+
+    return command.run(options.rest)
+
+
 def mcp(options: Namespace) -> None:
     from genllava_agent import tool_command
 
@@ -194,6 +200,7 @@ COMMANDS: Final[dict[str, tuple[Callable[[Namespace], int | None], str]]] = {
     "tool": (tool, "Run a visual tool on pictures; --list names the tools, NAME --help says what one takes."),
     "mcp": (mcp, "Serve the visual tools to programs that speak MCP, on standard input and output or on a local port."),
     "serve": (serve, "Serve the model and the agent to programs that speak OpenAI's interface, over HTTP."),
+    "web": (web, "Open a page in the browser on which people talk with the model and the agent."),
     "evaluate": (evaluate, "Measure the model on the shapes domain and print the report."),
     "finetune": (finetune, "Train a model as RECIPE says."),
     "data": (data, "Data for training: prepare public data sets, look into them, check them, write new ones."),
@@ -217,7 +224,7 @@ def _command_parser() -> OptionParser:
     parser.add_argument("--version", action="version", version=f"genllava {__version__}", help="print it and leave")
     made = parser.add_subparsers(metavar="COMMAND", dest="command")
     later = {"add_help": False, "prefix_chars": "\0"}  # their options are read later
-    raw: dict[str, Any] = {"tool": later, "data": later, "serve": later}
+    raw: dict[str, Any] = {"tool": later, "data": later, "serve": later, "web": later}
     commands = {
         name: made.add_parser(name, description=says, help=says, **raw.get(name, {}))
         for name, (_, says) in COMMANDS.items()
@@ -276,7 +283,7 @@ def _command_parser() -> OptionParser:
 
     add("tool", "rest", "the tool's name, its pictures and options", nargs="*")
     add("data", "rest", "a command of it, and its options", nargs="*")
-    add("serve", "rest", "its options", nargs="*")
+    add("serve web", "rest", "its options", nargs="*")
     add("mcp", "--http", "serve over HTTP; without it, on standard input and output", flag)
     add("mcp", "--host", "address to listen at. Default: 127.0.0.1, this machine only", default="127.0.0.1")
     add("mcp", "--port", "to listen at. Default: 8000", _number(int, 1, 65_535), default=8000)

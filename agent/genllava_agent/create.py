@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from genllava_agent.nodes.base import AgentParts
     from genllava_agent.stores.base import Artifacts, Store
 
-_CALL_TOOLS: Final = ("tool_calls", "genllava")
+CALL_TOOLS: Final = ("tool_calls", "genllava")
 """Protocols of models that call tools."""
 
 
@@ -128,7 +128,7 @@ class DeciderOf:
             return self.given  # type: ignore[no-any-return]
         pipeline, tools = self.engine.pipeline, self._tools
         if isinstance(tools, VisualTools):
-            if tools.asked or self.given is not None or pipeline.protocol.name in _CALL_TOOLS:
+            if tools.asked or self.given is not None or pipeline.protocol.name in CALL_TOOLS:
                 tools.make(pipeline)
             else:
                 tools = {}

@@ -124,6 +124,14 @@ def check_device(device: str | None) -> str | None:
     return device
 
 
+def public_name(model: str | None) -> str:
+    """What clients of a server call a model (None: the shipped one): its name on the hub, or that of its folder, and
+    never where that is."""
+    if model is None:
+        return "genllava"
+    return Path(model).resolve().name if Path(model).is_dir() else model
+
+
 def load_pipeline(
     model: str | None = None,
     device: str | None = None,

@@ -18,7 +18,7 @@ from PIL import Image
 
 from genllava_agent import VisualAgent
 from genllava_agent.serving.app import create_app
-from genllava_agent.serving.command import listen, server_of
+from genllava_agent.serving.listening import listen, server_of
 from genllava_agent.serving.settings import ServerSettings
 
 RED = "draw a large red circle at the top left"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlsplit
 
+from genllava_agent.addresses import name_in
 from genllava_agent.serving.errors import ApiError
 from genllava_agent.serving.settings import ServerSettings
 
@@ -30,7 +30,7 @@ class Access:
         Raises:
             ApiError: it was not.
         """
-        if self._hosts is not None and _name(headers.get("host", "")) not in self._hosts:
+        if self._hosts is not None and name_in(headers.get("host", "")) not in self._hosts:
             raise ApiError(403, "this server is not called that: see --public-url", "host_not_allowed")
         origin = headers.get("origin")
         if origin is not None and "*" not in self._origins and origin not in self._origins:
@@ -52,14 +52,6 @@ class Access:
         missing = "no API key: send it as Authorization: Bearer KEY"
         said = "the API key is wrong" if given else missing
         raise ApiError(401, said, "invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
-
-
-def _name(host: str) -> str | None:
-    """The name in what a request says as its host, without the port."""
-    try:
-        return urlsplit(f"//{host}").hostname
-    except ValueError:
-        return None
 
 
 def _digest(key: bytes) -> bytes:

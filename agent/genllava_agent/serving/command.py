@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from argparse import Namespace
 from collections.abc import Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from genllava.errors import InvalidRequest
 from genllava_agent.addresses import is_loopback
 from genllava_agent.files import check_store
-from genllava_agent.loading import KEYS, OPTIONS, choose
+from genllava_agent.loading import KEYS, OPTIONS, choose, public_name
 from genllava_agent.option_parser import OptionParser, options_given
 from genllava_agent.reporting import note
+from genllava_agent.serving.listening import listen, server_of
 
 if TYPE_CHECKING:
-    import uvicorn
-    from fastapi import FastAPI
+    import socket
 
     from genllava_agent.serving.settings import ServerSettings
 
@@ -40,12 +38,6 @@ _LIMITS: Final = {
     "threads": "conversations kept in memory",
     "kept_bytes": "bytes of pictures that links lead to",
 }
-_CONNECTIONS: Final = 1000
-"""Open at once, those that ask for nothing included."""
-_UNREAD: Final = 60
-"""Seconds after which a connection is closed whose client takes no answer, where the system can tell (Linux)."""
-_GOODBYE: Final = 10
-"""Seconds that requests have to end when the server is told to."""
 
 
 def run(words: Sequence[str]) -> int:
@@ -92,17 +84,6 @@ def _serve(listening: socket.socket, settings: ServerSettings, choice: dict[str,
         server_of(app).run(sockets=[listening])
 
 
-def server_of(app: FastAPI) -> uvicorn.Server:
-    """What serves an application; its own log would have the paths that clients ask for, and is silent."""
-    import uvicorn
-
-    config = uvicorn.Config(
-        app, access_log=False, log_config=None, log_level="warning", server_header=False,
-        limit_concurrency=_CONNECTIONS, timeout_graceful_shutdown=_GOODBYE,
-    )  # fmt: skip
-    return uvicorn.Server(config)
-
-
 def _settings(options: Namespace, model: str | None) -> ServerSettings:
     """What was typed, as settings.
 
@@ -124,7 +105,7 @@ def _settings(options: Namespace, model: str | None) -> ServerSettings:
         note(f"{options.host} can be reached from other machines: without an --api-key whoever reaches it may use it")
     try:
         return ServerSettings(
-            model=_name(model),
+            model=public_name(model),
             public_url=url,
             api_keys=keys,
             hosts=("127.0.0.1", "localhost", "::1", host) if local and not keys else None,
@@ -140,31 +121,6 @@ def _settings(options: Namespace, model: str | None) -> ServerSettings:
 def environment_keys() -> tuple[str, ...]:
     """The key that the environment has, if it has one."""
     return tuple(filter(None, [os.environ.get(_KEY)]))
-
-
-def _name(model: str | None) -> str:
-    """What clients call the model: its name on the hub, or that of its folder, and never where that is."""
-    if model is None:
-        return "genllava"
-    return Path(model).resolve().name if Path(model).is_dir() else model
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; asked for before the model is loaded, which takes longer.
-
-    Raises:
-        InvalidRequest: it cannot be had.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listening = socket.create_server((host, port), family=family)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD * 1000)
-        return listening
-    except (OSError, OverflowError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        said = f"cannot listen at {host}, port {port}: {reason}; choose another --port or --host"
-        raise InvalidRequest(said) from None
 
 
 def _parser() -> OptionParser:

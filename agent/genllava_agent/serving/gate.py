@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from genllava_agent.serving.access import Access
+from genllava_agent.serving.bodies import throw_away
 from genllava_agent.serving.errors import ApiError, api_error
 from genllava_agent.serving.metrics import Metrics
 from genllava_agent.serving.places import Body, Places
@@ -21,8 +22,6 @@ _log: Final = logging.getLogger(__name__)
 _GUARDED: Final = "/v1/"
 _GRACE: Final = 10.0
 """Seconds beyond those of a request: a turn that comes to its limit ends with what it has."""
-_THROWN_AWAY: Final = 1_000_000_000
-"""Bytes of a body that is too large which are read and dropped; a client that still sends does not hear."""
 
 
 class Watch:
@@ -94,7 +93,7 @@ class Gate:
                 return
             length = headers.get("content-length", "0")
             if length.isdecimal() and int(length) > self._settings.body_bytes:
-                await self._throw_away(receive)
+                await throw_away(receive)
                 raise self._too_large()
             with self._places.one() as body:
                 self._metrics.at_work.set(self._places.taken)
@@ -119,11 +118,3 @@ class Gate:
     def _too_large(self) -> ApiError:
         most = self._settings.body_bytes
         return ApiError(413, f"the request has more than {most:,} bytes: send smaller pictures", "request_too_large")
-
-    async def _throw_away(self, receive: Receive) -> None:
-        """Read a body and drop it: most clients hear nothing before they have sent all."""
-        size, more = 0, True
-        while more and size < _THROWN_AWAY:
-            message = await receive()
-            size += len(message.get("body", b""))
-            more = message.get("more_body", False)

@@ -1,0 +1,1 @@
+"""The web page: the agent for people, in a browser (`genllava web`)."""

@@ -1,0 +1,171 @@
+"""`genllava web`: the page from a shell."""
+
+from __future__ import annotations
+
+import os
+import sys
+import webbrowser
+from argparse import Namespace
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from genllava.errors import InvalidRequest
+from genllava_agent.addresses import is_loopback
+from genllava_agent.files import check_store
+from genllava_agent.loading import KEYS, OPTIONS, choose, public_name
+from genllava_agent.option_parser import OptionParser, options_given
+from genllava_agent.reporting import note
+from genllava_agent.serving.listening import listen, server_of
+
+if TYPE_CHECKING:
+    import socket
+
+    from genllava_agent.stores.base import Store
+    from genllava_agent.web.settings import WebSettings
+
+_AUTH: Final = "GENLLAVA_WEB_AUTH"
+"""Environment variable with a login, which then stands in no list of processes."""
+_NEEDED: Final = ("fastapi", "gradio", "uvicorn")
+_LIMITS: Final = {
+    "turns": "turns that run at once; the others wait in line. Default: 1",
+    "waiting": "turns that wait at most. Default: 32",
+    "body_bytes": "bytes of a picture that is sent. Default: 32 million",
+    "pictures": "pictures of one request. Default: 10",
+}
+_TITLES: Final = "web-titles.json"
+
+
+def run(words: Sequence[str]) -> int:
+    """Serve the page until Ctrl-C.
+
+    Args:
+        words: what was typed behind `genllava web`.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        InvalidRequest: it cannot be served so; the message says what to type instead.
+        CheckpointError, NotEnoughMemory: the model cannot be loaded.
+        StoreFailed: threads cannot be kept there.
+    """
+    options = _parser().parse_args(words)
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise InvalidRequest(f"genllava web needs {', '.join(missing)}: pip install 'genllava[web]'")
+    choice = choose(options_given(options, *KEYS))
+    check_store(options.store)
+    settings = _settings(options, choice.get("model"))
+    with listen(options.host, options.port) as listening:
+        url = options.public_url or _address(options.host, listening.getsockname()[1])
+        _serve(listening, settings, choice, options.store, url, options.browser and is_loopback(options.host))
+    return 0
+
+
+def _serve(
+    listening: socket.socket, settings: WebSettings, choice: dict[str, Any], store: str | None, url: str, browser: bool
+) -> None:
+    from genllava_agent.loading import keep_quiet
+
+    keep_quiet()
+    from genllava_agent import VisualAgent
+    from genllava_agent.loading import load_pipeline
+    from genllava_agent.stores import open_store
+    from genllava_agent.web.app import create_page
+
+    opened = open_store(store)
+    note("loading the model")
+    pipeline = load_pipeline(**choice)
+    with VisualAgent(pipeline, store=opened, previews=8) as agent:
+        page = create_page(agent, settings, _titles(opened))
+        note(f"the page is at {url}; Ctrl-C ends it")
+        if browser and not _opened(url):  # the socket listens already: the browser waits until it is answered
+            note("there is no browser here that could be opened: open that address yourself")
+        server_of(page).run(sockets=[listening])
+
+
+def _opened(url: str) -> bool:
+    """Open the page in the reader's browser; whether there is one. One that works in the terminal is left alone."""
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return False
+    try:
+        return webbrowser.open(url)
+    except webbrowser.Error:
+        return False
+
+
+def _titles(store: Store) -> Path | None:
+    """Where titles of threads are kept: beside the threads; with those of a database, in this user's data folder."""
+    from genllava_agent.stores.folder import FolderStore
+    from genllava_agent.stores.memory import MemoryStore
+
+    if isinstance(store, MemoryStore):
+        return None
+    if isinstance(store, FolderStore):
+        return store.root / _TITLES
+    from platformdirs import user_data_path
+
+    return user_data_path("genllava", appauthor=False) / _TITLES
+
+
+def _settings(options: Namespace, model: str | None) -> WebSettings:
+    """What was typed, as settings.
+
+    Raises:
+        InvalidRequest: something cannot be.
+    """
+    from pydantic import ValidationError
+
+    from genllava_agent.web.settings import WebSettings
+
+    url = options.public_url or _address(options.host, options.port)
+    host = urlsplit(url).hostname
+    if not url.startswith(("http://", "https://")) or host is None:
+        raise InvalidRequest("--public-url is an address such as https://pictures.example.org")
+    logins = (*options.auth, *filter(None, [os.environ.get(_AUTH)]))
+    local = is_loopback(options.host)
+    if not logins and not local:
+        note(f"{options.host} can be reached from other machines: without an --auth whoever reaches it may use it")
+    try:
+        return WebSettings(
+            model=public_name(model),
+            logins=logins,
+            public_url=options.public_url,
+            hosts=("127.0.0.1", "localhost", "::1", host) if local else None,
+            shared=options.shared_threads,
+            **options_given(options, *_LIMITS),
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        option = {"logins": "auth"}.get(str(first["loc"][0]), str(first["loc"][0])).replace("_", "-")
+        raise InvalidRequest(f"--{option}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _parser() -> OptionParser:
+    parser = OptionParser(
+        prog="genllava web",
+        description="Open a page in the browser on which people talk with the model and the agent.",
+    )
+    add = parser.add_argument
+    for name, says in OPTIONS.items():
+        add(*(("-m", "--model") if name == "model" else (f"--{name}",)), help=says)
+    add("--host", default="127.0.0.1", help="address to listen at. Default: 127.0.0.1, this machine only")
+    add("--port", type=int, default=7860, metavar="NUMBER", help="to listen at. Default: 7860")
+    add("--public-url", metavar="URL", help="how people reach it, through a proxy. Default: http://HOST:PORT")
+    says = f"who may open it; may be repeated. Better in the environment, as {_AUTH}. Default: none, for everybody"
+    add("--auth", action="append", default=[], metavar="USER:PASSWORD", help=says)
+    says = "keep threads there: a folder, :memory:, or postgresql://...  Default: your data folder"
+    add("--store", metavar="PLACE", help=says)
+    says = "show all threads of the store to everybody, those of genllava chat too. Default: everybody sees their own"
+    add("--shared-threads", action="store_true", help=says)
+    add("--no-browser", action="store_false", dest="browser", help="do not open the page in a browser")
+    for name, says in _LIMITS.items():
+        add(f"--{name.replace('_', '-')}", type=int, metavar="NUMBER", help=says)
+    return parser
