@@ -245,7 +245,9 @@ class GenLlavaPipeline(DiffusionPipeline):
         Args:
             image: one, or a list of as many as instructions.
             instruction: one, or a list of them.
-            plan, seed, **options: as for `generate`.
+            plan: as for `generate`.
+            seed: as for `generate`.
+            **options: as for `generate`.
 
         Raises:
             ImageRejected, InvalidRequest, Cancelled, NonFiniteError: as for `understand`.
