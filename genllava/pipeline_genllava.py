@@ -239,8 +239,7 @@ class GenLlavaPipeline(DiffusionPipeline):
         seed: Seed = None,
         **options: Unpack[DrawingOptions],
     ) -> Drawing | list[Drawing]:
-        """Change a picture as told, at its own size; where the model would rather answer in words, the result has a
-        text instead.
+        """Change a picture as told, at its own size; where the model answers in words instead, there is no picture.
 
         Args:
             image: one, or a list of as many as instructions.
@@ -277,8 +276,6 @@ class GenLlavaPipeline(DiffusionPipeline):
     def conversation(self) -> Any:
         """A conversation that keeps its messages, its pictures and its computation: `ask(text, images, seed=...)`."""
         return self.protocol.conversation()
-
-    # --- putting together, saving and loading ---
 
     @classmethod
     def assemble(
