@@ -8,7 +8,6 @@ from argparse import Namespace
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from genllava.errors import InvalidRequest
 from genllava_agent.addresses import is_loopback
@@ -16,7 +15,7 @@ from genllava_agent.files import check_store
 from genllava_agent.loading import KEYS, OPTIONS, choose, public_name
 from genllava_agent.option_parser import OptionParser, options_given
 from genllava_agent.reporting import note
-from genllava_agent.serving.listening import listen, server_of
+from genllava_agent.serving.listening import address, host_of, listen, note_if_open, refused_option, server_of
 
 if TYPE_CHECKING:
     import socket
@@ -94,15 +93,11 @@ def _settings(options: Namespace, model: str | None) -> ServerSettings:
 
     from genllava_agent.serving.settings import ServerSettings
 
-    named = f"[{options.host}]" if ":" in options.host else options.host
-    url = options.public_url or f"http://{named}:{options.port}"
-    host = urlsplit(url).hostname
-    if not url.startswith(("http://", "https://")) or host is None:
-        raise InvalidRequest("--public-url is an address such as https://pictures.example.org")
+    url = options.public_url or address(options.host, options.port)
+    host = host_of(url)
     keys = (*options.api_key, *environment_keys())
     local = is_loopback(options.host)
-    if not keys and not local:
-        note(f"{options.host} can be reached from other machines: without an --api-key whoever reaches it may use it")
+    note_if_open(options.host, bool(keys), "--api-key")
     try:
         return ServerSettings(
             model=public_name(model),
@@ -113,9 +108,7 @@ def _settings(options: Namespace, model: str | None) -> ServerSettings:
             **options_given(options, *_LIMITS),
         )
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        option = str(first["loc"][0]).replace("_", "-")
-        raise InvalidRequest(f"--{option}: {first['msg']}") from None
+        raise refused_option(error) from None
 
 
 def environment_keys() -> tuple[str, ...]:

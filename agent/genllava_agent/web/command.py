@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from genllava.errors import InvalidRequest
 from genllava_agent.addresses import is_loopback
@@ -18,7 +17,7 @@ from genllava_agent.files import check_store
 from genllava_agent.loading import KEYS, OPTIONS, choose, public_name
 from genllava_agent.option_parser import OptionParser, options_given
 from genllava_agent.reporting import note
-from genllava_agent.serving.listening import listen, server_of
+from genllava_agent.serving.listening import address, host_of, listen, note_if_open, refused_option, server_of
 
 if TYPE_CHECKING:
     import socket
@@ -60,7 +59,7 @@ def run(words: Sequence[str]) -> int:
     check_store(options.store)
     settings = _settings(options, choice.get("model"))
     with listen(options.host, options.port) as listening:
-        url = options.public_url or _address(options.host, listening.getsockname()[1])
+        url = options.public_url or address(options.host, listening.getsockname()[1])
         _serve(listening, settings, choice, options.store, url, options.browser and is_loopback(options.host))
     return 0
 
@@ -121,31 +120,20 @@ def _settings(options: Namespace, model: str | None) -> WebSettings:
 
     from genllava_agent.web.settings import WebSettings
 
-    url = options.public_url or _address(options.host, options.port)
-    host = urlsplit(url).hostname
-    if not url.startswith(("http://", "https://")) or host is None:
-        raise InvalidRequest("--public-url is an address such as https://pictures.example.org")
+    host = host_of(options.public_url or address(options.host, options.port))
     logins = (*options.auth, *filter(None, [os.environ.get(_AUTH)]))
-    local = is_loopback(options.host)
-    if not logins and not local:
-        note(f"{options.host} can be reached from other machines: without an --auth whoever reaches it may use it")
+    note_if_open(options.host, bool(logins), "--auth")
     try:
         return WebSettings(
             model=public_name(model),
             logins=logins,
             public_url=options.public_url,
-            hosts=("127.0.0.1", "localhost", "::1", host) if local else None,
+            hosts=("127.0.0.1", "localhost", "::1", host) if is_loopback(options.host) else None,
             shared=options.shared_threads,
             **options_given(options, *_LIMITS),
         )
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        option = {"logins": "auth"}.get(str(first["loc"][0]), str(first["loc"][0])).replace("_", "-")
-        raise InvalidRequest(f"--{option}: {first['msg'].removeprefix('Value error, ')}") from None
-
-
-def _address(host: str, port: int) -> str:
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        raise refused_option(error, {"logins": "auth"}) from None
 
 
 def _parser() -> OptionParser:
