@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from starlette.types import ASGIApp
 
-_CONNECTIONS: Final = 1000
+CONNECTIONS: Final = 1000
 """Open at once, those that ask for nothing included."""
 _UNREAD: Final = 60
 """Seconds after which a connection is closed whose client takes no answer, where the system can tell (Linux)."""
@@ -30,7 +30,7 @@ def server_of(app: ASGIApp) -> uvicorn.Server:
 
     config = uvicorn.Config(
         app, access_log=False, log_config=None, log_level="warning", server_header=False,
-        limit_concurrency=_CONNECTIONS, timeout_graceful_shutdown=_GOODBYE,
+        limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=_GOODBYE,
     )  # fmt: skip
     return uvicorn.Server(config)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from genllava_agent.serving.listening import CONNECTIONS
 from genllava_agent.serving.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def application(options: dict[str, Any] | None = None) -> Application:
         serve.ingress(build)(),
         name="genllava",
         num_replicas=settings.replicas,
-        max_ongoing_requests=settings.server.requests + 1,  # one more is refused by the server itself, with Retry-After
+        max_ongoing_requests=CONNECTIONS,  # Ray passes all on: it is the server that refuses, with Retry-After
         ray_actor_options={"num_cpus": settings.cpus, "num_gpus": settings.gpus},
     )
     bound: Application = deployment.bind()

@@ -51,19 +51,21 @@ class Titles:
         title = title.strip()
         if not title or len(title) > LONGEST or not title.isprintable():
             raise InvalidRequest(f"a title is one line of 1 to {LONGEST} characters")
-        self._write({**self._titles, thread: title})
+        with self._lock:
+            self._write({**self._titles, thread: title})
 
     def forget(self, thread: str) -> None:
         """Let the title of a thread go."""
-        if thread in self._titles:
-            self._write({name: title for name, title in self._titles.items() if name != thread})
+        with self._lock:
+            if thread in self._titles:
+                self._write({name: title for name, title in self._titles.items() if name != thread})
 
     def _write(self, titles: dict[str, str]) -> None:
-        with self._lock:
-            if self._path is not None:
-                try:
-                    self._path.parent.mkdir(parents=True, exist_ok=True)
-                    write_bytes(self._path, json.dumps(titles, ensure_ascii=False, indent=1).encode())
-                except (OSError, InvalidRequest) as error:
-                    raise StoreFailed(f"cannot keep the title: {error}") from None
-            self._titles = titles
+        """Keep these; whoever calls it holds the lock, so that no other change is lost."""
+        if self._path is not None:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                write_bytes(self._path, json.dumps(titles, ensure_ascii=False, indent=1).encode())
+            except (OSError, InvalidRequest) as error:
+                raise StoreFailed(f"cannot keep the title: {error}") from None
+        self._titles = titles
