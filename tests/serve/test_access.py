@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from openai import AuthenticationError
-from serving import MODEL, Serving, error, served
+from serving import MODEL, Serving, error, served, until
 
 from genllava_agent.serving import access
 
@@ -83,6 +83,8 @@ def test_no_path_and_no_header_reaches_the_log(server: Serving, caplog: pytest.L
         server.get("/secret-path?secret=query", headers={"X-Secret": "secret-header", "User-Agent": "secret-agent"})
         server.get("/files/secret-file.png")
         server.post("/v1/images/generations", json={"prompt": "secret words", "n": 100}, headers={"X-A": "secret"})
+        # A line is written after its answer was sent.
+        until(lambda: sum(r.name.startswith("genllava") for r in caplog.records) >= 3)
     names = ("genllava", "uvicorn")
     lines = {name: [r.getMessage() for r in caplog.records if r.name.startswith(name)] for name in names}
     assert [line.split()[:2] for line in lines["genllava"]] == [
