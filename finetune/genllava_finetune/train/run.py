@@ -67,10 +67,14 @@ class Run:
             raise CheckpointError(f"{folder} is not empty and has no recipe.yaml: give another folder with -o")
         self._beginning = beginning_of(recipe, folder, from_stage, weights, resume=resume)
         self._beginning.check(recipe, folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._beginning.write(folder)  # before the recipe, without which nothing goes on in a folder
-        with whole_file(kept) as file:
-            file.write(text.encode())
+        processes = PartialState(cpu=not torch.accelerator.is_available())
+        processes.wait_for_everyone()  # all of them have looked before one of them writes
+        if processes.is_main_process:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._beginning.write(folder)  # before the recipe, without which nothing goes on in a folder
+            with whole_file(kept) as file:
+                file.write(text.encode())
+        processes.wait_for_everyone()
 
     def train(self) -> Path:
         """Train what is not trained yet.

@@ -72,6 +72,12 @@ def test_two_processes_of_accelerate_give_the_losses_of_one(alone: Path, tmp_pat
     assert losses(tmp_path / "run") == [(step, pytest.approx(loss, rel=1e-4)) for step, loss in losses(alone)]
 
 
+def test_two_processes_of_torchrun_give_the_losses_of_one(alone: Path, tmp_path: Path) -> None:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29723"]
+    run(command([*launch, *TRAIN], tmp_path / "run", 4), ACCELERATE_USE_CPU="false")  # as the docs have it: nothing set
+    assert losses(tmp_path / "run") == [(step, pytest.approx(loss, rel=1e-4)) for step, loss in losses(alone)]
+
+
 def test_two_sharded_processes_give_the_losses_of_one_and_go_on(alone: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29722"]
