@@ -195,6 +195,38 @@ def test_requests_are_what_the_page_makes() -> None:
             asked.region.region()
 
 
+def typed(*percent: Any) -> dict[str, Any]:
+    """The region that a request has whose part was given by numbers."""
+    asked = Asked.read("what is this?", [], {"region": {"image": "image_1", "percent": percent}}, [])
+    assert asked.region is not None
+    return asked.region.region()
+
+
+def test_numbers_are_a_box_or_a_point() -> None:
+    assert typed(0, 12.5, 50, 100) == {"image": "image_1", "box": [0, 0.125, 0.5, 1]}
+    assert typed(100, 0, None, None) == {"image": "image_1", "point": [1, 0]}
+
+
+@pytest.mark.parametrize(
+    "percent",
+    [
+        (50, 0, 50, 10), (60, 0, 50, 10), (0, 10, 50, 10), (0, 20, 50, 10), (0, 0, 101, 10), (-1, 0, 10, 10),
+        (0, 101, None, None), (0, None, None, None), (0, None, 10, None), (None, None, 10, 10), (0, 0, 10, None),
+        (float("nan"), 0, None, None), (None, None, None, None),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_numbers_that_make_no_part_are_told(percent: tuple[float | None, ...]) -> None:
+    with pytest.raises(InvalidRequest, match="left less than right and top less than bottom"):
+        typed(*percent)
+
+
+def test_numbers_are_four() -> None:
+    for wrong in ((0, 0, 10), ("left", 0, 10, 10)):
+        with pytest.raises(InvalidRequest, match=r"region\.percent"):
+            typed(*wrong)
+
+
 def test_titles_outlive_the_page(tmp_path: Path) -> None:
     titles = Titles(tmp_path / "titles.json")
     titles.set("a", " Ships ")

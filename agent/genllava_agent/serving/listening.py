@@ -1,19 +1,14 @@
-"""A socket that listens, what serves an application on it, and what is typed about both."""
+"""A socket that listens, and what serves an application on it."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from genllava.errors import InvalidRequest
-from genllava_agent.addresses import is_loopback
-from genllava_agent.reporting import note
 
 if TYPE_CHECKING:
     import uvicorn
-    from pydantic import ValidationError
     from starlette.types import ASGIApp
 
 CONNECTIONS: Final = 1000
@@ -56,37 +51,3 @@ def listen(host: str, port: int) -> socket.socket:
 def address(host: str, port: int) -> str:
     """The address of a server by where it listens."""
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def host_of(public_url: str) -> str:
-    """The name in the address by which a server is reached.
-
-    Raises:
-        InvalidRequest: it is no address.
-    """
-    host = urlsplit(public_url).hostname
-    if not public_url.startswith(("http://", "https://")) or host is None:
-        raise InvalidRequest("--public-url is an address such as https://pictures.example.org")
-    return host
-
-
-def note_if_open(host: str, protected: bool, option: str) -> None:
-    """Say so where other machines can reach a server and everybody may use it.
-
-    Args:
-        option: which would protect it.
-    """
-    if not protected and not is_loopback(host):
-        note(f"{host} can be reached from other machines: without an {option} whoever reaches it may use it")
-
-
-def refused_option(error: ValidationError, names: Mapping[str, str] | None = None) -> InvalidRequest:
-    """What is wrong with an option, by what pydantic says of the setting.
-
-    Args:
-        names: of options that are not called as their settings.
-    """
-    first = error.errors(include_url=False, include_input=False)[0]
-    setting = str(first["loc"][0])
-    option = (names or {}).get(setting, setting).replace("_", "-")
-    return InvalidRequest(f"--{option}: {first['msg'].removeprefix('Value error, ')}")
