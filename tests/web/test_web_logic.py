@@ -6,7 +6,6 @@ import base64
 import io
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +22,6 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from genllava.errors import Cancelled, ImageRejected, InvalidRequest
-from genllava_agent.cli import main
 from genllava_agent.errors import ThreadBusy
 from genllava_agent.web import command
 from genllava_agent.web.gate import Gate
@@ -254,66 +252,6 @@ def test_the_empty_page_says_what_a_stock_model_can_do(tmp_path: Path) -> None:
 
 
 # --- the command ---
-
-
-def said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[Any, str]:
-    with pytest.raises(SystemExit) as left:
-        main(["web", *arguments])
-    return left.value.code, capsys.readouterr().err
-
-
-def test_help_loads_nothing_heavy() -> None:
-    probe = """
-import sys
-from genllava_agent.cli import main
-try: main(["web", "--help"])
-except SystemExit: pass
-heavy = {"gradio", "fastapi", "uvicorn", "starlette", "torch", "langchain_core", "pydantic"} & set(sys.modules)
-assert not heavy, heavy
-"""
-    ran = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert "--auth" in ran.stdout
-
-
-def test_a_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        code, text = said(["--port", str(taken.getsockname()[1])], capsys)
-    assert code == 2
-    assert "choose another --port" in text
-
-
-def test_what_is_missing_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "find_spec", lambda name: None if name == "gradio" else object())
-    code, text = said([], capsys)
-    assert code == 2
-    assert "pip install 'genllava[web]'" in text
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        (["--model", "/no/such/folder"], "unknown model"),
-        (["--auth", "nobody"], "--auth: a login is USER:PASSWORD"),
-        (["--turns", "0"], "--turns"),
-        (["--public-url", "here"], "--public-url"),
-        (["--store", " "], "folder"),
-        (["--share"], "unrecognized"),
-    ],
-)
-def test_what_cannot_be(arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, told = said(arguments, capsys)
-    assert code == 2
-    assert text in told
-    assert len(told.strip().splitlines()) == 1
-
-
-def test_a_model_that_cannot_be_loaded_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "model_index.json").write_text('{"_class_name": "GenLlavaPipeline"}')
-    code, told = said(["--model", str(tmp_path), "--port", "0", "--store", ":memory:", "--no-browser"], capsys)
-    assert code == 2
-    assert told.strip().splitlines()[-1].startswith("error:")
-    assert "Traceback" not in told
 
 
 @pytest.mark.slow
