@@ -15,7 +15,7 @@ import pytest
 from serving import free_port, until
 
 from genllava_agent.cli import main
-from genllava_agent.serving import typed
+from genllava_agent.serving import listening
 
 ALIKE = (
     (["--port", "99999"], "cannot listen"),
@@ -76,7 +76,7 @@ def test_a_port_in_use(command: str, capsys: pytest.CaptureFixture[str]) -> None
 def test_what_is_missing_is_named(
     command: str, package: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(typed, "find_spec", lambda name: None if name == package else object())
+    monkeypatch.setattr(listening, "find_spec", lambda name: None if name == package else object())
     code, text = said(command, [], capsys)
     assert code == 2
     assert f"genllava {command} needs {package}: pip install 'genllava[{command}]'" in text

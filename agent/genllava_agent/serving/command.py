@@ -8,12 +8,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from genllava_agent.addresses import is_loopback
-from genllava_agent.loading import public_name
+from genllava_agent.loading import keep_quiet, load_pipeline, public_name
 from genllava_agent.option_parser import OptionParser, options_given
 from genllava_agent.reporting import note
-from genllava_agent.serving.listening import address, listen, server_of
-from genllava_agent.serving.typed import chosen, host_of, note_if_open, refused_option, server_parser
+from genllava_agent.serving.listening import address, chosen, hosts_of, listen, refused_option, server_of, server_parser
 
 if TYPE_CHECKING:
     import socket
@@ -59,11 +57,8 @@ def run(words: Sequence[str]) -> int:
 
 
 def _serve(listening: socket.socket, settings: ServerSettings, choice: dict[str, Any], store: str) -> None:
-    from genllava_agent.loading import keep_quiet
-
     keep_quiet()
     from genllava_agent import VisualAgent
-    from genllava_agent.loading import load_pipeline
     from genllava_agent.serving.app import create_app
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -87,17 +82,14 @@ def _settings(options: Namespace, model: str | None) -> ServerSettings:
 
     from genllava_agent.serving.settings import ServerSettings
 
-    url = options.public_url or address(options.host, options.port)
-    host = host_of(url)
     keys = (*options.api_key, *environment_keys())
-    local = is_loopback(options.host)
-    note_if_open(options.host, bool(keys), "--api-key")
+    hosts = hosts_of(options, bool(keys), "--api-key")
     try:
         return ServerSettings(
             model=public_name(model),
-            public_url=url,
+            public_url=options.public_url or address(options.host, options.port),
             api_keys=keys,
-            hosts=("127.0.0.1", "localhost", "::1", host) if local and not keys else None,
+            hosts=None if keys else hosts,
             origins=tuple(options.cors_origin),
             **options_given(options, *_LIMITS),
         )

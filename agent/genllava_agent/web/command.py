@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from genllava_agent.addresses import is_loopback
-from genllava_agent.loading import public_name
+from genllava_agent.loading import keep_quiet, load_pipeline, public_name
 from genllava_agent.option_parser import OptionParser, options_given
 from genllava_agent.reporting import note
-from genllava_agent.serving.listening import address, listen, server_of
-from genllava_agent.serving.typed import chosen, host_of, note_if_open, refused_option, server_parser
+from genllava_agent.serving.listening import address, chosen, hosts_of, listen, refused_option, server_of, server_parser
 
 if TYPE_CHECKING:
     import socket
@@ -51,9 +50,10 @@ def run(words: Sequence[str]) -> int:
     """
     options = _parser().parse_args(words)
     choice = chosen(options, "web", _NEEDED)
-    settings = _settings(options, choice.get("model"))
     with listen(options.host, options.port) as listening:
-        url = options.public_url or address(options.host, listening.getsockname()[1])
+        options.port = listening.getsockname()[1]  # where 0 was asked for, one that is free
+        settings = _settings(options, choice.get("model"))
+        url = options.public_url or address(options.host, options.port)
         _serve(listening, settings, choice, options.store, url, options.browser and is_loopback(options.host))
     return 0
 
@@ -61,11 +61,8 @@ def run(words: Sequence[str]) -> int:
 def _serve(
     listening: socket.socket, settings: WebSettings, choice: dict[str, Any], store: str | None, url: str, browser: bool
 ) -> None:
-    from genllava_agent.loading import keep_quiet
-
     keep_quiet()
     from genllava_agent import VisualAgent
-    from genllava_agent.loading import load_pipeline
     from genllava_agent.stores import open_store
     from genllava_agent.web.app import create_page
 
@@ -114,15 +111,14 @@ def _settings(options: Namespace, model: str | None) -> WebSettings:
 
     from genllava_agent.web.settings import WebSettings
 
-    host = host_of(options.public_url or address(options.host, options.port))
     logins = (*options.auth, *filter(None, [os.environ.get(_AUTH)]))
-    note_if_open(options.host, bool(logins), "--auth")
+    hosts = hosts_of(options, bool(logins), "--auth")
     try:
         return WebSettings(
             model=public_name(model),
             logins=logins,
             public_url=options.public_url,
-            hosts=("127.0.0.1", "localhost", "::1", host) if is_loopback(options.host) else None,
+            hosts=hosts,
             shared=options.shared_threads,
             **options_given(options, *_LIMITS),
         )
