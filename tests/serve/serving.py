@@ -71,6 +71,12 @@ def served(agent: VisualAgent, **settings: Any) -> Iterator[Serving]:
             thread.join(30)
 
 
+def free_port() -> int:
+    """A port of this machine that nothing listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
 def until(true: Any, seconds: float = 30) -> None:
     """Wait for something to become true."""
     end = time.monotonic() + seconds

@@ -14,7 +14,7 @@ import pytest
 from drawn import shapes
 from openai import OpenAI
 from pydantic import ValidationError
-from serving import MODEL, Serving, opened, until, user
+from serving import MODEL, Serving, free_port, opened, until, user
 
 from genllava_agent.serving.replicas import ReplicaSettings, application
 
@@ -37,9 +37,10 @@ def replicas() -> Iterator[Serving]:
     serve = pytest.importorskip("ray.serve")
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
     try:
-        serve.start(http_options={"host": "127.0.0.1", "port": 8123})
+        port = free_port()
+        serve.start(http_options={"host": "127.0.0.1", "port": port})
         serve.run(application({"replicas": "2"}), name="genllava")
-        yield Serving("http://127.0.0.1:8123")
+        yield Serving(f"http://127.0.0.1:{port}")
     finally:
         serve.shutdown()
         ray.shutdown()

@@ -15,7 +15,8 @@ import pytest
 
 from genllava_agent.addresses import is_loopback
 
-sys.path.append(str(Path(__file__).parent))
+for folder in (Path(__file__).parent, Path(__file__).parents[1] / "agent"):  # for what tests share
+    sys.path.append(str(folder))
 
 if TYPE_CHECKING:
     from visiting import Visit

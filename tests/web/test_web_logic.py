@@ -6,7 +6,6 @@ import base64
 import io
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +22,6 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from genllava.errors import Cancelled, ImageRejected, InvalidRequest
-from genllava_agent.cli import main
 from genllava_agent.errors import ThreadBusy
 from genllava_agent.web import command
 from genllava_agent.web.gate import Gate
@@ -195,6 +193,38 @@ def test_requests_are_what_the_page_makes() -> None:
             asked.region.region()
 
 
+def typed(*percent: Any) -> dict[str, Any]:
+    """The region that a request has whose part was given by numbers."""
+    asked = Asked.read("what is this?", [], {"region": {"image": "image_1", "percent": percent}}, [])
+    assert asked.region is not None
+    return asked.region.region()
+
+
+def test_numbers_are_a_box_or_a_point() -> None:
+    assert typed(0, 12.5, 50, 100) == {"image": "image_1", "box": [0, 0.125, 0.5, 1]}
+    assert typed(100, 0, None, None) == {"image": "image_1", "point": [1, 0]}
+
+
+@pytest.mark.parametrize(
+    "percent",
+    [
+        (50, 0, 50, 10), (60, 0, 50, 10), (0, 10, 50, 10), (0, 20, 50, 10), (0, 0, 101, 10), (-1, 0, 10, 10),
+        (0, 101, None, None), (0, None, None, None), (0, None, 10, None), (None, None, 10, 10), (0, 0, 10, None),
+        (float("nan"), 0, None, None), (None, None, None, None),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_numbers_that_make_no_part_are_told(percent: tuple[float | None, ...]) -> None:
+    with pytest.raises(InvalidRequest, match="left less than right and top less than bottom"):
+        typed(*percent)
+
+
+def test_numbers_are_four() -> None:
+    for wrong in ((0, 0, 10), ("left", 0, 10, 10)):
+        with pytest.raises(InvalidRequest, match=r"region\.percent"):
+            typed(*wrong)
+
+
 def test_titles_outlive_the_page(tmp_path: Path) -> None:
     titles = Titles(tmp_path / "titles.json")
     titles.set("a", " Ships ")
@@ -222,66 +252,6 @@ def test_the_empty_page_says_what_a_stock_model_can_do(tmp_path: Path) -> None:
 
 
 # --- the command ---
-
-
-def said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[Any, str]:
-    with pytest.raises(SystemExit) as left:
-        main(["web", *arguments])
-    return left.value.code, capsys.readouterr().err
-
-
-def test_help_loads_nothing_heavy() -> None:
-    probe = """
-import sys
-from genllava_agent.cli import main
-try: main(["web", "--help"])
-except SystemExit: pass
-heavy = {"gradio", "fastapi", "uvicorn", "starlette", "torch", "langchain_core", "pydantic"} & set(sys.modules)
-assert not heavy, heavy
-"""
-    ran = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert "--auth" in ran.stdout
-
-
-def test_a_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        code, text = said(["--port", str(taken.getsockname()[1])], capsys)
-    assert code == 2
-    assert "choose another --port" in text
-
-
-def test_what_is_missing_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "find_spec", lambda name: None if name == "gradio" else object())
-    code, text = said([], capsys)
-    assert code == 2
-    assert "pip install 'genllava[web]'" in text
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        (["--model", "/no/such/folder"], "unknown model"),
-        (["--auth", "nobody"], "--auth: a login is USER:PASSWORD"),
-        (["--turns", "0"], "--turns"),
-        (["--public-url", "here"], "--public-url"),
-        (["--store", " "], "folder"),
-        (["--share"], "unrecognized"),
-    ],
-)
-def test_what_cannot_be(arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, told = said(arguments, capsys)
-    assert code == 2
-    assert text in told
-    assert len(told.strip().splitlines()) == 1
-
-
-def test_a_model_that_cannot_be_loaded_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "model_index.json").write_text('{"_class_name": "GenLlavaPipeline"}')
-    code, told = said(["--model", str(tmp_path), "--port", "0", "--store", ":memory:", "--no-browser"], capsys)
-    assert code == 2
-    assert told.strip().splitlines()[-1].startswith("error:")
-    assert "Traceback" not in told
 
 
 @pytest.mark.slow

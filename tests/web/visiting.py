@@ -107,6 +107,18 @@ class Visit:
         """What the page tells its reader; waits for it."""
         return str(self.page.locator("#notice [role=alert]").inner_text())
 
+    def thread(self) -> str:
+        """The name of the thread that is open."""
+        return str(self.page.evaluate("sessionStorage.getItem('genllava-thread')"))
+
+    def tab_to(self, part: Any) -> None:
+        """Reach a part of the page, a locator, by the Tab key alone."""
+        for _ in range(60):
+            self.page.keyboard.press("Tab")
+            if part.evaluate("part => part === document.activeElement"):
+                return
+        raise AssertionError(f"Tab does not lead to {part}")
+
     def attach(self, *files: Path | dict[str, Any]) -> None:
         """Choose files for the next request."""
         self.page.set_input_files("#attached input[type=file]", list(files))

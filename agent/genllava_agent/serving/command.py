@@ -6,16 +6,12 @@ import logging
 import os
 from argparse import Namespace
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
-from genllava.errors import InvalidRequest
-from genllava_agent.addresses import is_loopback
-from genllava_agent.files import check_store
-from genllava_agent.loading import KEYS, OPTIONS, choose, public_name
+from genllava_agent.loading import keep_quiet, load_pipeline, public_name
 from genllava_agent.option_parser import OptionParser, options_given
 from genllava_agent.reporting import note
-from genllava_agent.serving.listening import address, host_of, listen, note_if_open, refused_option, server_of
+from genllava_agent.serving.listening import address, chosen, hosts_of, listen, refused_option, server_of, server_parser
 
 if TYPE_CHECKING:
     import socket
@@ -53,11 +49,7 @@ def run(words: Sequence[str]) -> int:
         CheckpointError, NotEnoughMemory: the model cannot be loaded.
     """
     options = _parser().parse_args(words)
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        raise InvalidRequest(f"genllava serve needs {', '.join(missing)}: pip install 'genllava[serve]'")
-    choice = choose(options_given(options, *KEYS))
-    check_store(options.store)
+    choice = chosen(options, "serve", _NEEDED)
     with listen(options.host, options.port) as listening:
         options.port = listening.getsockname()[1]  # where 0 was asked for, one that is free
         _serve(listening, _settings(options, choice.get("model")), choice, options.store)
@@ -65,11 +57,8 @@ def run(words: Sequence[str]) -> int:
 
 
 def _serve(listening: socket.socket, settings: ServerSettings, choice: dict[str, Any], store: str) -> None:
-    from genllava_agent.loading import keep_quiet
-
     keep_quiet()
     from genllava_agent import VisualAgent
-    from genllava_agent.loading import load_pipeline
     from genllava_agent.serving.app import create_app
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -93,17 +82,14 @@ def _settings(options: Namespace, model: str | None) -> ServerSettings:
 
     from genllava_agent.serving.settings import ServerSettings
 
-    url = options.public_url or address(options.host, options.port)
-    host = host_of(url)
     keys = (*options.api_key, *environment_keys())
-    local = is_loopback(options.host)
-    note_if_open(options.host, bool(keys), "--api-key")
+    hosts = hosts_of(options, bool(keys), "--api-key")
     try:
         return ServerSettings(
             model=public_name(model),
-            public_url=url,
+            public_url=options.public_url or address(options.host, options.port),
             api_keys=keys,
-            hosts=("127.0.0.1", "localhost", "::1", host) if local and not keys else None,
+            hosts=None if keys else hosts,
             origins=tuple(options.cors_origin),
             **options_given(options, *_LIMITS),
         )
@@ -117,23 +103,14 @@ def environment_keys() -> tuple[str, ...]:
 
 
 def _parser() -> OptionParser:
-    parser = OptionParser(
-        prog="genllava serve",
-        description="Serve the model and the agent to programs that speak OpenAI's interface, over HTTP.",
-    )
+    says = "Serve the model and the agent to programs that speak OpenAI's interface, over HTTP."
+    limits = {name: f"at most: {limit}" for name, limit in _LIMITS.items()}
+    parser = server_parser("serve", says, 8000, limits)
     add = parser.add_argument
-    for name, says in OPTIONS.items():
-        add(*(("-m", "--model") if name == "model" else (f"--{name}",)), help=says)
-    add("--host", default="127.0.0.1", help="address to listen at. Default: 127.0.0.1, this machine only")
-    add("--port", type=int, default=8000, metavar="NUMBER", help="to listen at; 0: one that is free. Default: 8000")
-    add("--public-url", metavar="URL", help="how clients reach it. Default: http://HOST:PORT")
     says = f"that clients send; may be repeated. Better in the environment, as {_KEY}. Default: none, for everybody"
     add("--api-key", action="append", default=[], metavar="KEY", help=says)
     says = "web page that may use the server, such as https://chat.example.org; may be repeated. Default: none"
     add("--cors-origin", action="append", default=[], metavar="ORIGIN", help=says)
     says = "keep threads there: a folder, or postgresql://...  Default: in memory, until the server ends"
     add("--store", default=":memory:", metavar="PLACE", help=says)
-    for name, says in _LIMITS.items():
-        kind: Any = float if name == "seconds" else int
-        add(f"--{name.replace('_', '-')}", type=kind, metavar="NUMBER", help=f"at most: {says}")
     return parser

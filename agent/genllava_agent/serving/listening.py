@@ -1,14 +1,19 @@
-"""A socket that listens, what serves an application on it, and what is typed about both."""
+"""A socket that listens, what serves an application on it, and what `genllava serve` and `web` are told alike."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from genllava.errors import InvalidRequest
 from genllava_agent.addresses import is_loopback
+from genllava_agent.files import check_store
+from genllava_agent.loading import KEYS, OPTIONS, choose
+from genllava_agent.option_parser import OptionParser, options_given
 from genllava_agent.reporting import note
 
 if TYPE_CHECKING:
@@ -58,26 +63,57 @@ def address(host: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def host_of(public_url: str) -> str:
-    """The name in the address by which a server is reached.
+def server_parser(command: str, description: str, port: int, limits: Mapping[str, str]) -> OptionParser:
+    """A parser with what both commands may be told; `limits` are settings that are numbers, with their help."""
+    parser = OptionParser(prog=f"genllava {command}", description=description)
+    add = parser.add_argument
+    for name, says in OPTIONS.items():
+        add(*(("-m", "--model") if name == "model" else (f"--{name}",)), help=says)
+    add("--host", default="127.0.0.1", help="address to listen at. Default: 127.0.0.1, this machine only")
+    says = f"to listen at; 0: one that is free. Default: {port}"
+    add("--port", type=int, default=port, metavar="NUMBER", help=says)
+    add("--public-url", metavar="URL", help="how it is reached, through a proxy. Default: http://HOST:PORT")
+    for name, says in limits.items():
+        kind: Any = float if name == "seconds" else int
+        add(f"--{name.replace('_', '-')}", type=kind, metavar="NUMBER", help=says)
+    return parser
 
-    Raises:
-        InvalidRequest: it is no address.
-    """
-    host = urlsplit(public_url).hostname
-    if not public_url.startswith(("http://", "https://")) or host is None:
-        raise InvalidRequest("--public-url is an address such as https://pictures.example.org")
-    return host
 
-
-def note_if_open(host: str, protected: bool, option: str) -> None:
-    """Say so where other machines can reach a server and everybody may use it.
+def chosen(options: Namespace, command: str, needed: Sequence[str]) -> dict[str, Any]:
+    """Arguments of `load_pipeline`, once it is clear that the command can run and threads can be kept.
 
     Args:
-        option: which would protect it.
+        needed: packages of the extra that is called as the command.
+
+    Raises:
+        InvalidRequest, CheckpointError: it cannot be so.
     """
-    if not protected and not is_loopback(host):
-        note(f"{host} can be reached from other machines: without an {option} whoever reaches it may use it")
+    missing = [name for name in needed if find_spec(name) is None]
+    if missing:
+        raise InvalidRequest(f"genllava {command} needs {', '.join(missing)}: pip install 'genllava[{command}]'")
+    choice = choose(options_given(options, *KEYS))
+    check_store(options.store)
+    return choice
+
+
+def hosts_of(options: Namespace, protected: bool, option: str) -> tuple[str, ...] | None:
+    """The names of a server that this machine alone reaches; None where others do, and a note if everybody may use it.
+
+    Args:
+        protected: not everybody may, by `option`.
+
+    Raises:
+        InvalidRequest: its public address is none.
+    """
+    url = options.public_url or address(options.host, options.port)
+    name = urlsplit(url).hostname
+    if not url.startswith(("http://", "https://")) or name is None:
+        raise InvalidRequest("--public-url is an address such as https://pictures.example.org")
+    if is_loopback(options.host):
+        return ("127.0.0.1", "localhost", "::1", name)
+    if not protected:
+        note(f"{options.host} can be reached from other machines: without an {option} whoever reaches it may use it")
+    return None
 
 
 def refused_option(error: ValidationError, names: Mapping[str, str] | None = None) -> InvalidRequest:

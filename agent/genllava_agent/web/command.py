@@ -7,17 +7,14 @@ import sys
 import webbrowser
 from argparse import Namespace
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from genllava.errors import InvalidRequest
 from genllava_agent.addresses import is_loopback
-from genllava_agent.files import check_store
-from genllava_agent.loading import KEYS, OPTIONS, choose, public_name
+from genllava_agent.loading import keep_quiet, load_pipeline, public_name
 from genllava_agent.option_parser import OptionParser, options_given
 from genllava_agent.reporting import note
-from genllava_agent.serving.listening import address, host_of, listen, note_if_open, refused_option, server_of
+from genllava_agent.serving.listening import address, chosen, hosts_of, listen, refused_option, server_of, server_parser
 
 if TYPE_CHECKING:
     import socket
@@ -52,14 +49,11 @@ def run(words: Sequence[str]) -> int:
         StoreFailed: threads cannot be kept there.
     """
     options = _parser().parse_args(words)
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        raise InvalidRequest(f"genllava web needs {', '.join(missing)}: pip install 'genllava[web]'")
-    choice = choose(options_given(options, *KEYS))
-    check_store(options.store)
-    settings = _settings(options, choice.get("model"))
+    choice = chosen(options, "web", _NEEDED)
     with listen(options.host, options.port) as listening:
-        url = options.public_url or address(options.host, listening.getsockname()[1])
+        options.port = listening.getsockname()[1]  # where 0 was asked for, one that is free
+        settings = _settings(options, choice.get("model"))
+        url = options.public_url or address(options.host, options.port)
         _serve(listening, settings, choice, options.store, url, options.browser and is_loopback(options.host))
     return 0
 
@@ -67,11 +61,8 @@ def run(words: Sequence[str]) -> int:
 def _serve(
     listening: socket.socket, settings: WebSettings, choice: dict[str, Any], store: str | None, url: str, browser: bool
 ) -> None:
-    from genllava_agent.loading import keep_quiet
-
     keep_quiet()
     from genllava_agent import VisualAgent
-    from genllava_agent.loading import load_pipeline
     from genllava_agent.stores import open_store
     from genllava_agent.web.app import create_page
 
@@ -120,15 +111,14 @@ def _settings(options: Namespace, model: str | None) -> WebSettings:
 
     from genllava_agent.web.settings import WebSettings
 
-    host = host_of(options.public_url or address(options.host, options.port))
     logins = (*options.auth, *filter(None, [os.environ.get(_AUTH)]))
-    note_if_open(options.host, bool(logins), "--auth")
+    hosts = hosts_of(options, bool(logins), "--auth")
     try:
         return WebSettings(
             model=public_name(model),
             logins=logins,
             public_url=options.public_url,
-            hosts=("127.0.0.1", "localhost", "::1", host) if is_loopback(options.host) else None,
+            hosts=hosts,
             shared=options.shared_threads,
             **options_given(options, *_LIMITS),
         )
@@ -137,16 +127,9 @@ def _settings(options: Namespace, model: str | None) -> WebSettings:
 
 
 def _parser() -> OptionParser:
-    parser = OptionParser(
-        prog="genllava web",
-        description="Open a page in the browser on which people talk with the model and the agent.",
-    )
+    says = "Open a page in the browser on which people talk with the model and the agent."
+    parser = server_parser("web", says, 7860, _LIMITS)
     add = parser.add_argument
-    for name, says in OPTIONS.items():
-        add(*(("-m", "--model") if name == "model" else (f"--{name}",)), help=says)
-    add("--host", default="127.0.0.1", help="address to listen at. Default: 127.0.0.1, this machine only")
-    add("--port", type=int, default=7860, metavar="NUMBER", help="to listen at. Default: 7860")
-    add("--public-url", metavar="URL", help="how people reach it, through a proxy. Default: http://HOST:PORT")
     says = f"who may open it; may be repeated. Better in the environment, as {_AUTH}. Default: none, for everybody"
     add("--auth", action="append", default=[], metavar="USER:PASSWORD", help=says)
     says = "keep threads there: a folder, :memory:, or postgresql://...  Default: your data folder"
@@ -154,6 +137,4 @@ def _parser() -> OptionParser:
     says = "show all threads of the store to everybody, those of genllava chat too. Default: everybody sees their own"
     add("--shared-threads", action="store_true", help=says)
     add("--no-browser", action="store_false", dest="browser", help="do not open the page in a browser")
-    for name, says in _LIMITS.items():
-        add(f"--{name.replace('_', '-')}", type=int, metavar="NUMBER", help=says)
     return parser

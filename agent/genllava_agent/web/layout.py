@@ -200,6 +200,14 @@ _PICTURES: Final = """
     <button type="button" class="clear">No part</button>
     <a class="download">Download</a>
   </div>
+  <fieldset class="numbers" aria-describedby="numbers-help">
+    <legend>A part by numbers, in percent of the picture</legend>
+    <label>Left<input type="number" min="0" max="100" step="any"></label>
+    <label>Top<input type="number" min="0" max="100" step="any"></label>
+    <label>Right<input type="number" min="0" max="100" step="any"></label>
+    <label>Bottom<input type="number" min="0" max="100" step="any"></label>
+    <p id="numbers-help">Left and top alone mean the thing there. Enter goes to your request.</p>
+  </fieldset>
   <div class="stage"><img class="whole" alt=""><canvas class="over"></canvas></div>
   <p class="region" role="status"></p>
 </div>

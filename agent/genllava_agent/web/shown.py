@@ -16,6 +16,7 @@ from genllava_agent.records import ImageName, Question
 _PNG: Final = "data:image/"
 _BASE64: Final = ";base64"
 _Part = Annotated[float, Field(ge=0, le=1)]
+_Number = float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,14 @@ class Shown:
 
 
 class PickedRegion(BaseModel):
-    """A part of a picture as the page sends it; exactly one of the three is given.
+    """A part of a picture as the page sends it; exactly one of the four is given.
 
     Attributes:
         image: the name of the picture.
         box: left, top, right, bottom, each from 0 to 1.
         point: x, y, each from 0 to 1.
         mask: a picture as a data URL in base64, white where the region is.
+        percent: left, top, right, bottom as somebody typed them; left and top alone are a point.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -78,19 +80,22 @@ class PickedRegion(BaseModel):
     box: tuple[_Part, _Part, _Part, _Part] | None = None
     point: tuple[_Part, _Part] | None = None
     mask: str | None = None
+    percent: tuple[_Number, _Number, _Number, _Number] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if sum(each is not None for each in (self.box, self.point, self.mask)) != 1:
-            raise ValueError("a region is one box, point or mask")
+        if sum(each is not None for each in (self.box, self.point, self.mask, self.percent)) != 1:
+            raise ValueError("a region is one box, point or mask, or numbers of one")
         return self
 
     def region(self) -> dict[str, Any]:
         """The region as a thread takes it, see `regions.resolve_region`.
 
         Raises:
-            InvalidRequest: the mask is no picture in base64.
+            InvalidRequest: the mask is no picture in base64; the numbers are neither a box nor a point.
         """
+        if self.percent is not None:
+            return {"image": self.image, **_box_or_point(self.percent)}
         if self.mask is None:
             return self.model_dump(exclude_none=True)
         head, comma, data = self.mask.partition(",")
@@ -150,3 +155,21 @@ class Asked(BaseModel):
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))
             raise InvalidRequest(f"this cannot be asked so: {where}: {first['msg']}") from None
+
+
+def _box_or_point(percent: Sequence[float | None]) -> dict[str, list[float]]:
+    """What numbers in percent of a picture mean.
+
+    Raises:
+        InvalidRequest: neither a box nor a point.
+    """
+    parts = [number / 100 for number in percent if number is not None]
+    if all(0 <= part <= 1 for part in parts):
+        if len(parts) == 4 and parts[0] < parts[2] and parts[1] < parts[3]:
+            return {"box": parts}
+        if len(parts) == 2 and percent[2] is percent[3] is None:
+            return {"point": parts}
+    raise InvalidRequest(
+        "these numbers are no part of the picture: give left, top, right and bottom in percent of it, from 0 to 100, "
+        "left less than right and top less than bottom; or left and top alone, for the thing there"
+    )

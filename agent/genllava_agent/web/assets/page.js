@@ -101,6 +101,7 @@ window.genllava = (() => {
     const find = (selector) => root.querySelector(selector);
     const [row, chosen, whole, over, said] = [".strip", ".chosen", ".whole", ".over", ".region"].map(find);
     const modes = [...root.querySelectorAll("[data-mode]")];
+    const numbers = [...root.querySelectorAll(".numbers input")];
     let mode = "point";
     let from = null; // where a box or a stroke began, in parts of the picture
     let strokes = null; // the mask that is being painted, as a canvas of the picture's own size
@@ -136,9 +137,25 @@ window.genllava = (() => {
       draw();
     }
 
+    function typed() { // the region that the numbers are; null where there are none
+      if (numbers.every((each) => !each.value && !each.validity.badInput)) return null;
+      return { image: props.value.selected, percent: numbers.map((each) => (each.value ? each.valueAsNumber : null)) };
+    }
+
+    function part_of(region) { // its numbers as the box or the point that they are; null where they are neither
+      if (!region || !region.percent) return region;
+      const [left, top, right, bottom] = region.percent.map((each) => (each === null ? null : each / 100));
+      const inside = (each) => each !== null && each >= 0 && each <= 1;
+      if (![left, top].every(inside)) return null;
+      if (right === null && bottom === null) return { point: [left, top] };
+      return inside(right) && inside(bottom) && left < right && top < bottom ? { box: [left, top, right, bottom] } : null;
+    }
+
     function draw() {
       const picture = current();
-      const region = props.value.region;
+      const is_typed = Boolean(props.value.region && props.value.region.percent);
+      const region = part_of(props.value.region);
+      if (!is_typed) for (const each of numbers) each.value = "";
       over.width = picture.width;
       over.height = picture.height;
       const pen = over.getContext("2d");
@@ -159,9 +176,12 @@ window.genllava = (() => {
         pen.beginPath();
         pen.arc(region.point[0] * over.width, region.point[1] * over.height, size * 3, 0, 2 * Math.PI);
         pen.stroke();
-        said.textContent = `Your next request is about what you clicked in ${picture.id}.`;
+        const where = is_typed ? "is there" : "you clicked";
+        said.textContent = `Your next request is about what ${where} in ${picture.id}.`;
       } else if (region && region.mask) {
         said.textContent = `Your next request is about what you marked in ${picture.id}.`;
+      } else if (is_typed) {
+        said.textContent = "These numbers are no part yet: left is less than right, top less than bottom, all 0 to 100.";
       }
     }
 
@@ -235,6 +255,18 @@ window.genllava = (() => {
         strokes = null;
         set({ region: null });
         draw();
+      });
+    }
+    for (const field of numbers) {
+      field.addEventListener("input", () => {
+        strokes = null;
+        set({ region: typed() });
+        draw();
+      });
+      field.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter") return;
+        event.preventDefault(); // else the request would be sent
+        document.querySelector("#text textarea").focus();
       });
     }
     find(".clear").addEventListener("click", () => {
