@@ -103,7 +103,15 @@ def test_a_message_that_cannot_be_is_the_same_in_a_stream(server: Serving) -> No
 
 @pytest.mark.parametrize(
     "url",
-    ["https://example.org/a.png", "http://127.0.0.1:1/a.png", "file:///etc/passwd", "/etc/passwd", "", "ftp://a/b"],
+    [
+        "https://example.org/a.png",
+        "http://127.0.0.1:1/a.png",
+        "file:///etc/passwd",
+        "/etc/passwd",
+        "",
+        "ftp://a/b",
+        f"http://127.0.0.1:1/files/{'0' * 64}.png",
+    ],
 )
 def test_addresses_are_not_fetched(server: Serving, url: str) -> None:
     parts = [{"type": "text", "text": "what is this?"}, {"type": "image_url", "image_url": {"url": url}}]

@@ -14,9 +14,14 @@ CIRCLE = ("large", "red", "circle", "top left")
 GREEN = ("large", "green", "circle", "top left")
 
 
+def links(content: str | None) -> list[str]:
+    """The addresses of the pictures in a reply's Markdown."""
+    return [part.partition(")")[0] for part in (content or "").split("](")[1:]]
+
+
 def linked(server: Serving, content: str) -> list[bytes]:
     """The pictures that a reply links to in Markdown."""
-    addresses = [part.partition(")")[0] for part in content.split("](")[1:]]
+    addresses = links(content)
     assert all(address.startswith(f"{server.url}/files/") for address in addresses)
     answers = [httpx.get(address) for address in addresses]
     assert [answer.headers["content-type"] for answer in answers] == ["image/png"] * len(answers)
@@ -89,6 +94,27 @@ def test_a_drawing_is_edited_where_the_front_end_sends_back_the_parts(server: Se
         model=MODEL, messages=[user(RED), said, user("make it green")], seed=1
     )
     assert shapes(opened(then.choices[0].message.images[0]["image_url"]["url"])) == {GREEN}
+
+
+def test_a_link_of_this_server_is_read_as_the_picture(server: Serving) -> None:
+    first = server.client().chat.completions.create(model=MODEL, messages=[user(RED)], seed=1)
+    (address,) = links(first.choices[0].message.content)
+    picture = {"type": "image_url", "image_url": {"url": address}}
+    parts = [{"type": "text", "text": "What colour is the circle?"}, picture]
+    reply = server.chat({"role": "user", "content": parts}).json()
+    assert reply["choices"][0]["message"]["content"] == "The circle is red."
+
+
+def test_what_a_link_leads_to_is_said_without_sending_it(server: Serving) -> None:
+    first = server.client().chat.completions.create(model=MODEL, messages=[user(RED)], seed=1)
+    (address,) = links(first.choices[0].message.content)
+    for url in (address, f"{server.url}/health"):
+        got, head = httpx.get(url), httpx.head(url)
+        assert (head.status_code, head.content) == (200, b"")
+        assert {name: head.headers[name] for name in ("content-type", "content-length")} == {
+            name: got.headers[name] for name in ("content-type", "content-length")
+        }
+    assert httpx.head(f"{server.url}/files/{'0' * 64}.png").status_code == 404
 
 
 def test_nothing_is_remembered_without_a_thread(server: Serving) -> None:

@@ -32,6 +32,8 @@ from genllava_agent.serving.settings import ServerSettings
 if TYPE_CHECKING:
     from genllava_agent.agent import VisualAgent
 
+_READ: Final = ["GET", "HEAD"]
+"""How those read who want to know first whether something is there, and what kind of thing."""
 _FOREVER: Final = {"Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 
 
@@ -101,7 +103,7 @@ def _add_own_routes(app: FastAPI, service: Service) -> None:
         service.check_model(name)
         return Model(id=service.settings.model)
 
-    @app.get("/health")
+    @app.api_route("/health", methods=_READ)
     async def health() -> dict[str, str]:
         if not service.batcher.alive:
             raise ApiError(503, "nothing is drawn any more: start the server again", "unavailable", kind="server_error")
@@ -111,7 +113,7 @@ def _add_own_routes(app: FastAPI, service: Service) -> None:
     async def metrics() -> Response:
         return Response(service.metrics.text(), media_type=TYPE)
 
-    @app.get(ROUTE + "/{name}")
+    @app.api_route(ROUTE + "/{name}", methods=_READ)
     async def file(name: str) -> Response:
         png = service.kept.get(name)
         if png is None:

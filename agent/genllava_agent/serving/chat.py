@@ -66,7 +66,7 @@ def chat_routes(service: Service) -> APIRouter:
 
 async def _turn(service: Service, given: ChatRequest, sender: str, thread: str | None) -> AsyncGenerator[Piece]:
     """The turn that is asked for, with its pictures let in."""
-    admission = Admission(service.settings)
+    admission = Admission(service.settings, service.kept)
     if thread is not None:
         text, files = await asyncio.to_thread(latest, given.messages, admission)
         kept = await service.threads.get(sender, thread)

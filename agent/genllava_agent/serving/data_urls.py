@@ -1,4 +1,4 @@
-"""Pictures in requests: from data URLs and uploads through the one door, within the limits of a request."""
+"""Pictures in requests: from data URLs, links of this server, and uploads, through one door and within limits."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from genllava.errors import ImageRejected
 from genllava.images import decode_base64, load_image, picture_notes
 from genllava_agent.serving.errors import ApiError
+from genllava_agent.serving.kept_pictures import KeptPictures
 from genllava_agent.serving.settings import ServerSettings
 from genllava_tools.picture_files import png_bytes
 
@@ -21,9 +22,11 @@ class Admission:
 
     Args:
         settings: of the server, with the limits of a request.
+        kept: pictures that links of this server lead to.
     """
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, kept: KeptPictures) -> None:
+        self._kept = kept
         self._most, self._left, self._pixels = settings.pictures, settings.pictures, settings.pixels
 
     @property
@@ -32,13 +35,16 @@ class Admission:
         return self._left
 
     def from_url(self, url: str, param: str) -> bytes:
-        """The file of a picture that stands in the request itself; its own, or a PNG of what was read of it.
+        """The file of a picture that stands in the request itself, or that a link of this server leads to; its own, or
+        a PNG of what was read of it.
 
         Raises:
-            ApiError: it stands elsewhere, is no picture, is too large, or is one too many.
+            ApiError: it stands elsewhere, is no picture, is no longer kept, is too large, or is one too many.
         """
+        if (kept := self._kept.linked(url)) is not None:
+            return self.checked(kept, param)
         if url[:5].lower() != "data:":
-            said = "pictures are sent in the request, as a data: URL with base64; URLs are not fetched"
+            said = "send pictures as data: URLs with base64, or as links that this server gave and still keeps"
             raise ApiError(400, said, "invalid_image_url", param=param)
         try:
             return self.checked(decode_base64(url), param)

@@ -141,7 +141,7 @@ def _let_in(service: Service, upload: _Upload) -> tuple[Image.Image, MaskedEdit 
     Raises:
         ApiError, InvalidRequest, ImageRejected: a picture that is not let in, or a mask that does not fit.
     """
-    admission = Admission(service.settings)
+    admission = Admission(service.settings, service.kept)
     image = admission.picture(upload.image, "image")
     if upload.mask is None:
         return image, None

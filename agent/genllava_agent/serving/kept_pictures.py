@@ -48,6 +48,10 @@ class KeptPictures:
                 self._files.move_to_end(key)
             return found
 
+    def linked(self, address: str) -> bytes | None:
+        """The file that a link of this server leads to; None of any other, and where it is not kept."""
+        return self.get(_name(address) or "")
+
     def take_out(self, text: str) -> tuple[str, list[bytes]]:
         """What a reply said, without the links to pictures that this server put into it, and those pictures.
 
@@ -59,10 +63,15 @@ class KeptPictures:
             end = text.find(")", middle)
             if middle < 0 or end < 0:
                 break
-            address, _, name = text[middle + 2 : end].rpartition("/")
-            ours = address.endswith(ROUTE) and len(name) == _HASH + len(_ENDING)
-            if ours and (file := self.get(name)) is not None:
+            name = _name(text[middle + 2 : end])
+            if name is not None and (file := self.get(name)) is not None:
                 found.append(file)
-            kept.append(text[at:start] if ours else text[at : start + 2])
-            at = end + 1 if ours else start + 2
+            kept.append(text[at : start + 2] if name is None else text[at:start])
+            at = start + 2 if name is None else end + 1
         return "".join([*kept, text[at:]]).strip(), found
+
+
+def _name(address: str) -> str | None:
+    """The name of the file in a link of a server's; None in any other."""
+    folder, _, name = address.rpartition("/")
+    return name if folder.endswith(ROUTE) and len(name) == _HASH + len(_ENDING) else None

@@ -10,8 +10,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import Postgres
 from langchain_core.messages import HumanMessage
+from postgresql import Postgres
 from talking import NOW, at, graph_of, resume, said, say
 
 from genllava_agent import VisualAgent
